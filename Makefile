@@ -1,0 +1,83 @@
+# Everything a user or CI runs. Each target sets up what it needs and is quick the second time.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON := /usr/bin/python3# bcc is a distribution package, built for the distribution's interpreter
+VENV := .venv
+BIN := $(VENV)/bin
+
+ARCH := $(shell dpkg --print-architecture 2>/dev/null)
+PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
+TEST_PACKAGES := chromium chromium-driver tcpdump
+
+# $(call apt,PACKAGES): install those that are missing; says what to do when it may not.
+define apt
+	@missing=$$(for p in $(1); do \
+	    dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	    if [ "$$(id -u)" != 0 ]; then \
+	        echo "These packages are missing; run as root: apt-get install" $$missing >&2; exit 1; fi; \
+	    echo "Installing" $$missing; \
+	    apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	        apt-get install -qy --no-install-recommends $$missing >$(VENV).apt.log 2>&1 \
+	        || { tail -n 20 $(VENV).apt.log >&2; exit 1; }; \
+	    rm -f $(VENV).apt.log; fi
+endef
+
+.PHONY: help setup setup-test demo test lint types unit format lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+setup: packages $(VENV)/.runtime ## install what running needs (apt packages, .venv)
+
+setup-test: packages test-packages $(VENV)/.dev ## install what testing needs, too
+
+.PHONY: packages test-packages
+packages:
+	$(call apt,$(PACKAGES))
+
+test-packages:
+	$(call apt,$(TEST_PACKAGES))
+
+$(VENV)/bin/python: | packages
+	@echo "Making the virtual environment"
+	@$(PYTHON) -m venv --system-site-packages $(VENV)
+
+$(VENV)/.runtime: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
+	@echo "Installing Python packages"
+	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
+	@echo "Installing Python packages for development"
+	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+demo: setup ## a real call through the XDP relay, with the agent killed in the middle
+	@$(BIN)/icelane demo $(ARGS)
+
+test: setup-test lint types unit ## lint, types and all tests
+
+lint: setup-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup-test
+	@$(BIN)/mypy
+
+unit: setup-test
+	@$(BIN)/pytest $(ARGS)
+
+format: setup-test ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## renew .ci/requirements.lock from pyproject.toml
+	@tmp=$$(mktemp -d) && $(PYTHON) -m venv $$tmp && $$tmp/bin/pip install -q hatchling editables . '.[dev]' \
+	    && { echo "# Every Python dependency at the version that CI passed with; renew with \`make lock\`."; \
+	         $$tmp/bin/pip freeze --exclude icelane; } > .ci/requirements.lock; rm -rf $$tmp
+
+clean: ## remove what was made here
+	rm -rf $(VENV) $(VENV).apt.log .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The `icelane` command: the one place above the three packages."""

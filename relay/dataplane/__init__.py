@@ -1,0 +1,1 @@
+"""What forwards confirmed flows: the kernel (XDP) or the agent itself (userspace)."""

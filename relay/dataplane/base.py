@@ -1,0 +1,90 @@
+"""The interface between the relay agent and what forwards confirmed flows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.wire.endpoint import Endpoint
+
+
+class DataplaneError(Exception):
+    """A dataplane cannot be used; the text says why and what to do.
+
+    DataplaneError
+    └── DataplaneFull
+    """
+
+
+class DataplaneFull(DataplaneError):  # noqa: N818  # named after the condition, as queue.Full
+    """There is no room for another flow; nothing was installed and nobody was evicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTuple:
+    """What forwarding one flow needs.
+
+    Attributes:
+        client: The client's transport address, as the relay sees it.
+        vip: The relay's public address that the client sends to.
+        upstream: The relay's internal address and this flow's own port.
+        transceiver: The transceiver's media address.
+        route: The 21 raw bytes of the route that made the flow.
+    """
+
+    client: Endpoint
+    vip: Endpoint
+    upstream: Endpoint
+    transceiver: Endpoint
+    route: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What passed in one direction of a flow.
+
+    Attributes:
+        packets: Packets forwarded.
+        bytes: Bytes forwarded, UDP payload only.
+        last_seen: When the last one passed, in seconds of the monotonic clock; 0.0 means never.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    last_seen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRecord:
+    """A flow as a dataplane holds it, with what passed in each direction."""
+
+    flow: FlowTuple
+    to_transceiver: Activity
+    to_client: Activity
+
+
+class Dataplane(Protocol):
+    """What forwards confirmed flows.
+
+    The userspace path alone serves all traffic; a dataplane only takes confirmed flows off it.
+    """
+
+    name: str
+
+    def install(self, flow: FlowTuple) -> None:
+        """Forward both directions of a flow from now on; again is fine.
+
+        Raises:
+            DataplaneFull: There is no room; nothing was installed.
+        """
+
+    def remove(self, flow: FlowTuple) -> None:
+        """Stop forwarding a flow; one that is not there is fine."""
+
+    def flows(self) -> Iterator[FlowRecord]:
+        """Every flow that is installed, in no order, with its activity."""
+
+    def counters(self) -> dict[str, int]:
+        """Packets by reason since the dataplane was loaded, summed over processors."""
+
+    def close(self) -> None:
+        """Let go of the dataplane; what is pinned goes on forwarding."""
