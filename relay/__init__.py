@@ -1,1 +1,1 @@
-"""Icelane's relay: routes WebRTC sessions by the ICE ufrag and forwards them, in the kernel where it can."""
+"""Icelane's relay: routes sessions by the ICE ufrag, forwards them in the kernel where it can."""

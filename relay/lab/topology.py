@@ -1,0 +1,175 @@
+"""The lab's network: three hosts, three cables.
+
+```
+  client ----- public ------ relay ----- internal ----- transceiver
+     |   203.0.113.0/24            192.0.2.0/24              |
+     |   2001:db8:1::/64           2001:db8:2::/64           |
+     +------------------- signaling -------------------------+
+                        198.51.100.0/24
+```
+
+Signaling has a cable of its own because it does not pass through the relay: the relay is no
+router, and its host need not forward a single packet by itself. All addresses are those that
+RFC 5737 and RFC 3849 set aside for documentation.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from relay.lab.errors import LabError
+from relay.lab.host import Host
+from relay.lab.offload import Offload, set_offload
+
+CLIENT, RELAY, TRANSCEIVER = "client", "relay", "transceiver"
+HOSTS = (CLIENT, RELAY, TRANSCEIVER)
+PUBLIC, INTERNAL, SIGNALING = "public", "internal", "signaling"
+
+IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this address
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a cable: an interface of a host, named after the network it leads to.
+
+    Attributes:
+        host: The host that has the interface.
+        addresses: Its addresses with prefix lengths.
+        receives_redirects: Whether a program at the other end redirects frames to it. The veth
+            driver drops such frames unless the receiver polls, which it does for GRO.
+    """
+
+    host: str
+    addresses: tuple[str, ...]
+    receives_redirects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A veth pair; its name is the interface's name at both ends."""
+
+    name: str
+    ends: tuple[End, End]
+
+
+CABLES = (
+    Cable(
+        PUBLIC,
+        (
+            End(CLIENT, ("203.0.113.2/24", "2001:db8:1::2/64"), receives_redirects=True),
+            End(RELAY, ("203.0.113.10/24", "2001:db8:1::10/64")),
+        ),
+    ),
+    Cable(
+        INTERNAL,
+        (
+            End(RELAY, ("192.0.2.1/24", "2001:db8:2::1/64")),
+            End(TRANSCEIVER, ("192.0.2.2/24", "2001:db8:2::2/64"), receives_redirects=True),
+        ),
+    ),
+    Cable(
+        SIGNALING,
+        (End(CLIENT, ("198.51.100.1/24",)), End(TRANSCEIVER, ("198.51.100.2/24",))),
+    ),
+)
+
+
+def address(host: str, network: str, *, version: int = 4) -> str:
+    """A host's address on a network, without the prefix length."""
+    return next(
+        str(interface.ip)
+        for cable in CABLES
+        if cable.name == network
+        for end in cable.ends
+        if end.host == host
+        for interface in map(ip_interface, end.addresses)
+        if interface.version == version
+    )
+
+
+def hosts(lab: str) -> dict[str, Host]:
+    """The hosts of a lab by name, whether they are there or not."""
+    return {name: Host(lab, name) for name in HOSTS}
+
+
+def build(lab: str) -> None:
+    """Make a lab's network; when that fails, nothing of it is left.
+
+    Raises:
+        LabError: It is there already, or the kernel refused something.
+    """
+    members = hosts(lab)
+    taken = [host.namespace for host in members.values() if host.exists()]
+    if taken:
+        raise LabError(
+            f"The network namespace {taken[0]} is there already; "
+            f"`icelane lab down --name {lab}` removes it."
+        )
+    try:
+        for host in members.values():
+            _boot(host)
+        for cable in CABLES:
+            _plug(members, cable)
+    except (OSError, NetlinkError) as error:
+        destroy(lab)
+        raise LabError(f"The lab's network could not be made: {error}") from error
+    except BaseException:
+        destroy(lab)
+        raise
+
+
+def destroy(lab: str) -> None:
+    """Remove a lab's network; what is not there is fine."""
+    for host in hosts(lab).values():
+        if not host.exists():
+            continue
+        # A namespace lives on while somebody's shell is in it; its cables need not.
+        with IPRoute(netns=host.namespace) as netlink:
+            for cable in CABLES:
+                for index in netlink.link_lookup(ifname=cable.name):
+                    with suppress(NetlinkError):  # the kernel may be removing the peer right now
+                        netlink.link("del", index=index)
+        host.remove()
+
+
+def _boot(host: Host) -> None:
+    host.create()
+    host.sysctl("ipv4/ip_forward", 0)  # a new namespace inherits the machine's setting
+    host.sysctl("ipv6/conf/all/forwarding", 0)
+    host.sysctl("ipv6/conf/default/accept_dad", 0)
+    host.sysctl("ipv6/conf/default/accept_ra", 0)
+    with IPRoute(netns=host.namespace) as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
+
+
+def _plug(members: dict[str, Host], cable: Cable) -> None:
+    near, far = (members[end.host] for end in cable.ends)
+    with IPRoute(netns=near.namespace) as netlink:
+        netlink.link(
+            "add",
+            ifname=cable.name,
+            kind="veth",
+            peer={"ifname": cable.name, "net_ns_fd": far.namespace},
+        )
+    for end in cable.ends:
+        _configure(members[end.host], cable.name, end)
+
+
+def _configure(host: Host, interface: str, end: End) -> None:
+    with host.inside():
+        # A veth hands the sender's unfinished checksums on, as if hardware would complete them.
+        # A program that updates a checksum incrementally would start from such a fragment.
+        set_offload(interface, Offload.TX_CHECKSUM, on=False)
+        set_offload(interface, Offload.GRO, on=end.receives_redirects)
+    with IPRoute(netns=host.namespace) as netlink:
+        index = netlink.link_lookup(ifname=interface)[0]
+        for text in end.addresses:
+            ip = ip_interface(text)
+            flags = {"flags": IFA_F_NODAD} if ip.version == 6 else {}
+            netlink.addr(
+                "add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags
+            )
+        netlink.link("set", index=index, state="up")

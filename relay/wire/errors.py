@@ -1,0 +1,60 @@
+"""What can be wrong with a packet, a token or a key file.
+
+WireError
+├── EndpointError          local: the text of an address in a setting
+├── KeyFileError           local: a key file
+└── MessageError           remote: something that came from the network
+    ├── StunError          not a STUN message of RFC 8489
+    │   └── IntegrityError MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
+    ├── RouteError         a ufrag that is no route of ours
+    │   ├── RouteFormatError   wrong length, alphabet or version
+    │   ├── RouteKeyError      its key slot holds no key
+    │   └── RouteTagError      its tag does not verify
+    └── AnnouncementError  not an announcement of one of our relays
+
+Each is a `ValueError` whose text names the fault. A remote error never carries key material.
+"""
+
+
+class WireError(ValueError):
+    """The root of the errors of `relay.wire`."""
+
+
+class EndpointError(WireError):
+    """A text is not a transport address."""
+
+
+class KeyFileError(WireError):
+    """A key file cannot be read or used; the text says what to do."""
+
+
+class MessageError(WireError):
+    """A datagram or token from the network is malformed, forged or unknown."""
+
+
+class StunError(MessageError):
+    """A datagram is not a valid STUN message (RFC 8489)."""
+
+
+class IntegrityError(StunError):
+    """MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong (RFC 8489 sections 14.5 and 14.7)."""
+
+
+class RouteError(MessageError):
+    """A ufrag is no route of this deployment."""
+
+
+class RouteFormatError(RouteError):
+    """The text is not 28 ICE characters, or the version is unknown."""
+
+
+class RouteKeyError(RouteError):
+    """The route names a key slot without a key."""
+
+
+class RouteTagError(RouteError):
+    """The route's tag does not verify: it was forged or damaged."""
+
+
+class AnnouncementError(MessageError):
+    """A datagram is not an announcement of one of our relays."""

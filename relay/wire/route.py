@@ -1,0 +1,177 @@
+"""The route in the ufrag: 21 bytes, written as 28 characters of the ICE alphabet.
+
+    byte  0      version:2 | key slot:3 (7 = unroutable) | flags:3
+    byte  1-2    cluster
+    byte  3-5    transceiver slot
+    byte  6      generation
+    byte  7-8    expiry, in units of 64 s of Unix time, modulo 2**16
+    byte  9-12   random nonce
+    byte 13-20   SipHash-2-4 of bytes 0-12 under the cluster's key in that slot, little-endian
+
+Numbers are big-endian. 21 bytes are 28 base64 characters with no bits to spare, so a route has one
+spelling. RFC 8839 (section 5.4) wants 4 to 256 characters, at most 32 when sending.
+"""
+
+import base64
+import binascii
+import hmac
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from relay.wire.errors import RouteFormatError, RouteKeyError, RouteTagError
+from relay.wire.keys import UNROUTABLE_SLOT, KeyRing
+from relay.wire.siphash import TAG_SIZE, tag
+
+VERSION = 0
+RAW_SIZE = 21
+UFRAG_SIZE = 28
+NONCE_SIZE = 4
+EXPIRY_UNIT = 64  # seconds
+_EXPIRY_MODULUS = 1 << 16
+_SIGNED_SIZE = RAW_SIZE - TAG_SIZE
+
+# Half the number space less a margin for clocks that differ: 2**15 units are 24 days.
+MAX_LIFETIME = 20 * 24 * 3600.0
+
+
+class Target(NamedTuple):
+    """Who a route leads to.
+
+    Attributes:
+        cluster: The cluster's number, 16 bits.
+        slot: The transceiver's number in its cluster, 24 bits.
+        generation: A counter that changes whenever the slot gets a new owner, 8 bits.
+    """
+
+    cluster: int
+    slot: int
+    generation: int
+
+    def __str__(self) -> str:
+        """As people write it: cluster/slot.generation."""
+        return f"{self.cluster}/{self.slot}.{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route whose tag has been made or verified.
+
+    Attributes:
+        target: Who it leads to.
+        expiry: When it stops opening new flows: Unix time in units of 64 s, modulo 2**16.
+        nonce: 4 random bytes that make the session's ufrag its own.
+        key_slot: The slot of the key that signed it, 0 to 6.
+        flags: Three bits, reserved.
+        raw: The 21 bytes.
+    """
+
+    target: Target
+    expiry: int
+    nonce: bytes
+    key_slot: int
+    flags: int
+    raw: bytes
+
+    @property
+    def ufrag(self) -> str:
+        """The route as an ICE ufrag of 28 characters."""
+        return base64.b64encode(self.raw).decode("ascii")
+
+    def expired(self, now: float) -> bool:
+        """Whether it may no longer open a flow, at Unix time `now` (RFC 1982 arithmetic)."""
+        return (self.expiry - _units(now)) % _EXPIRY_MODULUS >= _EXPIRY_MODULUS // 2
+
+
+def mint(target: Target, keys: KeyRing, *, now: float, lifetime: float, nonce: bytes) -> Route:
+    """Make a route and sign it with the ring's signing key.
+
+    Args:
+        target: Who it leads to.
+        keys: The cluster's keys.
+        now: Unix time in seconds.
+        lifetime: For how long it opens new flows, in seconds, at most 20 days.
+        nonce: 4 random bytes.
+
+    Raises:
+        ValueError: A field does not fit.
+    """
+    if not (0 <= target.cluster < 1 << 16 and 0 <= target.slot < 1 << 24):
+        raise ValueError(f"{target} is no target: clusters have 16 bits, slots 24")
+    if not 0 <= target.generation < 1 << 8:
+        raise ValueError(f"{target} is no target: a generation has 8 bits")
+    if not 0 < lifetime <= MAX_LIFETIME:
+        raise ValueError(f"a route lives for more than 0 and at most {MAX_LIFETIME:.0f} seconds")
+    if len(nonce) != NONCE_SIZE:
+        raise ValueError(f"a nonce has {NONCE_SIZE} bytes")
+    signed = (
+        struct.pack(
+            "!BHBHBH",
+            VERSION << 6 | keys.signing_slot << 3,
+            target.cluster,
+            target.slot >> 16,
+            target.slot & 0xFFFF,
+            target.generation,
+            # One unit more, so that rounding never shortens the lifetime.
+            (_units(now + lifetime) + 1) % _EXPIRY_MODULUS,
+        )
+        + nonce
+    )
+    key = keys.route_key(target.cluster, keys.signing_slot)
+    return _decode(signed + tag(key, signed))
+
+
+def open_ufrag(ufrag: str | bytes, keys: KeyRing) -> Route:
+    """Read a ufrag and verify its tag. Its expiry is for the caller to check.
+
+    Raises:
+        RouteFormatError: It is not 28 characters of the ICE alphabet, or has another version.
+        RouteKeyError: Its key slot holds no key.
+        RouteTagError: Its tag does not verify.
+    """
+    if len(ufrag) != UFRAG_SIZE:
+        raise RouteFormatError(f"a route has {UFRAG_SIZE} characters, not {len(ufrag)}")
+    try:
+        raw = base64.b64decode(ufrag, validate=True)
+    except (binascii.Error, ValueError):
+        raise RouteFormatError("a route has only the characters A-Z a-z 0-9 + /") from None
+    if len(raw) != RAW_SIZE:  # padding is base64, but not of the ICE alphabet
+        raise RouteFormatError("a route has no padding")
+    return open_raw(raw, keys)
+
+
+def open_raw(raw: bytes, keys: KeyRing) -> Route:
+    """Verify the 21 bytes of a route, as `open_ufrag` does.
+
+    Raises:
+        RouteFormatError: There are not 21 bytes, or they have another version.
+        RouteKeyError: The key slot holds no key.
+        RouteTagError: The tag does not verify.
+    """
+    if len(raw) != RAW_SIZE:
+        raise RouteFormatError(f"a route has {RAW_SIZE} bytes, not {len(raw)}")
+    if raw[0] >> 6 != VERSION:
+        raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
+    route = _decode(raw)
+    if route.key_slot == UNROUTABLE_SLOT or route.key_slot not in keys.slots:
+        raise RouteKeyError(f"key slot {route.key_slot} holds no key")
+    key = keys.route_key(route.target.cluster, route.key_slot)
+    if not hmac.compare_digest(tag(key, raw[:_SIGNED_SIZE]), raw[_SIGNED_SIZE:]):
+        raise RouteTagError("the route's tag does not verify")
+    return route
+
+
+def _units(seconds: float) -> int:
+    return int(seconds // EXPIRY_UNIT)
+
+
+def _decode(raw: bytes) -> Route:
+    first, cluster, slot_high, slot_low, generation, expiry = struct.unpack_from("!BHBHBH", raw)
+    return Route(
+        target=Target(cluster, slot_high << 16 | slot_low, generation),
+        expiry=expiry,
+        nonce=raw[9:_SIGNED_SIZE],
+        key_slot=first >> 3 & 7,
+        flags=first & 7,
+        raw=raw,
+    )
