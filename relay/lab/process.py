@@ -25,12 +25,12 @@ class Process(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> "Process":
-        """The process that has this number now.
+        """The process that has this number now, also one that ended and was not reaped.
 
         Raises:
             ProcessLookupError: There is none.
         """
-        return cls(pid, _started(pid))
+        return cls(pid, _stat(pid)[1])
 
     @classmethod
     def load(cls, path: Path) -> "Process | None":
@@ -50,9 +50,10 @@ class Process(NamedTuple):
         with suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)  # a child of ours that ended stays until asked for
         try:
-            return _started(self.pid) == self.started
+            state, started = _stat(self.pid)
         except ProcessLookupError:
             return False
+        return started == self.started and state not in "ZX"  # zombie, dead
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that has ended is fine."""
@@ -87,13 +88,11 @@ class Process(NamedTuple):
         return False
 
 
-def _started(pid: int) -> int:
-    """Field 22 of /proc/PID/stat; a process that has ended and was not reaped does not count."""
+def _stat(pid: int) -> tuple[str, int]:
+    """State and start time, fields 3 and 22 of /proc/PID/stat."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError(pid) from None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    if fields[0] in "ZX":
-        raise ProcessLookupError(pid)
-    return int(fields[19])
+    return fields[0], int(fields[19])

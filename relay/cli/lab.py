@@ -1,0 +1,127 @@
+"""`icelane lab`: a lab of network namespaces on this machine."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from relay.lab.errors import LabError
+
+app = typer.Typer(
+    help="A lab on this machine: network namespaces with the services running in them.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Option(help="Which lab; several can be up at the same time.")]
+
+
+class Dataplane(StrEnum):
+    """What the relay in the lab forwards with."""
+
+    XDP = "xdp"
+    USERSPACE = "userspace"
+    AUTO = "auto"
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """End the command with the text of a LabError, and no traceback."""
+    try:
+        yield
+    except LabError as error:
+        typer.echo(f"icelane: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def up(
+    dataplane: Annotated[Dataplane, typer.Option(help="What the relay forwards with.")] = (
+        Dataplane.AUTO
+    ),
+    redis: Annotated[
+        bool, typer.Option("--redis", help="Run a redis-server beside the relay, too.")
+    ] = False,
+    relay_user: Annotated[
+        str | None, typer.Option(help="Run the relay as this user (userspace dataplane only).")
+    ] = None,
+    name: Name = "default",
+) -> None:
+    """Bring a lab up; prints the signaling URL that its client reaches."""
+    from relay.lab.lab import Lab
+    from relay.lab.plan import SIGNALING_URL, Options
+
+    console = Console(stderr=True, highlight=False)
+    with clear_errors():
+        lab = Lab(name)
+        lab.up(
+            Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user),
+            lambda step: console.print(f"[green]✓[/] {step}"),
+        )
+    chosen = "" if name == "default" else f"--name {name} "
+    console.print(
+        f"Now: icelane lab exec {chosen}client icelane call {SIGNALING_URL}\n"
+        f"     icelane top --instance {lab.instance}\n"
+        f"     icelane lab down {chosen}".rstrip()
+    )
+    typer.echo(SIGNALING_URL)
+
+
+@app.command()
+def down(name: Name = "default") -> None:
+    """Take a lab down and remove all of it; one that is not up is fine."""
+    from relay.lab.lab import Lab
+
+    console = Console(stderr=True, highlight=False)
+    with clear_errors():
+        Lab(name).down(lambda step: console.print(f"[green]✓[/] {step}"))
+
+
+@app.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def execute(
+    host: Annotated[str, typer.Argument(help="client, relay or transceiver.")],
+    command: Annotated[list[str], typer.Argument(help="What to run, with its arguments.")],
+    name: Name = "default",
+) -> None:
+    """Run a command in a host of the lab, in place of this one."""
+    from relay.lab.lab import Lab, require_root
+
+    with clear_errors():
+        require_root()
+        lab = Lab(name)
+        target = lab.host(host)
+        lab.require_up()
+        line = target.command(command)
+        os.execvp(line[0], line)  # noqa: S606  # no shell is wanted: the arguments are a list
+
+
+@app.command()
+def status(
+    name: Name = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show whether a lab is up and what runs in it."""
+    from relay.lab.lab import Lab
+
+    with clear_errors():
+        state = Lab(name).status()
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+        return
+    console = Console(highlight=False)
+    if not state["up"]:
+        console.print(f"The lab {name!r} is not up.")
+        return
+    console.print(f"Lab {name}: dataplane {state['dataplane']}, signaling {state['signaling_url']}")
+    table = Table("service", "host", "process", "log", box=None)
+    for each in state["services"]:
+        running = str(each["pid"]) if each["pid"] is not None else "[red]not running[/]"
+        table.add_row(each["name"], each["host"], running, each["log"])
+    console.print(table)
