@@ -1,0 +1,72 @@
+"""Upstream ports: one for each flow, chosen so that a rebuilt flow gets the one it had."""
+
+from relay.wire import siphash
+from relay.wire.endpoint import Endpoint
+
+# RFC 6056 leaves the choice open; NAT practice keeps a freed port out of use for as long as a
+# packet of its old flow may still come: the shortest idle time that RFC 4787 REQ-5 allows.
+QUARANTINE = 120.0  # seconds
+
+
+class PortPool:
+    """The upstream ports of one address.
+
+    A port is derived from a keyed hash of the flow (RFC 4787 REQ-11: deterministic), probing
+    upwards when it is taken. A released port rests in quarantine: reused too early, a late packet
+    of the old flow would reach the new one.
+
+    Args:
+        ports: The range to choose from.
+        key: 16 bytes; it keeps clients from choosing ports that collide.
+        quarantine: For how long a released port rests, in seconds.
+    """
+
+    def __init__(self, ports: range, key: bytes, quarantine: float = QUARANTINE) -> None:
+        self.ports = ports
+        self._key = key
+        self._quarantine = quarantine
+        self._taken: set[int] = set()
+        self._resting: dict[int, float] = {}  # port -> when it is free again, soonest first
+
+    def __len__(self) -> int:
+        """How many ports are taken."""
+        return len(self._taken)
+
+    def take(
+        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: float
+    ) -> int | None:
+        """Take the port of a flow, or the next free one; None when there is none."""
+        self._wake(now)
+        size = len(self.ports)
+        if len(self._taken) + len(self._resting) >= size:
+            return None
+        flow = client.packed + vip.packed + transceiver.packed
+        start = siphash.tag_number(self._key, flow) % size
+        for step in range(size):
+            port = self.ports[(start + step) % size]
+            if port not in self._taken and port not in self._resting:
+                self._taken.add(port)
+                return port
+        return None
+
+    def claim(self, port: int) -> bool:
+        """Take this very port, resting or not; False when it is taken or out of range."""
+        if port in self._taken or port not in self.ports:
+            return False
+        self._resting.pop(port, None)
+        self._taken.add(port)
+        return True
+
+    def release(self, port: int, now: float) -> None:
+        """Give a port back, into quarantine."""
+        if port in self._taken:
+            self._taken.remove(port)
+            self._resting[port] = now + self._quarantine
+
+    def _wake(self, now: float) -> None:
+        # All rest equally long, so they wake in the order in which they came.
+        while self._resting:
+            port, until = next(iter(self._resting.items()))
+            if until > now:
+                return
+            del self._resting[port]

@@ -1,0 +1,385 @@
+"""The session table: which flow a datagram belongs to, and what is to be done.
+
+It is free of IO: a datagram, its source and the time go in, commands come out. The agent executes
+them in order. The rules:
+
+* A Binding request with a valid route makes a *pending* flow; only STUN passes, and it lives
+  shortly. A forged or replayed ufrag achieves no more than that.
+* The transceiver's Binding success, in answer to a request of that flow, *confirms* it. It is
+  installed in the dataplane before that success is forwarded, so that no packet comes too early.
+* A Binding request on a confirmed flow whose route names another target is routed by its route;
+  the flow is rebound when the new transceiver answers with success, and not before.
+* Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
+  does not.
+* No confirmed flow is ever evicted: when the table is full, new flows are refused.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from relay.dataplane.base import FlowRecord, FlowTuple
+from relay.flow import (
+    CloseUpstream,
+    Command,
+    Flow,
+    Forget,
+    Install,
+    Instant,
+    OpenUpstream,
+    Recall,
+    Remove,
+    SendToClient,
+    SendToTransceiver,
+    State,
+    Store,
+)
+from relay.ports import PortPool
+from relay.registry import Registry
+from relay.wire import stun
+from relay.wire.announcement import Announcement
+from relay.wire.demux import Kind, classify
+from relay.wire.endpoint import Endpoint
+from relay.wire.errors import RouteError, StunError
+from relay.wire.keys import KeyRing
+from relay.wire.route import Route, Target, decode, open_raw, open_ufrag
+
+ClientKey = tuple[Endpoint, Endpoint]  # client, VIP
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds and times of the session table.
+
+    Attributes:
+        flows: The most confirmed flows.
+        pending: The most pending flows.
+        pending_per_route: The most pending flows of one ufrag: a client checks from a few
+            addresses, a sniffer who replays it from many.
+        pending_life: How long a pending flow lives after its last request, in seconds; Chromium
+            checks at most 2.5 s apart.
+        idle: How long a confirmed flow lives after the transceiver's last packet, in seconds;
+            at least 120 (RFC 4787 REQ-5).
+        store_every: How often a live flow is written to the mirror again, in seconds.
+    """
+
+    flows: int = 65_536
+    pending: int = 4_096
+    pending_per_route: int = 8
+    pending_life: float = 10.0
+    idle: float = 300.0
+    store_every: float = 100.0
+
+
+class SessionTable:
+    """All flows of one relay.
+
+    Args:
+        vips: The public addresses served here.
+        upstreams: For each upstream address (one of each family at most), its ports.
+        registry: The transceivers.
+        keys: The cluster's keys.
+        limits: Bounds and times.
+    """
+
+    def __init__(
+        self,
+        *,
+        vips: frozenset[Endpoint],
+        upstreams: Mapping[str, PortPool],
+        registry: Registry,
+        keys: KeyRing,
+        limits: Limits | None = None,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.limits = limits or Limits()
+        self._vips = vips
+        self._upstreams = {Endpoint(host, 0).family: (host, upstreams[host]) for host in upstreams}
+        self._registry = registry
+        self._keys = keys
+        self._confirmed: dict[ClientKey, Flow] = {}
+        self._pending: dict[tuple[ClientKey, Target], Flow] = {}
+        self._pending_of_route: Counter[bytes] = Counter()
+
+    def __iter__(self) -> Iterator[Flow]:
+        """Confirmed flows, then pending ones."""
+        yield from self._confirmed.values()
+        yield from self._pending.values()
+
+    def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
+        """The confirmed flow of a client, if it has one."""
+        return self._confirmed.get((client, vip))
+
+    def from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
+    ) -> list[Command]:
+        """Take a datagram that came to a VIP."""
+        self.counters["received_from_clients"] += 1
+        flow = self._confirmed.get((client, vip))
+        kind = classify(data)
+        if kind is Kind.STUN:
+            return self._stun_from_client(data, (client, vip), now)
+        if flow is not None:
+            return self._to_transceiver(flow, data, now)
+        self.counters["unknown_source"] += 1
+        return [Recall(client, vip)] if kind is not Kind.OTHER else []
+
+    def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
+        """Take a datagram that came from a flow's transceiver to its upstream address."""
+        self.counters["received_from_transceivers"] += 1
+        if flow.state is State.CONFIRMED:
+            return self._to_client(flow, data, now)
+        try:
+            header = stun.header(data)
+        except StunError:
+            self.counters["pending_not_stun"] += 1
+            return []
+        confirms = (
+            header.message_class is stun.MessageClass.SUCCESS
+            and header.method == stun.BINDING
+            and header.transaction_id in flow.transactions
+        )
+        if not confirms:
+            return self._to_client(flow, data, now)
+        if not self._has_room_for(flow):
+            self.counters["refused_full"] += 1
+            return self._drop_pending(flow, now)
+        return self._confirm(flow, now) + self._to_client(flow, data, now)
+
+    def adopt(self, record: FlowRecord, now: Instant) -> list[Command]:
+        """Take over a flow that the dataplane forwarded before this agent started.
+
+        It counts as just refreshed, so that a restart expires nobody.
+        """
+        # The dataplane holds only what this relay verified, perhaps with a key that has left.
+        flow = self._rebuild(record.flow, decode(record.flow.route), now)
+        if flow is None or not self._claim(flow):
+            self.counters["not_adopted"] += 1
+            return [Remove(_stray(record))]
+        self._confirmed[flow.tuple.client, flow.tuple.vip] = flow
+        self.counters["adopted"] += 1
+        return [OpenUpstream(flow), Store(flow)]
+
+    def restore(self, stored: FlowTuple, now: Instant) -> list[Command]:
+        """Rebuild a flow from the mirror, unless its client has one already.
+
+        What the mirror says is believed only where this relay's own settings agree: the VIP is
+        ours, the route verifies, and the registry has its target at that very address.
+        """
+        if (stored.client, stored.vip) in self._confirmed:
+            return []
+        flow = self._verified(stored, now)
+        if flow is None or not (self._claim(flow) or self._take_port(flow, now)):
+            self.counters["restore_refused"] += 1
+            return []
+        self._confirmed[stored.client, stored.vip] = flow
+        flow.stored_at = now.monotonic
+        self.counters["restored"] += 1
+        return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
+
+    def observe(self, record: FlowRecord) -> list[Command]:
+        """Learn from the dataplane when packets of a flow last passed there."""
+        flow = self._confirmed.get((record.flow.client, record.flow.vip))
+        if flow is None or flow.tuple.upstream != record.flow.upstream:
+            return [Remove(_stray(record))]
+        flow.last_from_client = max(flow.last_from_client, record.to_transceiver.last_seen)
+        flow.last_from_transceiver = max(flow.last_from_transceiver, record.to_client.last_seen)
+        return []
+
+    def sweep(self, now: Instant) -> list[Command]:
+        """Expire what is idle, and refresh the mirror's record of what is not."""
+        commands: list[Command] = []
+        life, idle = self.limits.pending_life, self.limits.idle
+        for flow in [
+            each for each in self._pending.values() if now.monotonic - each.last_from_client > life
+        ]:
+            self.counters["pending_expired"] += 1
+            commands += self._drop_pending(flow, now)
+        for flow in list(self._confirmed.values()):
+            if now.monotonic - flow.last_from_transceiver > idle:
+                self.counters["expired"] += 1
+                commands += self._drop_confirmed(flow, now)
+                commands.append(Forget(flow))
+            elif now.monotonic - flow.stored_at > self.limits.store_every:
+                flow.stored_at = now.monotonic
+                commands.append(Store(flow))
+        return commands
+
+    def upstream_unusable(self, flow: Flow, now: Instant) -> bool:
+        """Another process has the flow's upstream port: choose another one.
+
+        Returns False when there is none; the flow is then gone. The lost port stays taken for
+        ever, so that nobody tries it again.
+        """
+        if self._take_port(flow, now):
+            return True
+        self.counters["no_upstream_port"] += 1
+        self._discard(flow)
+        return False
+
+    def refuse(self, flow: Flow, now: Instant) -> list[Command]:
+        """The dataplane has no room for a flow that was just confirmed: give it up."""
+        self.counters["refused_full"] += 1
+        return self._drop_confirmed(flow, now)
+
+    # A client's STUN
+
+    def _stun_from_client(self, data: bytes, source: ClientKey, now: Instant) -> list[Command]:
+        flow = self._confirmed.get(source)
+        try:
+            header = stun.header(data)
+            route = self._route_in(data, header)
+        except StunError:
+            self.counters["malformed_stun"] += 1
+            return []
+        except RouteError:
+            self.counters["bad_route"] += 1
+            return []
+        if flow is not None and (route is None or route.target == flow.target):
+            return self._to_transceiver(flow, data, now)
+        if route is None:
+            self.counters["unknown_source"] += 1
+            return []
+        commands: list[Command] = []
+        pending = self._pending.get((source, route.target))
+        if pending is None:
+            pending = self._open(route, source, now)
+            if pending is None:
+                return []
+            commands.append(OpenUpstream(pending))
+        pending.transactions.append(header.transaction_id)
+        # Announced each time: the datagram before may have been lost.
+        commands.append(self._announce(pending, now))
+        return commands + self._to_transceiver(pending, data, now)
+
+    def _route_in(self, data: bytes, header: stun.Header) -> Route | None:
+        """The route in a Binding request; None in anything else, which opens no flow."""
+        if header[:2] != (stun.MessageClass.REQUEST, stun.BINDING):
+            return None
+        return open_ufrag(stun.server_ufrag(data), self._keys)
+
+    def _open(self, route: Route, source: ClientKey, now: Instant) -> Flow | None:
+        transceiver = self._registry.find(route.target)
+        if route.expired(now.unix):
+            reason = "route_expired"
+        elif transceiver is None:
+            reason = "no_transceiver"
+        elif len(self._pending) >= self.limits.pending:
+            reason = "pending_full"
+        elif self._pending_of_route[route.raw] >= self.limits.pending_per_route:
+            reason = "pending_per_route_full"
+        else:
+            unset = Endpoint("", 0)  # until _take_port
+            addresses = FlowTuple(*source, unset, transceiver.address, route.raw)
+            at = now.monotonic
+            flow = Flow(addresses, route.target, State.PENDING, at, at)
+            if self._take_port(flow, now):
+                self._pending[source, route.target] = flow
+                self._pending_of_route[route.raw] += 1
+                return flow
+            reason = "no_upstream_port"
+        self.counters[reason] += 1
+        return None
+
+    def _has_room_for(self, flow: Flow) -> bool:
+        rebinds = (flow.tuple.client, flow.tuple.vip) in self._confirmed
+        return rebinds or len(self._confirmed) < self.limits.flows
+
+    def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
+        key = (flow.tuple.client, flow.tuple.vip)
+        old = self._confirmed.get(key)
+        self._discard(flow)
+        flow.state = State.CONFIRMED
+        flow.stored_at = now.monotonic
+        self._confirmed[key] = flow
+        self.counters["confirmed"] += 1
+        if old is None:
+            return [Install(flow), Store(flow)]
+        self.counters["rebound"] += 1
+        self._release(old, now)
+        # Install replaces the client's side of the old flow, and Remove then leaves that alone.
+        return [CloseUpstream(old), Install(flow), Remove(old), Store(flow)]
+
+    # Forwarding
+
+    def _to_transceiver(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
+        flow.last_from_client = now.monotonic
+        flow.to_transceiver.add(len(data))
+        self.counters["forwarded_to_transceivers"] += 1
+        return [SendToTransceiver(flow, data)]
+
+    def _to_client(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
+        flow.last_from_transceiver = now.monotonic
+        flow.to_client.add(len(data))
+        self.counters["forwarded_to_clients"] += 1
+        return [SendToClient(flow, data)]
+
+    def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
+        parts = flow.tuple
+        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix)
+        return SendToTransceiver(flow, announcement.serialize(self._keys))
+
+    # Flows come and go
+
+    def _rebuild(self, stored: FlowTuple, route: Route, now: Instant) -> Flow | None:
+        if stored.vip not in self._vips or stored.transceiver.family not in self._upstreams:
+            return None
+        at = now.monotonic
+        return Flow(stored, route.target, State.CONFIRMED, at, at)
+
+    def _verified(self, stored: FlowTuple, now: Instant) -> Flow | None:
+        """A stored flow, if all that it says can be believed and there is room for it."""
+        try:
+            route = open_raw(stored.route, self._keys)
+        except RouteError:
+            return None
+        known = self._registry.find(route.target)
+        if known is None or known.address != stored.transceiver:
+            return None
+        if len(self._confirmed) >= self.limits.flows:
+            return None
+        return self._rebuild(stored, route, now)
+
+    def _claim(self, flow: Flow) -> bool:
+        host, pool = self._upstreams[flow.tuple.transceiver.family]
+        return flow.tuple.upstream.host == host and pool.claim(flow.tuple.upstream.port)
+
+    def _take_port(self, flow: Flow, now: Instant) -> bool:
+        parts = flow.tuple
+        if parts.transceiver.family not in self._upstreams:
+            return False
+        host, pool = self._upstreams[parts.transceiver.family]
+        port = pool.take(parts.client, parts.vip, parts.transceiver, now.monotonic)
+        if port is None:
+            return False
+        flow.tuple = replace(parts, upstream=Endpoint(host, port))
+        return True
+
+    def _release(self, flow: Flow, now: Instant) -> None:
+        _, pool = self._upstreams[flow.tuple.transceiver.family]
+        pool.release(flow.tuple.upstream.port, now.monotonic)
+
+    def _discard(self, flow: Flow) -> None:
+        """Take a flow out of the table, without a word to anybody."""
+        key = (flow.tuple.client, flow.tuple.vip)
+        if self._pending.pop((key, flow.target), None) is not None:
+            self._pending_of_route[flow.tuple.route] -= 1
+            if not self._pending_of_route[flow.tuple.route]:
+                del self._pending_of_route[flow.tuple.route]
+        if self._confirmed.get(key) is flow:
+            del self._confirmed[key]
+
+    def _drop_pending(self, flow: Flow, now: Instant) -> list[Command]:
+        self._discard(flow)
+        self._release(flow, now)
+        return [CloseUpstream(flow)]
+
+    def _drop_confirmed(self, flow: Flow, now: Instant) -> list[Command]:
+        self._discard(flow)
+        self._release(flow, now)
+        return [Remove(flow), CloseUpstream(flow)]
+
+
+def _stray(record: FlowRecord) -> Flow:
+    """A flow that only the dataplane has, to be removed there."""
+    return Flow(record.flow, decode(record.flow.route).target, State.CONFIRMED, 0.0, 0.0)
