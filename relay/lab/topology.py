@@ -13,6 +13,7 @@ router, and its host need not forward a single packet by itself. All addresses a
 RFC 5737 and RFC 3849 set aside for documentation.
 """
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -29,6 +30,13 @@ HOSTS = (CLIENT, RELAY, TRANSCEIVER)
 PUBLIC, INTERNAL, SIGNALING = "public", "internal", "signaling"
 
 IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this address
+
+# The kernel tells a link's two ends apart by their numbers, also across namespaces. Ends with equal
+# numbers look like one device to it, and it takes a second to notice that such a link came up.
+NEAR_INDEX = 100
+
+LINK_SECONDS = 10.0  # the kernel notices a link within a second, mostly at once
+LOOK_EVERY = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,8 @@ def build(lab: str) -> None:
             _boot(host)
         for cable in CABLES:
             _plug(members, cable)
+        for host in members.values():
+            _wait_for_links(host)
     except (OSError, NetlinkError) as error:
         destroy(lab)
         raise LabError(f"The lab's network could not be made: {error}") from error
@@ -150,6 +160,7 @@ def _plug(members: dict[str, Host], cable: Cable) -> None:
     with IPRoute(netns=near.namespace) as netlink:
         netlink.link(
             "add",
+            index=NEAR_INDEX + CABLES.index(cable),
             ifname=cable.name,
             kind="veth",
             peer={"ifname": cable.name, "net_ns_fd": far.namespace},
@@ -173,3 +184,17 @@ def _configure(host: Host, interface: str, end: End) -> None:
                 "add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags
             )
         netlink.link("set", index=index, state="up")
+
+
+def _wait_for_links(host: Host) -> None:
+    """Until the kernel has noticed that a link is up, it drops what is sent there."""
+    deadline = time.monotonic() + LINK_SECONDS
+    with IPRoute(netns=host.namespace) as netlink:
+        while not all(
+            link.get("operstate") == "UP" and link.get("qdisc") != "noop"
+            for link in netlink.get_links()
+            if link.get("ifname") != "lo"
+        ):
+            if time.monotonic() > deadline:
+                raise LabError(f"The links of host {host.name} did not come up.")
+            time.sleep(LOOK_EVERY)

@@ -1,0 +1,103 @@
+"""What every test shares: when the kernel may be used, and labs that are always taken down."""
+
+import importlib.util
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from relay.lab import topology
+from relay.lab.host import Host
+from relay.lab.lab import Lab
+from relay.lab.plan import Options
+
+_numbers = itertools.count(1)
+
+
+@cache
+def _lacks_netns() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root to make network namespaces"
+    if shutil.which("nsenter") is None:
+        return "needs nsenter (util-linux)"
+    return None
+
+
+@cache
+def _lacks_bpf() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root to load BPF programs"
+    if importlib.util.find_spec("bcc") is None:
+        return "needs BCC (apt-get install python3-bpfcc)"
+    if not any(Path("/lib/modules").glob("*/build")):
+        return "needs kernel headers (apt-get install linux-headers-amd64)"
+    return None
+
+
+_NEEDS: dict[str, Callable[[], str | None]] = {
+    "bpf": _lacks_bpf,
+    "netns": _lacks_netns,
+    "e2e": _lacks_netns,
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, and say why."""
+    for mark, lacks in _NEEDS.items():
+        if item.get_closest_marker(mark) is not None:
+            reason = lacks()
+            if reason is not None:
+                pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, a test of the kernel parts that was skipped has failed: nobody would notice else."""
+    report = yield
+    kernel_part = any(item.get_closest_marker(mark) is not None for mark in _NEEDS)
+    if os.environ.get("CI") and kernel_part and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Skipped in CI, where everything must run. {reason}"
+    return report
+
+
+def _unused_name() -> str:
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def network_name() -> Iterator[str]:
+    """A name for a lab's network; whatever is built under it goes when the test ends."""
+    name = _unused_name()
+    yield name
+    topology.destroy(name)
+
+
+@pytest.fixture
+def network(network_name: str) -> dict[str, Host]:
+    """The hosts of a lab by name, joined by their cables, with nothing running in them."""
+    topology.build(network_name)
+    return topology.hosts(network_name)
+
+
+@pytest.fixture(scope="module")
+def bring_up() -> Iterator[Callable[[Options], Lab]]:
+    """Bring a lab up; the module's labs are taken down after its last test."""
+    labs: list[Lab] = []
+
+    def up(options: Options) -> Lab:
+        lab = Lab(_unused_name())
+        labs.append(lab)
+        lab.up(options)
+        return lab
+
+    yield up
+    for lab in labs:
+        lab.down()

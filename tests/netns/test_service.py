@@ -1,0 +1,68 @@
+"""Services in the background of a lab."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relay.lab import service as module
+from relay.lab.errors import LabError
+from relay.lab.host import Host
+from relay.lab.service import Runner, Service
+from relay.lab.topology import RELAY
+
+pytestmark = pytest.mark.netns
+
+
+def shell(script: str) -> Service:
+    return Service("test", RELAY, ("sh", "-c", script), ready="ready$")
+
+
+def test_a_service_is_started_in_its_host_and_stopped(
+    network: dict[str, Host], tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path)
+    runner.start(shell("ip -json link; echo ready; exec sleep 600"), network[RELAY])
+    process = runner.process("test")
+    assert process is not None
+    interfaces = {each["ifname"] for each in json.loads("".join(runner.lines("test")[:-1]))}
+    assert interfaces == {"lo", "public", "internal"}
+
+    later = Runner(tmp_path)  # as another command does
+    later.stop("test")
+    assert not process.alive()
+    assert later.process("test") is None
+    later.stop("test")
+
+
+def test_a_service_that_ends_early_is_reported_with_its_last_lines(
+    network: dict[str, Host], tmp_path: Path
+) -> None:
+    with pytest.raises(LabError, match=r"test ended before it served(.|\n)*no such key file"):
+        Runner(tmp_path).start(shell("echo no such key file >&2; exit 1"), network[RELAY])
+    with pytest.raises(LabError, match="printed nothing"):
+        Runner(tmp_path / "..").start(
+            Service("quiet", RELAY, ("true",), ready="ready"), network[RELAY]
+        )
+
+
+def test_a_service_that_never_serves_is_reported(
+    network: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READY_SECONDS", 0.1)
+    runner = Runner(tmp_path)
+    try:
+        with pytest.raises(LabError, match="does not serve after"):
+            runner.start(shell("echo not ready yet; exec sleep 600"), network[RELAY])
+    finally:
+        runner.stop("test")
+
+
+def test_a_restarted_service_must_say_again_that_it_serves(
+    network: dict[str, Host], tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path)
+    runner.start(shell("echo ready; exec sleep 600"), network[RELAY])
+    runner.stop("test")
+    with pytest.raises(LabError, match="ended before it served"):
+        runner.start(shell("echo not this time"), network[RELAY])

@@ -1,0 +1,159 @@
+"""The lab's network, as it is drawn in relay/lab/topology.py."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.lab import topology
+from relay.lab.capture import Capture
+from relay.lab.errors import LabError
+from relay.lab.host import Host
+from relay.lab.offload import Offload, set_offload
+from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
+
+pytestmark = pytest.mark.netns
+
+WAIT = 5.0  # seconds; a limit, everything here takes milliseconds
+Network = dict[str, Host]
+
+
+def udp(host: Host, local: str, port: int = 0) -> socket.socket:
+    family = socket.AF_INET6 if ":" in local else socket.AF_INET
+    with host.inside():
+        made = socket.socket(family, socket.SOCK_DGRAM)
+    made.settimeout(WAIT)
+    made.bind((local, port))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "far", "version"),
+    [
+        (PUBLIC, CLIENT, RELAY, 4),
+        (PUBLIC, CLIENT, RELAY, 6),
+        (INTERNAL, RELAY, TRANSCEIVER, 4),
+        (INTERNAL, RELAY, TRANSCEIVER, 6),
+        (SIGNALING, CLIENT, TRANSCEIVER, 4),
+    ],
+)
+def test_neighbours_reach_each_other(
+    network: Network, name: str, near: str, far: str, version: int
+) -> None:
+    with (
+        udp(network[near], address(near, name, version=version)) as one,
+        udp(network[far], address(far, name, version=version)) as other,
+    ):
+        one.sendto(b"there", other.getsockname())
+        data, source = other.recvfrom(100)
+        other.sendto(data + b" and back", source)
+        assert one.recv(100) == b"there and back"
+
+
+def test_every_host_has_its_own_loopback(network: Network) -> None:
+    for host in network.values():
+        with udp(host, "127.0.0.1") as one, udp(host, "::1") as six:
+            for each in (one, six):
+                each.sendto(b"me", each.getsockname())
+                assert each.recv(10) == b"me"
+
+
+def test_the_relay_is_no_router(network: Network) -> None:
+    assert network[RELAY].sysctl("ipv4/ip_forward") == 0
+    assert network[RELAY].sysctl("ipv6/conf/all/forwarding") == 0
+    client = network[CLIENT]
+    with (
+        client.inside(),
+        pytest.raises(OSError, match="unreachable"),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lost,
+    ):
+        lost.connect((address(TRANSCEIVER, INTERNAL), 5000))
+
+
+def test_a_datagram_leaves_with_its_checksum_complete(network: Network) -> None:
+    relay = address(RELAY, PUBLIC)
+    with (
+        udp(network[CLIENT], address(CLIENT, PUBLIC)) as sender,
+        udp(network[RELAY], relay) as receiver,
+    ):
+        with Capture(network[RELAY], PUBLIC) as capture:
+            sender.sendto(b"whole", receiver.getsockname())
+            receiver.recv(100)
+            _wait_for(lambda: any(each.payload == b"whole" for each in capture.datagrams))
+        assert [each.intact for each in capture.datagrams if each.payload == b"whole"] == [True]
+
+        with network[CLIENT].inside():
+            set_offload(PUBLIC, Offload.TX_CHECKSUM, on=True)
+        with Capture(network[RELAY], PUBLIC) as capture:
+            sender.sendto(b"partial", receiver.getsockname())
+            receiver.recv(100)
+            _wait_for(lambda: any(each.payload == b"partial" for each in capture.datagrams))
+        # So the setting matters, and the capture tells a bad checksum from a good one.
+        assert [each.intact for each in capture.datagrams if each.payload == b"partial"] == [False]
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.01)
+
+
+def test_a_command_runs_in_the_host_and_still_sees_the_bpf_file_system(network: Network) -> None:
+    host = network[RELAY]
+    here = Path("/proc/self/ns/net").stat().st_ino
+    line = host.command(["stat", "-L", "-c", "%i", "/proc/self/ns/net"])
+    there = int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    assert there == host.path.stat().st_ino
+    assert there != here
+
+    def mounts(command: list[str]) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert mounts(host.command(["cat", "/proc/self/mountinfo"])) == mounts(
+        ["cat", "/proc/self/mountinfo"]
+    )
+
+
+def test_what_was_built_is_gone_after_destroying_it(network_name: str) -> None:
+    topology.build(network_name)
+    topology.destroy(network_name)
+    assert not any(host.exists() for host in topology.hosts(network_name).values())
+    topology.destroy(network_name)
+
+
+def test_a_shell_left_in_a_host_does_not_keep_the_cables(
+    network: Network, network_name: str
+) -> None:
+    waiting = subprocess.Popen(
+        network[CLIENT].command(["sh", "-c", "echo there; exec sleep 600"]), stdout=subprocess.PIPE
+    )
+    try:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        topology.destroy(network_name)
+        assert PUBLIC not in Path(f"/proc/{waiting.pid}/net/dev").read_text(encoding="ascii")
+    finally:
+        waiting.send_signal(signal.SIGKILL)
+        waiting.communicate()
+
+
+def test_building_twice_is_refused_with_the_way_out(network: Network, network_name: str) -> None:
+    with pytest.raises(LabError, match=f"icelane lab down --name {network_name}"):
+        topology.build(network_name)
+    assert all(host.exists() for host in network.values())
+
+
+def test_nothing_is_left_of_a_network_that_could_not_be_built(
+    network_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = (topology.End(CLIENT, ("203.0.113.2/24",)), topology.End(RELAY, ("203.0.113.10/24",)))
+    twice = (topology.Cable("same", ends), topology.Cable("same", ends))
+    monkeypatch.setattr(topology, "CABLES", twice)
+    with pytest.raises(LabError, match="could not be made"):
+        topology.build(network_name)
+    assert not any(host.exists() for host in topology.hosts(network_name).values())
