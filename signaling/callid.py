@@ -1,5 +1,6 @@
-"""The id of a call, as clients see it: the transceiver's own id with the way to it in front.
+"""Where calls are, and what their ids say.
 
+An id, as clients see it, is the transceiver's own id with the way to it in front:
 ``rtc_1-5-0-Kc9...`` is session ``rtc_Kc9...`` of generation 0 of slot 5 in cluster 1. So any
 signaling server, also one that has just been restarted, finds the transceiver of a call without
 a table of calls. The unguessable part is the transceiver's.
@@ -8,6 +9,9 @@ a table of calls. The unguessable part is the transceiver's.
 import re
 
 from relay.wire.route import Target
+
+#: The route that makes calls; an id is the last part of a call's own URL below it.
+CALLS = "/v1/realtime/calls"
 
 _PREFIX = "rtc_"
 _TAIL = r"[A-Za-z0-9_-]{1,128}"

@@ -1,7 +1,6 @@
 """The commands of this package: `icelane signaling run` and `icelane call`."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 from pathlib import Path
@@ -9,10 +8,12 @@ from random import SystemRandom
 from typing import Annotated
 
 import typer
+from yarl import URL
 
 from relay.registry import Registry, RegistryError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
+from signaling.report import Report
 
 app = typer.Typer(help="HTTP signaling: offers in, answers out.", no_args_is_help=True)
 
@@ -63,11 +64,75 @@ async def _serve(listen: Endpoint, registry: Registry) -> None:
         await stopped.wait()
 
 
+def call(
+    url: Annotated[
+        str, typer.Argument(help="The signaling server, such as http://192.0.2.1:8080.")
+    ],
+    *,
+    wav: Annotated[
+        Path | None, typer.Option(help="PCM WAV file to send. Default: a spoken sentence.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record what comes back to this WAV file.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="How long to send audio; it is repeated.")
+    ] = 10,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON object.")
+    ] = False,
+    progress_json: Annotated[
+        bool,
+        typer.Option(
+            "--progress-json", help="Print a JSON object per step; the last one is the report."
+        ),
+    ] = False,
+) -> None:
+    """Place a call, send audio, and account for every packet.
+
+    Ctrl-C ends the call early. The exit code is 0 for a good call; 3 when an audio file cannot
+    be used, 4 when signaling cannot be reached, 5 when it refuses the call, 6 when ICE fails,
+    7 when DTLS fails, 8 when no audio comes back, 9 when the other side ends the call early,
+    130 when it was interrupted before it was set up.
+    """
+    from signaling.call import SPEECH, Plan, place_call
+    from signaling.callview import JsonLines, JsonReport, View, Watch
+    from signaling.errors import CallError
+
+    plan = Plan(_server_url(url), seconds, wav or SPEECH, record)
+    view: View = JsonLines() if progress_json else JsonReport() if as_json else Watch()
+
+    async def placed() -> Report:
+        return await place_call(plan, stopped=_stop_on_signals(), progress=view.progress)
+
+    try:
+        with view:
+            report = asyncio.run(placed())
+    except CallError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(error.failure) from None
+    view.finish(report)
+    if report.error is not None:
+        typer.echo(report.error["message"], err=True)
+        raise typer.Exit(int(report.error["code"]))
+
+
+def _server_url(text: str) -> URL:
+    try:
+        url = URL(text)
+        usable = url.scheme in {"http", "https"} and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise typer.BadParameter(
+            f"{text!r} is not a URL such as http://192.0.2.1:8080", param_hint="URL"
+        )
+    return url
+
+
 def _stop_on_signals() -> asyncio.Event:
     """An event that SIGTERM and SIGINT set from now on."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Loops that cannot take signals, as in a thread, leave stopping to their owner.
-        with contextlib.suppress(NotImplementedError, RuntimeError):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     return stopped

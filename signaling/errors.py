@@ -116,6 +116,8 @@ class Failure(IntEnum):
     ICE_FAILED = 6
     DTLS_FAILED = 7
     NO_AUDIO = 8
+    ENDED_EARLY = 9
+    INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class CallError(Exception):

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from relay.registry import Registry
 from relay.wire.endpoint import Endpoint
+from signaling.callid import CALLS
 from signaling.errors import ApiError, NoTransceiver, OfferRejected, SessionUnknown, Unreachable
 from signaling.fleet import Bounds, Fleet
 from signaling.offer import ACCEPTED, LONGEST_BODY, read_offer, too_large
 
-CALLS = "/v1/realtime/calls"
 #: Seconds that a client may take to send its request's body.
 _BODY_TIMEOUT = 10.0
 # What the SDKs of the Realtime API send and read; no cookies, so that any origin is harmless.

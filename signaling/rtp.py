@@ -1,0 +1,134 @@
+"""Exact accounting of RTP packets by their sequence numbers; pure.
+
+It works on packets as they are on the wire: SRTP leaves the RTP header readable (RFC 3711).
+"""
+
+from dataclasses import dataclass, field
+
+_HEADER_SIZE = 12  # bytes, RFC 3550 section 5.1
+_CYCLE = 1 << 16  # sequence numbers wrap here
+# RTCP packet types, as the same seven bits of an RTP header show them (RFC 5761 section 4).
+_RTCP = range(64, 96)
+
+
+@dataclass(slots=True)
+class SequenceCount:
+    """What arrived of one stream, and what did not.
+
+    Numbers are unwrapped relative to the highest one seen, so a packet may be up to 32767
+    places early or late (RFC 3550 section 6.4.1 calls the result the extended number).
+
+    Attributes:
+        received: Different packets that arrived.
+        duplicates: Packets that arrived again.
+        reordered: Packets that arrived after a later one.
+    """
+
+    received: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    _lowest: int = 0
+    _highest: int = 0
+    _missing: set[int] = field(default_factory=set)
+
+    def add(self, sequence: int) -> None:
+        """Count a packet with this 16-bit sequence number."""
+        if not self.received:
+            self._lowest = self._highest = sequence
+            self.received = 1
+            return
+        ahead = (sequence - self._highest + _CYCLE // 2) % _CYCLE - _CYCLE // 2
+        number = self._highest + ahead
+        if number > self._highest:
+            self._missing.update(range(self._highest + 1, number))
+            self._highest = number
+        elif number < self._lowest:
+            self._missing.update(range(number + 1, self._lowest))
+            self._lowest = number
+            self.reordered += 1
+        elif number in self._missing:
+            self._missing.discard(number)
+            self.reordered += 1
+        else:
+            self.duplicates += 1
+            return
+        self.received += 1
+
+    @property
+    def highest(self) -> int:
+        """The highest sequence number so far, as 16 bits."""
+        return self._highest % _CYCLE
+
+    @property
+    def lost(self) -> int:
+        """Packets between the first and the last sequence number that never arrived."""
+        return len(self._missing)
+
+    @property
+    def longest_loss(self) -> int:
+        """The most packets that are missing in a row."""
+        longest = run = 0
+        previous = None
+        for number in sorted(self._missing):
+            run = run + 1 if number - 1 == previous else 1
+            longest = max(longest, run)
+            previous = number
+        return longest
+
+
+@dataclass(slots=True)
+class RtpCount:
+    """What passed of RTP in one direction of a call, RTCP and everything else left out.
+
+    Attributes:
+        streams: The account of each SSRC.
+        first: When the first packet passed, in seconds of the caller's clock; None before it.
+        longest_pause: The longest time between two packets, in seconds.
+    """
+
+    streams: dict[int, SequenceCount] = field(default_factory=dict)
+    first: float | None = None
+    longest_pause: float = 0.0
+    _last: float = 0.0
+
+    def add(self, datagram: bytes, now: float) -> None:
+        """Count a datagram, if it is RTP.
+
+        Args:
+            datagram: The datagram as it is on the wire.
+            now: The time in seconds, of any clock that only goes forward.
+        """
+        if len(datagram) < _HEADER_SIZE or datagram[0] >> 6 != 2 or datagram[1] & 0x7F in _RTCP:
+            return
+        ssrc = int.from_bytes(datagram[8:12], "big")
+        self.streams.setdefault(ssrc, SequenceCount()).add(int.from_bytes(datagram[2:4], "big"))
+        if self.first is None:
+            self.first = now
+        else:
+            self.longest_pause = max(self.longest_pause, now - self._last)
+        self._last = now
+
+    @property
+    def packets(self) -> int:
+        """Different packets of all streams."""
+        return sum(each.received for each in self.streams.values())
+
+    @property
+    def lost(self) -> int:
+        """Missing packets of all streams."""
+        return sum(each.lost for each in self.streams.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Packets of all streams that passed again."""
+        return sum(each.duplicates for each in self.streams.values())
+
+    @property
+    def reordered(self) -> int:
+        """Packets of all streams that passed after a later one."""
+        return sum(each.reordered for each in self.streams.values())
+
+    @property
+    def longest_loss(self) -> int:
+        """The most packets of one stream that are missing in a row."""
+        return max((each.longest_loss for each in self.streams.values()), default=0)
