@@ -123,12 +123,13 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         try:
-            # The file lives as long as the call, which closes it.
-            self._file = wave.open(str(path), "wb")  # noqa: SIM115
+            self._output = path.open("wb")
         except OSError as error:
             raise CallError(
                 Failure.BAD_INPUT, f"{path} cannot be written: {error.strerror}"
             ) from None
+        # The file lives as long as the call, whose end closes it.
+        self._file = wave.open(self._output, "wb")  # noqa: SIM115
         self._file.setnchannels(2)
         self._file.setsampwidth(_SAMPLE_BYTES)
         self._file.setframerate(RATE)
@@ -140,6 +141,7 @@ class Recorder:
     def close(self) -> None:
         """Finish the file."""
         self._file.close()
+        self._output.close()
 
 
 class Listener:

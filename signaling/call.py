@@ -139,7 +139,7 @@ class _Call:
                 )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), min(_PROGRESS_INTERVAL, seconds - passed))
-            self.report.seconds = time.monotonic() - started
+            self.report.seconds = round(time.monotonic() - started, 2)
             self._tell("talking")
         self._peer.stop_sending()
         self.report.interrupted = stopped.is_set()
@@ -204,7 +204,7 @@ class _Call:
             longest_loss=peer.received.longest_loss,
             longest_pause_ms=_ms(peer.received.longest_pause),
             energy=listener.energy,
-            seconds=listener.seconds,
+            seconds=round(listener.seconds, 2),
         )
         if peer.receiver_report is not None:
             report.far_end.rtcp_lost = peer.receiver_report.packets_lost

@@ -1,6 +1,7 @@
 """The client of the call routes: offer, answer, hang-up."""
 
 import json
+import os
 from typing import Any
 
 import aiohttp
@@ -54,7 +55,8 @@ class CallClient:
         except TimeoutError:
             raise _unreachable(self._url, "no answer in time") from None
         except aiohttp.ClientConnectorError as error:
-            raise _unreachable(self._url, error.os_error.strerror or str(error)) from None
+            number = error.os_error.errno
+            raise _unreachable(self._url, os.strerror(number) if number else str(error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise _unreachable(self._url, str(error)) from None
 

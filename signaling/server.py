@@ -45,6 +45,9 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# What of a session's statistics concerns the client; the rest shows the inside of the network.
+_PUBLIC_STATISTICS = ("state", "client", "rtp", "setup_seconds", "age_seconds")
+
 _log = logging.getLogger(__name__)
 
 
@@ -151,8 +154,9 @@ class SignalingServer:
         )
 
     async def _hang_up(self, request: web.Request) -> web.Response:
+        call_id = request.match_info["call_id"]
         try:
-            statistics = await self._fleet.hang_up(request.match_info["call_id"])
+            statistics = await self._fleet.hang_up(call_id)
         except SessionUnknown:
             raise ApiError(
                 404, "call_not_found", "There is no such call, or it has ended.", param="call_id"
@@ -165,7 +169,8 @@ class SignalingServer:
                 "The call's transceiver does not answer now.",
                 headers={"Retry-After": "2"},
             ) from None
-        return web.json_response(statistics)
+        shown = {name: statistics[name] for name in _PUBLIC_STATISTICS if name in statistics}
+        return web.json_response({"id": call_id, **shown})
 
 
 async def _read_in_time(request: web.Request) -> str:
