@@ -55,8 +55,7 @@ class CallClient:
         except TimeoutError:
             raise _unreachable(self._url, "no answer in time") from None
         except aiohttp.ClientConnectorError as error:
-            number = error.os_error.errno
-            raise _unreachable(self._url, os.strerror(number) if number else str(error)) from None
+            raise _unreachable(self._url, _system_reason(error.os_error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise _unreachable(self._url, str(error)) from None
 
@@ -74,6 +73,13 @@ class CallClient:
 
 def _unreachable(url: URL, reason: str) -> CallError:
     return CallError(Failure.SIGNALING_UNREACHABLE, f"cannot reach {url}: {reason}")
+
+
+def _system_reason(error: OSError) -> str:
+    """What the system says; asyncio puts more than that into the error of a failed connect."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # a failed look-up of a name has negative numbers
 
 
 def _reason(body: str, response: aiohttp.ClientResponse) -> str:
