@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the BPF program and user space share: the maps' keys and values, and the reasons.
+ *
+ * This is the only definition of these layouts. User space decodes the maps through the type
+ * information (BTF) that the kernel keeps with each of them, so nothing has to be kept in step by
+ * hand. Padding is explicit, because keys are hashed with it and must be zero there.
+ *
+ * Byte order is in the type: __be16 and __be32 are as on the wire, everything else is the host's.
+ */
+#ifndef ICELANE_RELAY_H
+#define ICELANE_RELAY_H
+
+#include <uapi/linux/types.h>
+
+/*
+ * Every packet leaves the program for exactly one of these reasons, and is counted under it.
+ *
+ *	PASS	the network stack of this host gets the packet, unmodified
+ *	DROP	nobody gets it
+ *	FORWARD	it was rewritten and leaves through an interface
+ *
+ * docs/verdicts.md says in full which packet meets which reason.
+ */
+#define ICELANE_REASONS(X)                                                                         \
+	/* Confirmed flows. */                                                                     \
+	X(forwarded_to_transceiver, FORWARD)                                                       \
+	X(forwarded_to_client, FORWARD)                                                            \
+	/* None of the relay's business. */                                                        \
+	X(not_ip, PASS)                                                                            \
+	X(not_udp, PASS)                                                                           \
+	X(not_ours, PASS)                                                                          \
+	X(malformed, PASS)                                                                         \
+	/* Encapsulations that the program leaves to the network stack. */                         \
+	X(vlan_tagged, PASS)                                                                       \
+	X(fragment, PASS)                                                                          \
+	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
+	X(stun_other_route, PASS)                                                                  \
+	X(ip_options, PASS)                                                                        \
+	X(ttl_expired, PASS)                                                                       \
+	X(no_route, PASS)                                                                          \
+	X(no_neighbour, PASS)                                                                      \
+	X(too_big, PASS)                                                                           \
+	X(foreign_interface, PASS)                                                                 \
+	/* Of no confirmed flow, and the agent should see it. */                                   \
+	X(stun_routed, PASS)                                                                       \
+	X(stun_answer, PASS)                                                                       \
+	X(unknown_client, PASS)                                                                    \
+	X(unknown_transceiver, PASS)                                                               \
+	/* Of no confirmed flow, and nobody should see it. */                                      \
+	X(stun_malformed, DROP)                                                                    \
+	X(stun_not_request, DROP)                                                                  \
+	X(stun_no_route, DROP)                                                                     \
+	X(stun_unknown_key, DROP)                                                                  \
+	X(stun_forged, DROP)                                                                       \
+	X(not_webrtc, DROP)                                                                        \
+	/* As those above that the agent should see, but more of them than it is to see. */        \
+	X(stun_routed_limited, DROP)                                                               \
+	X(stun_answer_limited, DROP)                                                               \
+	X(unknown_client_limited, DROP)                                                            \
+	X(unknown_transceiver_limited, DROP)
+
+enum reason {
+#define X(name, verdict) REASON_##name,
+	ICELANE_REASONS(X)
+#undef X
+	REASON_COUNT,
+	REASON_NONE = REASON_COUNT, /* not decided yet */
+};
+
+/* Packets by reason, one copy per processor. A field's position is its reason's number. */
+struct counters {
+#define X(name, verdict) __u64 name;
+	ICELANE_REASONS(X)
+#undef X
+};
+_Static_assert(sizeof(struct counters) == 8 * REASON_COUNT, "one counter for each reason");
+
+/* An IPv6 address, or an IPv4 address in its IPv4-mapped form (RFC 4291, section 2.5.5.2). */
+struct address {
+	__be32 word[4];
+};
+
+/* Source and destination of an IPv4 packet. */
+struct tuple4 {
+	__be32 src;
+	__be32 dst;
+	__be16 src_port;
+	__be16 dst_port;
+};
+_Static_assert(sizeof(struct tuple4) == 12, "hashed as it is: no hidden padding");
+
+/* What sends into a flow, seen from the entry's own packets. */
+enum direction {
+	TO_TRANSCEIVER = 1,
+	TO_CLIENT = 2,
+};
+
+#define ROUTE_SIZE 21 /* the raw bytes of a route, of which a ufrag is the base64 text */
+
+/* What an entry of any width remembers besides its addresses. */
+struct flow_state {
+	__u64 packets;
+	__u64 bytes;	     /* of UDP payload */
+	__u64 last_seen_ns; /* CLOCK_MONOTONIC, to the scheduler's tick; 0: never */
+	__u8 route[ROUTE_SIZE];
+	__u8 direction; /* enum direction */
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct flow_state) == 48, "no hidden padding");
+
+/*
+ * One direction of a confirmed flow between IPv4 addresses. The map's key is the tuple that a
+ * packet arrives with. A hash element has a header of 48 bytes and keeps the key in 16, so with
+ * a value of 64 an entry is two cache lines, the second of them this structure alone.
+ */
+struct flow4 {
+	struct flow_state state;
+	struct tuple4 rewrite; /* the tuple that it leaves with */
+	__u8 pad[4];
+};
+_Static_assert(sizeof(struct flow4) == 64, "one cache line");
+
+/* A public address of the relay: clients send to it. */
+struct vip {
+	struct address addr;
+	__be16 port;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct vip) == 20, "hashed as it is: no hidden padding");
+
+/* The ports of an internal address of the relay that belong to flows; both ends are included. */
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/* Which key a route is signed with. */
+struct route_key_id {
+	__u16 cluster;
+	__u8 slot;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct route_key_id) == 4, "hashed as it is: no hidden padding");
+
+/* A SipHash key: 16 bytes, as two little-endian words. */
+struct siphash_key {
+	__le64 word[2];
+};
+
+/* How to send through an interface that the FIB names: a port is one that runs this program. */
+struct port {
+	__u32 ifindex;
+};
+
+/* What may reach the agent at a limited rate; each has a token bucket on each processor. */
+enum gate {
+	GATE_STUN_ROUTED,
+	GATE_STUN_ANSWER,
+	GATE_UNKNOWN_CLIENT,
+	GATE_UNKNOWN_TRANSCEIVER,
+	GATE_COUNT,
+};
+
+/* A bucket's size and filling, in time: a packet costs `cost_ns`, and one gains 1 ns each ns. */
+struct gate_limit {
+	__u64 cost_ns;
+	__u64 burst_ns;
+};
+
+struct gate_state {
+	__u64 credit_ns;
+	__u64 updated_ns;
+};
+
+#endif

@@ -1,0 +1,42 @@
+"""Open the dataplane that a relay is to use."""
+
+import logging
+
+from relay.config import DataplaneChoice, RelayConfig
+from relay.dataplane.base import Dataplane, DataplaneError
+from relay.dataplane.userspace import UserspaceDataplane
+from relay.registry import Registry
+from relay.wire.keys import KeyRing
+
+_log = logging.getLogger(__name__)
+
+
+def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Dataplane:
+    """The dataplane that the configuration chooses, loaded and told its settings.
+
+    Raises:
+        DataplaneError: XDP is wanted and cannot be had; the text says why and what to do.
+    """
+    if config.dataplane is DataplaneChoice.USERSPACE:
+        return UserspaceDataplane()
+    if config.dataplane is DataplaneChoice.AUTO and not config.interfaces:
+        _log.info("userspace dataplane: no --interface was named for XDP")
+        return UserspaceDataplane()
+    try:
+        return _open_xdp(config, keys, registry)
+    except DataplaneError as error:
+        if config.dataplane is DataplaneChoice.XDP:
+            raise
+        _log.warning("userspace dataplane, because XDP cannot be had: %s", error)
+        return UserspaceDataplane()
+
+
+def _open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry) -> Dataplane:
+    from relay.dataplane import xdp  # noqa: PLC0415  # userspace mode must not need bpf(2)
+
+    report = xdp.load(config.load_config(keys, registry))
+    for warning in report.warnings:
+        _log.warning("%s", warning)
+    for interface, mode in report.interfaces.items():
+        _log.info("XDP program %s on %s, %s mode", report.program, interface, mode)
+    return xdp.XdpDataplane(config.instance)

@@ -1,0 +1,226 @@
+"""Compile, load and attach the program: a process that does this and ends.
+
+Compiling takes 200 MB of memory that BCC never gives back, so nothing else runs in it. It reads a
+`LoadConfig` from its standard input and writes one line of JSON, ``{"report": ...}`` or
+``{"error": TEXT}``, to its standard output. This is the only module that imports bcc.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from relay.dataplane import bpffs, bpfsys, headers
+from relay.dataplane.attach import Attacher, attached_mode, interface_index
+from relay.dataplane.base import DataplaneError
+from relay.dataplane.config import LoadConfig, LoadReport
+from relay.dataplane.pins import ROOT, PinnedMap, Pins
+from relay.dataplane.tables import write_gates, write_ports, write_settings
+
+_FUNCTION = b"relay"
+_FORWARDING = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
+
+
+class _Table(Protocol):
+    """What is used of a BCC table; the classes are ctypes ones."""
+
+    Key: type[ctypes.Structure]
+    Leaf: Any
+    max_entries: int
+
+
+class _Function(Protocol):
+    """What is used of a loaded BCC function."""
+
+    fd: int
+
+
+class _Module(Protocol):
+    """What is used of a BCC module."""
+
+    XDP: int
+
+    def load_func(self, name: bytes, kind: int) -> _Function: ...
+
+    def __getitem__(self, name: bytes) -> _Table: ...
+
+
+def source_directory() -> Path:
+    """Where the C files are: in a wheel beside this module, in a checkout at the top."""
+    here = Path(__file__).resolve().parent
+    for directory in (here / "bpf", here.parent.parent / "bpf"):
+        if (directory / "relay.bpf.c").exists():
+            return directory
+    raise DataplaneError("The BPF program's source is missing: this installation is incomplete.")
+
+
+def load(config: LoadConfig) -> LoadReport:
+    """Load an instance, or replace the program of one that runs; its flows stay.
+
+    When it fails, everything is as it was.
+
+    Raises:
+        DataplaneError: It cannot be loaded; the text says why and what to do.
+    """
+    if os.geteuid() != 0:
+        raise DataplaneError("Loading a BPF program needs root.")
+    indexes = {name: interface_index(name) for name in config.interfaces}
+    bpffs.mount()
+    headers.provide()
+    pins = Pins(config.instance)
+    with _locked():
+        replaced = pins.loaded()
+        if not replaced:
+            pins.remove()  # what a loader that was killed half-way has left
+        pins.directory.mkdir(exist_ok=True)
+        before = set(pins.maps())
+        try:
+            return _load(config, pins, indexes, replaced=replaced)
+        except BaseException:
+            for name in set(pins.maps()) - before:
+                pins.map(name).unlink()
+            if not replaced:
+                pins.remove()
+            raise
+
+
+def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: bool) -> LoadReport:
+    started = time.monotonic()
+    module = _compile(config, pins)
+    if replaced:
+        _require_same_layout(module, pins)
+    program = _load_program(module)
+    old_program = bpfsys.obj_get(pins.program) if replaced else None
+    build_seconds = time.monotonic() - started
+
+    write_settings(pins, config.settings)
+    write_gates(pins)
+    write_ports(pins, indexes)
+    _allow_forwarding()
+    warnings = Attacher(pins, program, old_program).attach(config.interfaces, config.mode)
+    pins.replace_program(program)
+    for interface, link in pins.links().items():
+        if interface not in config.interfaces:
+            link.unlink()
+    return LoadReport(
+        instance=config.instance,
+        interfaces={name: str(attached_mode(name)) for name in config.interfaces},
+        max_flows=config.max_flows,
+        replaced=replaced,
+        program=bpfsys.program_info(program).tag,
+        build_seconds=build_seconds,
+        warnings=tuple(warnings),
+    )
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One loader at a time."""
+    ROOT.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _compile(config: LoadConfig, pins: Pins) -> _Module:
+    """Build the program; its maps are made and pinned, or found and used where pinned."""
+    try:
+        from bcc import BPF  # noqa: PLC0415  # to say in plain words that it is missing
+    except ImportError:
+        raise DataplaneError(
+            "BCC is missing. Install python3-bpfcc (apt-get install python3-bpfcc); a virtual "
+            "environment must be of /usr/bin/python3, with --system-site-packages."
+        ) from None
+    directory = source_directory()
+    flags = [
+        f"-I{directory}",
+        f"-DICELANE_MAX_FLOWS={config.max_flows}",
+        f'-DICELANE_PINS="{pins.directory}"',
+    ]
+    try:
+        module: _Module = BPF(src_file=str(directory / "relay.bpf.c"), cflags=flags)
+    except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
+        raise DataplaneError(f"The BPF program does not compile ({error}).") from None
+    return module
+
+
+def _load_program(module: _Module) -> int:
+    try:
+        return int(module.load_func(_FUNCTION, module.XDP).fd)
+    except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
+        raise DataplaneError(f"The kernel refuses the BPF program ({error}).") from None
+
+
+def _require_same_layout(module: _Module, pins: Pins) -> None:
+    """Refuse to run the new program on pinned maps that it would misread.
+
+    BCC has opened the pinned maps without a look at them; the kernel's type information says
+    what they hold, and BCC's table classes what the new program was compiled for.
+    """
+    for name in pins.maps():
+        with PinnedMap(pins.map(name)) as pinned:
+            try:
+                table = module[name.encode()]
+            except KeyError:  # the new program has no such map
+                continue
+            # For a per-CPU map, BCC makes an array of one value for each processor.
+            leaf = table.Leaf._type_ if pinned.per_cpu else table.Leaf
+            same = (
+                pinned.info.max_entries == table.max_entries
+                and pinned.key.shape() == tuple(_shape(table.Key, "", 0))
+                and pinned.value.shape() == tuple(_shape(leaf, "", 0))
+            )
+        if not same:
+            raise DataplaneError(
+                f"The running program's map {name} has another layout or size than this version "
+                f"and configuration want. Its flows go with it: at a quiet time, run "
+                f"`icelane relay unload --instance {pins.instance}` and load again."
+            )
+
+
+def _shape(kind: type, path: str, offset: int) -> Iterator[tuple[str, int, int, int]]:
+    """The shape of a ctypes class of BCC's, as `Layout.shape` gives it."""
+    fields = getattr(kind, "_fields_", None)
+    if fields is None:
+        count = getattr(kind, "_length_", 1)
+        yield path, offset, ctypes.sizeof(kind) // count, count
+        return
+    for name, inner, *_ in fields:
+        inner_path = f"{path}.{name}" if path else name
+        yield from _shape(inner, inner_path, offset + getattr(kind, name).offset)
+
+
+def _allow_forwarding() -> None:
+    """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
+    try:
+        if _FORWARDING.read_text(encoding="ascii").strip() != "1":
+            _FORWARDING.write_text("1", encoding="ascii")
+    except OSError as error:
+        raise DataplaneError(
+            f"Cannot switch on {_FORWARDING} ({error.strerror}), which the program needs: "
+            "sysctl net.ipv4.conf.lo.forwarding=1"
+        ) from None
+
+
+def main() -> int:
+    """Do what standard input says."""
+    try:
+        report = load(LoadConfig.loads(sys.stdin.read()))
+    except DataplaneError as error:
+        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
+        return 1
+    sys.stdout.write(json.dumps({"report": report.dumps()}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Where an instance's maps, program and links are pinned, and access to the maps."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from relay.dataplane import bpfsys
+from relay.dataplane.base import DataplaneError
+from relay.dataplane.btf import Btf
+
+BPFFS = Path("/sys/fs/bpf")
+ROOT = BPFFS / "icelane"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_LINK = "link-"
+_PROGRAM = "program"
+_NEW = "-new"
+_BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
+
+
+class Pins:
+    """The directory of one instance in the BPF file system.
+
+    Args:
+        instance: The instance's name: 1 to 32 of A-Z a-z 0-9 _ -.
+
+    Raises:
+        DataplaneError: The name is none.
+    """
+
+    def __init__(self, instance: str) -> None:
+        if not _NAME.fullmatch(instance):
+            raise DataplaneError(
+                f"{instance!r} is no instance name: use 1 to 32 of A-Z a-z 0-9 _ -"
+            )
+        self.instance = instance
+        self.directory = ROOT / instance
+        self.program = self.directory / _PROGRAM
+
+    def map(self, name: str) -> Path:
+        """Where a map is pinned."""
+        return self.directory / name
+
+    def link(self, interface: str) -> Path:
+        """Where an interface's link is pinned. The file system takes no dot, interfaces do."""
+        return self.directory / (_LINK + interface.replace(".", ":"))
+
+    def links(self) -> dict[str, Path]:
+        """The pinned links, by interface."""
+        return {
+            path.name.removeprefix(_LINK).replace(":", "."): path
+            for path in self._entries()
+            if path.name.startswith(_LINK)
+        }
+
+    def maps(self) -> list[str]:
+        """The names of the pinned maps."""
+        return [
+            path.name for path in self._entries() if not path.name.startswith((_LINK, _PROGRAM))
+        ]
+
+    def loaded(self) -> bool:
+        """Whether the program is pinned."""
+        return self.program.exists()
+
+    def replace_program(self, fd: int) -> None:
+        """Pin a program in the place of the one that is pinned, if any."""
+        new = self.directory / (_PROGRAM + _NEW)
+        new.unlink(missing_ok=True)
+        bpfsys.obj_pin(fd, new)
+        new.rename(self.program)
+
+    def remove(self) -> None:
+        """Remove every pin: links first, so that no packet meets a program without its maps."""
+        for path in self.links().values():
+            path.unlink(missing_ok=True)
+        for path in self._entries():
+            path.unlink(missing_ok=True)
+        if self.directory.exists():
+            self.directory.rmdir()
+
+    def _entries(self) -> list[Path]:
+        try:
+            return sorted(self.directory.iterdir())
+        except FileNotFoundError:
+            return []
+        except PermissionError:
+            raise DataplaneError(f"Reading {self.directory} needs root.") from None
+
+
+def instances() -> list[str]:
+    """The names of the instances that are loaded."""
+    try:
+        return sorted(path.name for path in ROOT.iterdir() if Pins(path.name).loaded())
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise DataplaneError(f"Reading {ROOT} needs root.") from None
+
+
+class PinnedMap:
+    """A pinned map and the layout of its entries.
+
+    Args:
+        path: Where it is pinned.
+
+    Raises:
+        DataplaneError: There is none, or it may not be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._fd = bpfsys.obj_get(path)
+        except FileNotFoundError:
+            raise DataplaneError(
+                f"There is no pinned map {path}. Load the program with `icelane relay load`."
+            ) from None
+        except PermissionError:
+            raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
+        self.info = bpfsys.map_info(self._fd)
+        types = Btf(bpfsys.btf_data(self.info.btf_id))
+        self.key = types.layout(self.info.key_type_id)
+        self.value = types.layout(self.info.value_type_id)
+        self.per_cpu = self.info.type == bpfsys.MapType.PERCPU_ARRAY
+        self._stride = (self.value.size + 7) // 8 * 8 if self.per_cpu else self.value.size
+        self._lookup_size = self._stride * (bpfsys.possible_cpus() if self.per_cpu else 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the map; it stays pinned."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """A value, or None. Of a per-CPU map, that of every processor in turn."""
+        return bpfsys.map_lookup(self._fd, key, self._lookup_size)
+
+    def update(self, key: bytes, value: bytes, how: bpfsys.Update = bpfsys.Update.ANY) -> None:
+        """Set a value; OSError with E2BIG when the map is full, EEXIST as `how` says."""
+        bpfsys.map_update(self._fd, key, value, how)
+
+    def delete(self, key: bytes) -> bool:
+        """Delete an entry; says whether it was there."""
+        return bpfsys.map_delete(self._fd, key)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries. Those that come or go meanwhile may be among them or not."""
+        if self.info.type == bpfsys.MapType.HASH:
+            reader = bpfsys.BatchReader(
+                self._fd, self.key.size, self.value.size, min(_BATCH, self.info.max_entries)
+            )
+            while entries := reader.read():
+                yield from entries
+            return
+        for index in range(self.info.max_entries):
+            key = self.key.number(index)
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def by_cpu(self, value: bytes) -> list[bytes]:
+        """The values of each processor in what `lookup` gave."""
+        return [
+            value[start : start + self.value.size] for start in range(0, len(value), self._stride)
+        ]
+
+    def sync(self, wanted: dict[bytes, bytes]) -> None:
+        """Make the entries of a hash exactly those; what is wanted is never missing meanwhile."""
+        for key, value in wanted.items():
+            self.update(key, value)
+        for key, _ in list(self.items()):
+            if key not in wanted:
+                self.delete(key)

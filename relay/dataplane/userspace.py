@@ -1,0 +1,28 @@
+"""The dataplane that is none: the agent forwards everything itself."""
+
+from collections.abc import Iterator
+
+from relay.dataplane.base import FlowRecord, FlowTuple
+
+
+class UserspaceDataplane:
+    """Leaves confirmed flows to the agent, whose sockets serve all traffic anyway."""
+
+    name = "userspace"
+
+    def install(self, flow: FlowTuple) -> None:
+        """Nothing to do: the agent's sockets of the flow are open."""
+
+    def remove(self, flow: FlowTuple) -> None:
+        """Nothing to do."""
+
+    def flows(self) -> Iterator[FlowRecord]:
+        """None: the session table has them."""
+        return iter(())
+
+    def counters(self) -> dict[str, int]:
+        """None: the agent counts."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to let go of."""
