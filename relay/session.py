@@ -106,9 +106,9 @@ class SessionTable:
         yield from self._confirmed.values()
         yield from self._pending.values()
 
-    def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
-        """The confirmed flow of a client, if it has one."""
-        return self._confirmed.get((client, vip))
+    def count(self, state: State) -> int:
+        """How many flows are in a state."""
+        return len(self._confirmed if state is State.CONFIRMED else self._pending)
 
     def from_client(
         self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
@@ -205,8 +205,8 @@ class SessionTable:
                 commands.append(Store(flow))
         return commands
 
-    def upstream_unusable(self, flow: Flow, now: Instant) -> bool:
-        """Another process has the flow's upstream port: choose another one.
+    def change_port(self, flow: Flow, now: Instant) -> bool:
+        """Another process has a pending flow's upstream port: choose another one.
 
         Returns False when there is none; the flow is then gone. The lost port stays taken for
         ever, so that nobody tries it again.
@@ -217,9 +217,11 @@ class SessionTable:
         self._discard(flow)
         return False
 
-    def refuse(self, flow: Flow, now: Instant) -> list[Command]:
-        """The dataplane has no room for a flow that was just confirmed: give it up."""
-        self.counters["refused_full"] += 1
+    def give_up(self, flow: Flow, now: Instant) -> list[Command]:
+        """The agent cannot serve a flow: no socket for it, or no room in the dataplane."""
+        self.counters["given_up"] += 1
+        if flow.state is State.PENDING:
+            return self._drop_pending(flow, now)
         return self._drop_confirmed(flow, now)
 
     # A client's STUN

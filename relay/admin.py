@@ -1,0 +1,108 @@
+"""The admin socket: a Unix socket on which the agent tells what it does, one JSON line each way."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+MAX_LINE = 1 << 16
+TIMEOUT = 5.0  # seconds for an agent to answer
+
+Handler = Callable[[], Mapping[str, Any]]
+
+
+class AdminError(Exception):
+    """The admin socket cannot be opened, or no agent answers there."""
+
+
+def default_path(instance: str) -> Path:
+    """Where the agent of an instance listens: a directory that only its user can write to."""
+    if os.geteuid() == 0:
+        return Path("/run/icelane") / f"{instance}.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/icelane-{os.geteuid()}"  # noqa: S108  # made with mode 0700, and refused below when somebody else owns it
+    return Path(runtime) / f"icelane-{instance}.sock"
+
+
+async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
+    """Answer `{"command": NAME}` with what the handler of that name returns.
+
+    Raises:
+        AdminError: The path cannot be used, or another agent answers there.
+    """
+    try:
+        listener = _listener(path)
+    except OSError as error:
+        raise AdminError(f"cannot listen on {path}: {error.strerror}") from None
+    return await asyncio.start_unix_server(
+        lambda reader, writer: _answer(reader, writer, handlers), sock=listener, limit=MAX_LINE
+    )
+
+
+def ask(path: Path, command: str) -> dict[str, Any]:
+    """Ask the agent behind a socket.
+
+    Raises:
+        AdminError: No agent answers there.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+    except (OSError, ValueError) as error:
+        raise AdminError(f"no agent answers at {path}: {error}") from None
+    if "error" in answer:
+        raise AdminError(str(answer["error"]))
+    return answer
+
+
+def _listener(path: Path) -> socket.socket:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent.stat().st_uid not in (os.geteuid(), 0):
+        raise AdminError(f"{path.parent} belongs to somebody else; choose another with --admin")
+    if _alive(path):
+        raise AdminError(
+            f"another agent runs as this instance (it answers at {path}): "
+            "stop it, or choose another --instance"
+        )
+    path.unlink(missing_ok=True)  # left by an agent that was killed
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    return listener
+
+
+def _alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handlers: Mapping[str, Handler]
+) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(json.dumps(_reply(line, handlers)).encode() + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError):  # gone, or a line without an end
+        pass
+    finally:
+        writer.close()
+
+
+def _reply(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:
+    try:
+        command = json.loads(line)["command"]
+        handler = handlers[command]
+    except (ValueError, TypeError, KeyError):
+        return {"error": f"unknown command; known are {', '.join(sorted(handlers))}"}
+    return handler()

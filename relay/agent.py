@@ -1,0 +1,263 @@
+"""The relay agent: sockets and timers around the session table, whose commands it executes."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from relay import admin, metrics
+from relay.config import RelayConfig
+from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowTuple
+from relay.flow import (
+    CloseUpstream,
+    Command,
+    Flow,
+    Forget,
+    Install,
+    Instant,
+    OpenUpstream,
+    Recall,
+    Remove,
+    SendToClient,
+    SendToTransceiver,
+    State,
+    Store,
+)
+from relay.listing import list_flows
+from relay.mirror import Mirror
+from relay.ports import PortPool
+from relay.registry import Registry
+from relay.session import SessionTable
+from relay.sockets import BindError, Sockets
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+
+SWEEP_EVERY = 5.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One relay.
+
+    Use it as an asynchronous context manager: it serves from entering to leaving.
+
+    Args:
+        config: Its settings.
+        keys: The cluster's keys.
+        registry: The transceivers.
+        dataplane: What forwards confirmed flows. The agent closes it.
+    """
+
+    def __init__(
+        self, config: RelayConfig, keys: KeyRing, registry: Registry, dataplane: Dataplane
+    ) -> None:
+        self._config = config
+        self._dataplane = dataplane
+        # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
+        port_key = keys.port_key(min(registry.clusters, default=0))
+        self._table = SessionTable(
+            vips=frozenset(config.vips),
+            upstreams={host: PortPool(config.ports, port_key) for host in config.upstreams},
+            registry=registry,
+            keys=keys,
+            limits=config.limits,
+        )
+        self._keys = keys
+        self._mirror: Mirror | None = None
+        self._sockets: Sockets
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = contextlib.AsyncExitStack()
+        self._alarmed_at = float("-inf")
+
+    async def __aenter__(self) -> Self:
+        """Start serving.
+
+        Raises:
+            BindError: A VIP cannot be bound.
+            AdminError: The admin socket cannot be opened.
+            ValueError: The URL of the mirror is malformed.
+        """
+        self._closing.callback(self._dataplane.close)
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop serving; what a pinned dataplane holds goes on being forwarded."""
+        await self._closing.aclose()
+
+    @property
+    def admin_path(self) -> Path:
+        """Where the admin socket is."""
+        return self._config.admin or admin.default_path(self._config.instance)
+
+    def counters(self) -> dict[str, int]:
+        """What the agent itself did, in datagrams by reason."""
+        return dict(sorted(self._table.counters.items()))
+
+    def flow_counts(self) -> dict[str, int]:
+        """How many flows there are, by state."""
+        return {state.value: self._table.count(state) for state in State}
+
+    def status(self) -> Mapping[str, Any]:
+        """What the agent knows of itself: the answer to the admin command ``status``."""
+        return {
+            "dataplane": self._dataplane.name,
+            "instance": self._config.instance,
+            "vips": [str(vip) for vip in self._config.vips],
+            "upstreams": list(self._config.upstreams),
+            "counters": self.counters(),
+            "dataplane_counters": self._dataplane.counters(),
+            "flows": list_flows(self._table, self._dataplane.flows(), time.monotonic()),
+        }
+
+    async def _start(self) -> None:
+        self._sockets = Sockets(asyncio.get_running_loop(), self._table.counters)
+        self._closing.callback(self._sockets.close)
+        # First of all: it refuses a second agent of this instance.
+        server = await admin.serve(self.admin_path, {"status": self.status})
+        self._closing.callback(self.admin_path.unlink, missing_ok=True)
+        self._closing.callback(server.close)
+        if self._config.metrics is not None:
+            collector = metrics.RelayCollector(
+                self.counters, self._dataplane.counters, self.flow_counts
+            )
+            self._closing.callback(metrics.serve(self._config.metrics, collector).shutdown)
+        if self._config.redis is not None:
+            self._mirror = Mirror(
+                self._config.redis,
+                keys=self._keys,
+                ttl=self._config.idle,
+                found=self._restore,
+                counters=self._table.counters,
+            )
+        self._adopt()
+        for vip in self._config.vips:
+            self._sockets.open_vip(vip, self._from_client)
+        self._spawn(self._sweep_now_and_then())
+        if self._mirror is not None:
+            self._spawn(self._mirror.run(self._config.vips))
+        self._closing.push_async_callback(self._cancel_tasks)
+
+    def _spawn(self, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _adopt(self) -> None:
+        now = _now()
+        # A list, because executing changes the maps that the iterator reads.
+        for record in list(self._dataplane.flows()):
+            self._execute(self._table.adopt(record, now))
+        if adopted := self._table.counters["adopted"]:
+            _log.info("adopted %d flows that the kernel forwards", adopted)
+
+    # What happens
+
+    def _from_client(self, data: bytes, client: Endpoint, vip: Endpoint) -> None:
+        self._execute(self._table.from_client(data, client, vip, _now()))
+
+    def _from_transceiver(self, flow: Flow, data: bytes) -> None:
+        self._execute(self._table.from_transceiver(data, flow, _now()))
+
+    def _restore(self, flow: FlowTuple) -> None:
+        commands = self._table.restore(flow, _now())
+        self._execute(commands)
+        if commands:
+            _log.info("restored the flow of %s from the mirror", flow.client)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                for record in list(self._dataplane.flows()):
+                    self._execute(self._table.observe(record))
+            except DataplaneError as error:
+                _log.error("the dataplane cannot be read: %s", error)
+            self._execute(self._table.sweep(_now()))
+
+    # What is done about it
+
+    def _execute(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            match command:
+                case SendToTransceiver(flow, data):
+                    self._sockets.send_upstream(flow, data)
+                case SendToClient(flow, data):
+                    self._sockets.send_vip(flow.tuple.vip, flow.tuple.client, data)
+                case OpenUpstream(flow):
+                    if not self._open_upstream(flow):
+                        return  # what follows is of this flow
+                case CloseUpstream(flow):
+                    self._sockets.close_upstream(flow)
+                case Install(flow):
+                    if not self._install(flow):
+                        return
+                case Remove(flow):
+                    self._dataplane.remove(flow.tuple)
+                case _:
+                    self._tell_mirror(command)
+
+    def _tell_mirror(self, command: Store | Forget | Recall) -> None:
+        if self._mirror is None:
+            return
+        match command:
+            case Store(flow):
+                self._mirror.store(flow.tuple)
+            case Forget(flow):
+                self._mirror.forget(flow.tuple)
+            case Recall(client, vip):
+                self._mirror.recall(client, vip)
+
+    def _open_upstream(self, flow: Flow) -> bool:
+        while True:
+            local, remote = flow.tuple.upstream, flow.tuple.transceiver
+            try:
+                opened = self._sockets.open_upstream(
+                    flow, local, remote, lambda data: self._from_transceiver(flow, data)
+                )
+            except BindError as error:
+                self._alarm("no upstream socket: %s", error)
+                self._execute(self._table.give_up(flow, _now()))
+                return False
+            if opened:
+                return True
+            # A flow that the kernel forwards keeps its port: the other process cannot be reached
+            # at it anyway. It goes on without a socket of the agent's.
+            if flow.state is State.CONFIRMED:
+                self._alarm("another process has the upstream port %s of a flow", local)
+                return True
+            if not self._table.change_port(flow, _now()):
+                return False
+
+    def _install(self, flow: Flow) -> bool:
+        try:
+            self._dataplane.install(flow.tuple)
+        except DataplaneFull as error:
+            self._alarm("a new flow was refused: %s", error)
+        except DataplaneError as error:
+            self._alarm("a new flow could not be installed: %s", error)
+        else:
+            return True
+        self._execute(self._table.give_up(flow, _now()))
+        return False
+
+    def _alarm(self, text: str, reason: object) -> None:
+        now = time.monotonic()
+        if now - self._alarmed_at >= 1.0:  # one line a second, however many are refused
+            self._alarmed_at = now
+            _log.error(text, reason)
+
+
+def _now() -> Instant:
+    return Instant(time.monotonic(), time.time())

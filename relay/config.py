@@ -1,0 +1,244 @@
+"""What a relay is told: options of the command line over a TOML file, checked in one place."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+from relay.dataplane.config import (
+    DEFAULT_MAX_FLOWS,
+    LoadConfig,
+    Mode,
+    Settings,
+    UpstreamRange,
+)
+from relay.registry import Registry
+from relay.session import Limits
+from relay.wire.endpoint import Endpoint, canonical_host
+from relay.wire.errors import EndpointError
+from relay.wire.keys import KeyRing
+
+# Below Linux's ephemeral range (32768 to 60999), so that no other socket is given one of them.
+DEFAULT_PORTS = range(10_000, 30_000)
+DEFAULT_INSTANCE = "default"
+MIN_IDLE = 120.0  # seconds, RFC 4787 REQ-5
+
+
+class ConfigError(ValueError):
+    """A setting is missing or wrong; the text names it and says what to write."""
+
+
+class DataplaneChoice(StrEnum):
+    """Which dataplane a relay uses."""
+
+    XDP = "xdp"
+    USERSPACE = "userspace"
+    AUTO = "auto"  # XDP, or userspace with a warning where that is not possible
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """A relay's configuration.
+
+    Attributes:
+        vips: The public addresses that clients send to.
+        upstreams: The internal addresses towards transceivers, one of each family at most.
+        ports: The upstream ports, the same for each upstream address.
+        keys: The key file.
+        registry: The registry file.
+        dataplane: What forwards confirmed flows.
+        interfaces: The interfaces that run the XDP program.
+        mode: How the program is attached to them.
+        redis: The URL of the mirror, if there is one.
+        instance: Names pinned maps and the admin socket; several instances may share a host.
+        admin: The path of the admin socket; None means the default of the instance.
+        metrics: Where Prometheus metrics are served over HTTP, if anywhere.
+        max_flows: The most confirmed flows.
+        idle: How long a flow lives after the transceiver's last packet, in seconds.
+    """
+
+    vips: tuple[Endpoint, ...]
+    upstreams: tuple[str, ...]
+    keys: Path
+    registry: Path
+    ports: range = DEFAULT_PORTS
+    dataplane: DataplaneChoice = DataplaneChoice.AUTO
+    interfaces: tuple[str, ...] = ()
+    mode: Mode = Mode.AUTO
+    redis: str | None = None
+    instance: str = DEFAULT_INSTANCE
+    admin: Path | None = None
+    metrics: Endpoint | None = None
+    max_flows: int = DEFAULT_MAX_FLOWS
+    idle: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once.
+
+        Raises:
+            ConfigError: Something is missing, or does not go together.
+        """
+        self._check_addresses()
+        if self.idle < MIN_IDLE:
+            raise ConfigError(f"idle must be at least {MIN_IDLE:.0f} seconds (RFC 4787 REQ-5)")
+        if self.max_flows < 1:
+            raise ConfigError("max-flows must be at least 1")
+        if self.dataplane is DataplaneChoice.XDP and not self.interfaces:
+            raise ConfigError("the XDP dataplane needs --interface, once for each interface")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.instance):
+            raise ConfigError("an instance's name has letters, digits, - and _ only")
+
+    def _check_addresses(self) -> None:
+        if not self.vips:
+            raise ConfigError("no VIP: name the public address with --vip IP:PORT")
+        if not self.upstreams:
+            raise ConfigError("no upstream address: name the internal one with --upstream IP")
+        families = [ip_address(host).version for host in self.upstreams]
+        if len(set(families)) != len(families):
+            raise ConfigError("one upstream address of each family is enough")
+        for vip in self.vips:
+            if ip_address(vip.host).is_unspecified:
+                raise ConfigError(f"{vip} is no VIP: clients need one address, not all of them")
+            if vip.host in self.upstreams and vip.port in self.ports:
+                raise ConfigError(f"the VIP {vip} lies among the upstream ports: move --ports")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Take settings by name, as a TOML file or the command line gives them.
+
+        Raises:
+            ConfigError: A setting is unknown, missing or wrong.
+        """
+        known = {
+            name: value
+            for name, value in ((key.replace("-", "_"), settings[key]) for key in settings)
+            if value is not None and value != []
+        }
+        for name in ("keys", "registry"):
+            if name not in known:
+                raise ConfigError(f"--{name} FILE is missing")
+        arguments: dict[str, Any] = {}
+        for name, value in known.items():
+            if name not in _SETTINGS:
+                raise ConfigError(f"unknown setting {name!r}; known are {', '.join(_SETTINGS)}")
+            field, read = _SETTINGS[name]
+            try:
+                arguments[field] = read(value)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"{name}: {error}") from None
+        return cls(**{"vips": (), "upstreams": ()} | arguments)
+
+    @classmethod
+    def load(cls, path: Path | None, options: Mapping[str, Any]) -> Self:
+        """Read a TOML file, and let options replace what it says.
+
+        Raises:
+            ConfigError: The file cannot be read, or a setting is wrong.
+        """
+        settings: dict[str, Any] = {}
+        if path is not None:
+            try:
+                settings = tomllib.loads(path.read_text(encoding="utf-8"))
+            except OSError as error:
+                raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+            except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise ConfigError(f"{path} is not valid TOML: {error}") from None
+        given = {name: value for name, value in options.items() if value not in (None, [])}
+        return cls.of(settings | given)
+
+    @property
+    def limits(self) -> Limits:
+        """The session table's bounds and times."""
+        return Limits(flows=self.max_flows, idle=self.idle, store_every=self.idle / 3)
+
+    def settings(self, keys: KeyRing, registry: Registry) -> Settings:
+        """What the XDP program is told."""
+        first, last = self.ports[0], self.ports[-1]
+        return Settings(
+            vips=self.vips,
+            upstreams=tuple(UpstreamRange(host, first, last) for host in self.upstreams),
+            route_keys={
+                (cluster, slot): keys.route_key(cluster, slot)
+                for cluster in registry.clusters
+                for slot in keys.slots
+            },
+        )
+
+    def load_config(self, keys: KeyRing, registry: Registry) -> LoadConfig:
+        """How the XDP program is loaded."""
+        return LoadConfig(
+            instance=self.instance,
+            interfaces=self.interfaces,
+            settings=self.settings(keys, registry),
+            max_flows=self.max_flows,
+            mode=self.mode,
+        )
+
+
+def parse_ports(text: str) -> range:
+    """Read ``20000-29999``; both ends are included.
+
+    Raises:
+        ConfigError: It is no such range.
+    """
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if not match:
+        raise ConfigError(f"{text!r} is no range of ports: write 20000-29999")
+    first, last = int(match[1]), int(match[2])
+    if not 1024 <= first <= last <= 65535:
+        raise ConfigError(f"{text!r} must rise, and lie within 1024-65535")
+    return range(first, last + 1)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError("must be a text")
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    return [_text(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _vips(value: object) -> tuple[Endpoint, ...]:
+    return tuple(dict.fromkeys(Endpoint.parse(text) for text in _texts(value)))
+
+
+def _upstreams(value: object) -> tuple[str, ...]:
+    hosts = tuple(canonical_host(text) for text in _texts(value))
+    for host in hosts:
+        if ip_address(host).is_unspecified:
+            raise EndpointError(f"{host} is not the address of an interface")
+    return hosts
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError("must be a number")
+    return value
+
+
+def _path(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_text(value)).expanduser()
+
+
+_SETTINGS: Mapping[str, tuple[str, Any]] = {
+    "vip": ("vips", _vips),
+    "upstream": ("upstreams", _upstreams),
+    "ports": ("ports", lambda value: parse_ports(_text(value))),
+    "keys": ("keys", _path),
+    "registry": ("registry", _path),
+    "dataplane": ("dataplane", lambda value: DataplaneChoice(_text(value))),
+    "interface": ("interfaces", lambda value: tuple(dict.fromkeys(_texts(value)))),
+    "mode": ("mode", lambda value: Mode(_text(value))),
+    "redis": ("redis", _text),
+    "instance": ("instance", _text),
+    "admin": ("admin", _path),
+    "metrics": ("metrics", lambda value: Endpoint.parse(_text(value))),
+    "max_flows": ("max_flows", lambda value: int(_number(value))),
+    "idle": ("idle", _number),
+}
