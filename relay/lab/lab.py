@@ -7,11 +7,11 @@ import re
 import secrets
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from relay.dataplane import xdp
 from relay.lab import plan, topology
 from relay.lab.errors import LabError
 from relay.lab.host import Host
@@ -19,10 +19,8 @@ from relay.lab.service import Runner, Service
 from relay.wire.keys import KeyRing
 
 RUN = Path("/run/icelane")
-PINS = Path("/sys/fs/bpf/icelane")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 KILL_SECONDS = 5.0
-COMMAND_SECONDS = 30.0
 
 Report = Callable[[str], None]
 
@@ -128,9 +126,7 @@ class Lab:
         for file in sorted(self.directory.glob("*.pid"), reverse=True):
             self._runner.stop(file.stem)
             report(f"stopped {file.stem}")
-        if (PINS / self.instance).exists():
-            self.unload()
-            shutil.rmtree(PINS / self.instance, ignore_errors=True)
+        if self.unload():
             report("unloaded the program and its maps")
         if any(host.exists() for host in self.hosts.values()):
             topology.destroy(self.name)
@@ -162,16 +158,9 @@ class Lab:
         if not process.wait(KILL_SECONDS):
             raise LabError(f"The service {name} survived SIGKILL for {KILL_SECONDS:.0f} s.")
 
-    def unload(self) -> None:
-        """Take the relay's program off its interfaces and forget its maps."""
-        command = [plan.icelane(), "relay", "unload", "--instance", self.instance]
-        host = self.hosts[topology.RELAY]
-        subprocess.run(
-            host.command(command) if host.exists() else command,
-            check=False,
-            capture_output=True,
-            timeout=COMMAND_SECONDS,
-        )
+    def unload(self) -> bool:
+        """Take the relay's program off its interfaces with all its maps; was it loaded?"""
+        return xdp.unload(self.instance)
 
     def log(self, name: str) -> list[str]:
         """What a service has printed so far, by line."""

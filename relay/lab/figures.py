@@ -1,0 +1,130 @@
+"""The figures of the demo: what was counted, and whether it is as it should be. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+KERNEL_SHARE = 0.99  # of a call's packets; the rest is the set-up, which the agent forwards
+
+
+class Meter:
+    """Adds up a counter that starts again at zero when its owner is lost.
+
+    Args:
+        start: What the counter says now; only what comes later is counted.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._before = -start
+        self._last = start
+
+    def read(self, value: int | None) -> None:
+        """Take what the counter says; None when its owner is gone, and its next one starts at 0."""
+        if value is None:
+            self._before += self._last
+            value = 0
+        self._last = value
+
+    @property
+    def total(self) -> int:
+        """What was counted since the start."""
+        return self._before + self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a call came to.
+
+    Attributes:
+        title: What the call was to show.
+        dataplane: What the relay forwarded with.
+        setup_ms: From the start of the call to the first audio that came back.
+        sent: Audio packets that the client sent.
+        returned: Audio packets that came back.
+        lost_to_server: Audio packets sent that did not arrive.
+        lost_to_client: Audio packets sent back that did not arrive.
+        longest_gap: The longest run of packets missing in what came back.
+        by_kernel: Packets of every kind that the BPF program forwarded, by its own counters.
+        by_agent: Packets of every kind that the agent forwarded, by its own counters.
+        loss_allowed: Whether the call was to lose packets, since its flow was taken away.
+        error: Why the call failed, if it did.
+    """
+
+    title: str
+    dataplane: str
+    setup_ms: float | None
+    sent: int
+    returned: int
+    lost_to_server: int | None
+    lost_to_client: int | None
+    longest_gap: int
+    by_kernel: int
+    by_agent: int
+    loss_allowed: bool = False
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        report: Mapping[str, Any],
+        *,
+        title: str,
+        dataplane: str,
+        by_kernel: int,
+        by_agent: int,
+        loss_allowed: bool = False,
+    ) -> "Figures":
+        """Take them from the report of `icelane call --json`."""
+        failure = report.get("error")
+        received = report["received"]
+        return cls(
+            title=title,
+            dataplane=dataplane,
+            setup_ms=report["setup_ms"]["first_audio"],
+            sent=report["sent"],
+            returned=received["packets"],
+            lost_to_server=report["lost_to_server"],
+            lost_to_client=report["lost_to_client"],
+            longest_gap=received["longest_loss"],
+            by_kernel=by_kernel,
+            by_agent=by_agent,
+            loss_allowed=loss_allowed,
+            error=None if failure is None else str(failure.get("message", failure)),
+        )
+
+    @property
+    def kernel_share(self) -> float:
+        """The part of the forwarded packets that the kernel forwarded, 0 to 1."""
+        whole = self.by_kernel + self.by_agent
+        return self.by_kernel / whole if whole else 0.0
+
+    @property
+    def lost(self) -> int | None:
+        """Audio packets lost both ways; None when the far end did not report."""
+        if self.lost_to_server is None or self.lost_to_client is None:
+            return None
+        return self.lost_to_server + self.lost_to_client
+
+    def problems(self) -> Iterator[str]:
+        """What is not as it should be, in words; nothing when all is well."""
+        if self.error is not None:
+            yield f"the call failed: {self.error}"
+        elif self.returned == 0:
+            yield "no audio came back"
+        if self.lost is None:
+            yield "the other end did not say how many packets arrived"
+        elif self.lost and not self.loss_allowed:
+            yield f"{self.lost} audio packets were lost"
+        if self.dataplane == "xdp" and self.kernel_share <= KERNEL_SHARE and not self.loss_allowed:
+            yield f"the kernel forwarded only {self.kernel_share:.1%} of the packets"
+        if self.dataplane == "userspace" and self.by_kernel:
+            yield "the kernel forwarded packets though the agent was to"
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        return {
+            **asdict(self),
+            "lost": self.lost,
+            "kernel_share": round(self.kernel_share, 5),
+            "problems": list(self.problems()),
+        }

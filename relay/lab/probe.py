@@ -1,0 +1,95 @@
+"""The relay of a lab at a moment: its flow, and what kernel and agent have forwarded."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from relay import admin
+from relay.dataplane.base import DataplaneError
+from relay.dataplane.xdp import XdpDataplane
+from relay.flow import State
+from relay.lab.lab import Lab
+from relay.listing import list_records
+
+KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
+AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A confirmed flow.
+
+    Attributes:
+        path: The addresses that it runs through, from the client to the transceiver.
+        to_transceiver: Packets towards the transceiver.
+        to_client: Packets towards the client.
+    """
+
+    path: tuple[str, ...]
+    to_transceiver: int
+    to_client: int
+
+    @classmethod
+    def of(cls, listed: Mapping[str, Any]) -> "Flow":
+        """Take it from an entry of the list of flows."""
+        return cls(
+            path=tuple(listed[name] for name in ("client", "vip", "upstream", "transceiver")),
+            to_transceiver=listed["to_transceiver"]["packets"],
+            to_client=listed["to_client"]["packets"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the relay says of itself.
+
+    Attributes:
+        by_kernel: Packets that the BPF program has forwarded; None when none is loaded.
+        by_agent: Packets that the agent has forwarded; None when none runs.
+        flows: The confirmed flows, as the agent tells them, or else the maps.
+    """
+
+    by_kernel: int | None = None
+    by_agent: int | None = None
+    flows: tuple[Flow, ...] = ()
+
+    def newest(self, known: "Sample") -> Flow | None:
+        """A flow that was not there in an earlier sample."""
+        before = {flow.path for flow in known.flows}
+        return next((flow for flow in self.flows if flow.path not in before), None)
+
+
+class Probe:
+    """Looks at the relay of a lab, with or without an agent, from outside of the lab.
+
+    Args:
+        lab: A lab that is up.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._admin = lab.admin
+        self._instance = lab.instance
+
+    def sample(self) -> Sample:
+        """Look once."""
+        by_kernel, listed = self._kernel()
+        try:
+            status = admin.ask(self._admin, "status")
+        except admin.AdminError:
+            by_agent = None
+        else:
+            by_agent = sum(status["counters"].get(name, 0) for name in AGENT_COUNTERS)
+            listed = status["flows"]
+        flows = (Flow.of(each) for each in listed if each["state"] == State.CONFIRMED.value)
+        return Sample(by_kernel, by_agent, tuple(flows))
+
+    def _kernel(self) -> tuple[int | None, list[dict[str, Any]]]:
+        try:
+            dataplane = XdpDataplane(self._instance)
+        except DataplaneError:
+            return None, []
+        with closing(dataplane):
+            counters = dataplane.counters()
+            by_kernel = sum(counters[name] for name in KERNEL_COUNTERS)
+            return by_kernel, list_records(dataplane.flows(), now=0.0)

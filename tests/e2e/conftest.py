@@ -1,0 +1,99 @@
+"""Labs for tests with real calls, and a call of which everything is kept."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from relay import admin
+from relay.lab.call import Call
+from relay.lab.capture import Capture
+from relay.lab.frame import Datagram
+from relay.lab.lab import Lab
+from relay.lab.probe import Probe, Sample
+from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, TRANSCEIVER
+
+WAIT = 10.0  # seconds; a limit
+
+
+@dataclass
+class Recorded:
+    """A call, everything that passed at its two ends, and who forwarded it.
+
+    Attributes:
+        report: What `icelane call` says of it.
+        at_client: Every UDP datagram at the client's public interface.
+        at_transceiver: Every UDP datagram at the transceiver's internal interface.
+        before: The relay's counters before the call.
+        after: The relay's counters after the call.
+    """
+
+    before: Sample
+    after: Sample = field(default_factory=Sample)
+    report: dict[str, Any] = field(default_factory=dict)
+    at_client: list[Datagram] = field(default_factory=list)
+    at_transceiver: list[Datagram] = field(default_factory=list)
+
+
+Record = Callable[..., Recorded]
+
+
+@contextmanager
+def recording(lab: Lab, recorded: Recorded) -> Iterator[None]:
+    with (
+        Capture(lab.hosts[CLIENT], PUBLIC) as at_client,
+        Capture(lab.hosts[TRANSCEIVER], INTERNAL) as at_transceiver,
+    ):
+        yield
+    recorded.at_client, recorded.at_transceiver = at_client.datagrams, at_transceiver.datagrams
+
+
+@pytest.fixture(scope="session")
+def record() -> Record:
+    """Place a call and keep everything; `meanwhile` runs as soon as its flow is confirmed."""
+
+    def place(lab: Lab, seconds: float, meanwhile: Callable[[Lab], None] | None = None) -> Recorded:
+        probe = Probe(lab)
+        recorded = Recorded(before=probe.sample())
+        with recording(lab, recorded), Call(lab, seconds) as call:
+            if meanwhile is not None:
+                _until_flow(probe, call, recorded.before)
+                meanwhile(lab)
+            recorded.report = call.report()
+        recorded.after = probe.sample()
+        return recorded
+
+    return place
+
+
+def _until_flow(probe: Probe, call: Call, before: Sample) -> None:
+    deadline = time.monotonic() + WAIT
+    while probe.sample().newest(before) is None:
+        assert call.running, f"the call ended: {call.report()}"
+        assert time.monotonic() < deadline, "the call has no confirmed flow"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def flows_of() -> Callable[[Lab], list[dict[str, Any]]]:
+    """The flows of a lab's relay, as its agent tells them."""
+
+    def ask(lab: Lab) -> list[dict[str, Any]]:
+        flows: list[dict[str, Any]] = admin.ask(lab.admin, "status")["flows"]
+        return flows
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def powerless_user() -> str:
+    """A user that may nothing but read the checkout: nobody, or root without any capability."""
+    reading = [sys.executable, "-c", "import relay.wire, aiohttp"]
+    as_nobody = ["setpriv", "--reuid=nobody", "--clear-groups", *reading]
+    readable = subprocess.run(as_nobody, check=False, capture_output=True, cwd="/").returncode == 0
+    return "nobody" if readable else "root"
