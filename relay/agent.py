@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,6 +110,7 @@ class Agent:
     def status(self) -> Mapping[str, Any]:
         """What the agent knows of itself: the answer to the admin command ``status``."""
         return {
+            "pid": os.getpid(),
             "dataplane": self._dataplane.name,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],

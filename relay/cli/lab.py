@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from relay.cli.errors import clear_errors
 from relay.lab.errors import LabError
 
 app = typer.Typer(
@@ -27,16 +26,6 @@ class Dataplane(StrEnum):
     XDP = "xdp"
     USERSPACE = "userspace"
     AUTO = "auto"
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """End the command with the text of a LabError, and no traceback."""
-    try:
-        yield
-    except LabError as error:
-        typer.echo(f"icelane: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -57,7 +46,7 @@ def up(
     from relay.lab.plan import SIGNALING_URL, Options
 
     console = Console(stderr=True, highlight=False)
-    with clear_errors():
+    with clear_errors(LabError):
         lab = Lab(name)
         lab.up(
             Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user),
@@ -78,7 +67,7 @@ def down(name: Name = "default") -> None:
     from relay.lab.lab import Lab
 
     console = Console(stderr=True, highlight=False)
-    with clear_errors():
+    with clear_errors(LabError):
         Lab(name).down(lambda step: console.print(f"[green]✓[/] {step}"))
 
 
@@ -93,7 +82,7 @@ def execute(
     """Run a command in a host of the lab, in place of this one."""
     from relay.lab.lab import Lab, require_root
 
-    with clear_errors():
+    with clear_errors(LabError):
         require_root()
         lab = Lab(name)
         target = lab.host(host)
@@ -110,7 +99,7 @@ def status(
     """Show whether a lab is up and what runs in it."""
     from relay.lab.lab import Lab
 
-    with clear_errors():
+    with clear_errors(LabError):
         state = Lab(name).status()
     if as_json:
         typer.echo(json.dumps(state, indent=2))
