@@ -89,7 +89,7 @@ static __always_inline enum reason verify_route(const struct route *route)
 
 	if (!key)
 		return REASON_stun_unknown_key;
-	if (siphash24_two_words(le64_to_cpu(key->word[0]), le64_to_cpu(key->word[1]), route->head,
+	if (siphash24_two_words(le64_to_cpu(key->secret[0]), le64_to_cpu(key->secret[1]), route->head,
 				route->tail, ROUTE_SIGNED_SIZE) != route->tag)
 		return REASON_stun_forged;
 	return REASON_NONE;

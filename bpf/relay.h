@@ -145,7 +145,7 @@ _Static_assert(sizeof(struct route_key_id) == 4, "hashed as it is: no hidden pad
 
 /* A SipHash key: 16 bytes, as two little-endian words. */
 struct siphash_key {
-	__le64 word[2];
+	__le64 secret[2];
 };
 
 /* How to send through an interface that the FIB names: a port is one that runs this program. */

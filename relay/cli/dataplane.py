@@ -15,8 +15,6 @@ from relay.cli.errors import clear_errors, fail
 if TYPE_CHECKING:
     from relay.dataplane import xdp
 
-_WIDEST = 16  # columns
-
 Instance = Annotated[str, typer.Option(help="Which relay, where several share a host.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -121,8 +119,11 @@ def _print_status(found: "xdp.Status") -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
     console.print(f"flows {found.flows:,} of {found.max_flows:,}, program {found.program}")
-    counted = [(name, count) for name, count in found.counters.items() if count]
-    _print_table(["reason", "packets"], [(name, f"{count:,}") for name, count in counted])
+    rows = [
+        {"reason": name, "packets": f"{count:,}"} for name, count in found.counters.items() if count
+    ]
+    if rows:
+        _print_rows(rows)
 
 
 @maps_app.command("list")
@@ -143,7 +144,6 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
                         "key": pinned.key.name,
                         "value": pinned.value.name,
                         "max_entries": pinned.info.max_entries,
-                        "path": str(pins.map(name)),
                     }
                 )
     if not rows:
@@ -151,7 +151,8 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
     if as_json:
         print(json.dumps(rows))
     else:
-        _print_table(list(rows[0]), [tuple(map(str, row.values())) for row in rows])
+        _print_rows([{name: str(value) for name, value in row.items()} for row in rows])
+        print(f"Pinned in {pins.directory}.")
 
 
 @maps_app.command("dump")
@@ -177,12 +178,7 @@ def dump_map(
     if not entries:
         print(f"{name} is empty.")
         return
-    rows = [_row(entry) for entry in entries]
-    columns = list(rows[0])
-    if len(columns) <= _WIDEST:
-        _print_table(columns, [[row[column] for column in columns] for row in rows])
-    else:  # one line for each field is easier to read
-        _print_table(["", *[""] * len(rows)], [[c, *[row[c] for row in rows]] for c in columns])
+    _print_rows([_row(entry) for entry in entries])
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -194,10 +190,20 @@ def _row(entry: Mapping[str, Any]) -> dict[str, str]:
     return {label: str(value) for label, value in cells.items()}
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+def _print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print records that share their fields: as a table, or below each other where too wide."""
+    console = Console(highlight=False)
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    if sum(widths.values()) + 2 * len(widths) <= console.width:
+        table = Table(box=None, pad_edge=False)
+        for name in widths:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+        return
+    margin = max(map(len, widths))
     for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
+        for name, value in row.items():
+            print(f"{name:{margin}}  {value}")
+        print()

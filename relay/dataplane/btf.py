@@ -60,9 +60,25 @@ class Leaf:
         """That of one number: the kernel's names for types on the wire tell."""
         return "big" if self.type_name.startswith("__be") else sys.byteorder
 
+    @property
+    def label(self) -> str:
+        """What people call it: its path, without the word array inside an address."""
+        return (
+            self.path.removesuffix("word").rstrip(".") or "address"
+            if self.is_address
+            else self.path
+        )
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is the content of `struct address`."""
+        return self.type_name == "__be32" and self.count == 4
+
     def show(self, data: bytes) -> int | str:
         """Its value for people: an address, a number, or the hex digits of several bytes."""
         raw = data[self.span]
+        if self.path.endswith("secret"):
+            return "(secret)"
         if self.type_name == "__be32":
             return inet_ntoa(raw) if self.count == 1 else _show_address(raw)
         return raw.hex() if self.count > 1 else int.from_bytes(raw, self.byte_order)
@@ -88,9 +104,9 @@ class Layout:
         return {leaf.path: leaf.span for leaf in self.leaves}
 
     def show(self, data: bytes) -> dict[str, int | str]:
-        """The values for people, without padding; a plain number is called ``value``."""
+        """The values for people by label, without padding; a plain number's label is empty."""
         return {
-            leaf.path or "value": leaf.show(data)
+            leaf.label: leaf.show(data)
             for leaf in self.leaves
             if not leaf.path.rpartition(".")[2].startswith("pad")
         }

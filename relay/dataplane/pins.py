@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from relay.dataplane import bpfsys
 from relay.dataplane.base import DataplaneError
@@ -13,7 +13,7 @@ from relay.dataplane.btf import Btf
 
 BPFFS = Path("/sys/fs/bpf")
 ROOT = BPFFS / "icelane"
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LINK = "link-"
 _PROGRAM = "program"
 _NEW = "-new"
@@ -24,7 +24,7 @@ class Pins:
     """The directory of one instance in the BPF file system.
 
     Args:
-        instance: The instance's name: 1 to 32 of A-Z a-z 0-9 _ -.
+        instance: The instance's name: 1 to 64 of A-Z a-z 0-9 _ -.
 
     Raises:
         DataplaneError: The name is none.
@@ -33,7 +33,7 @@ class Pins:
     def __init__(self, instance: str) -> None:
         if not _NAME.fullmatch(instance):
             raise DataplaneError(
-                f"{instance!r} is no instance name: use 1 to 32 of A-Z a-z 0-9 _ -"
+                f"{instance!r} is no instance name: use 1 to 64 of A-Z a-z 0-9 _ -"
             )
         self.instance = instance
         self.directory = ROOT / instance
@@ -170,6 +170,21 @@ class PinnedMap:
             value = self.lookup(key)
             if value is not None:
                 yield key, value
+
+    def show(self) -> Iterator[dict[str, Any]]:
+        """All entries for people: key and value, and for a per-CPU map one for each processor."""
+        for key, value in self.items():
+            shown: dict[str, Any] = {"key": self.key.show(key)}
+            if not self.per_cpu:
+                yield shown | {"value": self.value.show(value)}
+                continue
+            for cpu, part in enumerate(self.by_cpu(value)):
+                yield shown | {"cpu": cpu, "value": self.value.show(part)}
+
+    @property
+    def kind(self) -> str:
+        """The kind of map, as BPF calls it."""
+        return bpfsys.MapType(self.info.type).name.lower()
 
     def by_cpu(self, value: bytes) -> list[bytes]:
         """The values of each processor in what `lookup` gave."""
