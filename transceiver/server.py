@@ -1,0 +1,126 @@
+"""The transceiver as a whole: socket, sessions and control API, started and stopped together."""
+
+import errno
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target
+from transceiver.backend import BackendFactory, EchoBackend
+from transceiver.control import ControlApi
+from transceiver.mux import Mux
+from transceiver.peer import DtlsRole
+from transceiver.session import Sessions
+
+DEFAULT_CAPACITY = 100
+
+_HINTS = {
+    errno.EADDRINUSE: "another program has this port: stop it or choose another port",
+    errno.EADDRNOTAVAIL: "this host has no such address: see `ip address`",
+    errno.EACCES: "ports below 1024 need root: choose a higher one",
+}
+
+
+class StartError(Exception):
+    """The transceiver cannot start; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransceiverConfig:
+    """What a transceiver needs to know.
+
+    Attributes:
+        listen: The UDP address of media, as relays reach it; port 0 takes any.
+        control: The TCP address of the control API; port 0 takes any.
+        target: Its cluster, slot and generation.
+        keys: Sign its routes and verify announcements.
+        capacity: The most sessions at a time.
+        backend: Makes the other party of a session.
+        dtls_role: Its role when the client leaves the choice.
+    """
+
+    listen: Endpoint
+    control: Endpoint
+    target: Target
+    keys: KeyRing
+    capacity: int = DEFAULT_CAPACITY
+    backend: BackendFactory = EchoBackend
+    dtls_role: DtlsRole = "client"
+
+
+class Transceiver:
+    """A transceiver that serves while the context is entered.
+
+    Args:
+        config: What to serve.
+        sock: A UDP socket that is already bound, instead of `config.listen`; it becomes ours.
+
+    Attributes:
+        address: Where media is served, once entered.
+        control: Where the control API is served, once entered.
+    """
+
+    def __init__(self, config: TransceiverConfig, sock: socket.socket | None = None) -> None:
+        self.config = config
+        self._given = sock
+        self._stack = AsyncExitStack()
+        self.address = config.listen
+        self.control = config.control
+        self.sessions: Sessions
+        self.mux: Mux
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            sock = stack.enter_context(self._given or _bind(self.config.listen))
+            sock.setblocking(False)
+            self.address = Endpoint.of(sock.getsockname())
+            self.mux = Mux(sock, self.config.keys, self.config.target)
+            self.mux.open()
+            stack.callback(self.mux.close)
+            self.sessions = Sessions(
+                self.mux,
+                self.config.keys,
+                self.config.target,
+                capacity=self.config.capacity,
+                backend=self.config.backend,
+                dtls_role=self.config.dtls_role,
+            )
+            stack.push_async_callback(self.sessions.close)
+            runner = web.AppRunner(
+                ControlApi(self.sessions, self.mux).application(), access_log=None
+            )
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.TCPSite(runner, *self.config.control)
+            try:
+                await site.start()
+            except OSError as error:
+                raise StartError(_explain("--control", self.config.control, error)) from None
+            self.control = Endpoint.of(runner.addresses[0])
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+def _bind(listen: Endpoint) -> socket.socket:
+    sock = socket.socket(listen.family, socket.SOCK_DGRAM)
+    try:
+        sock.bind(listen)
+    except OSError as error:
+        sock.close()
+        raise StartError(_explain("--listen", listen, error)) from None
+    return sock
+
+
+def _explain(option: str, address: Endpoint, error: OSError) -> str:
+    cause = os.strerror(error.errno) if error.errno else str(error)
+    hint = _HINTS.get(error.errno or 0, "choose another address")
+    return f"cannot serve {option} {address}: {cause}; {hint}"

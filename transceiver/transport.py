@@ -1,0 +1,162 @@
+"""The ICE side of a peer connection, as aiortc wants to see it, over the shared socket.
+
+aiortc's DTLS transport reads datagrams with `_recv`, writes them with `_send` and asks for `role`;
+its peer connection gathers candidates, starts and stops. Here gathering is knowing the addresses
+that the relay advertises, and starting is waiting for the client's first check.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+from aiortc import RTCIceCandidate, RTCIceParameters
+from pyee.asyncio import AsyncIOEventEmitter
+
+from relay.wire.endpoint import Endpoint
+from transceiver.ice import RESTART_GRACE, Credentials, IceAgent
+from transceiver.mux import Mux
+
+QUEUE_SIZE = 512  # datagrams waiting for DTLS; 10 s of a voice stream, so only a stall fills it
+_HOST_PREFERENCE = 126  # of type preferences (RFC 8445, section 5.1.2.1)
+
+CredentialSource = Callable[[], Credentials]
+
+
+class LiteGatherer(AsyncIOEventEmitter):
+    """Stands for aiortc's RTCIceGatherer.
+
+    Args:
+        candidates: The transport addresses of the answer, the preferred one first.
+        credentials: What the answer says.
+    """
+
+    def __init__(self, candidates: Sequence[Endpoint], credentials: Credentials) -> None:
+        super().__init__()
+        self.state = "new"
+        self.credentials = credentials
+        self._candidates = candidates
+
+    async def gather(self) -> None:
+        """Nothing is gathered; aiortc connects only after this."""
+        if self.state == "new":
+            self.state = "completed"
+            self.emit("statechange")
+
+    def getLocalCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802  # aiortc calls it so
+        """One host candidate for each address; none before `gather`."""
+        if self.state == "new":
+            return []
+        return [
+            RTCIceCandidate(
+                component=1,
+                foundation=str(index),
+                ip=candidate.host,
+                port=candidate.port,
+                priority=(_HOST_PREFERENCE << 24) + ((65535 - index) << 8) + 255,
+                protocol="udp",
+                type="host",
+            )
+            for index, candidate in enumerate(self._candidates)
+        ]
+
+    def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802  # aiortc calls it so
+        """The credentials, and that we are a lite agent."""
+        return RTCIceParameters(
+            usernameFragment=self.credentials.ufrag,
+            password=self.credentials.password,
+            iceLite=True,
+        )
+
+
+class LiteTransport(AsyncIOEventEmitter):
+    """Stands for aiortc's RTCIceTransport; a handler of the mux.
+
+    Args:
+        mux: The shared socket.
+        candidates: The transport addresses of the answer.
+        credentials: Makes a new ufrag and password on each call.
+    """
+
+    role = "controlled"  # a lite agent is never the controlling one
+
+    def __init__(
+        self, mux: Mux, candidates: Sequence[Endpoint], credentials: CredentialSource
+    ) -> None:
+        super().__init__()
+        self._mux = mux
+        self._make_credentials = credentials
+        self.iceGatherer = LiteGatherer(candidates, self._bind_new())
+        self.agent = IceAgent(self.iceGatherer.credentials)
+        self.state = "new"
+        self._role_set = True  # keeps aiortc from choosing one
+        self._connection = SimpleNamespace(ice_controlling=False)
+        self._reachable = asyncio.Event()  # a path was selected, or there will be none
+        self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_SIZE)
+
+    def restart(self) -> None:
+        """Take new credentials; the old ones stay valid for a while."""
+        old = self.agent.credentials
+        self.iceGatherer.credentials = self._bind_new()
+        self.agent.restart(self.iceGatherer.credentials, self._mux.clock())
+        asyncio.get_running_loop().call_later(RESTART_GRACE, self._mux.unbind, old.ufrag)
+
+    def datagram(self, data: bytes) -> None:
+        """Queue DTLS or media for the DTLS transport; drop it when that is far behind."""
+        try:
+            self._inbox.put_nowait(data)
+        except asyncio.QueueFull:
+            self._mux.counters.refuse("session_behind")
+
+    def path_selected(self, path: Endpoint) -> None:
+        """The first path lets DTLS start."""
+        if self.state in ("new", "checking"):
+            self._reachable.set()
+            self._set_state("completed")
+        self.emit("path", path)
+
+    async def start(self, remote: RTCIceParameters) -> None:  # noqa: ARG002  # lite: never checks
+        """Return when the client can be reached, or the transport was stopped."""
+        if self.state == "new":
+            self._set_state("checking")
+        await self._reachable.wait()
+
+    async def stop(self) -> None:
+        """End for ever."""
+        if self.state == "closed":
+            return
+        self._mux.release(self)
+        self._set_state("closed")
+        self._reachable.set()
+        if self._inbox.full():
+            self._inbox.get_nowait()
+        self._inbox.put_nowait(None)
+        self.iceGatherer.remove_all_listeners()
+        self.remove_all_listeners()
+
+    async def addRemoteCandidate(self, candidate: RTCIceCandidate | None) -> None:  # noqa: N802
+        """A lite agent has no use for the client's candidates."""
+
+    async def _recv(self) -> bytes:
+        data = await self._inbox.get()
+        if data is None:
+            raise ConnectionError("the transport is closed")
+        return data
+
+    async def _send(self, data: bytes) -> None:
+        if self.state == "closed":
+            raise ConnectionError("the transport is closed")
+        destination = self.agent.destination(self._mux.clock())
+        if destination is None:
+            self._mux.counters.count("no_consent")
+            return
+        self._mux.send(data, destination)
+
+    def _bind_new(self) -> Credentials:
+        while True:  # a ufrag has 32 random bits: two sessions may draw the same
+            credentials = self._make_credentials()
+            if self._mux.bind(credentials.ufrag, self):
+                return credentials
+
+    def _set_state(self, state: str) -> None:
+        self.state = state
+        self.emit("statechange")
