@@ -51,13 +51,15 @@ def _join(host: Host, interface: str) -> None:
             kind="veth",
             peer={"ifname": INSIDE, "net_ns_fd": host.namespace},
         )
-        _configure(here, interface, str(NEAR.ip))
+    # The receiver of redirected frames comes first: the driver drops them unless it polls, as it
+    # does for GRO, and looks at that when the sender comes up. And a program must not meet
+    # checksums that hardware would still have to complete.
     with IPRoute(netns=host.namespace) as there, host.inside():
-        # The veth driver drops redirected frames unless their receiver polls, as it does for GRO;
-        # and a program must not meet checksums that hardware would still have to complete.
         set_offload(INSIDE, Offload.GRO, on=True)
         set_offload(INSIDE, Offload.TX_CHECKSUM, on=False)
         _configure(there, INSIDE, str(FAR.ip))
+    with IPRoute() as here:
+        _configure(here, interface, str(NEAR.ip))
 
 
 def _configure(netlink: IPRoute, interface: str, address: str) -> None:

@@ -165,7 +165,9 @@ def _plug(members: dict[str, Host], cable: Cable) -> None:
             kind="veth",
             peer={"ifname": cable.name, "net_ns_fd": far.namespace},
         )
-    for end in cable.ends:
+    # Receivers of redirected frames come up first: the driver decides whether an interface can
+    # send such frames when it comes up, by what its peer is ready for at that moment.
+    for end in sorted(cable.ends, key=lambda end: not end.receives_redirects):
         _configure(members[end.host], cable.name, end)
 
 

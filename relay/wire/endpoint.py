@@ -43,9 +43,14 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, address: Sequence[Any]) -> Self:
-        """Take the address that a socket reported."""
+        """Take the address that a socket reported.
+
+        Raises:
+            EndpointError: It is a link-local IPv6 address, which means nothing without its zone.
+        """
         host: str = address[0]
-        if ":" in host:
+        # The kernel's own text is canonical but for these, and this runs for every datagram.
+        if host.startswith("::ffff:") or "%" in host:
             host = canonical_host(host)
         return cls(host, address[1])
 
