@@ -6,6 +6,7 @@ tests/signaling/test_peer.py holds them.
 
 import asyncio
 import contextlib
+import re
 import time
 
 from aioice import Candidate
@@ -23,6 +24,8 @@ from signaling.errors import CallError, Failure
 from signaling.rtp import RtpCount
 
 _CLOSE_TIMEOUT = 3.0  # seconds
+# foundation, component, transport, priority, then the address (RFC 8839 section 5.1)
+_CANDIDATE = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) ", re.ASCII | re.MULTILINE)
 
 
 class Peer:
@@ -52,6 +55,7 @@ class Peer:
         self.receiver_report: RtcpReceiverInfo | None = None
         self.ice_completed: float | None = None
         self.dtls_connected: float | None = None
+        self._advertised: list[str] = []
         self._changed = asyncio.Event()
         self._ice.on("statechange", self._note_change)
         self._dtls.on("statechange", self._note_change)
@@ -101,6 +105,10 @@ class Peer:
         Raises:
             CallError: The answer cannot be used.
         """
+        # aioice forgets the candidates when it fails, which is when one wants to see them.
+        self._advertised = [
+            str(Endpoint(host, int(port))) for host, port in dict.fromkeys(_CANDIDATE.findall(sdp))
+        ]
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         except Exception as error:  # noqa: BLE001  # aiortc's parser raises what its code meets
@@ -125,11 +133,8 @@ class Peer:
         if self.alive:
             return
         if self._ice.state != "completed":
-            candidates = self._ice.getRemoteCandidates()
-            where = ", ".join(str(Endpoint(each.ip, each.port)) for each in candidates)
-            raise CallError(
-                Failure.ICE_FAILED, f"ICE failed: no answer from {where or 'anywhere'} over UDP"
-            )
+            where = ", ".join(self._advertised) or "anywhere"
+            raise CallError(Failure.ICE_FAILED, f"ICE failed: no answer from {where} over UDP")
         raise CallError(Failure.DTLS_FAILED, f"DTLS with {self.remote} failed")
 
     @property

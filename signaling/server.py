@@ -82,10 +82,10 @@ class SignalingServer:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._fleet)
-            runner = web.AppRunner(self._application(), access_log=None)
+            runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, self._listen.host, self._listen.port, shutdown_timeout=1)
+            site = web.TCPSite(runner, self._listen.host, self._listen.port)
             await site.start()
             self._address = Endpoint.of(runner.addresses[0])
             self._stack = stack.pop_all()

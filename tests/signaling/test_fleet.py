@@ -1,0 +1,141 @@
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Any
+
+import pytest
+
+from relay.registry import Transceiver
+from relay.wire.endpoint import Endpoint
+from relay.wire.route import Target
+from signaling.errors import NoTransceiver, OfferRejected, SessionUnknown
+from signaling.fleet import Bounds, Fleet
+
+BOUNDS = Bounds(poll_interval=0.02, poll_timeout=0.2, control_timeout=0.2, placing=0.5)
+FIRST, SECOND = Target(1, 1, 0), Target(1, 2, 0)
+
+
+def fleet(*urls: str | None) -> Fleet:
+    transceivers = [
+        Transceiver(Target(1, slot, 0), Endpoint("127.0.0.1", 5000 + slot), url)
+        for slot, url in enumerate(urls, 1)
+    ]
+    return Fleet(transceivers, random=Random(1), bounds=BOUNDS)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # what is waited for knows no events
+            await asyncio.sleep(0.005)
+
+
+async def test_a_draining_transceiver_gets_nothing(control: Any) -> None:
+    async with AsyncExitStack() as stack:
+        draining = await stack.enter_async_context(
+            control(health={"sessions": 0, "capacity": 9, "draining": True}).running()
+        )
+        room = {"sessions": 0, "capacity": 99, "draining": False}
+        other = await stack.enter_async_context(control(health=room).running())
+        known = await stack.enter_async_context(fleet(draining.url, other.url))
+        for _ in range(10):
+            await known.place("v=0", [])
+        assert (len(draining.offers), len(other.offers)) == (0, 10)
+        assert (known.size, known.reachable, known.with_room) == (2, 2, 1)
+
+
+async def test_an_unreachable_transceiver_gets_nothing_until_it_answers(
+    control: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    silent = control(delay=5)
+    async with silent.running(), fleet(silent.url) as known:
+        with pytest.raises(NoTransceiver, match="none of the 1 transceivers"):
+            await known.place("v=0", [])
+        silent.delay = 0
+        await until(lambda: known.reachable == 1)
+        assert (await known.place("v=0", [])).id == "rtc_1-1-0-abc"
+        silent.delay = 5
+        await until(lambda: known.reachable == 0)
+    told = [record.getMessage() for record in caplog.records if "signaling" in record.name]
+    assert [each.split(":")[0] for each in told] == [
+        "transceiver 1/1/0 is unreachable",
+        "transceiver 1/1/0 is reachable again",
+        "transceiver 1/1/0 is unreachable",
+    ]
+
+
+@pytest.mark.parametrize("answer", [(503, {}), (500, {}), (201, {})])
+async def test_another_one_is_tried_when_the_first_cannot(
+    control: Any, answer: tuple[int, Any]
+) -> None:
+    async with AsyncExitStack() as stack:
+        bad = await stack.enter_async_context(control(created=answer).running())
+        # Busier, so that the bad one is always asked first.
+        load = {"sessions": 5, "capacity": 10, "draining": False}
+        good = await stack.enter_async_context(control(health=load).running())
+        known = await stack.enter_async_context(fleet(bad.url, good.url))
+        assert (await known.place("v=0", [])).id == "rtc_1-2-0-abc"
+        assert len(bad.offers) == 1
+
+
+async def test_when_everybody_is_full_the_shortest_wait_is_told(control: Any) -> None:
+    async with AsyncExitStack() as stack:
+        urls = []
+        for wait in ("9", "4"):
+            full = control(created=(503, {}), headers={"Retry-After": wait})
+            urls.append((await stack.enter_async_context(full.running())).url)
+        known = await stack.enter_async_context(fleet(*urls))
+        with pytest.raises(NoTransceiver, match="full or draining") as caught:
+            await known.place("v=0", [])
+        assert caught.value.retry_after == 4
+
+
+async def test_a_bad_offer_is_not_offered_to_others(control: Any) -> None:
+    refusal = (400, {"error": {"code": "no_dtls", "message": "there is no fingerprint"}})
+    async with AsyncExitStack() as stack:
+        apis = [await stack.enter_async_context(control(created=refusal).running()) for _ in "ab"]
+        known = await stack.enter_async_context(fleet(*(api.url for api in apis)))
+        with pytest.raises(OfferRejected, match="there is no fingerprint") as caught:
+            await known.place("v=0", [])
+        assert caught.value.code == "no_dtls"
+        assert sum(len(api.offers) for api in apis) == 1
+
+
+async def test_placing_ends_within_its_bound_whatever_transceivers_do(control: Any) -> None:
+    async with AsyncExitStack() as stack:
+        apis = [await stack.enter_async_context(control().running()) for _ in range(6)]
+        known = await stack.enter_async_context(fleet(*(api.url for api in apis)))
+        for api in apis:
+            api.delay = 5
+        started = time.monotonic()
+        with pytest.raises(NoTransceiver):
+            await known.place("v=0", [])
+        assert time.monotonic() - started < BOUNDS.placing + 0.2
+
+
+async def test_sessions_placed_since_the_last_poll_count(control: Any) -> None:
+    room_for_two = {"sessions": 8, "capacity": 10, "draining": False}
+    slow = Bounds(poll_interval=60)
+    async with control(health=room_for_two).running() as api:
+        one = Transceiver(FIRST, Endpoint("127.0.0.1", 5000), api.url)
+        async with Fleet([one], random=Random(1), bounds=slow) as known:
+            await known.place("v=0", [])
+            await known.place("v=0", [])
+            with pytest.raises(NoTransceiver, match="full or draining"):
+                await known.place("v=0", [])
+
+
+async def test_one_without_a_control_api_is_left_out(control: Any) -> None:
+    async with control().running() as api, fleet(None, api.url) as known:
+        assert known.size == 1
+        assert (await known.place("v=0", [])).id == "rtc_1-2-0-abc"
+
+
+@pytest.mark.parametrize("call_id", ["rtc_abc", "rtc_1-7-0-abc", "rtc_1-1-1-abc"])
+async def test_an_id_that_leads_nowhere_is_no_call(control: Any, call_id: str) -> None:
+    async with control().running() as api, fleet(api.url) as known:
+        with pytest.raises(SessionUnknown):
+            await known.hang_up(call_id)
