@@ -1,6 +1,7 @@
 """The demo: real calls through the relay, with its agent killed in the middle of one."""
 
 import fcntl
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ class Demo:
             try:
                 return [*self._in_kernel(lab), self._in_userspace(lab)]
             finally:
-                lab.down()
+                with _undisturbed():
+                    lab.down()
 
     def _in_kernel(self, lab: Lab) -> Iterator[Figures]:
         self._view.chapter("A call through the kernel; its agent is killed and started again")
@@ -116,6 +118,19 @@ def _start(lab: Lab, call: WatchedCall) -> None:
         call.watch(start.done)
         start.result()
     call.agent = "runs again"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whoever presses Ctrl-C twice does not want half a lab left behind."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

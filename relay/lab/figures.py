@@ -115,6 +115,10 @@ class Figures:
             yield "the other end did not say how many packets arrived"
         elif self.lost and not self.loss_allowed:
             yield f"{self.lost} audio packets were lost"
+        elif self.lost_to_client and self.lost_to_client > self.longest_gap:
+            # A call that never came back is of this kind, too: it has no end of the gap.
+            beside = self.lost_to_client - self.longest_gap
+            yield f"{beside} audio packets were lost beside the gap"
         if self.dataplane == "xdp" and self.kernel_share <= KERNEL_SHARE and not self.loss_allowed:
             yield f"the kernel forwarded only {self.kernel_share:.1%} of the packets"
         if self.dataplane == "userspace" and self.by_kernel:

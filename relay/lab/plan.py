@@ -158,7 +158,7 @@ def _transceiver(files: Files) -> Service:
             *(icelane(), "transceiver", "run", "--listen", str(MEDIA), "--control", str(CONTROL)),
             *("--cluster", "1", "--slot", "1", "--generation", "1", "--keys", str(files.keys)),
         ),
-        ready="ready",
+        ready="^ready",
     )
 
 
@@ -170,14 +170,14 @@ def _signaling(files: Files) -> Service:
             *(icelane(), "signaling", "run", "--listen", str(SIGNALING_ENDPOINT)),
             *("--registry", str(files.registry)),
         ),
-        ready="http://",
+        ready="^ready",
     )
 
 
 def _relay(files: Files, options: Options) -> Service:
     command = (icelane(), "relay", "run", "--config", str(files.relay))
     prefix = () if options.relay_user is None else _as_user(options.relay_user)
-    return Service(RELAY_SERVICE, RELAY, (*prefix, *command), ready="ready")
+    return Service(RELAY_SERVICE, RELAY, (*prefix, *command), ready="^ready")
 
 
 def _as_user(user: str) -> tuple[str, ...]:

@@ -9,8 +9,9 @@
 ```
 
 Signaling has a cable of its own because it does not pass through the relay: the relay is no
-router, and its host need not forward a single packet by itself. All addresses are those that
-RFC 5737 and RFC 3849 set aside for documentation.
+router, and its host need not forward a single packet by itself. The client uses its public address
+there, too: with a second one, ICE would try media from an address that the relay cannot answer.
+All addresses are those that RFC 5737 and RFC 3849 set aside for documentation.
 """
 
 import time
@@ -46,12 +47,15 @@ class End:
     Attributes:
         host: The host that has the interface.
         addresses: Its addresses with prefix lengths.
+        routes: What is reached through it beyond that, by the host's address to send from; None
+            leaves the choice to the kernel.
         receives_redirects: Whether a program at the other end redirects frames to it. The veth
             driver drops such frames unless the receiver polls, which it does for GRO.
     """
 
     host: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str | None], ...] = ()
     receives_redirects: bool = False
 
 
@@ -80,7 +84,10 @@ CABLES = (
     ),
     Cable(
         SIGNALING,
-        (End(CLIENT, ("198.51.100.1/24",)), End(TRANSCEIVER, ("198.51.100.2/24",))),
+        (
+            End(CLIENT, routes=(("198.51.100.0/24", "203.0.113.2"),)),
+            End(TRANSCEIVER, ("198.51.100.2/24",), routes=(("203.0.113.2/32", None),)),
+        ),
     ),
 )
 
@@ -186,6 +193,9 @@ def _configure(host: Host, interface: str, end: End) -> None:
                 "add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags
             )
         netlink.link("set", index=index, state="up")
+        for destination, source in end.routes:
+            hint = {"prefsrc": source} if source is not None else {}
+            netlink.route("add", dst=destination, oif=index, scope="link", **hint)
 
 
 def _wait_for_links(host: Host) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 
 from relay.lab import topology
 from relay.lab.capture import Capture
@@ -32,26 +33,36 @@ def udp(host: Host, local: str, port: int = 0) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    ("name", "near", "far", "version"),
+    ("near", "near_address", "far", "far_address"),
     [
-        (PUBLIC, CLIENT, RELAY, 4),
-        (PUBLIC, CLIENT, RELAY, 6),
-        (INTERNAL, RELAY, TRANSCEIVER, 4),
-        (INTERNAL, RELAY, TRANSCEIVER, 6),
-        (SIGNALING, CLIENT, TRANSCEIVER, 4),
+        (CLIENT, address(CLIENT, PUBLIC), RELAY, address(RELAY, PUBLIC)),
+        (CLIENT, address(CLIENT, PUBLIC, version=6), RELAY, address(RELAY, PUBLIC, version=6)),
+        (RELAY, address(RELAY, INTERNAL), TRANSCEIVER, address(TRANSCEIVER, INTERNAL)),
+        (RELAY, "2001:db8:2::1", TRANSCEIVER, "2001:db8:2::2"),
+        (CLIENT, address(CLIENT, PUBLIC), TRANSCEIVER, address(TRANSCEIVER, SIGNALING)),
     ],
 )
 def test_neighbours_reach_each_other(
-    network: Network, name: str, near: str, far: str, version: int
+    network: Network, near: str, near_address: str, far: str, far_address: str
 ) -> None:
-    with (
-        udp(network[near], address(near, name, version=version)) as one,
-        udp(network[far], address(far, name, version=version)) as other,
-    ):
+    with udp(network[near], near_address) as one, udp(network[far], far_address) as other:
         one.sendto(b"there", other.getsockname())
         data, source = other.recvfrom(100)
         other.sendto(data + b" and back", source)
         assert one.recv(100) == b"there and back"
+
+
+def test_the_client_has_one_address_of_each_family(network: Network) -> None:
+    """With a second one, ICE would try media from there, and the relay could not answer."""
+    with IPRoute(netns=network[CLIENT].namespace) as netlink:
+        found = [each.get("address") for each in netlink.get_addr() if each["scope"] == 0]
+    assert sorted(found) == [address(CLIENT, PUBLIC, version=6), address(CLIENT, PUBLIC)]
+
+
+def test_the_transceiver_is_reached_from_the_public_address(network: Network) -> None:
+    with network[CLIENT].inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_port:
+        any_port.connect((address(TRANSCEIVER, SIGNALING), 8080))
+        assert any_port.getsockname()[0] == address(CLIENT, PUBLIC)
 
 
 def test_every_host_has_its_own_loopback(network: Network) -> None:

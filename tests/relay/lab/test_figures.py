@@ -1,0 +1,85 @@
+"""The demo's figures: what is good enough, and what is called a problem."""
+
+from typing import Any
+
+import pytest
+
+from relay.lab.figures import Figures, Meter
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """What `icelane call --json` prints after a good call of 10 s."""
+    return {
+        "ok": True,
+        "error": None,
+        "setup_ms": {"first_audio": 250.0},
+        "sent": 500,
+        "received": {"packets": 499, "longest_loss": 0},
+        "lost_to_server": 0,
+        "lost_to_client": 0,
+    } | changes
+
+
+def figures(
+    *,
+    dataplane: str = "xdp",
+    by_kernel: int = 1000,
+    by_agent: int = 6,
+    interrupted: bool = False,
+    **changes: Any,
+) -> Figures:
+    return Figures.of(
+        report(**changes),
+        title="a call",
+        dataplane=dataplane,
+        by_kernel=by_kernel,
+        by_agent=by_agent,
+        loss_allowed=interrupted,
+    )
+
+
+def test_a_good_call_has_no_problems() -> None:
+    call = figures()
+    assert list(call.problems()) == []
+    assert call.kernel_share == pytest.approx(1000 / 1006)
+    assert call.as_json()["kernel_share"] == 0.99404
+    assert call.as_json()["problems"] == []
+    assert list(figures(dataplane="userspace", by_kernel=0, by_agent=1006).problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (figures(lost_to_server=1), "1 audio packets were lost"),
+        (figures(lost_to_client=2), "2 audio packets were lost"),
+        (figures(lost_to_server=None), "did not say"),
+        (figures(received={"packets": 0, "longest_loss": 0}), "no audio came back"),
+        (figures(error={"code": "ice", "message": "no route"}), "the call failed: no route"),
+        (figures(by_kernel=990, by_agent=10), "only 99.0%"),
+        (figures(by_kernel=0, by_agent=0), "only 0.0%"),
+        (figures(dataplane="userspace"), "the kernel forwarded"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_said(call: Figures, problem: str) -> None:
+    (said,) = call.problems()
+    assert problem in said
+
+
+def test_a_call_that_lost_its_flow_may_lose_one_run_of_packets_and_must_go_on() -> None:
+    received = {"packets": 380, "longest_loss": 120}
+    gap = figures(interrupted=True, lost_to_client=120, lost_to_server=110, received=received)
+    assert list(gap.problems()) == []
+    worse = figures(interrupted=True, lost_to_client=121, lost_to_server=110, received=received)
+    assert list(worse.problems()) == ["1 audio packets were lost beside the gap"]
+    silent = {"packets": 200, "longest_loss": 0}
+    ended = figures(interrupted=True, lost_to_client=300, lost_to_server=300, received=silent)
+    assert list(ended.problems()) == ["300 audio packets were lost beside the gap"]
+
+
+def test_a_meter_goes_on_when_its_counter_starts_again() -> None:
+    meter = Meter(100)
+    for value in (100, 130, None, None, 0, 5, 7):
+        meter.read(value)
+    assert meter.total == 37
+    meter.read(None)
+    assert meter.total == 37

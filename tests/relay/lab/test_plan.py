@@ -1,0 +1,69 @@
+"""The files of a lab are what the services read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relay.config import RelayConfig
+from relay.lab import plan
+from relay.lab.errors import LabError
+from relay.lab.lab import Lab
+from relay.lab.plan import Files, Options
+from relay.registry import Registry
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path, tmp_path / "admin.sock")
+
+
+def test_the_registry_names_the_relay_and_the_transceiver(files: Files) -> None:
+    files.registry.write_text(plan.registry_text())
+    registry = Registry.load(files.registry)
+    assert registry.relays == (plan.VIP,)
+    (transceiver,) = registry.transceivers
+    assert transceiver.address == plan.MEDIA
+    assert transceiver.control == f"http://{plan.CONTROL}"
+
+
+@pytest.mark.parametrize("redis", [False, True])
+def test_the_relay_takes_its_settings(files: Files, redis: bool) -> None:
+    options = Options(dataplane="xdp", redis=redis)
+    files.relay.write_text(plan.relay_text("lab-x", files, options))
+    config = RelayConfig.load(files.relay, {})
+    assert config.vips == (plan.VIP,)
+    assert config.upstreams == (plan.UPSTREAM,)
+    assert config.interfaces == ("public", "internal")
+    assert (config.instance, config.admin) == ("lab-x", files.admin)
+    assert config.redis == ("redis://127.0.0.1:6379/0" if redis else None)
+
+
+def test_a_relay_that_runs_as_another_user_keeps_no_power(files: Files) -> None:
+    service = plan.services(files, Options(dataplane="userspace", relay_user="nobody"))[-1]
+    assert service.command[0] == "setpriv"
+    assert "--reuid=nobody" in service.command
+    assert "--bounding-set=-all" in service.command
+
+
+def test_options_are_remembered() -> None:
+    options = Options(dataplane="userspace", redis=True, relay_user="nobody")
+    assert Options.load(json.loads(json.dumps(options.dump()))) == options
+
+
+@pytest.mark.parametrize("name", ["", "UP", "a/b", "../x", "-a", "a" * 32])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="no name for a lab"):
+        Lab(name)
+
+
+def test_an_unknown_host_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(LabError, match="use client, relay, transceiver"):
+        Lab("x").host("server")
+
+
+def test_what_is_not_up_has_a_status_and_no_options() -> None:
+    lab = Lab("never-brought-up")
+    assert lab.status() == {"name": "never-brought-up", "up": False}
+    with pytest.raises(LabError, match="is not up"):
+        assert lab.options
