@@ -1,0 +1,223 @@
+"""A bench for the BPF program: it is loaded once, and run on single frames."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pyroute2 import IPRoute
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+from relay.dataplane import bpfsys, xdp
+from relay.dataplane.base import FlowTuple
+from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.pins import PinnedMap, Pins
+from relay.dataplane.tables import GATES, Gate, write_gates
+from relay.lab.host import Host
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Route, Target, mint
+from relay.wire.stun import BINDING, Attribute, Message, MessageClass
+
+VERDICTS = {1: "drop", 2: "pass", 3: "tx", 4: "redirect"}  # enum xdp_action
+MACS = {
+    "public": "02:00:00:00:01:01",
+    "internal": "02:00:00:00:02:01",
+    "client": "02:00:00:00:01:02",
+    "transceiver": "02:00:00:00:02:02",
+}
+CLUSTER = 1
+KEYS = KeyRing({0: bytes(range(32)), 3: bytes(range(32, 64))}, signing_slot=3)
+NOW = 1_800_000_000.0
+PLENTY = Gate(rate=1_000_000, burst=1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a frame: verdict, bytes, and the packets counted by reason."""
+
+    verdict: str
+    frame: bytes
+    counted: dict[str, int]
+
+
+class Bench:
+    """A network namespace in which the program is loaded; its neighbours never answer."""
+
+    client = Endpoint("203.0.113.2", 50000)
+    vip = Endpoint("203.0.113.10", 3478)
+    upstream = Endpoint("192.0.2.1", 20001)
+    transceiver = Endpoint("192.0.2.2", 5000)
+    # Others, to whom the way has something about it.
+    public_transceiver = Endpoint("203.0.113.7", 5000)  # on the client's side, as with one NIC
+    without_neighbour = Endpoint("203.0.113.3", 50000)
+    blackholed = Endpoint("203.0.113.4", 50000)
+    small_mtu = Endpoint("203.0.113.5", 50000)
+    elsewhere = Endpoint("198.51.100.9", 50000)  # behind an interface without the program
+    mtu = 600
+
+    def __init__(self, host: Host, instance: str) -> None:
+        self.host = host
+        self.instance = instance
+        self.keys = KEYS
+        self.dataplane = xdp.XdpDataplane(instance)
+        self._program = bpfsys.obj_get(Pins(instance).program)
+        with IPRoute(netns=host.namespace) as route:
+            self._indexes = {
+                name: route.link_lookup(ifname=name)[0] for name in ("public", "internal")
+            }
+
+    def run(self, frame: bytes, interface: str = "public") -> Outcome:
+        """Run the program once on a frame that came in through an interface."""
+        before = self.dataplane.counters()
+        with self.host.inside():
+            done = bpfsys.run_xdp(self._program, frame, self._indexes[interface])
+        after = self.dataplane.counters()
+        counted = {name: after[name] - before[name] for name in after}
+        return Outcome(VERDICTS[done.verdict], done.data, {k: v for k, v in counted.items() if v})
+
+    @staticmethod
+    def outcome(verdict: str, frame: bytes, reason: str) -> Outcome:
+        """An outcome to expect."""
+        return Outcome(verdict, frame, {reason: 1})
+
+    def route(self, *, cluster: int = CLUSTER, slot: int = 7, generation: int = 9) -> Route:
+        """A valid route."""
+        target = Target(cluster, slot, generation)
+        return mint(target, KEYS, now=NOW, lifetime=3600, nonce=b"\x01\x02\x03\x04")
+
+    def install(self, client: Endpoint = client, transceiver: Endpoint = transceiver) -> FlowTuple:
+        """Install a flow."""
+        flow = FlowTuple(client, self.vip, self.upstream, transceiver, self.route().raw)
+        self.dataplane.install(flow)
+        return flow
+
+    def limit(self, **gates: Gate) -> None:
+        """Set gates, with full buckets; those that are not named are wide open."""
+        pins = Pins(self.instance)
+        write_gates(pins, dict.fromkeys(GATES, PLENTY) | gates)
+        with PinnedMap(pins.map("gates")) as buckets:
+            for key, value in list(buckets.items()):
+                buckets.update(key, bytes(len(value)))
+
+    def clear(self) -> None:
+        """Remove all flows and open all gates."""
+        for record in list(self.dataplane.flows()):
+            self.dataplane.remove(record.flow)
+        self.limit()
+
+    def request(self, username: bytes | None = None, *more: tuple[int, bytes]) -> bytes:
+        """A Binding request as a client sends it, with a valid route unless told otherwise."""
+        if username is None:
+            username = f"{self.route().ufrag}:abcd".encode()
+        attributes = ((Attribute.USERNAME, username), (Attribute.PRIORITY, bytes(4)), *more)
+        return Message(MessageClass.REQUEST, BINDING, bytes(12), attributes).serialize(b"password")
+
+    def from_client(
+        self, payload: bytes, *, client: Endpoint = client, to: Endpoint = vip, **fields: Any
+    ) -> bytes:
+        """A frame from a client; `fields` of IP, and of UDP with the prefix udp_."""
+        macs = {"src": MACS["client"], "dst": MACS["public"]}
+        return _frame(macs, client, to, payload, fields)
+
+    def to_transceiver(self, payload: bytes, **fields: Any) -> bytes:
+        """That frame when it has been forwarded."""
+        macs = {"src": MACS["internal"], "dst": MACS["transceiver"]}
+        return _frame(macs, self.upstream, self.transceiver, payload, {"ttl": 63} | fields)
+
+    def from_transceiver(self, payload: bytes, *, to: Endpoint = upstream, **fields: Any) -> bytes:
+        """A frame from the transceiver."""
+        macs = {"src": MACS["transceiver"], "dst": MACS["internal"]}
+        return _frame(macs, self.transceiver, to, payload, fields)
+
+    def to_client(self, payload: bytes, *, client: Endpoint = client, **fields: Any) -> bytes:
+        """That frame when it has been forwarded."""
+        macs = {"src": MACS["public"], "dst": MACS["client"]}
+        return _frame(macs, self.vip, client, payload, {"ttl": 63} | fields)
+
+
+def _frame(
+    macs: dict[str, str], source: Endpoint, to: Endpoint, payload: bytes, fields: dict[str, Any]
+) -> bytes:
+    udp = {name.removeprefix("udp_"): v for name, v in fields.items() if name.startswith("udp_")}
+    ip = {name: value for name, value in fields.items() if not name.startswith("udp_")}
+    packet = IP(src=source.host, dst=to.host, **ip)
+    packet /= UDP(sport=source.port, dport=to.port, **udp) / Raw(payload)
+    return bytes(Ether(src=macs["src"], dst=macs["dst"]) / packet)
+
+
+def _wire(host: Host) -> None:
+    with IPRoute(netns=host.namespace) as netlink:
+        index = {}
+        for name in ("public", "internal", "other"):
+            netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
+            index[name] = netlink.link_lookup(ifname=name)[0]
+            if name in MACS:
+                netlink.link("set", index=index[name], address=MACS[name])
+        for link in netlink.get_links():
+            netlink.link("set", index=link["index"], state="up")
+        for name, address in (
+            ("public", "203.0.113.1"),
+            ("internal", "192.0.2.1"),
+            ("other", "198.51.100.1"),
+        ):
+            netlink.addr("add", index=index[name], address=address, prefixlen=24)
+        for name, client, mac in (
+            ("public", Bench.client, MACS["client"]),
+            ("public", Bench.small_mtu, MACS["client"]),
+            ("public", Bench.public_transceiver, MACS["transceiver"]),
+            ("internal", Bench.transceiver, MACS["transceiver"]),
+            ("other", Bench.elsewhere, MACS["client"]),
+        ):
+            netlink.neigh(
+                "add", ifindex=index[name], dst=client.host, lladdr=mac, state="permanent"
+            )
+        netlink.route("add", dst=f"{Bench.blackholed.host}/32", type="blackhole")
+        netlink.route(
+            "add",
+            dst=f"{Bench.small_mtu.host}/32",
+            oif=index["public"],
+            # A forwarder heeds a route's MTU only when it is locked; 4 is the bit of RTAX_MTU.
+            metrics={"mtu": Bench.mtu, "lock": 4},
+        )
+
+
+@pytest.fixture(scope="session")
+def loaded_bench() -> Iterator[Bench]:
+    """The bench; compiling takes a second, so all tests share it."""
+    name = f"test-{os.getpid()}-{secrets.token_hex(2)}"
+    host = Host(name, "bench")
+    host.create()
+    try:
+        _wire(host)
+        with host.inside():
+            xdp.load(
+                LoadConfig(
+                    instance=name,
+                    interfaces=("public", "internal"),
+                    settings=Settings(
+                        vips=(Bench.vip,),
+                        upstreams=(UpstreamRange(Bench.upstream.host, 20000, 29999),),
+                        route_keys={
+                            (CLUSTER, slot): KEYS.route_key(CLUSTER, slot) for slot in KEYS.slots
+                        },
+                    ),
+                    max_flows=64,
+                    mode=Mode.NATIVE,
+                )
+            )
+        yield Bench(host, name)
+    finally:
+        xdp.unload(name)
+        host.remove()
+
+
+@pytest.fixture
+def bench(loaded_bench: Bench) -> Bench:
+    """The bench without flows and with open gates."""
+    loaded_bench.clear()
+    return loaded_bench

@@ -1,0 +1,305 @@
+"""What the BPF program does with each kind of packet: verdict, bytes and counters.
+
+The expected bytes are built by scapy with checksums of its own, from nothing that the program uses.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.packet import Raw
+
+from relay.dataplane.tables import Gate
+from relay.wire.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from tests.bpf.conftest import Bench
+
+pytestmark = pytest.mark.bpf
+
+RTP = bytes([0x80, 111]) + bytes(range(170))
+DTLS = bytes([22, 254, 253]) + bytes(64)
+TWO = Gate(rate=1, burst=2)
+
+
+class TestConfirmedFlow:
+    """Both directions are rewritten and leave."""
+
+    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"x", bytes(1400), b"\x00\x01\x00"])
+    def test_to_the_transceiver(self, bench: "Bench", payload: bytes) -> None:
+        bench.install()
+        assert bench.run(bench.from_client(payload)) == bench.outcome(
+            "redirect", bench.to_transceiver(payload), "forwarded_to_transceiver"
+        )
+
+    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"x", bytes(1400)])
+    def test_to_the_client(self, bench: "Bench", payload: bytes) -> None:
+        bench.install()
+        assert bench.run(bench.from_transceiver(payload), "internal") == bench.outcome(
+            "redirect", bench.to_client(payload), "forwarded_to_client"
+        )
+
+    def test_with_one_interface_it_leaves_where_it_came_in(self, bench: "Bench") -> None:
+        bench.install(transceiver=bench.public_transceiver)
+        done = bench.run(bench.from_client(RTP))
+        assert (done.verdict, done.counted) == ("tx", {"forwarded_to_transceiver": 1})
+        assert IP(done.frame[14:]).dst == bench.public_transceiver.host
+
+    def test_it_counts_payload_and_time(self, bench: "Bench") -> None:
+        bench.install()
+        for _ in range(3):
+            bench.run(bench.from_client(RTP))
+        bench.run(bench.from_transceiver(DTLS), "internal")
+        (record,) = bench.dataplane.flows()
+        assert (record.to_transceiver.packets, record.to_transceiver.bytes) == (3, 3 * len(RTP))
+        assert (record.to_client.packets, record.to_client.bytes) == (1, len(DTLS))
+        assert 0 < record.to_transceiver.last_seen <= record.to_client.last_seen
+
+    @pytest.mark.parametrize("tos", [0xB8, 0xB9, 0xBB, 0x03])
+    def test_dscp_and_ecn_stay(self, bench: "Bench", tos: int) -> None:
+        bench.install()
+        assert bench.run(bench.from_client(RTP, tos=tos)) == bench.outcome(
+            "redirect", bench.to_transceiver(RTP, tos=tos), "forwarded_to_transceiver"
+        )
+
+    @pytest.mark.parametrize("ttl", [2, 64, 255])
+    def test_the_ttl_is_one_less(self, bench: "Bench", ttl: int) -> None:
+        bench.install()
+        assert bench.run(bench.from_client(RTP, ttl=ttl)) == bench.outcome(
+            "redirect", bench.to_transceiver(RTP, ttl=ttl - 1), "forwarded_to_transceiver"
+        )
+
+    def test_a_missing_checksum_stays_missing(self, bench: "Bench") -> None:
+        bench.install()
+        assert bench.run(bench.from_client(RTP, udp_chksum=0)) == bench.outcome(
+            "redirect", bench.to_transceiver(RTP, udp_chksum=0), "forwarded_to_transceiver"
+        )
+
+    def test_a_checksum_that_comes_out_as_zero_is_sent_as_ones(self, bench: "Bench") -> None:
+        bench.install()
+        # 16 bits of payload are chosen so that the forwarded packet's checksum is 0.
+        checksum = UDP(bench.to_transceiver(RTP[:2] + b"\0\0")[34:]).chksum
+        payload = RTP[:2] + checksum.to_bytes(2, "big")
+        done = bench.run(bench.from_client(payload))
+        assert done.frame[40:42] == b"\xff\xff"
+        assert done.frame == bench.to_transceiver(payload)
+
+    def test_a_wrong_udp_checksum_is_not_repaired(self, bench: "Bench") -> None:
+        bench.install()
+        frame = bytearray(bench.from_client(RTP))
+        frame[60] ^= 0x40  # damaged on its way
+        damaged = bytearray(bench.to_transceiver(RTP))
+        damaged[60] ^= 0x40
+        assert bench.run(bytes(frame)).frame == bytes(damaged)
+
+    def test_a_wrong_header_checksum_is_not_repaired(self, bench: "Bench") -> None:
+        bench.install()
+        done = bench.run(bench.from_client(RTP, chksum=0x1234))
+        sent = IP(done.frame[14:])
+        del sent.chksum
+        assert IP(done.frame[14:]).chksum != IP(bytes(sent)).chksum
+
+    def test_padding_of_a_short_frame_is_no_payload(self, bench: "Bench") -> None:
+        bench.install()
+        done = bench.run(bench.from_client(b"x") + bytes(17))
+        assert done.frame == bench.to_transceiver(b"x") + bytes(17)
+        (record,) = bench.dataplane.flows()
+        assert record.to_transceiver.bytes == 1
+
+    def test_another_port_is_another_client(self, bench: "Bench") -> None:
+        bench.install()
+        other = Endpoint(bench.client.host, bench.client.port + 1)
+        done = bench.run(bench.from_client(RTP, client=other))
+        assert done.counted == {"unknown_client": 1}
+
+    def test_stun_of_the_flow_is_forwarded(self, bench: "Bench") -> None:
+        bench.install()
+        request = bench.request()
+        assert bench.run(bench.from_client(request)) == bench.outcome(
+            "redirect", bench.to_transceiver(request), "forwarded_to_transceiver"
+        )
+
+    @pytest.mark.parametrize("change", [{"cluster": 1, "slot": 8}, {"generation": 10}])
+    def test_a_request_for_another_target_goes_up(
+        self, bench: "Bench", change: dict[str, int]
+    ) -> None:
+        bench.install()
+        frame = bench.from_client(bench.request(f"{bench.route(**change).ufrag}:x".encode()))
+        assert bench.run(frame) == bench.outcome("pass", frame, "stun_other_route")
+
+    def test_a_forged_request_for_another_target_is_dropped(self, bench: "Bench") -> None:
+        bench.install()
+        ufrag = bench.route(generation=10).ufrag
+        frame = bench.from_client(bench.request(f"{ufrag[:-1]}{'AB'[ufrag[-1] == 'A']}:x".encode()))
+        assert bench.run(frame) == bench.outcome("drop", frame, "stun_forged")
+
+    def test_a_request_without_a_route_follows_the_flow(self, bench: "Bench") -> None:
+        bench.install()
+        request = bench.request(b"somebody:else")
+        assert bench.run(bench.from_client(request)).frame == bench.to_transceiver(request)
+
+    def test_after_removal_it_is_unknown(self, bench: "Bench") -> None:
+        bench.dataplane.remove(bench.install())
+        frame = bench.from_transceiver(RTP)
+        assert bench.run(frame, "internal") == bench.outcome("pass", frame, "unknown_transceiver")
+
+
+class TestHandedUp:
+    """A confirmed flow's packets that the program leaves to the agent arrive there unmodified."""
+
+    def test_ip_options(self, bench: "Bench") -> None:
+        bench.install()
+        frame = bench.from_client(RTP, options=[IPOption_NOP()])
+        assert bench.run(frame) == bench.outcome("pass", frame, "ip_options")
+
+    @pytest.mark.parametrize("ttl", [0, 1])
+    def test_spent_ttl(self, bench: "Bench", ttl: int) -> None:
+        bench.install()
+        frame = bench.from_client(RTP, ttl=ttl)
+        assert bench.run(frame) == bench.outcome("pass", frame, "ttl_expired")
+
+    @pytest.mark.parametrize(
+        ("client", "reason"),
+        [
+            ("without_neighbour", "no_neighbour"),
+            ("blackholed", "no_route"),
+            ("elsewhere", "foreign_interface"),
+        ],
+    )
+    def test_no_way_to_the_next_hop(self, bench: "Bench", client: str, reason: str) -> None:
+        bench.install(client=getattr(bench, client))
+        frame = bench.from_transceiver(RTP)
+        assert bench.run(frame, "internal") == bench.outcome("pass", frame, reason)
+
+    def test_over_the_mtu(self, bench: "Bench") -> None:
+        bench.install(client=bench.small_mtu)
+        fits = bytes(bench.mtu - 28)
+        assert bench.run(bench.from_transceiver(fits), "internal").frame == bench.to_client(
+            fits, client=bench.small_mtu
+        )
+        frame = bench.from_transceiver(fits + b"x")
+        assert bench.run(frame, "internal") == bench.outcome("pass", frame, "too_big")
+
+    @pytest.mark.parametrize("fields", [{"flags": "MF"}, {"frag": 10}])
+    def test_fragments(self, bench: "Bench", fields: dict[str, Any]) -> None:
+        bench.install()
+        frame = bench.from_client(RTP, **fields)
+        assert bench.run(frame) == bench.outcome("pass", frame, "fragment")
+
+    @pytest.mark.parametrize("tag", [0x8100, 0x88A8])
+    def test_vlan_tags(self, bench: "Bench", tag: int) -> None:
+        bench.install()
+        plain = Ether(bench.from_client(RTP))
+        frame = bytes(Ether(src=plain.src, dst=plain.dst, type=tag) / Dot1Q(vlan=5) / plain[IP])
+        assert bench.run(frame) == bench.outcome("pass", frame, "vlan_tagged")
+
+
+class TestUnknownClient:
+    """What comes to the VIP from elsewhere."""
+
+    def test_a_request_with_a_valid_route_goes_up(self, bench: "Bench") -> None:
+        frame = bench.from_client(bench.request())
+        assert bench.run(frame) == bench.outcome("pass", frame, "stun_routed")
+
+    def test_also_with_ip_options(self, bench: "Bench") -> None:
+        frame = bench.from_client(bench.request(), options=[IPOption_NOP()] * 3)
+        assert bench.run(frame) == bench.outcome("pass", frame, "stun_routed")
+
+    def test_valid_requests_are_limited(self, bench: "Bench") -> None:
+        bench.limit(stun_routed=TWO)
+        reasons = [bench.run(bench.from_client(bench.request())).counted for _ in range(3)]
+        assert reasons == [{"stun_routed": 1}] * 2 + [{"stun_routed_limited": 1}]
+
+    @pytest.mark.parametrize("payload", [RTP, DTLS])
+    def test_a_share_of_media_goes_up(self, bench: "Bench", payload: bytes) -> None:
+        bench.limit(unknown_client=TWO)
+        frame = bench.from_client(payload)
+        for _ in range(2):
+            assert bench.run(frame) == bench.outcome("pass", frame, "unknown_client")
+        assert bench.run(frame) == bench.outcome("drop", frame, "unknown_client_limited")
+
+    @pytest.mark.parametrize("payload", [b"", b"GET / HTTP/1.0", b"\x04", b"\x40", b"\xff"])
+    def test_what_webrtc_does_not_send_is_dropped(self, bench: "Bench", payload: bytes) -> None:
+        frame = bench.from_client(payload)
+        assert bench.run(frame) == bench.outcome("drop", frame, "not_webrtc")
+
+
+class TestUnknownTransceiver:
+    """What comes to an upstream port from elsewhere."""
+
+    def test_stun_goes_up(self, bench: "Bench") -> None:
+        bench.limit(stun_answer=TWO)
+        frame = bench.from_transceiver(bench.request(b"any:thing"))
+        for _ in range(2):
+            assert bench.run(frame, "internal") == bench.outcome("pass", frame, "stun_answer")
+        assert bench.run(frame, "internal").counted == {"stun_answer_limited": 1}
+
+    def test_a_share_of_media_goes_up(self, bench: "Bench") -> None:
+        bench.limit(unknown_transceiver=TWO)
+        frame = bench.from_transceiver(RTP)
+        for _ in range(2):
+            assert bench.run(frame, "internal").counted == {"unknown_transceiver": 1}
+        assert bench.run(frame, "internal") == bench.outcome(
+            "drop", frame, "unknown_transceiver_limited"
+        )
+
+    @pytest.mark.parametrize(
+        ("payload", "reason"), [(b"\x00\x01", "stun_malformed"), (b"GET /", "not_webrtc")]
+    )
+    def test_the_rest_is_dropped(self, bench: "Bench", payload: bytes, reason: str) -> None:
+        frame = bench.from_transceiver(payload)
+        assert bench.run(frame, "internal") == bench.outcome("drop", frame, reason)
+
+    @pytest.mark.parametrize(("port", "ours"), [(19999, 0), (20000, 1), (29999, 1), (30000, 0)])
+    def test_the_range_includes_its_ends(self, bench: "Bench", port: int, ours: int) -> None:
+        frame = bench.from_transceiver(RTP, to=Endpoint(bench.upstream.host, port))
+        reason = "unknown_transceiver" if ours else "not_ours"
+        assert bench.run(frame, "internal").counted == {reason: 1}
+
+
+class TestNotOurs:
+    """Whatever else this host does is none of the program's business."""
+
+    def test_other_services_are_untouched(self, bench: "Bench") -> None:
+        host = bench.vip.host
+        ether = Ether(src="02:00:00:00:01:02", dst="02:00:00:00:01:01")
+        ip = IP(src=bench.client.host, dst=host)
+        for packet, reason in (
+            (ether / ip / TCP(dport=22), "not_udp"),
+            (ether / ip / UDP(sport=53, dport=40000) / Raw(b"\0\x01 DNS"), "not_ours"),
+            (ether / ip / UDP(dport=3479) / Raw(RTP), "not_ours"),
+            (ether / ip / ICMP(), "not_udp"),
+            (ether / ARP(pdst=host), "not_ip"),
+            (Ether(type=0x86DD) / Raw(bytes(60)), "not_ip"),
+        ):
+            frame = bytes(packet)
+            assert bench.run(frame) == bench.outcome("pass", frame, reason)
+
+    def test_another_address_with_our_port(self, bench: "Bench") -> None:
+        frame = bench.from_client(RTP, to=Endpoint("203.0.113.99", bench.vip.port))
+        assert bench.run(frame) == bench.outcome("pass", frame, "not_ours")
+
+    def test_what_is_cut_off_is_left_to_the_network_stack(self, bench: "Bench") -> None:
+        bench.install()
+        frame = bench.from_client(RTP)
+        for size in range(14, len(frame)):
+            assert bench.run(frame[:size]) == bench.outcome("pass", frame[:size], "malformed")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"ihl": 4},
+            {"version": 5},
+            {"len": 27},
+            {"len": 2000},
+            {"udp_len": 7},
+            {"udp_len": len(RTP) + 9},
+        ],
+    )
+    def test_headers_that_contradict_each_other(
+        self, bench: "Bench", fields: dict[str, Any]
+    ) -> None:
+        bench.install()
+        frame = bench.from_client(RTP, **fields)
+        assert bench.run(frame) == bench.outcome("pass", frame, "malformed")
