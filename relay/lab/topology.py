@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from relay.lab.errors import LabError
@@ -144,7 +143,7 @@ def destroy(lab: str) -> None:
         if not host.exists():
             continue
         # A namespace lives on while somebody's shell is in it; its cables need not.
-        with IPRoute(netns=host.namespace) as netlink:
+        with host.netlink() as netlink:
             for cable in CABLES:
                 for index in netlink.link_lookup(ifname=cable.name):
                     with suppress(NetlinkError):  # the kernel may be removing the peer right now
@@ -158,19 +157,19 @@ def _boot(host: Host) -> None:
     host.sysctl("ipv6/conf/all/forwarding", 0)
     host.sysctl("ipv6/conf/default/accept_dad", 0)
     host.sysctl("ipv6/conf/default/accept_ra", 0)
-    with IPRoute(netns=host.namespace) as netlink:
+    with host.netlink() as netlink:
         netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
 
 
 def _plug(members: dict[str, Host], cable: Cable) -> None:
     near, far = (members[end.host] for end in cable.ends)
-    with IPRoute(netns=near.namespace) as netlink:
+    with near.netlink() as netlink:
         netlink.link(
             "add",
             index=NEAR_INDEX + CABLES.index(cable),
             ifname=cable.name,
             kind="veth",
-            peer={"ifname": cable.name, "net_ns_fd": far.namespace},
+            peer={"ifname": cable.name, "net_ns_fd": str(far.path)},
         )
     # Receivers of redirected frames come up first: the driver decides whether an interface can
     # send such frames when it comes up, by what its peer is ready for at that moment.
@@ -184,7 +183,7 @@ def _configure(host: Host, interface: str, end: End) -> None:
         # A program that updates a checksum incrementally would start from such a fragment.
         set_offload(interface, Offload.TX_CHECKSUM, on=False)
         set_offload(interface, Offload.GRO, on=end.receives_redirects)
-    with IPRoute(netns=host.namespace) as netlink:
+    with host.netlink() as netlink:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:
             ip = ip_interface(text)
@@ -201,7 +200,7 @@ def _configure(host: Host, interface: str, end: End) -> None:
 def _wait_for_links(host: Host) -> None:
     """Until the kernel has noticed that a link is up, it drops what is sent there."""
     deadline = time.monotonic() + LINK_SECONDS
-    with IPRoute(netns=host.namespace) as netlink:
+    with host.netlink() as netlink:
         while not all(
             link.get("operstate") == "UP" and link.get("qdisc") != "noop"
             for link in netlink.get_links()

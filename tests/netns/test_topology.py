@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pyroute2 import IPRoute
 
 from relay.lab import topology
 from relay.lab.capture import Capture
@@ -54,7 +53,7 @@ def test_neighbours_reach_each_other(
 
 def test_the_client_has_one_address_of_each_family(network: Network) -> None:
     """With a second one, ICE would try media from there, and the relay could not answer."""
-    with IPRoute(netns=network[CLIENT].namespace) as netlink:
+    with network[CLIENT].netlink() as netlink:
         found = [each.get("address") for each in netlink.get_addr() if each["scope"] == 0]
     assert sorted(found) == [address(CLIENT, PUBLIC, version=6), address(CLIENT, PUBLIC)]
 
