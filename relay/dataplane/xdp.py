@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from socket import AF_INET, inet_aton, inet_ntoa
+from struct import Struct
 
 from relay.dataplane import bpfsys
 from relay.dataplane.attach import attached_mode
@@ -117,6 +118,7 @@ class XdpDataplane:
         self._pins = Pins(instance)
         self._flows = PinnedMap(self._pins.map("flows4"))
         self._counters = PinnedMap(self._pins.map("counters"))
+        self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
         self._entries = _Entries(self._flows)
 
     def configure(self, settings: Settings) -> None:
@@ -171,11 +173,9 @@ class XdpDataplane:
         """Packets by reason since the program was loaded, summed over processors."""
         counters = self._counters
         value = counters.lookup(counters.key.number(0)) or b""
-        by_cpu = [counters.value.show(part) for part in counters.by_cpu(value)]
-        return {
-            leaf.path: sum(int(part[leaf.path]) for part in by_cpu)
-            for leaf in counters.value.leaves
-        }
+        by_cpu = [self._unpack_counters(part) for part in counters.by_cpu(value)]
+        names = [leaf.path for leaf in counters.value.leaves]
+        return dict(zip(names, map(sum, zip(*by_cpu, strict=True)), strict=True))
 
     def status(self) -> Status:
         """What is loaded of the instance."""

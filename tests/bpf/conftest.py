@@ -151,6 +151,8 @@ def _frame(
 
 
 def _wire(host: Host) -> None:
+    # What the kernel sends by itself would be counted, too.
+    host.sysctl("ipv6/conf/default/disable_ipv6", 1)
     with IPRoute(netns=host.namespace) as netlink:
         index = {}
         for name in ("public", "internal", "other"):
