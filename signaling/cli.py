@@ -51,7 +51,7 @@ def run(
     try:
         asyncio.run(_serve(endpoint, known))
     except OSError as error:
-        typer.echo(f"cannot listen on {endpoint}: {error.strerror or error}", err=True)
+        typer.echo(f"icelane: cannot listen on {endpoint}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None
 
 
@@ -66,7 +66,8 @@ async def _serve(listen: Endpoint, registry: Registry) -> None:
 
 def call(
     url: Annotated[
-        str, typer.Argument(help="The signaling server, such as http://192.0.2.1:8080.")
+        str,
+        typer.Argument(metavar="URL", help="The signaling server, such as http://192.0.2.1:8080."),
     ],
     *,
     wav: Annotated[
@@ -109,11 +110,11 @@ def call(
         with view:
             report = asyncio.run(placed())
     except CallError as error:
-        typer.echo(error, err=True)
+        typer.echo(f"icelane: {error}", err=True)
         raise typer.Exit(error.failure) from None
     view.finish(report)
     if report.error is not None:
-        typer.echo(report.error["message"], err=True)
+        typer.echo(f"icelane: {report.error['message']}", err=True)
         raise typer.Exit(int(report.error["code"]))
 
 
