@@ -51,30 +51,33 @@ class Demo:
     def _in_kernel(self, lab: Lab) -> Iterator[Figures]:
         self._view.chapter("A call through the kernel; its agent is killed and started again")
         lab.up(Options(dataplane="xdp", redis=True), self._view.done)
-        yield self._call(lab, "agent killed", kill_agent)
+        yield self._call(lab, "XDP,\nagent killed", kill_agent)
         self._view.chapter("A call that loses the agent and the kernel's maps; Redis has a copy")
-        yield self._call(lab, "agent and maps lost", lose_everything, loss_allowed=True)
+        yield self._call(lab, "XDP,\nall state lost", lose_everything, loss_allowed=True)
         lab.down()
 
     def _in_userspace(self, lab: Lab) -> Figures:
         self._view.chapter("The same call with the agent forwarding, for comparison")
         lab.up(Options(dataplane="userspace"), self._view.done)
-        return self._call(lab, "in userspace", None)
+        return self._call(lab, "userspace", None)
 
     def _call(
         self, lab: Lab, title: str, interrupt: Interrupt | None, *, loss_allowed: bool = False
     ) -> Figures:
         with WatchedCall(lab, self._seconds, self._view) as call:
-            self._view.done("the call is up: " + " → ".join(call.path))
+            client, vip, upstream, transceiver = call.path
+            self._view.done(f"call up: {client} to {vip}, on through {upstream} to {transceiver}")
             if interrupt is not None:
                 call.watch_for(self._seconds * INTERRUPT_AT)
                 interrupt(lab, call, self._view)
+            report = call.report()
             figures = Figures.of(
-                call.report(),
+                report,
                 title=title,
                 dataplane=lab.options.dataplane,
                 by_kernel=call.by_kernel.total,
                 by_agent=call.by_agent.total,
+                taken_over=call.taken_over if interrupt is not None else None,
                 loss_allowed=loss_allowed,
             )
         self._view.outcome(figures)
@@ -90,7 +93,7 @@ def kill_agent(lab: Lab, call: WatchedCall, view: View) -> None:
     forwarded = call.by_kernel.total - before
     view.done(f"without an agent the kernel forwarded {forwarded} packets in {DEAD_SECONDS} s")
     _start(lab, call)
-    view.done("started the agent again: it took over the flow that goes on")
+    view.done("started the agent again: it took the flow over")
 
 
 def lose_everything(lab: Lab, call: WatchedCall, view: View) -> None:
@@ -99,7 +102,7 @@ def lose_everything(lab: Lab, call: WatchedCall, view: View) -> None:
     view.done("killed the agent with SIGKILL")
     lab.unload()
     call.agent = "is dead, and no flow is left"
-    view.done("unloaded the program: the relay has forgotten every flow")
+    view.done("unloaded the program: the relay knows no flow any more")
     _start(lab, call)
     view.done("started the agent again: it read the flow from Redis")
 

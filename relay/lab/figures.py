@@ -43,9 +43,12 @@ class Figures:
         returned: Audio packets that came back.
         lost_to_server: Audio packets sent that did not arrive.
         lost_to_client: Audio packets sent back that did not arrive.
-        longest_gap: The longest run of packets missing in what came back.
+        lost_at_end: Those of `lost_to_server` that no later packet followed.
+        silence_ms: The longest time between two audio packets that came back.
         by_kernel: Packets of every kind that the BPF program forwarded, by its own counters.
         by_agent: Packets of every kind that the agent forwarded, by its own counters.
+        taken_over: Flows that an agent took over when it was started again meanwhile, from the
+            kernel's maps or from Redis; None when none was.
         loss_allowed: Whether the call was to lose packets, since its flow was taken away.
         error: Why the call failed, if it did.
     """
@@ -57,9 +60,11 @@ class Figures:
     returned: int
     lost_to_server: int | None
     lost_to_client: int | None
-    longest_gap: int
+    lost_at_end: int | None
+    silence_ms: float
     by_kernel: int
     by_agent: int
+    taken_over: int | None = None
     loss_allowed: bool = False
     error: str | None = None
 
@@ -72,6 +77,7 @@ class Figures:
         dataplane: str,
         by_kernel: int,
         by_agent: int,
+        taken_over: int | None = None,
         loss_allowed: bool = False,
     ) -> "Figures":
         """Take them from the report of `icelane call --json`."""
@@ -85,9 +91,11 @@ class Figures:
             returned=received["packets"],
             lost_to_server=report["lost_to_server"],
             lost_to_client=report["lost_to_client"],
-            longest_gap=received["longest_loss"],
+            lost_at_end=_difference(report["lost_to_server"], report["far_end"]["lost"]),
+            silence_ms=received["longest_pause_ms"],
             by_kernel=by_kernel,
             by_agent=by_agent,
+            taken_over=taken_over,
             loss_allowed=loss_allowed,
             error=None if failure is None else str(failure.get("message", failure)),
         )
@@ -115,10 +123,10 @@ class Figures:
             yield "the other end did not say how many packets arrived"
         elif self.lost and not self.loss_allowed:
             yield f"{self.lost} audio packets were lost"
-        elif self.lost_to_client and self.lost_to_client > self.longest_gap:
-            # A call that never came back is of this kind, too: it has no end of the gap.
-            beside = self.lost_to_client - self.longest_gap
-            yield f"{beside} audio packets were lost beside the gap"
+        elif self.lost_at_end:
+            yield f"the call did not come back: its last {self.lost_at_end} packets were lost"
+        if self.taken_over == 0:
+            yield "the agent that was started again did not take the flow over"
         if self.dataplane == "xdp" and self.kernel_share <= KERNEL_SHARE and not self.loss_allowed:
             yield f"the kernel forwarded only {self.kernel_share:.1%} of the packets"
         if self.dataplane == "userspace" and self.by_kernel:
@@ -132,3 +140,7 @@ class Figures:
             "kernel_share": round(self.kernel_share, 5),
             "problems": list(self.problems()),
         }
+
+
+def _difference(whole: int | None, part: int | None) -> int | None:
+    return None if whole is None or part is None else whole - part

@@ -107,7 +107,7 @@ class Lab:
             ) from None
         try:
             topology.build(self.name)
-            report("network namespaces " + ", ".join(h.namespace for h in self.hosts.values()))
+            report(f"hosts {', '.join(self.hosts)} and the cables between them")
             self._write_files(options)
             for service in self._services(options):
                 self._runner.start(service, self.hosts[service.host])

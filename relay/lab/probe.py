@@ -1,6 +1,7 @@
 """The relay of a lab at a moment: its flow, and what kernel and agent have forwarded."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from relay.listing import list_records
 
 KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
 AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
+TAKEN_OVER_COUNTERS = ("adopted", "restored")  # from the kernel's maps, from the mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class Sample:
     Attributes:
         by_kernel: Packets that the BPF program has forwarded; None when none is loaded.
         by_agent: Packets that the agent has forwarded; None when none runs.
+        taken_over: Flows that the agent found when it started, in the kernel's maps or in Redis.
         flows: The confirmed flows, as the agent tells them, or else the maps.
     """
 
     by_kernel: int | None = None
     by_agent: int | None = None
+    taken_over: int = 0
     flows: tuple[Flow, ...] = ()
 
     def newest(self, known: "Sample") -> Flow | None:
@@ -77,12 +81,14 @@ class Probe:
         try:
             status = admin.ask(self._admin, "status")
         except admin.AdminError:
-            by_agent = None
-        else:
-            by_agent = sum(status["counters"].get(name, 0) for name in AGENT_COUNTERS)
-            listed = status["flows"]
-        flows = (Flow.of(each) for each in listed if each["state"] == State.CONFIRMED.value)
-        return Sample(by_kernel, by_agent, tuple(flows))
+            return Sample(by_kernel, flows=_confirmed(listed))
+        counters = Counter(status["counters"])
+        return Sample(
+            by_kernel=by_kernel,
+            by_agent=sum(counters[name] for name in AGENT_COUNTERS),
+            taken_over=sum(counters[name] for name in TAKEN_OVER_COUNTERS),
+            flows=_confirmed(status["flows"]),
+        )
 
     def _kernel(self) -> tuple[int | None, list[dict[str, Any]]]:
         try:
@@ -93,3 +99,7 @@ class Probe:
             counters = dataplane.counters()
             by_kernel = sum(counters[name] for name in KERNEL_COUNTERS)
             return by_kernel, list_records(dataplane.flows(), now=0.0)
+
+
+def _confirmed(listed: Iterable[Mapping[str, Any]]) -> tuple[Flow, ...]:
+    return tuple(Flow.of(each) for each in listed if each["state"] == State.CONFIRMED.value)

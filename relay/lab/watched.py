@@ -29,6 +29,7 @@ class WatchedCall:
         by_kernel: Packets of the call that the kernel forwarded so far.
         by_agent: Packets of the call that the agent forwarded so far.
         agent: What to say of the agent at the moment.
+        taken_over: Flows that the agent which runs now took over when it started.
     """
 
     def __init__(self, lab: Lab, seconds: float, view: View) -> None:
@@ -41,6 +42,7 @@ class WatchedCall:
         self.by_kernel = Meter()
         self.by_agent = Meter()
         self.agent = "runs"
+        self.taken_over = 0
 
     def __enter__(self) -> Self:
         """Place the call and wait until its flow is confirmed.
@@ -91,6 +93,7 @@ class WatchedCall:
         sample = self._probe.sample()
         self.by_kernel.read(sample.by_kernel)
         self.by_agent.read(sample.by_agent)
+        self.taken_over = sample.taken_over
         self._flow = sample.newest(self._before) or self._flow
         self._view.show(self._live, self._moment())
 
