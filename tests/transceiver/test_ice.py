@@ -1,0 +1,421 @@
+"""Dialogues with the ICE agent: a datagram goes in, commands come out."""
+
+import struct
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relay.wire.endpoint import Endpoint
+from relay.wire.stun import (
+    BINDING,
+    Attribute,
+    Message,
+    MessageClass,
+    unxor_address,
+    verify_integrity,
+)
+from transceiver.ice import (
+    CONSENT_LIFETIME,
+    MAX_PATHS,
+    RESTART_GRACE,
+    Announced,
+    Command,
+    Credentials,
+    Forgotten,
+    IceAgent,
+    Refused,
+    Selected,
+    Send,
+    Validated,
+)
+
+HOME = Endpoint("198.51.100.1", 40000)
+MOBILE = Endpoint("198.51.100.2", 40000)
+ELSEWHERE = Endpoint("198.51.100.3", 40000)
+CLIENT = Endpoint("2001:db8::7", 50000)
+NEW = Credentials("newufrag", "new-password-of-24-chars")
+
+Check = Callable[..., bytes]
+
+
+@pytest.fixture
+def agent(credentials: Credentials) -> IceAgent:
+    return IceAgent(credentials)
+
+
+def answers(commands: Sequence[Command]) -> list[tuple[Message, Endpoint]]:
+    return [(Message.parse(c.data), c.destination) for c in commands if isinstance(c, Send)]
+
+
+def mapped(commands: Sequence[Command]) -> Endpoint:
+    """The address in the only answer, which must be a success."""
+    ((message, _),) = answers(commands)
+    assert message.message_class is MessageClass.SUCCESS
+    value = message.get(Attribute.XOR_MAPPED_ADDRESS)
+    assert value is not None
+    return unxor_address(value, message.transaction_id)
+
+
+def error(commands: Sequence[Command]) -> int:
+    """The code in the only answer, which must be an error and change nothing."""
+    assert [type(command) for command in commands] == [Refused, Send]
+    ((message, _),) = answers(commands)
+    assert message.message_class is MessageClass.ERROR
+    value = message.get(Attribute.ERROR_CODE)
+    assert value is not None
+    return value[2] * 100 + value[3]
+
+
+# --- what a check is answered ---
+
+
+def test_a_check_is_answered_with_the_address_it_came_from(agent: IceAgent, check: Check) -> None:
+    assert mapped(agent.receive(check(), HOME, 0.0)) == HOME
+
+
+def test_a_check_is_answered_with_the_announced_client_address(
+    agent: IceAgent, check: Check
+) -> None:
+    assert mapped(agent.receive(check(), HOME, 0.0, Announced(CLIENT, 1.0))) == CLIENT
+    assert agent.client == CLIENT
+    assert mapped(agent.receive(check(), HOME, 1.0)) == CLIENT, "the path remembers it"
+
+
+def test_a_success_carries_integrity_under_our_password_and_the_same_transaction(
+    agent: IceAgent, check: Check, credentials: Credentials
+) -> None:
+    commands = agent.receive(check(transaction=b"transaction!"), HOME, 0.0)
+    (sent,) = (command for command in commands if isinstance(command, Send))
+    verify_integrity(sent.data, credentials.password.encode())
+    assert Message.parse(sent.data).transaction_id == b"transaction!"
+    assert sent.destination == HOME
+
+
+def test_a_retransmission_gets_the_same_answer_and_changes_nothing(
+    agent: IceAgent, check: Check
+) -> None:
+    request = check(nominate=True)
+    first = agent.receive(request, HOME, 0.0)
+    assert first[:2] == [Validated(HOME), Selected(HOME)]
+    assert agent.receive(request, HOME, 0.5) == first[2:]
+
+
+def test_without_username_or_integrity_it_is_a_bad_request(
+    agent: IceAgent, credentials: Credentials
+) -> None:
+    bare = Message(MessageClass.REQUEST, BINDING, bytes(12))
+    assert error(agent.receive(bare.serialize(credentials.password.encode()), HOME, 0.0)) == 400
+    username = (Attribute.USERNAME, f"{credentials.ufrag}:client".encode())
+    unsigned = Message(MessageClass.REQUEST, BINDING, bytes(12), (username,))
+    assert error(agent.receive(unsigned.serialize(), HOME, 0.0)) == 400
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Credentials("serverufrag", "another-password-of-24-c"),
+        Credentials("anotherufrag", "server-password-of-24-ch"),
+        Credentials("", "server-password-of-24-ch"),
+        Credentials("serverufrag:", "another-password-of-24-c"),
+    ],
+)
+def test_wrong_credentials_are_unauthenticated(
+    agent: IceAgent, check: Check, wrong: Credentials
+) -> None:
+    assert error(agent.receive(check(credentials=wrong), HOME, 0.0)) == 401
+    assert agent.destination(0.0) is None
+
+
+def test_a_username_without_colon_is_unauthenticated(
+    agent: IceAgent, credentials: Credentials
+) -> None:
+    username = (Attribute.USERNAME, credentials.ufrag.encode())
+    request = Message(MessageClass.REQUEST, BINDING, bytes(12), (username,))
+    data = request.serialize(credentials.password.encode())
+    assert error(agent.receive(data, HOME, 0.0)) == 401
+
+
+def test_unknown_required_attributes_are_named_in_the_error(agent: IceAgent, check: Check) -> None:
+    request = check((0x7FFE, b"what"), (0x0031, b""), (0x7FFE, b"again"), (0xC057, b"fine"))
+    commands = agent.receive(request, HOME, 0.0)
+    assert error(commands) == 420
+    ((message, _),) = answers(commands)
+    assert message.get(Attribute.UNKNOWN_ATTRIBUTES) == struct.pack("!HH", 0x7FFE, 0x0031)
+
+
+def test_a_client_that_believes_to_be_controlled_is_told_of_the_conflict(
+    agent: IceAgent, check: Check, credentials: Credentials
+) -> None:
+    commands = agent.receive(check(controlled=True), HOME, 0.0)
+    assert error(commands) == 487
+    (sent,) = (command for command in commands if isinstance(command, Send))
+    verify_integrity(sent.data, credentials.password.encode())
+    assert agent.destination(0.0) is None
+
+
+def test_a_damaged_check_is_dropped_and_not_answered(agent: IceAgent, check: Check) -> None:
+    request = bytearray(check())
+    request[-1] ^= 1
+    assert agent.receive(bytes(request), HOME, 0.0) == [Refused("stun_fingerprint")]
+
+
+def test_a_check_without_fingerprint_is_taken(agent: IceAgent, check: Check) -> None:
+    request = check()[:-8]
+    # MESSAGE-INTEGRITY covers the length without FINGERPRINT (RFC 8489, section 14.5).
+    shortened = request[:2] + (len(request) - 20).to_bytes(2, "big") + request[4:]
+    assert mapped(agent.receive(shortened, HOME, 0.0)) == HOME
+
+
+@pytest.mark.parametrize("message_class", [c for c in MessageClass if c != MessageClass.REQUEST])
+def test_only_requests_are_answered(
+    agent: IceAgent, credentials: Credentials, message_class: MessageClass
+) -> None:
+    username = (Attribute.USERNAME, f"{credentials.ufrag}:client".encode())
+    message = Message(message_class, BINDING, bytes(12), (username,))
+    data = message.serialize(credentials.password.encode())
+    assert agent.receive(data, HOME, 0.0) == [Refused("stun_not_a_check")]
+
+
+# --- which path is used ---
+
+
+def test_the_first_success_is_used_before_nomination(agent: IceAgent, check: Check) -> None:
+    assert agent.destination(0.0) is None
+    agent.receive(check(), HOME, 0.0)
+    assert agent.destination(0.0) == HOME
+
+
+def test_before_nomination_the_most_recent_success_is_used(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(), HOME, 0.0)
+    assert Selected(MOBILE) in agent.receive(check(), MOBILE, 0.1)
+    assert agent.destination(0.1) == MOBILE
+
+
+def test_a_nominated_path_stays_when_others_are_checked(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    assert Selected(MOBILE) not in agent.receive(check(), MOBILE, 0.1)
+    assert agent.destination(0.1) == HOME
+
+
+def test_the_newest_nomination_wins(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    assert Selected(MOBILE) in agent.receive(check(nominate=True), MOBILE, 0.1)
+    agent.receive(check(), HOME, 0.2)
+    assert agent.destination(0.2) == MOBILE
+
+
+def test_media_alone_teaches_no_address(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    assert agent.heard(MOBILE, 10.0) == []
+    assert agent.destination(10.0) == HOME
+
+
+def test_a_rebound_client_is_followed_when_its_media_comes_over_a_checked_path(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(check(), MOBILE, 5.0)
+    assert agent.heard(MOBILE, 5.1) == [Selected(MOBILE)]
+    assert agent.destination(5.1) == MOBILE
+
+
+def test_media_on_another_path_changes_nothing_while_the_selected_one_talks(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(check(), MOBILE, 5.0)
+    agent.heard(HOME, 5.0)
+    assert agent.heard(MOBILE, 5.1) == []
+
+
+def test_a_check_replayed_from_elsewhere_is_refused(agent: IceAgent, check: Check) -> None:
+    request = check(nominate=True)
+    agent.receive(request, HOME, 0.0)
+    assert agent.receive(request, ELSEWHERE, 1.0) == [Refused("stun_replayed")]
+    assert agent.destination(1.0) == HOME
+
+
+def test_a_retransmission_over_a_new_upstream_port_of_the_same_client_is_taken(
+    agent: IceAgent, check: Check
+) -> None:
+    request = check(nominate=True)
+    agent.receive(request, HOME, 0.0, Announced(CLIENT, 1.0))
+    commands = agent.receive(request, MOBILE, 1.0, Announced(CLIENT, 2.0))
+    assert Selected(MOBILE) in commands
+
+
+def test_paths_are_bounded_and_the_selected_one_survives(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    known = {HOME}
+    for port in range(1, 3 * MAX_PATHS):
+        for command in agent.receive(check(), Endpoint("198.51.100.9", port), 1.0):
+            match command:
+                case Validated(source):
+                    known.add(source)
+                case Forgotten(source):
+                    known.remove(source)
+        assert len(known) <= MAX_PATHS
+    assert HOME in known
+    assert agent.destination(2.0) == HOME
+
+
+def test_a_path_given_up_falls_back_to_the_most_recent_other(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(check(), MOBILE, 1.0)
+    agent.forget(HOME)
+    assert agent.destination(1.0) == MOBILE
+    agent.forget(MOBILE)
+    assert agent.destination(1.0) is None
+
+
+# --- consent ---
+
+
+def test_sending_stops_without_consent_and_resumes_with_a_check(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    assert agent.destination(CONSENT_LIFETIME - 0.1) == HOME
+    agent.heard(HOME, CONSENT_LIFETIME - 0.1)
+    assert agent.destination(CONSENT_LIFETIME) is None, "media gives no consent"
+    agent.receive(check(), HOME, CONSENT_LIFETIME + 1)
+    assert agent.destination(CONSENT_LIFETIME + 1) == HOME
+
+
+def test_an_unauthenticated_check_gives_no_consent(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(), HOME, 0.0)
+    wrong = Credentials("serverufrag", "another-password-of-24-c")
+    agent.receive(check(credentials=wrong), HOME, CONSENT_LIFETIME - 1)
+    assert agent.destination(CONSENT_LIFETIME) is None
+
+
+def test_a_checked_path_takes_over_from_a_nominated_one_without_consent(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    assert Selected(MOBILE) in agent.receive(check(), MOBILE, CONSENT_LIFETIME)
+
+
+def test_paths_without_consent_are_forgotten_but_not_the_selected_one(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(check(), MOBILE, 0.0)
+    assert agent.expire(CONSENT_LIFETIME - 1) == []
+    assert agent.expire(CONSENT_LIFETIME) == [Forgotten(MOBILE)]
+
+
+# --- announcements of moved paths ---
+
+
+def test_a_moved_client_is_followed_at_once(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    assert agent.announce(MOBILE, Announced(CLIENT, 101.0)) == [Validated(MOBILE), Selected(MOBILE)]
+    assert agent.destination(1.0) == MOBILE
+    assert agent.client == CLIENT
+
+
+def test_a_move_gives_no_new_consent(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.announce(MOBILE, Announced(CLIENT, 125.0))
+    assert agent.destination(CONSENT_LIFETIME) is None
+
+
+def test_the_announcement_of_an_unknown_client_makes_no_path(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    assert agent.announce(MOBILE, Announced(ELSEWHERE, 101.0)) == []
+    assert agent.destination(1.0) == HOME
+
+
+def test_an_older_announcement_moves_nothing(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.announce(MOBILE, Announced(CLIENT, 102.0))
+    assert agent.announce(ELSEWHERE, Announced(CLIENT, 101.0)) == [Refused("announcement_old")]
+    assert agent.announce(HOME, Announced(CLIENT, 102.0)) == [Refused("announcement_old")]
+    assert agent.destination(1.0) == MOBILE
+
+
+def test_a_client_that_comes_back_to_its_first_relay_is_followed(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.announce(MOBILE, Announced(CLIENT, 101.0))
+    assert agent.announce(HOME, Announced(CLIENT, 102.0)) == [Selected(HOME)]
+
+
+def test_the_move_of_a_path_not_in_use_selects_nothing(agent: IceAgent, check: Check) -> None:
+    other = Endpoint("203.0.113.77", 1234)
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.receive(check(), MOBILE, 0.0, Announced(other, 100.0))
+    assert agent.announce(ELSEWHERE, Announced(other, 101.0)) == [Validated(ELSEWHERE)]
+    assert agent.destination(1.0) == HOME
+
+
+# --- ICE restart ---
+
+
+def test_after_a_restart_old_and_new_credentials_work_for_a_while(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.restart(NEW, 10.0)
+    assert agent.destination(10.0) == HOME, "the old path is used until a new one is checked"
+    assert mapped(agent.receive(check(), HOME, 11.0)) == HOME
+    assert mapped(agent.receive(check(credentials=NEW), HOME, 11.0)) == HOME
+    assert error(agent.receive(check(), HOME, 10.0 + RESTART_GRACE)) == 401
+    late = agent.receive(check(credentials=NEW), HOME, 11.0 + RESTART_GRACE)
+    assert mapped(late) == HOME
+
+
+def test_the_first_check_with_new_credentials_is_followed_before_nomination(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.restart(NEW, 10.0)
+    assert Selected(MOBILE) in agent.receive(check(credentials=NEW), MOBILE, 10.1)
+    agent.receive(check(nominate=True), HOME, 10.2)
+    assert agent.destination(10.2) == MOBILE, "a nomination of the old generation is void"
+
+
+def test_a_second_restart_does_not_prolong_the_first_credentials(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.restart(NEW, 0.0)
+    agent.restart(Credentials("thirdufrag", "third-password-of-24-cha"), RESTART_GRACE - 1)
+    assert error(agent.receive(check(), HOME, RESTART_GRACE)) == 401
+    assert mapped(agent.receive(check(credentials=NEW), HOME, RESTART_GRACE)) == HOME
+
+
+# --- junk ---
+
+
+@given(data=st.binary(max_size=200))
+def test_random_bytes_change_nothing(data: bytes) -> None:
+    agent = IceAgent(NEW)
+    commands = agent.receive(data, HOME, 0.0)
+    assert all(isinstance(command, Refused | Send) for command in commands)
+    assert agent.destination(0.0) is None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.data(),
+    flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), max_size=3),
+)
+def test_a_mutated_check_is_refused_or_is_the_check(
+    check: Check, credentials: Credentials, data: st.DataObject, flips: list[tuple[int, int]]
+) -> None:
+    agent = IceAgent(credentials)
+    original = check(nominate=True)
+    mutated = bytearray(original[: data.draw(st.integers(0, len(original)))] or original)
+    for position, value in flips:
+        mutated[position % len(mutated)] ^= value
+    commands = agent.receive(bytes(mutated), HOME, 0.0)
+    # FINGERPRINT, the last 8 bytes, authenticates nothing: damage may turn it into something else.
+    if len(mutated) == len(original) and mutated[:-8] == original[:-8]:
+        assert isinstance(commands[0], Refused) or mapped(commands) == HOME
+    else:
+        assert agent.destination(0.0) is None
+        assert any(isinstance(command, Refused) for command in commands)

@@ -1,0 +1,337 @@
+"""Real calls over loopback, placed through the control API, without a relay."""
+
+import asyncio
+import json
+import random
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aioice import Connection
+from aiortc import RTCCertificate, RTCSessionDescription
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from OpenSSL import SSL
+
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target, open_ufrag
+from transceiver.server import Transceiver, TransceiverConfig
+
+MakeCaller = Callable[..., Any]
+Until = Callable[[Callable[[], Any]], Awaitable[None]]
+Rewrite = Callable[[str], str]
+
+
+async def test_a_call_hears_itself(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(50))
+    stats = await client.stats()
+    assert stats["state"] == "connected"
+    assert stats["client"] is None, "no relay has announced it"
+    assert stats["rtp"]["received"] >= 50
+    assert stats["rtp"]["lost"] == 0
+    assert stats["rtp"]["sent"] >= 50
+    assert 0 < stats["setup_seconds"] < stats["age_seconds"]
+
+
+async def test_the_answer_names_only_the_given_candidates_and_a_route_to_us(
+    transceiver: Transceiver, caller: MakeCaller, keys: KeyRing, target: Target
+) -> None:
+    client = caller()
+    await client.call(Endpoint("203.0.113.10", 3478))
+    lines = client.answer.splitlines()
+    candidates = {line for line in lines if line.startswith("a=candidate:")}
+    assert candidates == {"a=candidate:0 1 udp 2130706431 203.0.113.10 3478 typ host"}
+    assert "a=ice-lite" in lines
+    (ufrag,) = {line.partition(":")[2] for line in lines if line.startswith("a=ice-ufrag:")}
+    assert open_ufrag(ufrag, keys).target == target
+    (password,) = {line.partition(":")[2] for line in lines if line.startswith("a=ice-pwd:")}
+    assert len(password) >= 24
+
+
+async def test_the_events_channel_speaks_first_and_answers(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: len(client.messages) == 1)
+    created = json.loads(client.messages[0])
+    assert created["type"] == "session.created"
+    assert created["session"]["id"] == client.id
+
+    client.channel.send(
+        json.dumps({"type": "session.update", "session": {"voice": "x", "id": "y"}})
+    )
+    await until(lambda: len(client.messages) == 2)
+    updated = json.loads(client.messages[1])
+    assert updated["type"] == "session.updated"
+    assert updated["session"]["voice"] == "x"
+    assert updated["session"]["id"] == client.id, "a client cannot rename its session"
+    assert updated["event_id"] != created["event_id"]
+
+    client.channel.send("not an event")
+    await until(lambda: client.messages[2:] == ["not an event"])
+
+
+async def test_hanging_up_ends_the_session_on_both_sides(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(5))
+    status, stats = await client.request("DELETE", f"/v1/sessions/{client.id}")
+    assert (status, stats["state"]) == (200, "ended")
+    assert stats["rtp"]["sent"] > 0
+    await until(lambda: client.pc.connectionState == "closed")
+    assert (await client.request("GET", f"/v1/sessions/{client.id}"))[0] == 404
+    assert (await client.request("DELETE", f"/v1/sessions/{client.id}"))[0] == 404
+    assert transceiver.mux.sources == 0
+
+
+async def test_a_client_that_closes_ends_the_session(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(5))
+    await client.pc.close()
+    await until(lambda: len(transceiver.sessions) == 0)
+    assert transceiver.mux.sources == 0
+
+
+async def test_a_client_that_never_comes_ends_the_session(
+    transceiver: Transceiver,
+    caller: MakeCaller,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("transceiver.session.CONNECT_TIMEOUT", 0.1)
+    await caller().call(Endpoint("127.0.0.1", 9))
+    assert len(transceiver.sessions) == 1
+    await until(lambda: len(transceiver.sessions) == 0)
+
+
+async def test_a_client_that_vanishes_ends_the_session(
+    transceiver: Transceiver,
+    caller: MakeCaller,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(5))
+    monkeypatch.setattr("transceiver.session.CONSENT_LIFETIME", 0.5)
+    await client.pc.getSenders()[0].transport.transport.stop()  # no DTLS close_notify
+    await until(lambda: len(transceiver.sessions) == 0)
+
+
+async def test_without_consent_nothing_is_sent_but_media_keeps_the_session(
+    transceiver: Transceiver,
+    caller: MakeCaller,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(5))
+    monkeypatch.setattr("transceiver.ice.CONSENT_LIFETIME", 0.0)
+    monkeypatch.setattr("transceiver.session.CONSENT_LIFETIME", 2.0)
+    counted = transceiver.mux.counters.as_dict
+    await until(lambda: counted().get("no_consent", 0) > 150)  # 3 s of media
+    heard = len(client.loudness)
+    assert (await client.stats())["state"] == "connected"
+    await until(lambda: counted()["no_consent"] > 200)
+    assert len(client.loudness) == heard
+
+
+# --- what clients offer ---
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"), [("actpass", "active"), ("active", "passive"), ("passive", "active")]
+)
+async def test_every_dtls_setup_of_an_offer_leads_to_audio(
+    transceiver: Transceiver,
+    caller: MakeCaller,
+    until: Until,
+    setup_attribute: Callable[[str], Rewrite],
+    offered: str,
+    answered: str,
+) -> None:
+    client = caller()
+    await client.call(transceiver.address, offer=setup_attribute(offered))
+    assert f"a=setup:{answered}" in client.answer
+    await until(lambda: client.hears(10))
+
+
+async def test_a_transceiver_told_to_wait_for_the_client_answers_passive(
+    keys: KeyRing, target: Target, call_to: MakeCaller, until: Until
+) -> None:
+    anywhere = Endpoint("127.0.0.1", 0)
+    config = TransceiverConfig(anywhere, anywhere, target, keys, dtls_role="server")
+    async with Transceiver(config) as transceiver:
+        client = call_to(transceiver)
+        await client.call(transceiver.address)
+        assert "a=setup:passive" in client.answer
+        await until(lambda: client.hears(10))
+        await client.pc.close()
+
+
+async def test_a_client_with_an_rsa_certificate_hears_itself(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    certificate = rsa_certificate()
+    client.pc._RTCPeerConnection__certificates = [certificate]
+    for sender in client.pc.getSenders():
+        sender.transport._RTCDtlsTransport__local_certificate = certificate
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(10))
+
+
+async def test_an_offer_without_bundle_gets_a_transport_for_each_section(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    def without_group(sdp: str) -> str:
+        return "".join(
+            line for line in sdp.splitlines(keepends=True) if not line.startswith("a=group")
+        )
+
+    client = caller()
+    await client.call(transceiver.address, offer=without_group)
+    assert "a=group" not in client.answer
+    ufrags = {line for line in client.answer.splitlines() if line.startswith("a=ice-ufrag:")}
+    assert len(ufrags) == 2
+    await until(lambda: client.hears(10) and client.messages)
+
+
+async def test_video_is_rejected_and_the_rest_works(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    client.pc.addTransceiver("video")
+
+    def without_video(answer: str) -> str:
+        # aiortc cannot read an answer that rejects a section, so its client gets the rest as if
+        # it had been inactive.
+        sections = answer.split("m=")
+        audio = sections[1]
+        video = next(i for i, section in enumerate(sections) if section.startswith("video 0 "))
+        ice = [line for line in audio.splitlines() if line.split(":")[0] in TRANSPORT_ATTRIBUTES]
+        sections[video] += "\r\n".join([*ice, "a=rtcp-mux", "a=rtpmap:97 VP8/90000", ""])
+        return "m=".join(sections).replace("BUNDLE 0 2", "BUNDLE 0 1 2")
+
+    await client.call(transceiver.address, answer=without_video)
+    assert "m=video 0 " in client.answer
+    assert "a=group:BUNDLE 0 2" in client.answer
+    await until(lambda: client.hears(10) and client.messages)
+
+
+TRANSPORT_ATTRIBUTES = {"a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=setup"}
+
+
+def rsa_certificate() -> RTCCertificate:
+    """A certificate as GStreamer makes it, in a context that can use it."""
+
+    class RsaCertificate(RTCCertificate):
+        def _create_ssl_context(self, srtp_profiles: Any) -> SSL.Context:
+            context = super()._create_ssl_context(srtp_profiles)
+            context.set_cipher_list(b"ECDHE-RSA-AES128-GCM-SHA256")
+            return context
+
+    key = rsa.generate_private_key(65537, 2048)
+    ours = RTCCertificate.generateCertificate()._cert
+    builder = x509.CertificateBuilder(ours.issuer, ours.subject, key.public_key())
+    certificate = (
+        builder.serial_number(1)
+        .not_valid_before(ours.not_valid_before_utc)
+        .not_valid_after(ours.not_valid_after_utc)
+        .sign(key, hashes.SHA256())
+    )
+    return RsaCertificate(key, certificate)  # type: ignore[arg-type]  # aiortc names EC keys only
+
+
+# --- ICE restart ---
+
+
+async def test_an_ice_restart_keeps_the_audio(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(20))
+    before = await client.stats()
+    await restart(client)
+    heard = len(client.loudness)
+    await until(lambda: len(client.loudness) > heard + 50)
+    after = await client.stats()
+    assert client.hears(50)
+    assert after["ufrag"] != before["ufrag"]
+    assert after["path"] != before["path"], "the media goes to the client's new socket"
+    assert after["rtp"]["lost"] == 0
+    client.channel.send("still there")
+    await until(lambda: "still there" in client.messages)
+
+
+async def restart(client: Any) -> None:
+    """What aiortc cannot do by itself: move its client to a new ICE connection."""
+    ice = client.pc.getSenders()[0].transport.transport
+    old, new = ice._connection, Connection(ice_controlling=True)
+    await new.gather_candidates()
+    ice.iceGatherer._connection = ice._connection = new
+    ice.iceGatherer._remote_candidates_end = False
+    await client.pc.setLocalDescription(await client.pc.createOffer())
+    body = {"sdp": client.pc.localDescription.sdp}
+    status, reply = await client.request("POST", f"/v1/sessions/{client.id}/offer", body)
+    assert status == 200, reply
+    await client.pc.setRemoteDescription(RTCSessionDescription(reply["sdp"], "answer"))
+    lines = dict(
+        line.split(":", 1)
+        for line in reply["sdp"].splitlines()
+        if line.startswith("a=ice-") and ":" in line
+    )
+    new.remote_username, new.remote_password = lines["a=ice-ufrag"], lines["a=ice-pwd"]
+    new.remote_is_lite = True
+    await new.connect()
+    ice._send = new.send
+
+    async def pump() -> None:
+        # The DTLS transport waits on the old connection's queue.
+        while True:
+            old._queue.put_nowait((await new.recv(), 1))
+
+    client._tasks.add(asyncio.ensure_future(pump()))
+    old._query_consent_task.cancel()
+
+
+# --- junk ---
+
+
+async def test_junk_leaves_nothing_behind_and_the_next_call_works(
+    transceiver: Transceiver, caller: MakeCaller, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="transceiver")
+    generator = random.Random(3)
+    counted = transceiver.mux.counters.as_dict
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+        for _ in range(1000):
+            attacker.sendto(generator.randbytes(generator.randrange(1, 1400)), transceiver.address)
+        client_hello = bytes([22, 254, 255]) + secrets.token_bytes(200)
+        attacker.sendto(client_hello, transceiver.address)
+        await until(lambda: sum(counted().values()) >= 1001)
+        attacker.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            attacker.recv(2048)
+    assert transceiver.mux.sources == 0
+    assert len(transceiver.sessions) == 0
+    assert len(caplog.records) < 20
+    client = caller()
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(10))
