@@ -1,5 +1,6 @@
 """Transport addresses: an IP address and a UDP port."""
 
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
@@ -37,7 +38,7 @@ class Endpoint(NamedTuple):
                 f"{text!r} is not a transport address: "
                 "write 203.0.113.10:3478 or [2001:db8::1]:3478"
             )
-        if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise EndpointError(f"{text!r} has no port from 1 to 65535")
         return cls(canonical_host(host[1:-1] if bracketed else host), int(port))
 
@@ -49,8 +50,9 @@ class Endpoint(NamedTuple):
             EndpointError: It is a link-local IPv6 address, which means nothing without its zone.
         """
         host: str = address[0]
-        # The kernel's own text is canonical but for these, and this runs for every datagram.
-        if host.startswith("::ffff:") or "%" in host:
+        # The system's own text is canonical but for these (it writes ::192.0.2.1, too), and this
+        # runs for every datagram.
+        if host.startswith("::") or "%" in host:
             host = canonical_host(host)
         return cls(host, address[1])
 

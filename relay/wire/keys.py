@@ -7,6 +7,7 @@ leaves when the longest expiry of its routes has passed (QUIC-LB rotates configu
 
 import hashlib
 import hmac
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -61,17 +62,21 @@ class KeyRing:
         except tomllib.TOMLDecodeError as error:
             raise KeyFileError(f"not valid TOML: {error}") from None
         signing, keys = document.get("signing"), document.get("keys")
-        if not isinstance(signing, int) or not isinstance(keys, dict):
+        # To Python, TOML's true and false are numbers, too.
+        if type(signing) is not int or not isinstance(keys, dict):
             raise KeyFileError(
                 "a key file has `signing = SLOT` and a table [keys]; "
                 "make one with `icelane keys new`"
             )
         masters = {}
         for name, value in keys.items():
+            # One spelling, or "0" and "00" would be two keys of one slot.
+            if not re.fullmatch("0|[1-9][0-9]?", name):
+                raise KeyFileError(f"{name!r} is no key slot: use 0 to {SLOTS[-1]}")
             try:
                 masters[int(name)] = bytes.fromhex(value)
             except (TypeError, ValueError):
-                raise KeyFileError(f"key {name!r} is not a slot with hex digits") from None
+                raise KeyFileError(f"key {name} is not a text of hex digits") from None
         return cls(masters, signing)
 
     @classmethod

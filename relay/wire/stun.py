@@ -58,6 +58,10 @@ class Attribute(IntEnum):
     ICE_CONTROLLING = 0x802A
 
 
+# What follows either of them does not count (RFC 8489, sections 14.5 and 14.6).
+_INTEGRITY = (Attribute.MESSAGE_INTEGRITY, Attribute.MESSAGE_INTEGRITY_SHA256)
+
+
 class Header(NamedTuple):
     """The 20 bytes at the start of a message.
 
@@ -109,7 +113,7 @@ def username(data: bytes) -> bytes:
             break
         if kind == Attribute.USERNAME:
             return value
-        if kind in (Attribute.MESSAGE_INTEGRITY, Attribute.MESSAGE_INTEGRITY_SHA256):
+        if kind in _INTEGRITY:
             break
     raise StunError("no USERNAME")
 
@@ -135,7 +139,8 @@ class Message:
         method: The method, 12 bits.
         transaction_id: 12 bytes.
         attributes: Type and value of each attribute in order, without padding. `parse` leaves
-            out what follows MESSAGE-INTEGRITY, but for FINGERPRINT; `serialize` adds both itself.
+            out what follows MESSAGE-INTEGRITY (or its SHA-256 form), but for FINGERPRINT;
+            `serialize` adds MESSAGE-INTEGRITY and FINGERPRINT itself.
     """
 
     message_class: MessageClass
@@ -159,7 +164,7 @@ class Message:
                 break  # it is the last attribute (RFC 8489, section 14.7)
             if not protected:
                 attributes.append((kind, value))
-            protected = protected or kind == Attribute.MESSAGE_INTEGRITY
+            protected = protected or kind in _INTEGRITY
         return cls(*head, attributes=tuple(attributes))
 
     def get(self, kind: int) -> bytes | None:
