@@ -35,7 +35,7 @@ async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
     try:
         listener = _listener(path)
     except OSError as error:
-        raise AdminError(f"cannot listen on {path}: {error.strerror}") from None
+        raise AdminError(f"cannot listen on {path}: {error.strerror or error}") from None
     return await asyncio.start_unix_server(
         lambda reader, writer: _answer(reader, writer, handlers), sock=listener, limit=MAX_LINE
     )
@@ -70,6 +70,8 @@ def _listener(path: Path) -> socket.socket:
             f"another agent runs as this instance (it answers at {path}): "
             "stop it, or choose another --instance"
         )
+    if path.exists() and not path.is_socket():
+        raise AdminError(f"{path} is a file of another kind; choose another with --admin")
     path.unlink(missing_ok=True)  # left by an agent that was killed
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -103,6 +105,6 @@ def _reply(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:
     try:
         command = json.loads(line)["command"]
         handler = handlers[command]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {"error": f"unknown command; known are {', '.join(sorted(handlers))}"}
     return handler()

@@ -1,13 +1,15 @@
 """What a relay is told: options of the command line over a TOML file, checked in one place."""
 
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from relay.dataplane.config import (
     DEFAULT_MAX_FLOWS,
@@ -128,7 +130,7 @@ class RelayConfig:
             field, read = _SETTINGS[name]
             try:
                 arguments[field] = read(value)
-            except (TypeError, ValueError) as error:
+            except ValueError as error:
                 raise ConfigError(f"{name}: {error}") from None
         return cls(**{"vips": (), "upstreams": ()} | arguments)
 
@@ -217,13 +219,46 @@ def _upstreams(value: object) -> tuple[str, ...]:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigError("must be a number")
     return value
 
 
+def _whole_number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError("must be a whole number")
+    return value
+
+
+def _one_of(kind: type[StrEnum]) -> Callable[[object], StrEnum]:
+    def read(value: object) -> StrEnum:
+        try:
+            return kind(_text(value))
+        except ValueError:
+            raise ConfigError(f"{value!r} is none of {', '.join(kind)}") from None
+
+    return read
+
+
+def _redis_url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        usable = False
+    if not usable:
+        raise ConfigError(f"{text!r} is no URL of Redis: write redis://HOST:PORT/DB")
+    return text
+
+
 def _path(value: object) -> Path:
-    return value if isinstance(value, Path) else Path(_text(value)).expanduser()
+    if isinstance(value, Path):
+        return value
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:  # ~somebody who does not exist
+        raise ConfigError(str(error)) from None
 
 
 _SETTINGS: Mapping[str, tuple[str, Any]] = {
@@ -232,13 +267,13 @@ _SETTINGS: Mapping[str, tuple[str, Any]] = {
     "ports": ("ports", lambda value: parse_ports(_text(value))),
     "keys": ("keys", _path),
     "registry": ("registry", _path),
-    "dataplane": ("dataplane", lambda value: DataplaneChoice(_text(value))),
+    "dataplane": ("dataplane", _one_of(DataplaneChoice)),
     "interface": ("interfaces", lambda value: tuple(dict.fromkeys(_texts(value)))),
-    "mode": ("mode", lambda value: Mode(_text(value))),
-    "redis": ("redis", _text),
+    "mode": ("mode", _one_of(Mode)),
+    "redis": ("redis", _redis_url),
     "instance": ("instance", _text),
     "admin": ("admin", _path),
     "metrics": ("metrics", lambda value: Endpoint.parse(_text(value))),
-    "max_flows": ("max_flows", lambda value: int(_number(value))),
+    "max_flows": ("max_flows", _whole_number),
     "idle": ("idle", _number),
 }

@@ -25,6 +25,17 @@ VERSION = 1
 PREFIX = "icelane:flow:"
 MAC_SIZE = 16  # bytes of HMAC-SHA256 that are kept
 
+# What reading a value raises that anybody may have written: among it JSON nested too deep, and a
+# number too large for a float.
+_MALFORMED = (
+    AttributeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 class RecordError(ValueError):
     """A record is malformed, or was not written by a relay of this cluster."""
@@ -83,7 +94,7 @@ class Record:
             )
             time = float(fields["time"])
             version = fields["v"]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except _MALFORMED as error:
             raise RecordError(f"malformed: {error}") from None
         if not hmac.compare_digest(mac, _mac(key_of(client, vip), fields, route.raw, keys)):
             raise RecordError("its tag does not verify")
@@ -116,5 +127,5 @@ def _mac(key: str, fields: dict[str, Any], route: bytes, keys: KeyRing) -> bytes
     opened = open_raw(route, keys)
     secret = keys.mirror_key(opened.target.cluster, opened.key_slot)
     # The key is covered, too: a record copied to another client's key must not verify.
-    text = json.dumps([key, fields], sort_keys=True).encode("ascii")
+    text = json.dumps([fields], sort_keys=True).encode("ascii")
     return hmac.digest(secret, text, hashlib.sha256)[:MAC_SIZE]

@@ -82,13 +82,13 @@ class Registry:
         if unknown := set(document) - {"relay", "transceiver"}:
             raise RegistryError(f"unknown table {', '.join(sorted(unknown))}")
         relays = tuple(
-            _endpoint(entry, "vip", f"relay {number}")
+            _host_address(entry, "vip", f"relay {number}")
             for number, entry in _entries(document, "relay", {"vip"})
         )
         transceivers = tuple(
             Transceiver(
                 target=_target(entry, f"transceiver {number}"),
-                address=_media_address(entry, f"transceiver {number}"),
+                address=_host_address(entry, "address", f"transceiver {number}"),
                 control=_control(entry, f"transceiver {number}"),
             )
             for number, entry in _entries(document, "transceiver", {*_LIMITS, "address", "control"})
@@ -141,11 +141,11 @@ def _endpoint(entry: Mapping[str, Any], name: str, where: str) -> Endpoint:
         raise RegistryError(f"{where}: {name}: {error}") from None
 
 
-def _media_address(entry: Mapping[str, Any], where: str) -> Endpoint:
-    endpoint = _endpoint(entry, "address", where)
+def _host_address(entry: Mapping[str, Any], name: str, where: str) -> Endpoint:
+    endpoint = _endpoint(entry, name, where)
     address = ip_address(endpoint.host)
     if address.is_unspecified or address.is_multicast or address.is_link_local:
-        raise RegistryError(f"{where}: address {endpoint} is not the address of one host")
+        raise RegistryError(f"{where}: {name} {endpoint} is not the address of one host")
     return endpoint
 
 
