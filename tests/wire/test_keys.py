@@ -1,0 +1,130 @@
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.wire.errors import KeyFileError
+from relay.wire.keys import MASTER_SIZE, SLOTS, UNROUTABLE_SLOT, KeyRing
+from relay.wire.siphash import KEY_SIZE
+
+MASTER = bytes(range(MASTER_SIZE))
+HEX = MASTER.hex()
+OTHER = MASTER[::-1]
+
+MASTERS = st.dictionaries(
+    st.sampled_from(SLOTS), st.binary(min_size=MASTER_SIZE, max_size=MASTER_SIZE), min_size=1
+)
+
+
+@given(MASTERS, st.data())
+def test_a_key_file_reads_back_as_the_same_ring(
+    masters: dict[int, bytes], data: st.DataObject
+) -> None:
+    ring = KeyRing(masters, data.draw(st.sampled_from(sorted(masters))))
+    again = KeyRing.loads(ring.dumps())
+    assert again.dumps() == ring.dumps()
+    assert (again.slots, again.signing_slot) == (frozenset(masters), ring.signing_slot)
+    for slot in masters:
+        assert again.route_key(9, slot) == ring.route_key(9, slot)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "signing = SLOT"),
+        ("signing = 0", r"\[keys\]"),
+        (f'[keys]\n0 = "{HEX}"', "signing"),
+        (f'signing = "0"\n[keys]\n0 = "{HEX}"', "signing"),
+        (f'signing = true\n[keys]\n1 = "{HEX}"', "signing"),
+        ("signing = 0\nkeys = 5", "signing = SLOT"),
+        ("signing = [", "not valid TOML"),
+        (f'signing = 1\n[keys]\n0 = "{HEX}"', "signing key slot 1 holds no key"),
+        ("signing = 0\n[keys]", "signing key slot 0 holds no key"),
+        (f'signing = 7\n[keys]\n7 = "{HEX}"', "key slot 7 does not exist: use 0 to 6"),
+        (f'signing = -1\n[keys]\n-1 = "{HEX}"', "use 0 to 6"),
+        (f'signing = 0\n[keys]\n00 = "{HEX}"', "use 0 to 6"),
+        (f'signing = 0\n[keys]\nx = "{HEX}"', "use 0 to 6"),
+        (f'signing = 0\n[keys]\n"" = "{HEX}"', "use 0 to 6"),
+        (f'signing = 0\n[keys]\n"٣" = "{HEX}"', "use 0 to 6"),
+        ('signing = 0\n[keys]\n0 = ""', "key 0 has 0 bytes: it needs 32"),
+        (f'signing = 0\n[keys]\n0 = "{HEX[:-2]}"', "key 0 has 31 bytes"),
+        (f'signing = 0\n[keys]\n0 = "{HEX}00"', "key 0 has 33 bytes"),
+        (f'signing = 0\n[keys]\n0 = "{HEX[:-1]}"', "hex digits"),
+        (f'signing = 0\n[keys]\n0 = "{"g" * 64}"', "hex digits"),
+        ("signing = 0\n[keys]\n0 = 5", "hex digits"),
+    ],
+)
+def test_a_bad_key_file_is_refused_in_words(text: str, says: str) -> None:
+    with pytest.raises(KeyFileError, match=says):
+        KeyRing.loads(text)
+
+
+@given(st.text(max_size=200))
+def test_random_text_raises_only_the_documented_error(text: str) -> None:
+    with pytest.raises(KeyFileError):
+        KeyRing.loads(text)
+
+
+def test_load_names_the_file_and_the_remedy(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(KeyFileError, match=r"missing\.toml: No such file.*icelane keys new"):
+        KeyRing.load(missing)
+    with pytest.raises(KeyFileError, match="cannot read"):
+        KeyRing.load(tmp_path)
+    garbled = tmp_path / "garbled.toml"
+    garbled.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KeyFileError, match=r"garbled\.toml is not text"):
+        KeyRing.load(garbled)
+    garbled.write_text("signing = 3\n[keys]")
+    with pytest.raises(KeyFileError, match=r"garbled\.toml: signing key slot 3"):
+        KeyRing.load(garbled)
+
+
+def test_load_reads_what_dumps_wrote(tmp_path: Path) -> None:
+    ring = KeyRing({2: MASTER, 5: OTHER}, signing_slot=5)
+    path = tmp_path / "keys.toml"
+    path.write_text(ring.dumps())
+    assert KeyRing.load(path).dumps() == ring.dumps()
+
+
+def test_generate_takes_its_randomness_from_the_caller() -> None:
+    ring = KeyRing.generate(lambda size: MASTER[:size])
+    assert ring.dumps() == KeyRing({0: MASTER}, signing_slot=0).dumps()
+    assert ring.slots == {0}
+
+
+def test_every_purpose_cluster_and_slot_has_a_key_of_its_own() -> None:
+    # The same master in both slots: only the derivation keeps the keys apart.
+    ring = KeyRing({0: MASTER, 1: MASTER}, signing_slot=0)
+    purposes = (ring.route_key, ring.announcement_key, ring.mirror_key)
+    keys = [
+        key(cluster, slot)
+        for key, cluster, slot in itertools.product(purposes, (0, 1, 256), (0, 1))
+    ]
+    keys += [ring.port_key(cluster) for cluster in (0, 1, 256)]
+    assert len(set(keys)) == len(keys) == 3 * 3 * 2 + 3
+    assert {len(key) for key in keys} == {KEY_SIZE}
+
+
+def test_derived_keys_never_change() -> None:
+    # A change would make every relay of one release deaf to the routes of another.
+    ring = KeyRing({0: MASTER}, signing_slot=0)
+    assert ring.route_key(1, 0).hex() == "30feab22056d3463dd743847555ec3c8"
+    assert ring.announcement_key(1, 0).hex() == "4ed2c45668e33d4e67a662614ec601b9"
+    assert ring.mirror_key(1, 0).hex() == "7a1fcebd61c3564a27d27b98ddaf11f4"
+    assert ring.port_key(1).hex() == "c2ba92adb37c2678fde5f35c1156eeb7"
+
+
+def test_a_slot_without_a_key_derives_nothing() -> None:
+    ring = KeyRing({0: MASTER}, signing_slot=0)
+    for slot in (1, UNROUTABLE_SLOT):
+        with pytest.raises(KeyError):
+            ring.route_key(1, slot)
+
+
+def test_choosing_another_signing_key_moves_no_port() -> None:
+    before = KeyRing({0: MASTER, 1: OTHER}, signing_slot=0)
+    after = KeyRing({0: MASTER, 1: OTHER}, signing_slot=1)
+    assert before.port_key(4) == after.port_key(4)
