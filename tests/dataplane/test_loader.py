@@ -1,0 +1,257 @@
+"""Loading, replacing, refusing and unloading, with real interfaces."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from relay.dataplane import bpfsys, loader, xdp
+from relay.dataplane.attach import attached_mode
+from relay.dataplane.base import DataplaneError, FlowTuple
+from relay.dataplane.config import LoadConfig, LoadReport, Mode
+from relay.dataplane.pins import Pins, instances
+from relay.lab.host import Host
+from relay.wire.endpoint import Endpoint
+
+pytestmark = pytest.mark.bpf
+
+FLOW = FlowTuple(
+    Endpoint("198.51.100.7", 1),
+    Endpoint("203.0.113.10", 3478),
+    Endpoint("192.0.2.1", 20001),
+    Endpoint("192.0.2.2", 5000),
+    bytes(21),
+)
+NewConfig = Callable[..., LoadConfig]
+
+
+def load(host: Host, config: LoadConfig) -> LoadReport:
+    with host.inside():
+        return xdp.load(config)
+
+
+def link_ids(instance: str) -> dict[str, int]:
+    """The kernel's numbers of an instance's links."""
+    found = {}
+    for interface, path in Pins(instance).links().items():
+        fd = bpfsys.obj_get(path)
+        found[interface] = bpfsys.link_info(fd).id
+        os.close(fd)
+    return found
+
+
+@pytest.fixture
+def running(host: Host, new_config: NewConfig) -> LoadConfig:
+    """A loaded instance on both interfaces, with a flow; alone on the host."""
+    for instance in instances():
+        if instance.startswith(f"test-{os.getpid()}-"):
+            xdp.unload(instance)
+    config: LoadConfig = new_config("a", "b")
+    load(host, config)
+    dataplane = xdp.XdpDataplane(config.instance)
+    dataplane.install(FLOW)
+    dataplane.close()
+    return config
+
+
+def flows(config: LoadConfig) -> list[FlowTuple]:
+    dataplane = xdp.XdpDataplane(config.instance)
+    found = [record.flow for record in dataplane.flows()]
+    dataplane.close()
+    return found
+
+
+def test_the_program_is_replaced_in_one_step_and_keeps_its_flows(
+    host: Host, running: LoadConfig
+) -> None:
+    before = link_ids(running.instance)
+    report = load(host, running)
+    assert report.replaced
+    assert link_ids(running.instance) == before  # the interfaces were never without a program
+    assert flows(running) == [FLOW]
+    with host.inside():
+        status = xdp.status(running.instance)
+    assert status.interfaces == {"a": "native", "b": "native"}
+    assert (status.flows, status.max_flows, status.program) == (1, 8, report.program)
+
+
+def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: LoadConfig) -> None:
+    before = link_ids(running.instance)
+    with pytest.raises(DataplaneError, match=r"another layout or size(.|\n)*icelane relay unload"):
+        load(host, replace(running, max_flows=9))
+    assert link_ids(running.instance) == before
+    assert flows(running) == [FLOW]
+
+
+def test_another_layout_is_refused_and_what_runs_goes_on(
+    host: Host, running: LoadConfig, tmp_path: Path
+) -> None:
+    changed = tmp_path / "bpf"
+    shutil.copytree(loader.source_directory(), changed)
+    header = changed / "relay.h"
+    text = header.read_text(encoding="utf-8")
+    swapped = text.replace("__u64 packets;\n\t__u64 bytes;", "__u64 bytes;\n\t__u64 packets;")
+    assert swapped != text
+    header.write_text(swapped, encoding="utf-8")
+
+    def load_changed(answers: "multiprocessing.Queue[str]") -> None:
+        loader.source_directory = lambda: changed
+        try:
+            loader.load(running)
+        except DataplaneError as error:
+            answers.put(str(error))
+        else:
+            answers.put("loaded")
+
+    processes = multiprocessing.get_context("fork")
+    answers = processes.Queue()
+    with host.inside():
+        child = processes.Process(target=load_changed, args=(answers,))
+        child.start()
+    answer = answers.get(timeout=30)
+    child.join()
+    assert "map flows4 has another layout or size" in answer
+    assert flows(running) == [FLOW]
+
+
+def test_an_interface_that_is_no_longer_named_is_released(host: Host, running: LoadConfig) -> None:
+    load(host, replace(running, interfaces=("a",)))
+    assert list(Pins(running.instance).links()) == ["a"]
+    with host.inside():
+        assert attached_mode("b") is None
+
+
+def test_another_program_is_never_replaced_and_nothing_is_left_half_done(
+    host: Host, running: LoadConfig, new_config: NewConfig
+) -> None:
+    load(host, replace(running, interfaces=("b",)))
+    second = new_config("a", "b")
+    with pytest.raises(DataplaneError, match="b runs another XDP program already"):
+        load(host, second)
+    assert not Pins(second.instance).directory.exists()
+    with host.inside():
+        assert attached_mode("a") is None
+        assert attached_mode("b") is Mode.NATIVE
+
+
+def test_a_failed_replacement_leaves_the_old_program_everywhere(
+    host: Host, running: LoadConfig, new_config: NewConfig
+) -> None:
+    load(host, replace(running, interfaces=("a",)))
+    load(host, new_config("b"))
+    fd = bpfsys.obj_get(Pins(running.instance).link("a"))
+    before = bpfsys.link_info(fd).program_id
+    with pytest.raises(DataplaneError, match="another XDP program"):
+        load(host, running)
+    assert bpfsys.link_info(fd).program_id == before
+    os.close(fd)
+
+
+class TestMode:
+    """Native first; a driver that refuses is quoted."""
+
+    @pytest.fixture
+    def picky(self, host: Host, running: LoadConfig) -> Host:
+        """A host whose interface c cannot run a program natively: its peer's MTU is too large."""
+        xdp.unload(running.instance)
+        with IPRoute(netns=host.namespace) as netlink:
+            if not netlink.link_lookup(ifname="c"):
+                netlink.link("add", ifname="c", kind="veth", peer="c-far")
+                far = netlink.link_lookup(ifname="c-far")[0]
+                netlink.link("set", index=far, mtu=9000, state="up")
+        return host
+
+    def test_native_is_refused_in_the_drivers_words(
+        self, picky: Host, new_config: NewConfig
+    ) -> None:
+        config = new_config("a", "c", mode=Mode.NATIVE)
+        with pytest.raises(
+            DataplaneError, match=r"driver of c refuses native mode: veth: Peer MTU is too large"
+        ):
+            load(picky, config)
+        with picky.inside():
+            assert attached_mode("a") is attached_mode("c") is None
+
+    def test_auto_falls_back_on_all_interfaces_and_says_so(
+        self, picky: Host, new_config: NewConfig
+    ) -> None:
+        config = new_config("a", "c")
+        report = load(picky, config)
+        assert report.interfaces == {"a": "generic", "c": "generic"}
+        (warning,) = report.warnings
+        assert "Peer MTU is too large" in warning
+        assert "generic mode" in warning
+        again = load(picky, replace(config, interfaces=("a", "c", "b")))
+        assert set(again.interfaces.values()) == {"generic"}
+        xdp.unload(config.instance)
+
+    def test_generic_is_taken_when_asked_for(self, picky: Host, new_config: NewConfig) -> None:
+        config = new_config("b", mode=Mode.GENERIC)
+        report = load(picky, config)
+        assert (report.interfaces, report.warnings) == ({"b": "generic"}, ())
+        with pytest.raises(DataplaneError, match=r"some in generic(.|\n)*icelane relay unload"):
+            load(picky, replace(config, interfaces=("a", "b"), mode=Mode.NATIVE))
+        with picky.inside():
+            assert attached_mode("a") is None
+        xdp.unload(config.instance)
+
+
+def test_an_interface_that_came_back_is_attached_again(host: Host, new_config: NewConfig) -> None:
+    with IPRoute(netns=host.namespace) as netlink:
+        netlink.link("add", ifname="d", kind="veth", peer="d-far")
+        config = new_config("d")
+        load(host, config)
+        netlink.link("del", index=netlink.link_lookup(ifname="d")[0])
+        with host.inside():
+            assert xdp.status(config.instance).interfaces == {"d": None}
+        netlink.link("add", ifname="d", kind="veth", peer="d-far")
+    load(host, config)
+    with host.inside():
+        assert xdp.status(config.instance).interfaces == {"d": "native"}
+
+
+def test_unloading_leaves_nothing(host: Host, running: LoadConfig) -> None:
+    assert xdp.unload(running.instance)
+    assert not xdp.unload(running.instance)
+    assert running.instance not in instances()
+    with host.inside():
+        assert attached_mode("a") is None
+
+
+def test_an_interface_that_is_not_there(host: Host, new_config: NewConfig) -> None:
+    with pytest.raises(DataplaneError, match=r"no interface nowhere0 here"):
+        load(host, new_config("nowhere0"))
+
+
+def test_mounts_of_its_own_are_noticed(host: Host, new_config: NewConfig) -> None:
+    config = new_config("a")
+    done = subprocess.run(
+        ["ip", "netns", "exec", host.namespace, sys.executable, "-m", "relay.dataplane.loader"],
+        input=config.dumps(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nsenter --net=" in json.loads(done.stdout)["error"]
+
+
+def test_without_root_it_is_said(new_config: NewConfig) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "relay.dataplane.loader"],
+        input=replace(new_config("a"), interfaces=("lo",)).dumps(),
+        capture_output=True,
+        text=True,
+        check=False,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+    )
+    assert "needs root" in json.loads(done.stdout)["error"]
