@@ -21,6 +21,7 @@ from transceiver.sdp import Offer, parse_offer
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 30.0  # seconds from the answer to the end of the DTLS handshake
+CLOSE_TIMEOUT = 5.0  # seconds; closing takes milliseconds unless a task inside aiortc hangs
 TICK = 1.0  # seconds between two looks at a session's timers
 # A session may roam to a new flow at any time of its life, so its route outlives any call. What a
 # ufrag can do ends with the session: the mux forgets it.
@@ -78,9 +79,7 @@ class Session:
                 self._look()
         stats = self.stats()
         self.state = "ended"
-        await self._peer.close()
-        for transport in self._peer.transports:
-            await transport.stop()
+        await self._close()
         logger.info(
             "session %s ended: %s; client %s, %.1f s, RTP received %d, lost %d, sent %d, "
             "lost by the client's report %s",
@@ -113,6 +112,15 @@ class Session:
             "setup_seconds": self.setup_seconds,
             "age_seconds": round(self._mux.clock() - self._started, 3),
         }
+
+    async def _close(self) -> None:
+        for transport in self._peer.transports:
+            self._mux.release(transport)
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._peer.close()
+        except TimeoutError:
+            logger.warning("session %s: aiortc did not close in time", self.id)
 
     def _connection_changed(self) -> None:
         state = self._peer.connectionState

@@ -222,14 +222,3 @@ async def call_to() -> AsyncIterator[Callable[..., Caller]]:
 def caller(transceiver: Transceiver, call_to: Callable[..., Caller]) -> Callable[..., Caller]:
     """Makes clients of the transceiver."""
     return lambda **options: call_to(transceiver, **options)
-
-
-@pytest.fixture
-def setup_attribute() -> Callable[[str], Callable[[str], str]]:
-    """Rewrites a=setup in a description."""
-    return lambda value: (
-        lambda sdp: "".join(
-            f"a=setup:{value}\r\n" if line.startswith("a=setup:") else line
-            for line in sdp.splitlines(keepends=True)
-        )
-    )

@@ -42,7 +42,7 @@ async def test_a_call_hears_itself(
 
 
 async def test_the_answer_names_only_the_given_candidates_and_a_route_to_us(
-    transceiver: Transceiver, caller: MakeCaller, keys: KeyRing, target: Target
+    caller: MakeCaller, keys: KeyRing, target: Target
 ) -> None:
     client = caller()
     await client.call(Endpoint("203.0.113.10", 3478))
@@ -161,12 +161,12 @@ async def test_every_dtls_setup_of_an_offer_leads_to_audio(
     transceiver: Transceiver,
     caller: MakeCaller,
     until: Until,
-    setup_attribute: Callable[[str], Rewrite],
     offered: str,
     answered: str,
 ) -> None:
     client = caller()
-    await client.call(transceiver.address, offer=setup_attribute(offered))
+    offer = setup_attribute(offered)
+    await client.call(transceiver.address, offer=offer)
     assert f"a=setup:{answered}" in client.answer
     await until(lambda: client.hears(10))
 
@@ -232,6 +232,14 @@ async def test_video_is_rejected_and_the_rest_works(
     assert "m=video 0 " in client.answer
     assert "a=group:BUNDLE 0 2" in client.answer
     await until(lambda: client.hears(10) and client.messages)
+
+
+def setup_attribute(value: str) -> Rewrite:
+    """Rewrites a=setup in a description."""
+    return lambda sdp: "".join(
+        f"a=setup:{value}\r\n" if line.startswith("a=setup:") else line
+        for line in sdp.splitlines(keepends=True)
+    )
 
 
 TRANSPORT_ATTRIBUTES = {"a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=setup"}
@@ -303,9 +311,12 @@ async def restart(client: Any) -> None:
     ice._send = new.send
 
     async def pump() -> None:
-        # The DTLS transport waits on the old connection's queue.
-        while True:
-            old._queue.put_nowait((await new.recv(), 1))
+        # The client's DTLS transport goes on waiting for the old connection's queue.
+        try:
+            while True:
+                old._queue.put_nowait((await new.recv(), 1))
+        except ConnectionError:
+            await old.close()
 
     client._tasks.add(asyncio.ensure_future(pump()))
     old._query_consent_task.cancel()
