@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.wire.announcement import SIZE, Announcement, is_announcement
+from relay.wire.endpoint import Endpoint
+from relay.wire.errors import AnnouncementError, RouteKeyError, RouteTagError
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target, mint
+from relay.wire.siphash import tag
+
+KEYS = KeyRing({0: bytes(range(32)), 1: bytes(32)}, signing_slot=1)
+TARGET = Target(cluster=1, slot=2, generation=3)
+ROUTE = mint(TARGET, KEYS, now=1_795_381_747, lifetime=3600, nonce=b"1234")
+ANNOUNCEMENT = Announcement(
+    client=Endpoint("203.0.113.2", 40000),
+    vip=Endpoint("2001:db8::1", 3478),
+    route=ROUTE.raw,
+    time=1_795_381_747.123456,
+)
+DATA = ANNOUNCEMENT.serialize(KEYS)
+ENDPOINTS = st.binary(min_size=18, max_size=18).map(Endpoint.unpack)
+
+
+def test_the_bytes_lie_where_the_layout_says() -> None:
+    assert len(DATA) == SIZE == 75
+    signed = (
+        b"\x0c\x00"
+        + (1_795_381_747_123_456).to_bytes(8, "big")
+        + ANNOUNCEMENT.client.packed
+        + ANNOUNCEMENT.vip.packed
+        + ROUTE.raw
+    )
+    assert signed + tag(KEYS.announcement_key(1, 1), signed) == DATA
+
+
+@given(ENDPOINTS, ENDPOINTS, st.integers(0, 2**52))
+def test_there_and_back(client: Endpoint, vip: Endpoint, microseconds: int) -> None:
+    announcement = Announcement(client, vip, ROUTE.raw, microseconds / 1e6)
+    data = announcement.serialize(KEYS)
+    assert is_announcement(data)
+    assert Announcement.parse(data, KEYS) == announcement
+
+
+@pytest.mark.parametrize("byte", range(SIZE))
+def test_every_flipped_bit_is_refused(byte: int) -> None:
+    for bit in range(8):
+        flipped = bytearray(DATA)
+        flipped[byte] ^= 1 << bit
+        with pytest.raises(AnnouncementError):
+            Announcement.parse(bytes(flipped), KEYS)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "not an announcement"),
+        (DATA[:-1], "not an announcement"),
+        (DATA + b"\0", "not an announcement"),
+        (b"\x0d" + DATA[1:], "not an announcement"),
+        (b"\x0c\x01" + DATA[2:], "not an announcement"),
+        (DATA[:46] + bytes(21) + DATA[67:], "bad route"),
+        (DATA[:-8] + bytes(8), "tag does not verify"),
+    ],
+    ids=["empty", "short", "long", "first byte", "version", "route", "tag"],
+)
+def test_what_is_wrong_is_said(data: bytes, says: str) -> None:
+    with pytest.raises(AnnouncementError, match=says):
+        Announcement.parse(data, KEYS)
+
+
+@given(st.binary(max_size=100) | st.binary(min_size=73, max_size=73).map(b"\x0c\0".__add__))
+def test_random_bytes_raise_only_the_documented_error(data: bytes) -> None:
+    with pytest.raises(AnnouncementError):
+        Announcement.parse(data, KEYS)
+
+
+def test_a_route_tag_does_not_make_an_announcement() -> None:
+    # Clients know a valid route: the key of announcements must be another one.
+    signed = DATA[:-8]
+    forged = signed + tag(KEYS.route_key(1, 1), signed)
+    with pytest.raises(AnnouncementError, match="tag does not verify"):
+        Announcement.parse(forged, KEYS)
+
+
+def test_another_deployment_takes_nothing_and_signs_nothing() -> None:
+    others = KeyRing({1: bytes(range(32))}, signing_slot=1)
+    with pytest.raises(AnnouncementError, match="bad route"):
+        Announcement.parse(DATA, others)
+    with pytest.raises(RouteTagError):
+        ANNOUNCEMENT.serialize(others)
+
+
+def test_a_route_of_a_retired_key_cannot_be_announced() -> None:
+    with pytest.raises(RouteKeyError):
+        ANNOUNCEMENT.serialize(KeyRing({0: bytes(range(32))}, signing_slot=0))
