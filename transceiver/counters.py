@@ -40,7 +40,7 @@ class Counters:
         if now - at >= _INTERVAL:
             self._said[reason] = (now, total)
             self._logger.info(
-                "refused: %s, %d since the last line %s", reason, total - said, detail
+                "refused %d since the last such line: %s %s", total - said, reason, detail
             )
 
     def as_dict(self) -> dict[str, int]:
