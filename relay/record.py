@@ -127,5 +127,5 @@ def _mac(key: str, fields: dict[str, Any], route: bytes, keys: KeyRing) -> bytes
     opened = open_raw(route, keys)
     secret = keys.mirror_key(opened.target.cluster, opened.key_slot)
     # The key is covered, too: a record copied to another client's key must not verify.
-    text = json.dumps([fields], sort_keys=True).encode("ascii")
+    text = json.dumps([key, fields], sort_keys=True).encode("ascii")
     return hmac.digest(secret, text, hashlib.sha256)[:MAC_SIZE]
