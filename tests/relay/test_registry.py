@@ -1,0 +1,153 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.registry import Registry, RegistryError, Transceiver
+from relay.wire.endpoint import Endpoint
+from relay.wire.route import Target
+
+FILE = """
+[[relay]]
+vip = "203.0.113.10:3478"
+[[relay]]
+vip = "[2001:db8::10]:3478"
+
+[[transceiver]]
+cluster = 1
+slot = 2
+generation = 3
+address = "192.0.2.2:5000"
+control = "http://192.0.2.2:9000"
+[[transceiver]]
+cluster = 65535
+slot = 16777215
+generation = 255
+address = "[2001:db8::2]:5000"
+"""
+ENTRY = {"cluster": 1, "slot": 2, "generation": 3, "address": "192.0.2.2:5000"}
+
+
+def registry_of(**changes: Any) -> Registry:
+    return Registry.of({"transceiver": [ENTRY | changes]})
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "registry.toml"
+    path.write_text(FILE)
+    registry = Registry.load(path)
+    first, second = registry.transceivers
+    assert first == Transceiver(
+        Target(1, 2, 3), Endpoint("192.0.2.2", 5000), "http://192.0.2.2:9000"
+    )
+    assert second == Transceiver(Target(65535, 16777215, 255), Endpoint("2001:db8::2", 5000), None)
+    assert registry.relays == (Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478))
+    assert registry.clusters == {1, 65535}
+
+
+def test_an_empty_file_is_an_empty_registry() -> None:
+    registry = Registry.of({})
+    assert (registry.transceivers, registry.relays, registry.clusters) == ((), (), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (Target(1, 2, 3), True),
+        (Target(1, 2, 2), False),  # the slot has a new owner: an old ufrag leads nowhere
+        (Target(1, 2, 4), False),
+        (Target(1, 3, 3), False),
+        (Target(2, 2, 3), False),
+    ],
+    ids=str,
+)
+def test_find_wants_the_very_generation(target: Target, found: bool) -> None:
+    assert (registry_of().find(target) is not None) is found
+
+
+def test_find_address() -> None:
+    registry = registry_of()
+    assert registry.find_address(Endpoint("192.0.2.2", 5000)) is registry.transceivers[0]
+    assert registry.find_address(Endpoint("192.0.2.2", 5001)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cluster": 65536}, "transceiver 1: cluster must be a number from 0 to 65535"),
+        ({"cluster": -1}, "cluster must be"),
+        ({"cluster": "1"}, "cluster must be"),
+        ({"cluster": 1.0}, "cluster must be"),
+        ({"cluster": True}, "cluster must be"),
+        ({"slot": 1 << 24}, "slot must be a number from 0 to 16777215"),
+        ({"generation": 256}, "generation must be a number from 0 to 255"),
+        ({"generation": None}, "generation must be"),
+        ({"address": None}, 'address = "IP:PORT" is missing'),
+        ({"address": 5000}, "is missing"),
+        ({"address": "192.0.2.2"}, "address: '192.0.2.2' is not a transport address"),
+        ({"address": "media.example.org:5000"}, "not an IPv4 or IPv6 address"),
+        ({"address": "0.0.0.0:5000"}, "not the address of one host"),
+        ({"address": "[::]:5000"}, "not the address of one host"),
+        ({"address": "[::ffff:0.0.0.0]:5000"}, "0.0.0.0:5000 is not the address of one host"),
+        ({"address": "224.0.0.1:5000"}, "not the address of one host"),
+        ({"address": "[ff02::1]:5000"}, "not the address of one host"),
+        ({"address": "169.254.169.254:80"}, "not the address of one host"),
+        ({"address": "[::ffff:169.254.169.254]:80"}, "not the address of one host"),
+        ({"address": "[fe80::1]:5000"}, "not the address of one host"),
+        ({"control": "192.0.2.2:9000"}, "control must be a URL"),
+        ({"control": "file:///etc/hostname"}, "control must be a URL"),
+        ({"control": 9000}, "control must be a URL"),
+        ({"adress": "192.0.2.2:5000"}, "transceiver 1: unknown key adress"),
+    ],
+    ids=str,
+)
+def test_a_wrong_transceiver_is_refused_in_words(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(RegistryError, match=says):
+        registry_of(**changes)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"relays": []}, "unknown table relays"),
+        ({"relay": {"vip": "203.0.113.10:3478"}}, r"write \[\[relay\]\] above each relay"),
+        ({"transceiver": 5}, r"write \[\[transceiver\]\] above each"),
+        ({"transceiver": [5]}, r"write \[\[transceiver\]\] above each"),
+        ({"relay": [{}]}, 'relay 1: vip = "IP:PORT" is missing'),
+        ({"relay": [{"vip": "203.0.113.10:3478"}, {"vip": "x"}]}, "relay 2: vip: 'x' is not"),
+        ({"relay": [{"vip": "0.0.0.0:3478"}]}, "relay 1: vip 0.0.0.0:3478 is not the address of"),
+        ({"relay": [{"vip": "203.0.113.10:3478", "port": 1}]}, "relay 1: unknown key port"),
+        ({"transceiver": [ENTRY, ENTRY]}, "2 transceivers have slot 2 of cluster 1"),
+        (
+            {"transceiver": [ENTRY, ENTRY | {"generation": 4}]},
+            "2 transceivers have slot 2 of cluster 1",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_wrong_document_is_refused_in_words(document: dict[str, Any], says: str) -> None:
+    with pytest.raises(RegistryError, match=says):
+        Registry.of(document)
+
+
+def test_the_same_slot_of_two_clusters_is_two_slots() -> None:
+    other = {"cluster": 9, "address": "192.0.2.9:5000"}
+    assert len(Registry.of({"transceiver": [ENTRY, ENTRY | other]}).transceivers) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, r"cannot read registry .*registry\.toml: No such file"),
+        (b"[[relay]", r"registry .*registry\.toml is not valid TOML"),
+        (b"\xff\xfe", r"registry\.toml is not valid TOML"),
+        (b'[[relay]]\nvip = ""', r"registry .*registry\.toml: relay 1: vip: '' is not"),
+    ],
+    ids=["missing", "no TOML", "no text", "wrong entry"],
+)
+def test_load_names_the_file(tmp_path: Path, content: bytes | None, says: str) -> None:
+    path = tmp_path / "registry.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RegistryError, match=says):
+        Registry.load(path)
