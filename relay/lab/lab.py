@@ -109,9 +109,11 @@ class Lab:
             topology.build(self.name)
             report(f"hosts {', '.join(self.hosts)} and the cables between them")
             self._write_files(options)
-            for service in self._services(options):
-                self._runner.start(service, self.hosts[service.host])
-                report(f"{service.name} serves in host {service.host}")
+            for stage in self._stages(options):
+                starting = [self._runner.start(each, self.hosts[each.host]) for each in stage]
+                for each in starting:
+                    each.wait()
+                    report(f"{each.service.name} serves in host {each.service.host}")
         except BaseException:
             self.down()
             raise
@@ -143,7 +145,7 @@ class Lab:
         service = self._service(name)
         if self._runner.process(name) is not None:
             raise LabError(f"The service {name} runs already.")
-        self._runner.start(service, self.hosts[service.host])
+        self._runner.start(service, self.hosts[service.host]).wait()
 
     def kill(self, name: str) -> None:
         """End a service at once with SIGKILL, so that it can clean nothing up.
@@ -182,7 +184,9 @@ class Lab:
                 {"name": each.name, "namespace": each.namespace, "exists": each.exists()}
                 for each in self.hosts.values()
             ],
-            "services": [self._service_status(each) for each in self._services(options)],
+            "services": [
+                self._service_status(each) for stage in self._stages(options) for each in stage
+            ],
         }
 
     def _service_status(self, service: Service) -> dict[str, Any]:
@@ -212,11 +216,11 @@ class Lab:
             for path in (files.admin.parent, files.keys):
                 os.chown(path, owner, -1)
 
-    def _services(self, options: plan.Options) -> tuple[Service, ...]:
-        return plan.services(self._files_at(options.relay_user), options)
+    def _stages(self, options: plan.Options) -> tuple[tuple[Service, ...], ...]:
+        return plan.stages(self._files_at(options.relay_user), options)
 
     def _service(self, name: str) -> Service:
-        services = {each.name: each for each in self._services(self.options)}
+        services = {each.name: each for stage in self._stages(self.options) for each in stage}
         try:
             return services[name]
         except KeyError:

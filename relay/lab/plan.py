@@ -130,12 +130,10 @@ def icelane() -> str:
     return str(beside) if beside.exists() else "icelane"
 
 
-def services(files: Files, options: Options) -> tuple[Service, ...]:
-    """The services of a lab, in the order in which they start."""
-    each = [_transceiver(files), _signaling(files), _relay(files, options)]
-    if options.redis:
-        each.insert(0, _redis(files))
-    return tuple(each)
+def stages(files: Files, options: Options) -> tuple[tuple[Service, ...], ...]:
+    """The services of a lab; each stage starts when the one before it serves."""
+    redis = ((_redis(files),),) if options.redis else ()
+    return (*redis, (_transceiver(files), _signaling(files), _relay(files, options)))
 
 
 def _redis(files: Files) -> Service:

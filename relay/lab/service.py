@@ -49,12 +49,8 @@ class Runner:
         process = Process.load(self._pid_file(name))
         return process if process is not None and process.alive() else None
 
-    def start(self, service: Service, host: Host) -> None:
-        """Start a service and wait until it serves.
-
-        Raises:
-            LabError: It ended, or does not serve in time; the text holds its last lines.
-        """
+    def start(self, service: Service, host: Host) -> "Starting":
+        """Start a service, without waiting until it serves."""
         log = self.log(service.name)
         with log.open("ab") as output:
             offset = output.tell()
@@ -69,7 +65,7 @@ class Runner:
         child.returncode = 0  # Process looks after it from here on, also in later commands
         process = Process.of(child.pid)
         process.save(self._pid_file(service.name))
-        self._wait_until_ready(service, process, offset)
+        return Starting(service, process, log, offset)
 
     def stop(self, name: str) -> None:
         """Stop a service; one that does not run is fine."""
@@ -81,27 +77,51 @@ class Runner:
     def _pid_file(self, name: str) -> Path:
         return self._directory / f"{name}.pid"
 
-    def _wait_until_ready(self, service: Service, process: Process, offset: int) -> None:
-        ready = re.compile(service.ready)
+    def lines(self, name: str) -> list[str]:
+        """What a service has printed so far, by line."""
+        return _lines(self.log(name), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A service that may not serve yet.
+
+    Attributes:
+        service: The service.
+        process: Its process.
+        log: Where it prints to.
+        offset: Where in it this start begins, in bytes.
+    """
+
+    service: Service
+    process: Process
+    log: Path
+    offset: int
+
+    def wait(self) -> None:
+        """Wait until it serves.
+
+        Raises:
+            LabError: It ended, or does not serve in time; the text holds its last lines.
+        """
+        name, ready = self.service.name, re.compile(self.service.ready)
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            alive = process.alive()  # asked first: the last words of a process that ends count
-            lines = self.lines(service.name, offset)
+            alive = self.process.alive()  # asked first: the last words of one that ends count
+            lines = _lines(self.log, self.offset)
             if any(ready.search(line) for line in lines):
                 return
             if not alive:
-                raise LabError(_told(f"{service.name} ended before it served", lines))
+                raise LabError(_told(f"{name} ended before it served", lines))
             if time.monotonic() > deadline:
-                raise LabError(
-                    _told(f"{service.name} does not serve after {READY_SECONDS:.0f} s", lines)
-                )
+                raise LabError(_told(f"{name} does not serve after {READY_SECONDS:.0f} s", lines))
             time.sleep(LOOK_EVERY)
 
-    def lines(self, name: str, offset: int = 0) -> list[str]:
-        """What a service has printed since `offset` bytes, by line."""
-        with self.log(name).open("rb") as log:
-            log.seek(offset)
-            return log.read().decode(errors="replace").splitlines()
+
+def _lines(log: Path, offset: int) -> list[str]:
+    with log.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace").splitlines()
 
 
 def _told(what: str, lines: Sequence[str]) -> str:

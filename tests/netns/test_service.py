@@ -22,7 +22,7 @@ def test_a_service_is_started_in_its_host_and_stopped(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
     runner = Runner(tmp_path)
-    runner.start(shell("ip -json link; echo ready; exec sleep 600"), network[RELAY])
+    runner.start(shell("ip -json link; echo ready; exec sleep 600"), network[RELAY]).wait()
     process = runner.process("test")
     assert process is not None
     interfaces = {each["ifname"] for each in json.loads("".join(runner.lines("test")[:-1]))}
@@ -39,11 +39,11 @@ def test_a_service_that_ends_early_is_reported_with_its_last_lines(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
     with pytest.raises(LabError, match=r"test ended before it served(.|\n)*no such key file"):
-        Runner(tmp_path).start(shell("echo no such key file >&2; exit 1"), network[RELAY])
+        Runner(tmp_path).start(shell("echo no such key file >&2; exit 1"), network[RELAY]).wait()
     with pytest.raises(LabError, match="printed nothing"):
         Runner(tmp_path / "..").start(
             Service("quiet", RELAY, ("true",), ready="ready"), network[RELAY]
-        )
+        ).wait()
 
 
 def test_a_service_that_never_serves_is_reported(
@@ -53,7 +53,7 @@ def test_a_service_that_never_serves_is_reported(
     runner = Runner(tmp_path)
     try:
         with pytest.raises(LabError, match="does not serve after"):
-            runner.start(shell("echo not ready yet; exec sleep 600"), network[RELAY])
+            runner.start(shell("echo not ready yet; exec sleep 600"), network[RELAY]).wait()
     finally:
         runner.stop("test")
 
@@ -62,7 +62,7 @@ def test_a_restarted_service_must_say_again_that_it_serves(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
     runner = Runner(tmp_path)
-    runner.start(shell("echo ready; exec sleep 600"), network[RELAY])
+    runner.start(shell("echo ready; exec sleep 600"), network[RELAY]).wait()
     runner.stop("test")
     with pytest.raises(LabError, match="ended before it served"):
-        runner.start(shell("echo not this time"), network[RELAY])
+        runner.start(shell("echo not this time"), network[RELAY]).wait()
