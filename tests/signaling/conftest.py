@@ -95,6 +95,7 @@ class Control:
         health: What it says of its health.
         created: Status and body with which it answers offers.
         delay: Seconds before any answer.
+        thinking: Seconds more before the answer to an offer.
         offers: What it was offered.
     """
 
@@ -104,6 +105,7 @@ class Control:
     created: tuple[int, Any] = (201, {"id": "rtc_abc", "sdp": "v=0\r\n"})
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    thinking: float = 0.0
     offers: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
@@ -112,7 +114,7 @@ class Control:
         return web.json_response(self.health)
 
     async def on_create(self, request: web.Request) -> web.Response:
-        await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.delay + self.thinking)
         self.offers.append(await request.json())
         status, body = self.created
         return web.json_response(body, status=status, headers=self.headers)
