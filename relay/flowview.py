@@ -92,14 +92,15 @@ def _rest(count: int) -> list[Text]:
 def _table(*numbers: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("client", "vip", "upstream", "transceiver", "state"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")  # a narrow screen cuts no port off
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _who(flow: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    return flow["client"], flow["vip"], flow["upstream"], flow["transceiver"], flow["state"]
+def _who(flow: Mapping[str, Any]) -> list[Text]:
+    # Texts, because rich would take the brackets of [fd00::1]:3478 for markup.
+    return [Text(flow[name]) for name in ("client", "vip", "upstream", "transceiver", "state")]
 
 
 def _key(flow: Mapping[str, Any]) -> _Key:

@@ -16,7 +16,7 @@ def list_flows(
 ) -> list[dict[str, Any]]:
     """Flows of the table, with what the dataplane counted of them.
 
-    Each has the keys client, vip, upstream, transceiver, route, state, to_transceiver and
+    Each has the keys client, vip, upstream, transceiver, target, state, to_transceiver and
     to_client (each with packets and bytes of the kernel and of userspace, and their sums) and
     idle_seconds, since the last packet of either side.
 

@@ -14,6 +14,8 @@ Admin = Annotated[
     Path | None, typer.Option(help="The agent's admin socket, if it is not the default one.")
 ]
 
+FILE_WIDTH = 1000  # columns: a line in a file or a pipe need not fit a screen
+
 
 def flows(
     *,
@@ -33,7 +35,10 @@ def flows(
     if as_json:
         typer.echo(json.dumps(snapshot["flows"], indent=2))
         return
-    Console().print(flow_table(snapshot["flows"]))
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    console.print(flow_table(snapshot["flows"]))
 
 
 def top(
