@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+
+from relay.dataplane.base import Activity, FlowRecord, FlowTuple
+from relay.flow import Flow, State, Traffic
+from relay.listing import list_flows, list_records
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target, mint
+
+TARGET = Target(1, 20, 3)
+KEYS = KeyRing({0: bytes(32)}, signing_slot=0)
+TUPLE = FlowTuple(
+    client=Endpoint("2001:db8::2", 40000),
+    vip=Endpoint("2001:db8::10", 3478),
+    upstream=Endpoint("192.0.2.1", 20417),
+    transceiver=Endpoint("192.0.2.2", 5000),
+    route=mint(TARGET, KEYS, now=0, lifetime=60, nonce=bytes(4)).raw,
+)
+ADDRESSES = {
+    "client": "[2001:db8::2]:40000",
+    "vip": "[2001:db8::10]:3478",
+    "upstream": "192.0.2.1:20417",
+    "transceiver": "192.0.2.2:5000",
+    "target": "1/20.3",
+}
+NOW = 1000.0
+
+
+def flow(from_client: float = 990.0, from_transceiver: float = 0.0) -> Flow:
+    return Flow(
+        tuple=TUPLE,
+        target=TARGET,
+        state=State.CONFIRMED,
+        last_from_client=from_client,
+        last_from_transceiver=from_transceiver,
+        to_transceiver=Traffic(packets=3, bytes=300),
+        to_client=Traffic(packets=1, bytes=50),
+    )
+
+
+def record(parts: FlowTuple = TUPLE, inward: float = 0.0, outward: float = 0.0) -> FlowRecord:
+    return FlowRecord(parts, Activity(1000, 160_000, inward), Activity(900, 150_000, outward))
+
+
+def packets(kernel: int, userspace: int, size: int) -> dict[str, int]:
+    return {
+        "packets": kernel + userspace,
+        "bytes": size,
+        "kernel_packets": kernel,
+        "userspace_packets": userspace,
+    }
+
+
+def test_a_flow_of_the_table_alone() -> None:
+    assert list_flows([flow()], [], NOW) == [
+        ADDRESSES
+        | {
+            "state": "confirmed",
+            "to_transceiver": packets(0, 3, 300),
+            "to_client": packets(0, 1, 50),
+            "idle_seconds": 10.0,
+        }
+    ]
+
+
+def test_a_flow_with_what_the_kernel_forwarded_of_it() -> None:
+    (listed,) = list_flows([flow()], [record(outward=999.5)], NOW)
+    assert listed["to_transceiver"] == packets(1000, 3, 160_300)
+    assert listed["to_client"] == packets(900, 1, 150_050)
+    assert listed["idle_seconds"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["client", "vip", "upstream"])
+def test_another_flow_of_the_kernel_is_not_counted(name: str) -> None:
+    other: dict[str, Any] = {part: getattr(TUPLE, part) for part in TUPLE.__slots__}
+    other[name] = other[name]._replace(port=1)
+    (listed,) = list_flows([flow()], [record(FlowTuple(**other))], NOW)
+    assert listed["to_transceiver"] == packets(0, 3, 300)
+
+
+@pytest.mark.parametrize(
+    ("listed", "idle"),
+    [
+        (list_flows([flow(990.0, 995.25)], [], NOW), 4.75),
+        (list_flows([flow(995.25, 990.0)], [], NOW), 4.75),
+        (list_flows([flow(990.0)], [record(inward=999.0)], NOW), 1.0),
+        (list_flows([flow(990.0)], [record(inward=1000.1)], NOW), 0.0),
+        (list_records([record(inward=997.0, outward=999.0)], NOW), 1.0),
+        (list_records([record()], NOW), None),
+    ],
+    ids=["transceiver", "client", "kernel", "read just after", "no agent", "never"],
+)
+def test_idle_is_since_the_last_packet_of_either_side(
+    listed: list[dict[str, Any]], idle: float | None
+) -> None:
+    assert [each["idle_seconds"] for each in listed] == [idle]
+
+
+def test_a_pending_flow_is_called_so() -> None:
+    pending = flow()
+    pending.state = State.PENDING
+    assert list_flows([pending], [], NOW)[0]["state"] == "pending"
+
+
+def test_records_alone_make_the_same_list() -> None:
+    (with_agent,) = list_flows([flow()], [record(inward=999.0)], NOW)
+    (without,) = list_records([record(inward=999.0)], NOW)
+    assert without.keys() == with_agent.keys()
+    assert without == ADDRESSES | {
+        "state": "confirmed",
+        "to_transceiver": packets(1000, 0, 160_000),
+        "to_client": packets(900, 0, 150_000),
+        "idle_seconds": 1.0,
+    }
