@@ -132,8 +132,9 @@ def icelane() -> str:
 
 def stages(files: Files, options: Options) -> tuple[tuple[Service, ...], ...]:
     """The services of a lab; each stage starts when the one before it serves."""
-    redis = ((_redis(files),),) if options.redis else ()
-    return (*redis, (_transceiver(files), _signaling(files), _relay(files, options)))
+    redis = (_redis(files),) if options.redis else ()
+    # Signaling asks for transceivers when it starts, and the relay asks Redis for flows.
+    return (_transceiver(files), *redis), (_signaling(files), _relay(files, options))
 
 
 def _redis(files: Files) -> Service:
