@@ -187,7 +187,7 @@ def parse_ports(text: str) -> range:
     Raises:
         ConfigError: It is no such range.
     """
-    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text)
     if not match:
         raise ConfigError(f"{text!r} is no range of ports: write 20000-29999")
     first, last = int(match[1]), int(match[2])
