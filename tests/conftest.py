@@ -87,6 +87,14 @@ def network(network_name: str) -> dict[str, Host]:
     return topology.hosts(network_name)
 
 
+@pytest.fixture
+def unused_lab() -> Iterator[Lab]:
+    """A lab that is not up; should it be when the test ends, it is taken down."""
+    lab = Lab(_unused_name())
+    yield lab
+    lab.down()
+
+
 @pytest.fixture(scope="module")
 def bring_up() -> Iterator[Callable[[Options], Lab]]:
     """Bring a lab up; the module's labs are taken down after its last test."""

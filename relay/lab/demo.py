@@ -39,7 +39,7 @@ class Demo:
             LabError: Something that is no figure went wrong; the text says what.
         """
         require_root()
-        with _alone():
+        with alone():
             lab = Lab(NAME)
             lab.down()  # a demo that was killed outright may have left one
             try:
@@ -137,7 +137,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """No second demo at the same time: they share a name, so that one cleans up after another.
 
     Raises:

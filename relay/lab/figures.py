@@ -136,6 +136,7 @@ class Figures:
         """The figures as plain data."""
         return {
             **asdict(self),
+            "title": self.title.replace("\n", " "),
             "lost": self.lost,
             "kernel_share": round(self.kernel_share, 5),
             "problems": list(self.problems()),

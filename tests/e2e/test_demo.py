@@ -1,0 +1,110 @@
+"""`icelane demo` as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.dataplane.pins import Pins
+from relay.lab import demo
+from relay.lab.lab import RUN, Lab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
+
+ICELANE = str(Path(sys.executable).with_name("icelane"))
+LIMIT = 120.0  # seconds; the demo takes 30
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """After the test nothing of the demo is there any more."""
+    yield
+    lab = Lab(demo.NAME)
+    assert not lab.is_up
+    assert not any(host.exists() for host in lab.hosts.values())
+    assert not Pins(lab.instance).directory.exists()
+    assert not (RUN / f"{lab.instance}.sock").exists()
+    assert not _processes_in_demo()
+
+
+def _processes_in_demo() -> list[str]:
+    return [
+        process.name
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and f"lab-{demo.NAME}/".encode() in _command_line(process)
+    ]
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_it_shows_what_it_is_to_show() -> None:
+    done = subprocess.run(
+        [ICELANE, "demo", "--json", "--seconds", "6"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    result = json.loads(done.stdout)
+    assert done.returncode == 0, result
+    assert result["ok"]
+    killed, lost, userspace = result["calls"]
+    assert killed["lost"] == 0
+    assert killed["taken_over"] == 1
+    assert killed["kernel_share"] > 0.99
+    assert killed["by_kernel"] > 550
+    assert lost["lost"] > 0
+    assert lost["taken_over"] >= 1
+    assert lost["lost_at_end"] == 0
+    assert userspace["by_kernel"] == 0
+    assert userspace["by_agent"] > 550
+    assert userspace["lost"] == 0
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_cleans_up_when_it_is_interrupted(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [ICELANE, "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if "killed the agent" in line:
+                break
+        began = time.monotonic()
+        # The whole group gets it, as from a terminal.
+        os.killpg(process.pid, number)
+        seen += process.stdout.readlines()
+        assert process.wait(LIMIT) == 130, seen
+        assert time.monotonic() - began < 30
+    assert "interrupted" in "".join(seen)
+    assert "Traceback" not in "".join(seen)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_two_at_the_same_time_are_one_too_many() -> None:
+    with demo.alone():
+        done = subprocess.run(
+            [ICELANE, "demo"], check=False, capture_output=True, text=True, timeout=LIMIT
+        )
+    assert done.returncode == 1
+    assert "running on this machine already" in done.stdout
