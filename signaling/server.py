@@ -148,7 +148,7 @@ class SignalingServer:
         _log.info("call %s placed in %.0f ms", call.id, (time.monotonic() - started) * 1000)
         return web.Response(
             status=HTTPStatus.CREATED,
-            text=call.answer,
+            body=call.answer.encode(),  # as bytes: SDP's media type has no charset (RFC 8866)
             content_type="application/sdp",
             headers={"Location": f"{CALLS}/{call.id}"},
         )

@@ -43,7 +43,7 @@ async def test_a_call_is_answered_and_hung_up(
     }
     async with http.post(real_server.url + CALLS, **bodies[shape]) as response:
         assert response.status == 201
-        assert response.content_type == "application/sdp"
+        assert response.headers["Content-Type"] == "application/sdp"
         answer = await response.text()
         location = response.headers["Location"]
     assert f" {transceiver.address.host} {transceiver.address.port} typ host" in answer
