@@ -29,6 +29,9 @@ class Backend(Protocol):
     def channel(self, channel: RTCDataChannel) -> None:
         """Take a data channel that the client has opened."""
 
+    def close(self) -> None:
+        """The session has ended."""
+
 
 BackendFactory = Callable[[str], Backend]  # from a session id
 
@@ -88,6 +91,7 @@ class EchoBackend:
     """
 
     def __init__(self, session_id: str) -> None:
+        self._tracks: list[EchoTrack] = []
         self._session: dict[str, Any] = {
             "type": "realtime",
             "object": "realtime.session",
@@ -97,7 +101,9 @@ class EchoBackend:
 
     def audio(self, track: MediaStreamTrack) -> MediaStreamTrack:
         """See `Backend`."""
-        return EchoTrack(track)
+        echo = EchoTrack(track)
+        self._tracks.append(echo)
+        return echo
 
     def channel(self, channel: RTCDataChannel) -> None:
         """See `Backend`."""
@@ -110,6 +116,11 @@ class EchoBackend:
         channel.on("message", on_message)
         if events:
             _send(channel, self._event("session.created"))
+
+    def close(self) -> None:
+        """See `Backend`."""
+        for track in self._tracks:
+            track.stop()
 
     def _event_answer(self, message: str | bytes) -> str | None:
         try:

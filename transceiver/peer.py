@@ -145,9 +145,7 @@ class Peer(RTCPeerConnection):
             self._take_buffers()
             await self.setLocalDescription()
         except _AIORTC_ERRORS as error:
-            raise OfferError(
-                f"the offer cannot be used: {error or type(error).__name__}"
-            ) from error
+            raise OfferError(f"the offer cannot be used: {error!r}") from error
         self._remote_credentials = offer.credentials
         return offer.answer(self.localDescription.sdp)
 

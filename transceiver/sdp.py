@@ -20,6 +20,7 @@ _FINGERPRINT = re.compile(
 )
 _CODEC = re.compile(r"\d{1,3} (opus/48000|PCMU/8000|PCMA/8000|G722/8000)(/\d)?$", re.IGNORECASE)
 _STATIC_CODECS = {"0", "8", "9"}  # PCMU, PCMA, G722 (RFC 3551, section 6): need no rtpmap
+_DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 _SETUPS = {"actpass", "active", "passive"}
 
 
@@ -85,7 +86,7 @@ class Offer:
         session = _without_groups(self.session)
         if self.bundled:
             session += (_bundle(sections),)
-        return _join([session, *(_without_candidates(section.lines) for section in sections)])
+        return _join([session, *(_prepared(section, self.session) for section in sections)])
 
     def answer(self, accepted: str) -> str:
         """The answer to the whole offer, made of the answer to `accepted`."""
@@ -183,8 +184,13 @@ def _without_groups(session: Sequence[str]) -> tuple[str, ...]:
     return tuple(line for line in session if not line.startswith("a=group:"))
 
 
-def _without_candidates(lines: Sequence[str]) -> tuple[str, ...]:
-    return tuple(line for line in lines if not line.startswith("a=candidate:"))
+def _prepared(section: Section, session: Sequence[str]) -> tuple[str, ...]:
+    lines = tuple(line for line in section.lines if not line.startswith("a=candidate:"))
+    if not lines[0].startswith("m=audio") or _DIRECTIONS.intersection(lines):
+        return lines
+    # aiortc reads the direction from the section only, and knows no default (RFC 8866, 6.7).
+    direction = next((line for line in session if line in _DIRECTIONS), "a=sendrecv")
+    return (*lines, direction)
 
 
 def _split(text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCDataChannel
+from aiortc import MediaStreamTrack
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import NONCE_SIZE, Target, mint
-from transceiver.backend import BackendFactory
+from transceiver.backend import Backend, BackendFactory
 from transceiver.ice import CONSENT_LIFETIME, Credentials
 from transceiver.mux import Mux
 from transceiver.peer import DtlsRole, Peer
@@ -39,14 +39,16 @@ class Session:
     Args:
         session_id: Names it in the control API.
         peer: Its peer connection, not yet given the offer.
+        backend: The other party.
         mux: The shared socket.
     """
 
-    def __init__(self, session_id: str, peer: Peer, mux: Mux) -> None:
+    def __init__(self, session_id: str, peer: Peer, backend: Backend, mux: Mux) -> None:
         self.id = session_id
         self.state = "new"
         self.setup_seconds: float | None = None
         self._peer = peer
+        self._backend = backend
         self._mux = mux
         self._started = mux.clock()
         self._over = asyncio.Event()
@@ -54,6 +56,8 @@ class Session:
         self._received = 0
         self._alive = self._started  # last time the client showed authenticated life
         peer.on("connectionstatechange", self._connection_changed)
+        peer.on("track", self._track_added)
+        peer.on("datachannel", self._backend.channel)
 
     async def answer(self, offer: Offer) -> str:
         """Answer the first or a later offer.
@@ -113,7 +117,11 @@ class Session:
             "age_seconds": round(self._mux.clock() - self._started, 3),
         }
 
+    def _track_added(self, track: MediaStreamTrack) -> None:
+        self._peer.addTrack(self._backend.audio(track))
+
     async def _close(self) -> None:
+        self._backend.close()
         for transport in self._peer.transports:
             self._mux.release(transport)
         try:
@@ -224,8 +232,7 @@ class Sessions:
             bundled=offer.bundled,
             dtls_role=self._dtls_role,
         )
-        self._connect_backend(peer, session_id)
-        session = Session(session_id, peer, self._mux)
+        session = Session(session_id, peer, self._backend(session_id), self._mux)
         task = asyncio.create_task(session.run())
         self._tasks[session_id] = task
         task.add_done_callback(lambda _: self._forget(session_id))
@@ -253,18 +260,6 @@ class Sessions:
             session.end("the transceiver stops")
         if self._tasks:
             await asyncio.wait(self._tasks.values())
-
-    def _connect_backend(self, peer: Peer, session_id: str) -> None:
-        backend = self._backend(session_id)
-
-        def on_track(track: MediaStreamTrack) -> None:
-            peer.addTrack(backend.audio(track))
-
-        def on_channel(channel: RTCDataChannel) -> None:
-            backend.channel(channel)
-
-        peer.on("track", on_track)
-        peer.on("datachannel", on_channel)
 
     def _credentials(self) -> Credentials:
         nonce = secrets.token_bytes(NONCE_SIZE)

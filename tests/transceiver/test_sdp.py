@@ -121,6 +121,14 @@ def test_an_offer_that_cannot_work_is_refused_with_a_reason(
     assert caught.value.code == code
 
 
+def test_the_direction_may_stand_at_session_level_or_nowhere() -> None:
+    bare = AUDIO.replace("a=sendrecv\r\n", "")
+    assert "a=sendrecv\r\n" in parse_offer(SESSION + bare).accepted
+    accepted = parse_offer(SESSION + "a=recvonly\r\n" + bare).accepted
+    assert accepted.endswith("a=recvonly\r\n")
+    assert "a=sendrecv" not in accepted
+
+
 def test_a_static_codec_needs_no_rtpmap() -> None:
     pcmu = AUDIO.replace("SAVPF 111", "SAVPF 0").replace("a=rtpmap:111 opus/48000/2\r\n", "")
     assert parse_offer(SESSION + pcmu).sections[0].accepted
