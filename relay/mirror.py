@@ -111,18 +111,28 @@ class Mirror:
 
     async def run(self, vips: Iterable[Endpoint]) -> None:
         """Load the flows of these VIPs, then serve the queue until cancelled."""
+        loaded = False
         try:
-            while not await self._attempt(self._load(vips)):  # noqa: ASYNC110  # Redis tells nobody when it is back
-                await asyncio.sleep(RETRY_AFTER)
-            while True:
-                batch = [await self._queue.get()]
-                while len(batch) < BATCH and not self._queue.empty():
-                    batch.append(self._queue.get_nowait())
-                if not await self._attempt(self._serve(batch)):
-                    self._counters["mirror_lost"] += len(batch)
+            # The condition is for cancellations that got lost in _attempt: asyncio.wait_for of
+            # Python 3.11, for one, forgets them when what it waits for ends at that moment.
+            while not _cancelled():
+                if loaded:
+                    done = await self._serve_queue()
+                else:
+                    done = loaded = await self._attempt(self._load(vips))
+                if not done:
                     await asyncio.sleep(RETRY_AFTER)
         finally:
             await self._redis.aclose()
+
+    async def _serve_queue(self) -> bool:
+        batch = [await self._queue.get()]
+        while len(batch) < BATCH and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        served = await self._attempt(self._serve(batch))
+        if not served:
+            self._counters["mirror_lost"] += len(batch)
+        return served
 
     def _enqueue(self, request: _Put | _Delete | _Get) -> None:
         try:
@@ -191,3 +201,8 @@ class Mirror:
             _log.warning("refused the mirrored flow of %s: %s", lookup.client, error)
             return
         self._found(record.flow)
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

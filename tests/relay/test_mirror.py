@@ -173,3 +173,14 @@ def _written(server: RedisServer) -> int:
 def _calls(server: RedisServer, name: str) -> int:
     statistics = server.client().info("commandstats")
     return int(statistics.get(name, {"calls": 0})["calls"])
+
+
+async def test_cancellation_at_any_moment_ends_it(redis_server: RedisServer, scene: Scene) -> None:
+    for steps in range(40):
+        watched = Watched(redis_server, scene.keys, ttl=60.0)
+        task = asyncio.create_task(watched.mirror.run([VIP]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5.0)
+        assert done, f"cancelled after {steps} steps, and still running"
