@@ -1,10 +1,13 @@
 """Relay, transceiver and signaling in one process, for a host of one's own."""
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
@@ -34,7 +37,22 @@ ERRORS = (*relaying.ERRORS, StartError, LabError)
 _log = logging.getLogger(__name__)
 
 
-async def run(
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """How the relay reaches the transceiver.
+
+    Attributes:
+        upstream: The relay's address.
+        media: The transceiver's socket.
+        interfaces: The interfaces that run the XDP program.
+    """
+
+    upstream: str
+    media: socket.socket
+    interfaces: tuple[str, ...] = ()
+
+
+def run(
     vip: str | None, listen: str, dataplane: str, interfaces: tuple[str, ...], instance: str
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -45,42 +63,52 @@ async def run(
     page = Endpoint.parse(listen)
     choice = _choice(dataplane, interfaces)
     public = Endpoint.parse(vip) if vip else Endpoint(_own_address(), DEFAULT_PORT)
-    async with AsyncExitStack() as stack:
-        upstream, media = LOOPBACK, _udp_socket(LOOPBACK)
-        if choice is not DataplaneChoice.USERSPACE:
-            host, inner = stack.enter_context(annex(instance))
-            with host.inside():
-                media.close()
-                upstream, media = str(NEAR.ip), _udp_socket(str(FAR.ip))
-            interfaces = (*interfaces, inner)
-        keys = KeyRing.generate(secrets.token_bytes)
-        config = TransceiverConfig(
-            listen=Endpoint.of(media.getsockname()),
-            control=Endpoint(LOOPBACK, ANY_PORT),
-            target=TARGET,
-            keys=keys,
-        )
-        transceiver = await stack.enter_async_context(TransceiverService(config, media))
-        entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
-        registry = Registry((entry,), (public,))
+    with _network(choice, interfaces, instance) as network:
         settings = RelayConfig(
             vips=(public,),
-            upstreams=(upstream,),
+            upstreams=(network.upstream,),
             keys=Path(os.devnull),  # these keys live as long as this process
             registry=Path(os.devnull),
             dataplane=choice,
-            interfaces=interfaces,
+            interfaces=network.interfaces,
             instance=instance,
         )
+        asyncio.run(_serve(settings, page, network.media))
+
+
+@contextmanager
+def _network(
+    choice: DataplaneChoice, interfaces: tuple[str, ...], instance: str
+) -> Iterator[_Network]:
+    if choice is DataplaneChoice.USERSPACE:
+        yield _Network(LOOPBACK, _udp_socket(LOOPBACK))
+        return
+    with annex(instance) as (host, inner):
+        with host.inside():
+            media = _udp_socket(str(FAR.ip))
+        yield _Network(str(NEAR.ip), media, (*interfaces, inner))
+
+
+async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) -> None:
+    keys = KeyRing.generate(secrets.token_bytes)
+    config = TransceiverConfig(
+        listen=Endpoint.of(media.getsockname()),
+        control=Endpoint(LOOPBACK, ANY_PORT),
+        target=TARGET,
+        keys=keys,
+    )
+    async with AsyncExitStack() as stack:
+        transceiver = await stack.enter_async_context(TransceiverService(config, media))
+        entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
+        registry = Registry((entry,), settings.vips)
         forwarding = open_dataplane(settings, keys, registry)
-        stack.callback(_unload, forwarding, instance)
+        stack.callback(_unload, forwarding, settings.instance)
         await stack.enter_async_context(Agent(settings, keys, registry, forwarding))
-        signaling = SignalingServer(page, registry, random=SystemRandom())
         try:
             await serve(
-                signaling,
+                SignalingServer(page, registry, random=SystemRandom()),
                 f"ready: open http://{_browsable(page)} in a browser and talk "
-                f"(media at {public}, {forwarding.name} dataplane)",
+                f"(media at {settings.vips[0]}, {forwarding.name} dataplane)",
             )
         except OSError as error:
             raise ConfigError(f"cannot listen on {page}: {error.strerror or error}") from None

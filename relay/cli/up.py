@@ -1,6 +1,5 @@
 """`icelane up`: relay, transceiver and signaling in one process on this host."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -36,4 +35,4 @@ def up(
 
     log_to_stderr(verbose)
     with clear_errors(*single.ERRORS):
-        asyncio.run(single.run(vip, listen, dataplane, tuple(interface or ()), instance))
+        single.run(vip, listen, dataplane, tuple(interface or ()), instance)
