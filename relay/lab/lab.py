@@ -43,7 +43,7 @@ class Lab:
         self.instance = f"lab-{name}"
         self.directory = RUN / self.instance
         self.hosts = topology.hosts(name)
-        self._runner = Runner(self.directory)
+        self._runner = Runner(name, self.directory)
 
     def host(self, name: str) -> Host:
         """A host of the lab.
@@ -125,9 +125,8 @@ class Lab:
             LabError: Root is needed.
         """
         require_root()
-        for file in sorted(self.directory.glob("*.pid"), reverse=True):
-            self._runner.stop(file.stem)
-            report(f"stopped {file.stem}")
+        self._runner.stop_all()
+        report("stopped the services")
         if self.unload():
             report("unloaded the program and its maps")
         if any(host.exists() for host in self.hosts.values()):

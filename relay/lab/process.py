@@ -7,6 +7,7 @@ else by the time one wants to stop it.
 import os
 import select
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -86,6 +87,16 @@ class Process(NamedTuple):
         self.signal(signal.SIGKILL)
         self.wait(seconds)
         return False
+
+
+def with_environment(variable: str, value: str) -> Iterator[Process]:
+    """Every process, of whatever parent, that was started with this in its environment."""
+    wanted = f"{variable}={value}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended, or is none of ours
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    yield Process.of(int(entry.name))
 
 
 def _stat(pid: int) -> tuple[str, int]:

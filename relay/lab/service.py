@@ -1,5 +1,6 @@
 """A service in a lab: what to run, where, and how one sees that it serves."""
 
+import os
 import re
 import subprocess
 import time
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from relay.lab.errors import LabError
 from relay.lab.host import Host
-from relay.lab.process import Process
+from relay.lab.process import Process, with_environment
 
 READY_SECONDS = 30.0  # compiling the BPF program takes 2 s, on a busy machine several times that
 STOP_SECONDS = 5.0
 LOOK_EVERY = 0.02  # seconds between two looks at the log
 LAST_LINES = 12
+MARK = "ICELANE_LAB"  # the environment variable that tells a lab's processes from all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,15 @@ class Service:
 
 
 class Runner:
-    """Starts and stops services; keeps their logs and process files in a directory."""
+    """Starts and stops the services of a lab.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        lab: The lab's name; the services and all their children carry it in their environment.
+        directory: Where their logs and process files are.
+    """
+
+    def __init__(self, lab: str, directory: Path) -> None:
+        self._lab = lab
         self._directory = directory
 
     def log(self, name: str) -> Path:
@@ -60,6 +68,7 @@ class Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
+                env=os.environ | {MARK: self._lab},
                 start_new_session=True,
             )
         child.returncode = 0  # Process looks after it from here on, also in later commands
@@ -73,6 +82,13 @@ class Runner:
         if process is not None:
             process.stop(STOP_SECONDS)
             self._pid_file(name).unlink()
+
+    def stop_all(self) -> None:
+        """Stop every service, and what services that were killed have left running."""
+        for file in sorted(self._directory.glob("*.pid")):
+            self.stop(file.stem)
+        for orphan in with_environment(MARK, self._lab):
+            orphan.stop(STOP_SECONDS)
 
     def _pid_file(self, name: str) -> Path:
         return self._directory / f"{name}.pid"

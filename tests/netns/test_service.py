@@ -1,6 +1,7 @@
 """Services in the background of a lab."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from relay.lab import service as module
 from relay.lab.errors import LabError
 from relay.lab.host import Host
+from relay.lab.process import Process
 from relay.lab.service import Runner, Service
 from relay.lab.topology import RELAY
 
@@ -21,14 +23,14 @@ def shell(script: str) -> Service:
 def test_a_service_is_started_in_its_host_and_stopped(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
-    runner = Runner(tmp_path)
+    runner = Runner("x", tmp_path)
     runner.start(shell("ip -json link; echo ready; exec sleep 600"), network[RELAY]).wait()
     process = runner.process("test")
     assert process is not None
     interfaces = {each["ifname"] for each in json.loads("".join(runner.lines("test")[:-1]))}
     assert interfaces == {"lo", "public", "internal"}
 
-    later = Runner(tmp_path)  # as another command does
+    later = Runner("x", tmp_path)  # as another command does
     later.stop("test")
     assert not process.alive()
     assert later.process("test") is None
@@ -39,9 +41,11 @@ def test_a_service_that_ends_early_is_reported_with_its_last_lines(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
     with pytest.raises(LabError, match=r"test ended before it served(.|\n)*no such key file"):
-        Runner(tmp_path).start(shell("echo no such key file >&2; exit 1"), network[RELAY]).wait()
+        Runner("x", tmp_path).start(
+            shell("echo no such key file >&2; exit 1"), network[RELAY]
+        ).wait()
     with pytest.raises(LabError, match="printed nothing"):
-        Runner(tmp_path / "..").start(
+        Runner("x", tmp_path / "..").start(
             Service("quiet", RELAY, ("true",), ready="ready"), network[RELAY]
         ).wait()
 
@@ -50,7 +54,7 @@ def test_a_service_that_never_serves_is_reported(
     network: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "READY_SECONDS", 0.1)
-    runner = Runner(tmp_path)
+    runner = Runner("x", tmp_path)
     try:
         with pytest.raises(LabError, match="does not serve after"):
             runner.start(shell("echo not ready yet; exec sleep 600"), network[RELAY]).wait()
@@ -61,8 +65,25 @@ def test_a_service_that_never_serves_is_reported(
 def test_a_restarted_service_must_say_again_that_it_serves(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
-    runner = Runner(tmp_path)
+    runner = Runner("x", tmp_path)
     runner.start(shell("echo ready; exec sleep 600"), network[RELAY]).wait()
     runner.stop("test")
     with pytest.raises(LabError, match="ended before it served"):
         runner.start(shell("echo not this time"), network[RELAY]).wait()
+
+
+def test_what_a_service_started_is_stopped_with_it(
+    network: dict[str, Host], tmp_path: Path
+) -> None:
+    runner = Runner("with-a-child", tmp_path)
+    script = "sleep 600 & echo $! > child; echo ready; wait"
+    runner.start(shell(f"cd {tmp_path}; {script}"), network[RELAY]).wait()
+    child = Process.of(int((tmp_path / "child").read_text()))
+    service = runner.process("test")
+    assert service is not None
+    service.signal(signal.SIGKILL)
+    assert child.alive()
+    Runner("another", tmp_path / "..").stop_all()
+    assert child.alive()
+    runner.stop_all()
+    assert not child.alive()
