@@ -81,6 +81,8 @@ class View:
         """Show what all calls came to, side by side."""
         self._console.print()
         self._console.print(_summary(calls))
+        for sentence in map(_in_words, calls):
+            self._console.print(sentence)
 
 
 def _moment(moment: Moment) -> Group:
@@ -127,6 +129,23 @@ def _summary(calls: Sequence[Figures]) -> Table:
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table
+
+
+def _in_words(call: Figures) -> str:
+    name = call.title.replace("\n", " ")
+    if problems := list(call.problems()):
+        return f"{name}: {'; '.join(problems)}."
+    if call.loss_allowed:
+        return (
+            f"{name}: {call.lost} packets were lost while no relay was there; then the call went "
+            "on, because the new agent found the flow in Redis."
+        )
+    if call.taken_over is not None:
+        return (
+            f"{name}: not one audio packet was lost, because the kernel forwarded "
+            f"{call.kernel_share:.1%} of all packets and needed no agent for them."
+        )
+    return f"{name}: the agent forwarded every packet itself, and none was lost."
 
 
 def _milliseconds(value: float | None) -> str:
