@@ -1,0 +1,173 @@
+"""Imports point one way, and heavy libraries are loaded by those who need them only."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("relay", "transceiver", "signaling")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def within(name: str, *packages: str) -> bool:
+    """Whether a dotted name is one of these packages or lies in one."""
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+# Without clocks, randomness, threads, files or event loops: those are arguments.
+PURE = [
+    *(name for name in MODULES if within(name, "relay.wire")),
+    *("relay.flow", "relay.flowview", "relay.listing", "relay.ports", "relay.record"),
+    *("relay.session", "transceiver.ice", "transceiver.sdp"),
+]
+IMPURE = ["asyncio", "os", "random", "secrets", "select", "subprocess", "threading", "time"]
+
+# Each holds the private names that it touches with a contract test of its own.
+TOUCH_PRIVATE_NAMES = {"transceiver.peer", "transceiver.passthrough", "signaling.peer"}
+PUBLIC_DESPITE_THE_NAME = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+@cache
+def imported(name: str) -> frozenset[str]:
+    """Dotted names of all that a module imports, wherever in it that stands."""
+    found = set()
+    for node in ast.walk(tree(name)):
+        match node:
+            case ast.Import(names=names):
+                found |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                # `from relay import metrics` imports relay.metrics.
+                found |= {f"{module}.{alias.name}" for alias in names}
+            case ast.ImportFrom():
+                pytest.fail(f"{name}: a relative import hides what it imports")
+    return frozenset(found)
+
+
+def imports_of(*packages: str) -> Iterator[tuple[str, str]]:
+    """What imports something of these packages: pairs of module and imported name."""
+    for name in MODULES:
+        for target in sorted(imported(name)):
+            if within(target, *packages):
+                yield name, target
+
+
+def private_names(name: str) -> set[str]:
+    """Private attributes that a module touches on anything but `self` and `cls`."""
+    found = set()
+    for node in ast.walk(tree(name)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=attr) if attr.startswith("_") and not attr.endswith("__"):
+                found.add(attr)
+            case ast.Constant(value=str(text)) if "__" in text.strip("_") and text[0] == "_":
+                found.add(text)  # a mangled name, for getattr
+    return found - PUBLIC_DESPITE_THE_NAME
+
+
+def test_all_packages_are_looked_at() -> None:
+    assert {"relay.wire.route", "relay.cli", "transceiver.peer", "signaling.server"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if within(name, "relay.wire")])
+def test_the_wire_needs_nothing_but_the_standard_library_and_siphash(name: str) -> None:
+    strange = {
+        target
+        for target in imported(name)
+        if target.split(".")[0] not in sys.stdlib_module_names
+        and not within(target, "relay.wire", "siphash24")
+    }
+    assert strange == set()
+
+
+def test_only_the_command_line_stands_above_the_three_packages() -> None:
+    assert not [
+        (name, target)
+        for name, target in imports_of("transceiver", "signaling")
+        if within(name, "relay") and not within(name, "relay.cli")
+    ]
+    assert not [pair for pair in imports_of("transceiver") if within(pair[0], "signaling")]
+    assert not [pair for pair in imports_of("signaling") if within(pair[0], "transceiver")]
+
+
+def test_nothing_imports_the_command_line_but_itself() -> None:
+    assert not [pair for pair in imports_of("relay.cli") if not within(pair[0], "relay.cli")]
+
+
+def test_services_know_the_wire_and_the_registry_of_the_relay() -> None:
+    assert not [
+        (name, target)
+        for name, target in imports_of("relay")
+        if within(name, "transceiver", "signaling")
+        and not within(target, "relay.wire", "relay.registry")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("library", "users"),
+    [
+        ("bcc", {"relay.dataplane.loader"}),
+        ("redis", {"relay.mirror"}),
+        ("siphash24", {"relay.wire.siphash"}),
+        ("prometheus_client", {"relay.metrics"}),
+    ],
+)
+def test_a_library_has_one_user(library: str, users: set[str]) -> None:
+    assert {name for name, _ in imports_of(library)} == users
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_are_told_the_time_and_get_their_randomness(name: str) -> None:
+    assert not [target for target in imported(name) if within(target, *IMPURE)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name in MODULES.keys() - TOUCH_PRIVATE_NAMES
+        if within(name, "transceiver", "signaling")
+    ),
+)
+def test_private_names_of_others_are_touched_in_few_places(name: str) -> None:
+    assert private_names(name) == set()
+
+
+@pytest.mark.parametrize("name", sorted(TOUCH_PRIVATE_NAMES))
+def test_modules_that_touch_private_names_still_do(name: str) -> None:
+    assert private_names(name)
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import relay.agent", ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "rich", "typer"]),
+        ("import relay.session", ["bcc", "aiortc", "asyncio", "redis", "pyroute2"]),
+        (
+            "import relay.cli.main",
+            ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client"],
+        ),
+        ("import transceiver.server", ["bcc", "pyroute2", "redis"]),
+        ("import signaling.server", ["bcc", "aiortc", "av", "pyroute2", "redis"]),
+    ],
+    ids=lambda value: value.split()[-1] if isinstance(value, str) else "",
+)
+def test_nothing_heavy_is_loaded_that_is_not_used(statement: str, absent: list[str]) -> None:
+    code = f"{statement}\nimport sys\nprint([name for name in {absent} if name in sys.modules])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout == "[]\n"
