@@ -114,7 +114,7 @@ async def test_a_track_keeps_pace_and_repeats() -> None:
     track = PacedTrack([b"\x01\x00" * 960, b"\x02\x00" * 960])
     started = time.monotonic()
     frames = [await track.recv() for _ in range(6)]
-    assert 0.1 <= time.monotonic() - started < 0.2  # the first one is due at once
+    assert 0.1 <= time.monotonic() - started < 0.5  # the first one is due at once
     assert [bytes(frame.planes[0])[0] for frame in frames] == [1, 2, 1, 2, 1, 2]
     assert [frame.pts for frame in frames] == [0, 960, 1920, 2880, 3840, 4800]
 
@@ -126,7 +126,7 @@ async def test_a_late_frame_does_not_delay_the_next() -> None:
     time.sleep(0.1)  # noqa: ASYNC251  # the event loop hangs, as on a busy machine
     for _ in range(5):
         await track.recv()
-    assert time.monotonic() - started < 0.13
+    assert time.monotonic() - started < 0.18  # and not 0.2
 
 
 async def test_a_stopped_track_has_ended() -> None:

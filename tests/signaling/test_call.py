@@ -146,8 +146,8 @@ async def test_a_good_call_is_accounted_for(
     assert report.call_id is not None
     assert report.call_id.startswith("rtc_1-5-9-")
     assert report.remote == str(transceiver.address)
-    assert report.seconds == pytest.approx(1.5, abs=0.1)
-    assert report.sent == pytest.approx(75, abs=4)
+    assert report.seconds == pytest.approx(1.5, abs=0.3)
+    assert report.sent == pytest.approx(75, abs=10)
 
     assert report.received.packets > 60
     assert (report.received.lost, report.received.duplicates, report.received.reordered) == (0,) * 3

@@ -54,8 +54,8 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
     assert peer.report_is_final
     assert peer.receiver_report is not None
     assert peer.receiver_report.packets_lost == 0
-    assert peer.sent.packets == pytest.approx(15, abs=4)
-    assert peer.received.packets > 10
+    assert peer.sent.packets == pytest.approx(15, abs=8)
+    assert peer.received.packets > 5
     sent = peer.sent.packets
     await asyncio.sleep(0.1)
     assert peer.sent.packets == sent  # it really stopped, and reports are not counted
