@@ -4,7 +4,7 @@ tests/transceiver/test_peer.py holds those names against the aiortc that is inst
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 from aiortc import (
     RTCBundlePolicy,
@@ -26,8 +26,6 @@ from transceiver.passthrough import PassThroughBuffer
 from transceiver.rtp import RtpCounters
 from transceiver.sdp import Offer, OfferError
 from transceiver.transport import CredentialSource, LiteTransport
-
-DtlsRole = Literal["client", "server"]
 
 # What aiortc raises on SDP that passed our checks and is still not for it.
 _AIORTC_ERRORS = (
@@ -76,11 +74,6 @@ class CountingDtlsTransport(RTCDtlsTransport):
         super().__init__(cast("RTCIceTransport", transport), [certificate])
         self.counters = RtpCounters()
 
-    def prefer_role(self, role: DtlsRole) -> None:
-        """Take a role, unless there is one already."""
-        if self._role == "auto":
-            self._set_role(role)
-
     async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
         self.counters.received_rtp(data)
         await super()._handle_rtp_data(data, arrival_time_ms)
@@ -103,7 +96,6 @@ class Peer(RTCPeerConnection):
         candidates: The transport addresses of the answer.
         credentials: Makes a new ufrag and password on each call.
         bundled: Whether all media sections share one transport.
-        dtls_role: Our role when the client leaves the choice (a=setup:actpass).
     """
 
     def __init__(
@@ -113,7 +105,6 @@ class Peer(RTCPeerConnection):
         credentials: CredentialSource,
         *,
         bundled: bool,
-        dtls_role: DtlsRole,
     ) -> None:
         policy = RTCBundlePolicy.MAX_BUNDLE if bundled else RTCBundlePolicy.MAX_COMPAT
         super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=policy))
@@ -123,7 +114,6 @@ class Peer(RTCPeerConnection):
         self._candidates = candidates
         self._credentials = credentials
         self._certificate = Certificate.generateCertificate()
-        self._dtls_role = dtls_role
         self._remote_credentials: tuple[str, str] | None = None
 
     async def answer(self, offer: Offer) -> str:
@@ -141,19 +131,12 @@ class Peer(RTCPeerConnection):
             if restarts:
                 for transport in self.transports:
                     transport.restart()
-            self._take_dtls_role(offer)
             self._take_buffers()
             await self.setLocalDescription()
         except _AIORTC_ERRORS as error:
             raise OfferError(f"the offer cannot be used: {error!r}") from error
         self._remote_credentials = offer.credentials
         return offer.answer(self.localDescription.sdp)
-
-    def _take_dtls_role(self, offer: Offer) -> None:
-        """Choose our DTLS role where the client leaves the choice and none is taken yet."""
-        for dtls in self.dtls_transports:
-            if offer.setup == "actpass":
-                dtls.prefer_role(self._dtls_role)
 
     def _take_buffers(self) -> None:
         """Replace aiortc's jitter buffer, which adds delay and keeps what a loss adds to it."""

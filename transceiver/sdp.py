@@ -70,14 +70,12 @@ class Offer:
         sections: All media sections, in order; at least one is accepted.
         bundled: Whether all accepted sections share one transport (RFC 9143).
         credentials: The ICE ufrag and password of the client; others mean an ICE restart.
-        setup: Which DTLS role the client offers: actpass, active or passive (RFC 8842).
     """
 
     session: tuple[str, ...]
     sections: tuple[Section, ...]
     bundled: bool
     credentials: tuple[str, str]
-    setup: str
 
     @property
     def accepted(self) -> str:
@@ -131,7 +129,6 @@ def parse_offer(text: str) -> Offer:
         sections=sections,
         bundled=_is_bundled(session, used),
         credentials=(_either(first, session, "ice-ufrag"), _either(first, session, "ice-pwd")),
-        setup=_either(first, session, "setup"),
     )
 
 

@@ -15,7 +15,6 @@ from relay.wire.route import Target
 from transceiver.backend import BackendFactory, EchoBackend
 from transceiver.control import ControlApi
 from transceiver.mux import Mux
-from transceiver.peer import DtlsRole
 from transceiver.session import Sessions
 
 DEFAULT_CAPACITY = 100
@@ -42,7 +41,6 @@ class TransceiverConfig:
         keys: Sign its routes and verify announcements.
         capacity: The most sessions at a time.
         backend: Makes the other party of a session.
-        dtls_role: Its role when the client leaves the choice.
     """
 
     listen: Endpoint
@@ -51,7 +49,6 @@ class TransceiverConfig:
     keys: KeyRing
     capacity: int = DEFAULT_CAPACITY
     backend: BackendFactory = EchoBackend
-    dtls_role: DtlsRole = "client"
 
 
 class Transceiver:
@@ -89,7 +86,6 @@ class Transceiver:
                 self.config.target,
                 capacity=self.config.capacity,
                 backend=self.config.backend,
-                dtls_role=self.config.dtls_role,
             )
             stack.push_async_callback(self.sessions.close)
             runner = web.AppRunner(

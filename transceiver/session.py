@@ -15,7 +15,7 @@ from relay.wire.route import NONCE_SIZE, Target, mint
 from transceiver.backend import Backend, BackendFactory
 from transceiver.ice import CONSENT_LIFETIME, Credentials
 from transceiver.mux import Mux
-from transceiver.peer import DtlsRole, Peer
+from transceiver.peer import Peer
 from transceiver.sdp import Offer, parse_offer
 
 logger = logging.getLogger(__name__)
@@ -175,7 +175,6 @@ class Sessions:
         target: This transceiver, where the routes lead.
         capacity: The most sessions at a time.
         backend: Makes the other party of a session.
-        dtls_role: Our role when the client leaves the choice.
     """
 
     def __init__(
@@ -186,7 +185,6 @@ class Sessions:
         *,
         capacity: int,
         backend: BackendFactory,
-        dtls_role: DtlsRole,
     ) -> None:
         self.capacity = capacity
         self.draining = False
@@ -194,7 +192,6 @@ class Sessions:
         self._keys = keys
         self._target = target
         self._backend = backend
-        self._dtls_role = dtls_role
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -225,13 +222,7 @@ class Sessions:
             raise FullError(f"all {self.capacity} sessions are taken")
         offer = parse_offer(sdp)
         session_id = f"rtc_{secrets.token_urlsafe(18)}"
-        peer = Peer(
-            self._mux,
-            candidates,
-            self._credentials,
-            bundled=offer.bundled,
-            dtls_role=self._dtls_role,
-        )
+        peer = Peer(self._mux, candidates, self._credentials, bundled=offer.bundled)
         session = Session(session_id, peer, self._backend(session_id), self._mux)
         task = asyncio.create_task(session.run())
         self._tasks[session_id] = task

@@ -12,11 +12,15 @@ from types import SimpleNamespace
 from aiortc import RTCIceCandidate, RTCIceParameters
 from pyee.asyncio import AsyncIOEventEmitter
 
+from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from transceiver.ice import RESTART_GRACE, Credentials, IceAgent
 from transceiver.mux import Mux
 
 QUEUE_SIZE = 512  # datagrams waiting for DTLS; 10 s of a voice stream, so only a stall fills it
+# Some clients drop a ClientHello that comes before they have nominated a path, and OpenSSL would
+# repeat it only after 1 s. Whoever has it already ignores a repeated record (RFC 6347, 4.1.2.6).
+FIRST_FLIGHT_REPEATS = (0.05, 0.1, 0.2, 0.4)  # seconds between, until the client answers
 _HOST_PREFERENCE = 126  # of type preferences (RFC 8445, section 5.1.2.1)
 
 CredentialSource = Callable[[], Credentials]
@@ -91,6 +95,8 @@ class LiteTransport(AsyncIOEventEmitter):
         self._role_set = True  # keeps aiortc from choosing one
         self._connection = SimpleNamespace(ice_controlling=False)
         self._reachable = asyncio.Event()  # a path was selected, or there will be none
+        self._handshaking = False  # something has been sent; the first thing is DTLS
+        self._answered = False  # DTLS has been received
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_SIZE)
 
     def restart(self) -> None:
@@ -102,6 +108,7 @@ class LiteTransport(AsyncIOEventEmitter):
 
     def datagram(self, data: bytes) -> None:
         """Queue DTLS or media for the DTLS transport; drop it when that is far behind."""
+        self._answered = self._answered or classify(data) is Kind.DTLS
         try:
             self._inbox.put_nowait(data)
         except asyncio.QueueFull:
@@ -145,11 +152,27 @@ class LiteTransport(AsyncIOEventEmitter):
     async def _send(self, data: bytes) -> None:
         if self.state == "closed":
             raise ConnectionError("the transport is closed")
+        if not self._handshaking:
+            self._handshaking = True
+            if not self._answered:  # we are the DTLS client, and this is the ClientHello
+                self._repeat_later(data, FIRST_FLIGHT_REPEATS)
+        self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
         destination = self.agent.destination(self._mux.clock())
         if destination is None:
             self._mux.counters.count("no_consent")
-            return
-        self._mux.send(data, destination)
+        else:
+            self._mux.send(data, destination)
+
+    def _repeat_later(self, data: bytes, delays: tuple[float, ...]) -> None:
+        def repeat() -> None:
+            if not self._answered and self.state != "closed":
+                self._transmit(data)
+                self._repeat_later(data, delays[1:])
+
+        if delays:
+            asyncio.get_running_loop().call_later(delays[0], repeat)
 
     def _bind_new(self) -> Credentials:
         while True:  # a ufrag has 32 random bits: two sessions may draw the same

@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, open_ufrag
-from transceiver.server import Transceiver, TransceiverConfig
+from transceiver.server import Transceiver
 
 MakeCaller = Callable[..., Any]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -211,19 +211,6 @@ async def test_every_dtls_setup_of_an_offer_leads_to_audio(
     await client.call(transceiver.address, offer=offer)
     assert f"a=setup:{answered}" in client.answer
     await until(lambda: client.hears(10))
-
-
-async def test_a_transceiver_told_to_wait_for_the_client_answers_passive(
-    keys: KeyRing, target: Target, call_to: MakeCaller, until: Until
-) -> None:
-    anywhere = Endpoint("127.0.0.1", 0)
-    config = TransceiverConfig(anywhere, anywhere, target, keys, dtls_role="server")
-    async with Transceiver(config) as transceiver:
-        client = call_to(transceiver)
-        await client.call(transceiver.address)
-        assert "a=setup:passive" in client.answer
-        await until(lambda: client.hears(10))
-        await client.pc.close()
 
 
 async def test_a_client_with_an_rsa_certificate_hears_itself(
