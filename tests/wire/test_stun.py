@@ -318,13 +318,15 @@ class TestIntegrity:
         with pytest.raises(IntegrityError, match="MESSAGE-INTEGRITY"):
             verify_integrity(request(USER, (Attribute.MESSAGE_INTEGRITY, bytes(size))), PASSWORD)
 
-    def test_only_the_first_one_counts(self) -> None:
-        data = request(USER, SIGNATURE)
-        signed = Message(
-            MessageClass.REQUEST, BINDING, TRANSACTION, Message.parse(data).attributes
-        ).serialize(PASSWORD)
-        with pytest.raises(IntegrityError, match="does not verify"):
-            verify_integrity(signed, PASSWORD)
+    @pytest.mark.parametrize("first", [True, False], ids=["valid first", "valid last"])
+    def test_only_the_first_one_counts(self, first: bool) -> None:
+        valid = (Attribute.MESSAGE_INTEGRITY, self.DATA[-28:-8])
+        data = request(OTHER, USER, *([valid, SIGNATURE] if first else [SIGNATURE, valid]))
+        if first:
+            verify_integrity(data, PASSWORD)
+        else:
+            with pytest.raises(IntegrityError, match="does not verify"):
+                verify_integrity(data, PASSWORD)
 
 
 class TestGarbage:
