@@ -16,11 +16,13 @@
 
 #include "relay.h"
 #include "parse.h"
-#include "checksum.h"
+#include "stun.h"
 #include "siphash.h"
+#include "rewrite.h"
 
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 #define AF_INET 2
+#define AF_INET6 10
 
 /*
  * Confirmed flows, two entries each. They are plain hashes: a flood of anything cannot evict a
@@ -28,6 +30,9 @@
  */
 BPF_TABLE_PINNED("hash", struct tuple4, struct flow4, flows4, 2 * ICELANE_MAX_FLOWS,
 		 ICELANE_PINS "/flows4");
+/* Those with an IPv6 address on either side; memory is taken as they come. */
+BPF_TABLE_PINNED("hash", struct tuple, struct flow, flows, 2 * ICELANE_MAX_FLOWS,
+		 ICELANE_PINS "/flows", BPF_F_NO_PREALLOC);
 
 /* The relay's own addresses; the agent writes them, the program decides by them on a miss. */
 BPF_TABLE_PINNED("hash", struct vip, __u32, vips, 64, ICELANE_PINS "/vips");
@@ -36,8 +41,8 @@ BPF_TABLE_PINNED("hash", struct address, struct port_range, upstreams, 64,
 BPF_TABLE_PINNED("hash", struct route_key_id, struct siphash_key, route_keys, 4096,
 		 ICELANE_PINS "/route_keys");
 
-/* Interfaces that run this program, by index: those that packets may leave through. */
-BPF_TABLE_PINNED("hash", __u32, struct port, ports, 64, ICELANE_PINS "/ports");
+/* A list, ended by a port of no interface: there are few, and an array's lookup is inlined. */
+BPF_TABLE_PINNED("array", __u32, struct port, ports, MAX_PORTS, ICELANE_PINS "/ports");
 
 BPF_TABLE_PINNED("array", __u32, struct gate_limit, gate_limits, GATE_COUNT,
 		 ICELANE_PINS "/gate_limits");
@@ -46,11 +51,17 @@ BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
 
 BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
 
-/* What forward() needs to know. */
+/* What forward() needs to know, and must not have to look for in a frame that has moved. */
 struct plan {
 	struct flow_state *state;
-	struct tuple4 rewrite;
+	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
+	const struct tuple *wide;
+	struct translation translation;
+	__u32 payload_length;
 	__u32 ifindex;
+	__be16 vlan;
+	bool from_ip6;
+	bool to_ip6;
 	__u8 source_mac[ETH_ALEN];
 	__u8 destination_mac[ETH_ALEN];
 };
@@ -120,6 +131,36 @@ static __always_inline enum reason decide_request(const struct packet *packet,
 	return state ? REASON_stun_other_route : REASON_stun_routed;
 }
 
+/* The port that the FIB's answer names, or NULL. */
+static __always_inline struct port *find_port(__u32 fib_ifindex)
+{
+	for (__u32 i = 0; i < MAX_PORTS; i++) {
+		__u32 index = i;
+		struct port *port = ports.lookup(&index);
+
+		if (!port || !port->fib_ifindex)
+			return NULL;
+		if (port->fib_ifindex == fib_ifindex)
+			return port;
+	}
+	return NULL;
+}
+
+/* Whether a VLAN of this host's lies above the interface that a tagged frame came in through. */
+static __always_inline bool is_our_vlan(__u32 ifindex, __be16 vlan)
+{
+	for (__u32 i = 0; i < MAX_PORTS; i++) {
+		__u32 index = i;
+		struct port *port = ports.lookup(&index);
+
+		if (!port || !port->fib_ifindex)
+			return false;
+		if (port->ifindex == ifindex && port->vlan == vlan)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Where the rewritten packet goes. The relay is its sender, so this asks what a local socket's
  * packet would be told: the FIB's rules for input from the loopback interface, which is how the
@@ -130,17 +171,35 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 					    struct plan *plan)
 {
 	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
 		.l4_protocol = IPPROTO_UDP,
-		.sport = plan->rewrite.src_port,
-		.dport = plan->rewrite.dst_port,
-		.tot_len = bpf_ntohs(packet->ip4->tot_len),
 		.ifindex = LOOPBACK_IFINDEX,
-		.tos = packet->ip4->tos,
-		.ipv4_src = plan->rewrite.src,
-		.ipv4_dst = plan->rewrite.dst,
 	};
 	struct port *port;
+
+	if (plan->narrow) {
+		fib.family = AF_INET;
+		fib.ipv4_src = plan->narrow->src;
+		fib.ipv4_dst = plan->narrow->dst;
+		fib.sport = plan->narrow->src_port;
+		fib.dport = plan->narrow->dst_port;
+	} else {
+		fib.family = plan->to_ip6 ? AF_INET6 : AF_INET;
+		if (plan->to_ip6) {
+			__builtin_memcpy(fib.ipv6_src, &plan->wide->src, sizeof(fib.ipv6_src));
+			__builtin_memcpy(fib.ipv6_dst, &plan->wide->dst, sizeof(fib.ipv6_dst));
+		} else {
+			fib.ipv4_src = plan->wide->src.word[3];
+			fib.ipv4_dst = plan->wide->dst.word[3];
+		}
+		fib.sport = plan->wide->src_port;
+		fib.dport = plan->wide->dst_port;
+	}
+	/* tos and flowinfo share a place before the lookup; the kernel masks ECN by itself. */
+	if (plan->to_ip6)
+		fib.flowinfo = bpf_htonl(packet->tos << 20);
+	else
+		fib.tos = packet->tos;
+	fib.tot_len = ip_header_size(plan->to_ip6) + packet->ip_payload_length;
 
 	switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
@@ -154,30 +213,62 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 		/* Negative for bad arguments, else unreachable, not forwarded, no forwarding. */
 		return REASON_no_route;
 	}
-	port = ports.lookup(&fib.ifindex);
+	port = find_port(fib.ifindex);
 	if (!port)
 		return REASON_foreign_interface;
 	plan->ifindex = port->ifindex;
+	plan->vlan = port->vlan;
 	__builtin_memcpy(plan->source_mac, fib.smac, ETH_ALEN);
 	__builtin_memcpy(plan->destination_mac, fib.dmac, ETH_ALEN);
 	return REASON_NONE;
+}
+
+/*
+ * Move the start of the frame to where its new headers will begin. This is the last thing that
+ * can fail, and it fails before anything is written. It invalidates all pointers into the frame.
+ */
+static __always_inline enum reason make_room(struct xdp_md *ctx, const struct packet *packet,
+					     const struct plan *plan)
+{
+	int before = (packet->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
+	int after = (plan->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->to_ip6);
+
+	if (before == after)
+		return REASON_NONE;
+	return bpf_xdp_adjust_head(ctx, before - after) ? REASON_no_headroom : REASON_NONE;
 }
 
 /* What of a confirmed flow can be forwarded from here. */
 static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct packet *packet,
 					       struct plan *plan)
 {
+	bool to_transceiver = plan->state->direction == TO_TRANSCEIVER;
 	enum reason reason;
 
+	plan->from_ip6 = packet->is_ip6;
+	plan->to_ip6 = plan->wide && !is_ip4(&plan->wide->dst);
+	plan->payload_length = packet->payload_length;
 	if (packet->ip_options)
 		return REASON_ip_options;
-	if (packet->ip4->ttl <= 1)
+	if (packet->ttl <= 1)
 		return REASON_ttl_expired;
+	if (plan->from_ip6 != plan->to_ip6) {
+		/* IPv6 has no UDP without a checksum; that of a whole payload is the kernel's. */
+		if (!packet->udp->check)
+			return REASON_needs_checksum;
+		plan->translation = (struct translation){
+			.sum = checksum_without_addresses(packet),
+			.ip_payload_length = packet->ip_payload_length,
+			.ttl = packet->ttl,
+			.tos = packet->tos,
+		};
+	}
 	reason = find_hop(ctx, packet, plan);
+	if (reason == REASON_NONE)
+		reason = make_room(ctx, packet, plan);
 	if (reason != REASON_NONE)
 		return reason;
-	return plan->state->direction == TO_TRANSCEIVER ? REASON_forwarded_to_transceiver :
-							  REASON_forwarded_to_client;
+	return to_transceiver ? REASON_forwarded_to_transceiver : REASON_forwarded_to_client;
 }
 
 /* What is of no confirmed flow, Binding requests of clients apart. */
@@ -206,13 +297,10 @@ static __always_inline enum reason decide_unknown(const struct packet *packet,
 }
 
 /* Which way a packet would go by its destination; 0 when that is none of the relay's. */
-static __always_inline enum direction find_direction(const struct packet *packet)
+static __always_inline enum direction find_direction(const struct tuple *tuple)
 {
-	struct vip vip = {
-		.addr.word = { 0, 0, bpf_htonl(0xffff), packet->ip4->daddr },
-		.port = packet->udp->dest,
-	};
-	__u16 port = bpf_ntohs(packet->udp->dest);
+	struct vip vip = { .addr = tuple->dst, .port = tuple->dst_port };
+	__u16 port = bpf_ntohs(tuple->dst_port);
 	struct port_range *range;
 
 	if (vips.lookup(&vip))
@@ -221,86 +309,138 @@ static __always_inline enum direction find_direction(const struct packet *packet
 	return range && port >= range->first && port <= range->last ? TO_CLIENT : 0;
 }
 
-static __always_inline struct flow_state *find_flow(const struct packet *packet, struct plan *plan)
+/* The direction of a packet's flow, or of its destination; `plan` has the flow, if there is one. */
+static __always_inline enum direction find_flow(const struct packet *packet, struct plan *plan)
 {
-	struct tuple4 tuple = {
-		.src = packet->ip4->saddr,
-		.dst = packet->ip4->daddr,
+	struct tuple tuple = {
 		.src_port = packet->udp->source,
 		.dst_port = packet->udp->dest,
 	};
-	struct flow4 *flow = flows4.lookup(&tuple);
+	struct ipv6hdr *ip6 = packet->ip;
+	struct iphdr *ip4 = packet->ip;
+	struct flow *flow;
 
-	if (!flow)
-		return NULL;
-	plan->rewrite = flow->rewrite;
-	return &flow->state;
+	if (packet->is_ip6) {
+		__builtin_memcpy(&tuple.src, &ip6->saddr, sizeof(tuple.src));
+		__builtin_memcpy(&tuple.dst, &ip6->daddr, sizeof(tuple.dst));
+	} else {
+		struct tuple4 tuple4 = {
+			.src = ip4->saddr,
+			.dst = ip4->daddr,
+			.src_port = packet->udp->source,
+			.dst_port = packet->udp->dest,
+		};
+		struct flow4 *flow4 = flows4.lookup(&tuple4);
+
+		if (flow4) {
+			plan->state = &flow4->state;
+			plan->narrow = &flow4->rewrite;
+			return flow4->state.direction;
+		}
+		tuple.src = map_ip4(ip4->saddr);
+		tuple.dst = map_ip4(ip4->daddr);
+	}
+	flow = flows.lookup(&tuple);
+	if (flow) {
+		plan->state = &flow->state;
+		plan->wide = &flow->rewrite;
+		return flow->state.direction;
+	}
+	return find_direction(&tuple);
 }
 
 /* The reason that a frame leaves the program for; when that is to forward, `plan` is complete. */
-static __always_inline enum reason decide(struct xdp_md *ctx, struct packet *packet,
-					  struct plan *plan)
+static __always_inline enum reason decide(struct xdp_md *ctx, struct plan *plan)
 {
+	struct packet packet = {};
 	enum direction direction;
 	enum reason reason;
 
-	reason = parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, packet);
+	reason = parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, &packet);
 	if (reason != REASON_NONE)
 		return reason;
-	plan->state = find_flow(packet, plan);
-	direction = plan->state ? plan->state->direction : find_direction(packet);
+	if (packet.vlan && !is_our_vlan(ctx->ingress_ifindex, packet.vlan))
+		return REASON_vlan_unknown;
+	direction = find_flow(&packet, plan);
 	if (!direction)
 		return REASON_not_ours;
-	if (direction == TO_TRANSCEIVER && is_binding_request(packet)) {
-		reason = decide_request(packet, plan->state);
+	if (packet.is_ip6 && !packet.udp->check)
+		return REASON_zero_checksum; /* RFC 8200, section 8.1 */
+	if (direction == TO_TRANSCEIVER && is_binding_request(&packet)) {
+		reason = decide_request(&packet, plan->state);
 		if (reason != REASON_NONE)
 			return reason;
 	}
 	if (plan->state)
-		return decide_flow(ctx, packet, plan);
-	return decide_unknown(packet, direction);
+		return decide_flow(ctx, &packet, plan);
+	return decide_unknown(&packet, direction);
 }
 
-/*
- * Rewrite in place. DSCP and ECN stay as they are, a congestion mark included. The TTL shares its
- * 16-bit word of the checksum with the protocol, above it: one less is 0x0100 less.
- */
-static __always_inline void rewrite_ip4(const struct packet *packet, const struct tuple4 *to)
+static __always_inline void write_ethernet(struct ethhdr *eth, struct vlan_tag *tag,
+					   const struct plan *plan)
 {
-	struct udphdr *udp = packet->udp;
-	struct iphdr *ip = packet->ip4;
-	__be16 *ttl_word = (__be16 *)&ip->ttl;
-	__be16 old_ttl_word = *ttl_word;
-	__u64 addresses = 0, ports = 0;
+	__be16 protocol = plan->to_ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 
-	addresses = checksum_replace32(addresses, ip->saddr, to->src);
-	addresses = checksum_replace32(addresses, ip->daddr, to->dst);
-	ports = checksum_replace16(addresses, udp->source, to->src_port);
-	ports = checksum_replace16(ports, udp->dest, to->dst_port);
-	ip->ttl--;
-	ip->check = checksum_update(ip->check,
-				    checksum_replace16(addresses, old_ttl_word, *ttl_word));
-	udp->check = checksum_update_udp(udp->check, ports);
-	ip->saddr = to->src;
-	ip->daddr = to->dst;
-	udp->source = to->src_port;
-	udp->dest = to->dst_port;
+	__builtin_memcpy(eth->h_dest, plan->destination_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, plan->source_mac, ETH_ALEN);
+	eth->h_proto = tag ? bpf_htons(ETH_P_8021Q) : protocol;
+	if (tag) {
+		tag->tci = plan->vlan;
+		tag->protocol = protocol;
+	}
+}
+
+/* The headers above Ethernet; false never, but the verifier cannot know. */
+static __always_inline bool write_packet(struct cursor *frame, const struct plan *plan)
+{
+	struct ipv6hdr *ip6;
+	struct udphdr *udp;
+	struct iphdr *ip4;
+
+	if (plan->to_ip6) {
+		ip6 = cursor_take(frame, sizeof(*ip6));
+		udp = cursor_take(frame, sizeof(*udp));
+		if (!ip6 || !udp)
+			return false;
+		if (plan->from_ip6)
+			rewrite_ip6(ip6, udp, plan->wide);
+		else
+			translate_to_ip6(ip6, udp, plan->wide, &plan->translation);
+		return true;
+	}
+	ip4 = cursor_take(frame, sizeof(*ip4));
+	udp = cursor_take(frame, sizeof(*udp));
+	if (!ip4 || !udp)
+		return false;
+	if (plan->narrow)
+		rewrite_ip4(ip4, udp, plan->narrow);
+	else
+		translate_to_ip4(ip4, udp, plan->wide, &plan->translation);
+	return true;
 }
 
 /* Carry a plan out. */
-static __always_inline int forward(struct xdp_md *ctx, const struct packet *packet,
-				   const struct plan *plan)
+static __always_inline int forward(struct xdp_md *ctx, const struct plan *plan)
 {
+	struct cursor frame = {
+		.at = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
 	struct flow_state *state = plan->state;
+	struct vlan_tag *tag = NULL;
+	struct ethhdr *eth;
 
 	/* Packets of one flow may meet on two processors while a NIC's queues are re-assigned. */
 	__sync_fetch_and_add(&state->packets, 1);
-	__sync_fetch_and_add(&state->bytes, packet->payload_length);
+	__sync_fetch_and_add(&state->bytes, plan->payload_length);
 	state->last_seen_ns = bpf_ktime_get_coarse_ns();
 
-	__builtin_memcpy(packet->eth->h_dest, plan->destination_mac, ETH_ALEN);
-	__builtin_memcpy(packet->eth->h_source, plan->source_mac, ETH_ALEN);
-	rewrite_ip4(packet, &plan->rewrite);
+	eth = cursor_take(&frame, sizeof(*eth));
+	if (plan->vlan)
+		tag = cursor_take(&frame, sizeof(*tag));
+	if (!eth || (plan->vlan && !tag) || !write_packet(&frame, plan))
+		return XDP_ABORTED; /* never: make_room() saw to it, but the verifier did not */
+	write_ethernet(eth, tag, plan);
 	if (plan->ifindex == ctx->ingress_ifindex)
 		return XDP_TX;
 	return bpf_redirect(plan->ifindex, 0);
@@ -321,9 +461,8 @@ _Static_assert(REASON_COUNT <= 64, "reasons fit a set");
 
 int relay(struct xdp_md *ctx)
 {
-	struct packet packet = {};
 	struct plan plan = {};
-	enum reason reason = decide(ctx, &packet, &plan);
+	enum reason reason = decide(ctx, &plan);
 	__u32 only = 0;
 	struct counters *counted = counters.lookup(&only);
 
@@ -332,7 +471,7 @@ int relay(struct xdp_md *ctx)
 	((__u64 *)counted)[reason]++; /* XDP runs undisturbed on its processor */
 
 	if (1ULL << reason & REASONS_OF(FORWARD))
-		return forward(ctx, &packet, &plan);
+		return forward(ctx, &plan);
 	if (1ULL << reason & REASONS_OF(DROP))
 		return XDP_DROP;
 	return XDP_PASS;

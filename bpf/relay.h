@@ -32,8 +32,10 @@
 	X(not_ours, PASS)                                                                          \
 	X(malformed, PASS)                                                                         \
 	/* Encapsulations that the program leaves to the network stack. */                         \
-	X(vlan_tagged, PASS)                                                                       \
+	X(vlan_unknown, PASS)                                                                      \
+	X(vlan_stacked, PASS)                                                                      \
 	X(fragment, PASS)                                                                          \
+	X(extension_headers, PASS)                                                                 \
 	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
 	X(stun_other_route, PASS)                                                                  \
 	X(ip_options, PASS)                                                                        \
@@ -42,12 +44,15 @@
 	X(no_neighbour, PASS)                                                                      \
 	X(too_big, PASS)                                                                           \
 	X(foreign_interface, PASS)                                                                 \
+	X(needs_checksum, PASS)                                                                    \
+	X(no_headroom, PASS)                                                                       \
 	/* Of no confirmed flow, and the agent should see it. */                                   \
 	X(stun_routed, PASS)                                                                       \
 	X(stun_answer, PASS)                                                                       \
 	X(unknown_client, PASS)                                                                    \
 	X(unknown_transceiver, PASS)                                                               \
-	/* Of no confirmed flow, and nobody should see it. */                                      \
+	/* To the relay, and nobody should see it. */                                              \
+	X(zero_checksum, DROP)                                                                     \
 	X(stun_malformed, DROP)                                                                    \
 	X(stun_not_request, DROP)                                                                  \
 	X(stun_no_route, DROP)                                                                     \
@@ -90,6 +95,15 @@ struct tuple4 {
 };
 _Static_assert(sizeof(struct tuple4) == 12, "hashed as it is: no hidden padding");
 
+/* Source and destination of a packet of either family. */
+struct tuple {
+	struct address src;
+	struct address dst;
+	__be16 src_port;
+	__be16 dst_port;
+};
+_Static_assert(sizeof(struct tuple) == 36, "hashed as it is: no hidden padding");
+
 /* What sends into a flow, seen from the entry's own packets. */
 enum direction {
 	TO_TRANSCEIVER = 1,
@@ -121,6 +135,14 @@ struct flow4 {
 };
 _Static_assert(sizeof(struct flow4) == 64, "one cache line");
 
+/* The same for a flow that has an IPv6 address on either side. */
+struct flow {
+	struct flow_state state;
+	struct tuple rewrite;
+	__u8 pad[4];
+};
+_Static_assert(sizeof(struct flow) == 88, "no hidden padding");
+
 /* A public address of the relay: clients send to it. */
 struct vip {
 	struct address addr;
@@ -148,10 +170,19 @@ struct siphash_key {
 	__le64 secret[2];
 };
 
-/* How to send through an interface that the FIB names: a port is one that runs this program. */
+/*
+ * Where packets may come in tagged, and leave: an interface that runs this program, or a VLAN
+ * above one.
+ */
 struct port {
-	__u32 ifindex;
+	__u32 fib_ifindex; /* what the FIB calls it: the interface, or the VLAN's; 0: no port */
+	__u32 ifindex;	   /* the interface that runs the program */
+	__be16 vlan;	   /* 0: untagged */
+	__u8 pad[2];
 };
+_Static_assert(sizeof(struct port) == 12, "no hidden padding");
+
+#define MAX_PORTS 32
 
 /* What may reach the agent at a limited rate; each has a token bucket on each processor. */
 enum gate {

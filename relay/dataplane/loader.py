@@ -21,10 +21,10 @@ from relay.dataplane.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import LoadConfig, LoadReport
 from relay.dataplane.pins import ROOT, PinnedMap, Pins
-from relay.dataplane.tables import write_gates, write_ports, write_settings
+from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
 _FUNCTION = b"relay"
-_FORWARDING = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
+_FORWARDING = tuple(Path(f"/proc/sys/net/{ip}/conf/lo/forwarding") for ip in ("ipv4", "ipv6"))
 
 
 class _Table(Protocol):
@@ -101,7 +101,7 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
 
     write_settings(pins, config.settings)
     write_gates(pins)
-    write_ports(pins, indexes)
+    write_ports(pins, find_ports(indexes.values()))
     _allow_forwarding()
     warnings = Attacher(pins, program, old_program).attach(config.interfaces, config.mode)
     pins.replace_program(program)
@@ -201,14 +201,17 @@ def _shape(kind: type, path: str, offset: int) -> Iterator[tuple[str, int, int, 
 
 def _allow_forwarding() -> None:
     """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
-    try:
-        if _FORWARDING.read_text(encoding="ascii").strip() != "1":
-            _FORWARDING.write_text("1", encoding="ascii")
-    except OSError as error:
-        raise DataplaneError(
-            f"Cannot switch on {_FORWARDING} ({error.strerror}), which the program needs: "
-            "sysctl net.ipv4.conf.lo.forwarding=1"
-        ) from None
+    for switch in _FORWARDING:
+        try:
+            if switch.read_text(encoding="ascii").strip() != "1":
+                switch.write_text("1", encoding="ascii")
+        except FileNotFoundError:  # a kernel without IPv6
+            continue
+        except OSError as error:
+            raise DataplaneError(
+                f"Cannot switch on {switch} ({error.strerror}), which the program needs: "
+                "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
+            ) from None
 
 
 def main() -> int:

@@ -1,13 +1,17 @@
 """Filling the maps that steer the program."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pyroute2 import IPRoute
+
+from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Settings
 from relay.dataplane.pins import PinnedMap, Pins
 from relay.wire.endpoint import Endpoint
 
 _SECOND = 1_000_000_000  # nanoseconds
+ETH_P_8021Q = 0x8100  # linux/if_ether.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,51 @@ def write_settings(pins: Pins, settings: Settings) -> None:
         keys.sync({_key_id(keys, *name): value for name, value in settings.route_keys.items()})
 
 
-def write_ports(pins: Pins, interfaces: Mapping[str, int]) -> None:
-    """Let packets leave through these interfaces only, given with their indexes."""
-    with PinnedMap(pins.map("ports")) as ports:
-        ports.sync(
-            {ports.key.number(i): ports.value.pack({"ifindex": i}) for i in interfaces.values()}
-        )
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where packets may leave: an interface that runs the program, or a VLAN above one.
+
+    Attributes:
+        fib_index: The index that the FIB names: that of the interface, or of the VLAN's own.
+        index: The index of the interface that runs the program.
+        vlan: The VLAN's number; 0 for none.
+    """
+
+    fib_index: int
+    index: int
+    vlan: int = 0
+
+
+def find_ports(indexes: Iterable[int]) -> list[Port]:
+    """The interfaces with these indexes in this network namespace, and the VLANs above them."""
+    interfaces = [Port(index, index) for index in indexes]
+    with IPRoute() as route:
+        vlans = [
+            Port(link["index"], link.get_attr("IFLA_LINK"), data.get_attr("IFLA_VLAN_ID"))
+            for link in route.get_links(kind="vlan")
+            if (data := link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA"))
+            and data.get_attr("IFLA_VLAN_PROTOCOL") == ETH_P_8021Q
+        ]
+    lower = {port.index for port in interfaces}
+    return interfaces + [vlan for vlan in vlans if vlan.index in lower]
+
+
+def write_ports(pins: Pins, ports: Sequence[Port]) -> None:
+    """Let packets leave through these ports only.
+
+    Raises:
+        DataplaneError: There are more than the program has room for.
+    """
+    with PinnedMap(pins.map("ports")) as table:
+        room = table.info.max_entries
+        if len(ports) > room:
+            raise DataplaneError(
+                f"There are {len(ports)} interfaces and VLANs above them; the program has room "
+                f"for {room}."
+            )
+        rows = [{"fib_ifindex": p.fib_index, "ifindex": p.index, "vlan": p.vlan} for p in ports]
+        for index, row in enumerate(rows + [{}] * (room - len(rows))):
+            table.update(table.key.number(index), table.value.pack(row))
 
 
 def write_gates(pins: Pins, gates: Mapping[str, Gate] = GATES) -> None:

@@ -4,26 +4,22 @@ Everything here works on what the loader has pinned, and needs neither BCC nor t
 loaded it. The program goes on forwarding when this process ends, however it ends.
 """
 
-import errno
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from socket import AF_INET, inet_aton, inet_ntoa
+from socket import AF_INET
 from struct import Struct
 
 from relay.dataplane import bpfsys
 from relay.dataplane.attach import attached_mode
-from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowRecord, FlowTuple
+from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Settings
+from relay.dataplane.flowmap import FlowMap
 from relay.dataplane.pins import PinnedMap, Pins
 from relay.dataplane.tables import write_settings
-from relay.wire.endpoint import Endpoint
-
-_TO_TRANSCEIVER, _TO_CLIENT = 1, 2  # enum direction in bpf/relay.h
-_NANOSECOND = 1e-9
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -76,7 +72,7 @@ class Status:
         interfaces: Its interfaces, and how they run the program; None where they do not: the
             interface has gone, or is in another network namespace.
         flows: How many flows are installed.
-        max_flows: For how many there is room.
+        max_flows: For how many there is room, of IPv4 flows and of others alike.
         program: The kernel's tag of the program.
         counters: Packets by reason.
     """
@@ -116,10 +112,10 @@ class XdpDataplane:
 
     def __init__(self, instance: str) -> None:
         self._pins = Pins(instance)
-        self._flows = PinnedMap(self._pins.map("flows4"))
+        self._narrow = FlowMap(self._pins.map("flows4"))
+        self._wide = FlowMap(self._pins.map("flows"))
         self._counters = PinnedMap(self._pins.map("counters"))
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
-        self._entries = _Entries(self._flows)
 
     def configure(self, settings: Settings) -> None:
         """Put other addresses and keys in force; no confirmed flow is touched.
@@ -134,40 +130,21 @@ class XdpDataplane:
 
         Raises:
             DataplaneFull: There is no room; nothing was installed.
-            DataplaneError: The kernel path does not take such a flow.
+            DataplaneError: The kernel refuses.
         """
-        # The transceiver's direction comes first: what is installed alone for a moment is then
-        # the one in which nobody sends yet.
-        there, back = self._entries.of(flow)
-        added = self._put(*back)
-        try:
-            self._put(*there)
-        except DataplaneError:
-            if added:
-                self._flows.delete(back[0])
-            raise
+        self._map_of(flow).install(flow)
 
     def remove(self, flow: FlowTuple) -> None:
         """Stop forwarding a flow; one that is not there is fine.
 
         An entry that another flow has taken over since, by an install of its own, stays.
         """
-        for key, value in self._entries.of(flow):
-            found = self._flows.lookup(key)
-            if found is not None and self._entries.same_flow(found, value):
-                self._flows.delete(key)
+        self._map_of(flow).remove(flow)
 
     def flows(self) -> Iterator[FlowRecord]:
         """Every flow that is installed, in no order, with its activity."""
-        entries = self._entries
-        for key, value in self._flows.items():
-            if not entries.is_to_transceiver(value):
-                continue
-            flow = entries.flow(key, value)
-            back = self._flows.lookup(entries.of(flow)[1][0])
-            yield FlowRecord(
-                flow, entries.activity(value), entries.activity(back) if back else Activity()
-            )
+        yield from self._narrow.records()
+        yield from self._wide.records()
 
     def counters(self) -> dict[str, int]:
         """Packets by reason since the program was loaded, summed over processors."""
@@ -187,110 +164,22 @@ class XdpDataplane:
         return Status(
             instance=self._pins.instance,
             interfaces={name: _mode_of(name) for name in self._pins.links()},
-            flows=sum(
-                1 for _, value in self._flows.items() if self._entries.is_to_transceiver(value)
-            ),
-            max_flows=self._flows.info.max_entries // 2,
+            flows=self._narrow.count() + self._wide.count(),
+            max_flows=self._narrow.room,
             program=program,
             counters=self.counters(),
         )
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
-        self._flows.close()
+        self._narrow.close()
+        self._wide.close()
         self._counters.close()
 
-    def _put(self, key: bytes, value: bytes) -> bool:
-        """Set an entry, whose counters stay when it was there; says whether it is new."""
-        try:
-            self._flows.update(key, value, bpfsys.Update.CREATE_ONLY)
-        except FileExistsError:
-            found = self._flows.lookup(key)
-            if found is None or not self._entries.same_flow(found, value):
-                self._flows.update(key, value)
-            return False
-        except OSError as error:
-            if error.errno == errno.E2BIG:
-                raise DataplaneFull(
-                    f"All {self._flows.info.max_entries // 2} flows of the kernel's map are in "
-                    "use; load it with more."
-                ) from None
-            raise DataplaneError(f"The kernel did not take a flow: {error.strerror}.") from None
-        return True
-
-
-class _Entries:
-    """Turns flows into the entries of a map, and back."""
-
-    def __init__(self, flows: PinnedMap) -> None:
-        self._key = flows.key
-        self._value = flows.value
-        spans = flows.value.spans
-        self._direction: int = spans["state.direction"].start
-        self._state = spans["state.packets"], spans["state.bytes"], spans["state.last_seen_ns"]
-        self._route = spans["state.route"]
-        self._rewrite = slice(spans["rewrite.src"].start, spans["rewrite.dst_port"].stop)
-
-    def of(self, flow: FlowTuple) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-        """The entries, key and value, to the transceiver and to the client."""
-        received, sent = (flow.client, flow.vip), (flow.upstream, flow.transceiver)
-        answered, returned = (flow.transceiver, flow.upstream), (flow.vip, flow.client)
-        return (
-            (self._tuple(*received), self._entry(sent, flow.route, _TO_TRANSCEIVER)),
-            (self._tuple(*answered), self._entry(returned, flow.route, _TO_CLIENT)),
-        )
-
-    def flow(self, key: bytes, value: bytes) -> FlowTuple:
-        """The flow of an entry to the transceiver."""
-        client, vip = self._endpoints(key)
-        upstream, transceiver = self._endpoints(value[self._rewrite])
-        return FlowTuple(client, vip, upstream, transceiver, value[self._route])
-
-    def activity(self, value: bytes) -> Activity:
-        """What passed in an entry's direction."""
-        packets, size, last_seen = (
-            int.from_bytes(value[span], sys.byteorder) for span in self._state
-        )
-        return Activity(packets, size, last_seen * _NANOSECOND)
-
-    def is_to_transceiver(self, value: bytes) -> bool:
-        """Whether an entry is the one of its flow that clients send into."""
-        return value[self._direction] == _TO_TRANSCEIVER
-
-    def same_flow(self, one: bytes, other: bytes) -> bool:
-        """Whether two values are of the same flow and direction, whatever they have counted."""
-        return (
-            one[self._rewrite] == other[self._rewrite]
-            and one[self._route] == other[self._route]
-            and one[self._direction] == other[self._direction]
-        )
-
-    def _entry(self, rewrite: tuple[Endpoint, Endpoint], route: bytes, direction: int) -> bytes:
-        value = bytearray(self._value.size)
-        value[self._rewrite] = self._tuple(*rewrite)
-        value[self._route] = route
-        value[self._direction] = direction
-        return bytes(value)
-
-    def _tuple(self, source: Endpoint, destination: Endpoint) -> bytes:
-        """Struct tuple4."""
-        if source.family != AF_INET or destination.family != AF_INET:
-            raise DataplaneError(f"{source} to {destination}: the kernel path takes IPv4 only.")
-        return self._key.pack(
-            {
-                "src": inet_aton(source.host),
-                "dst": inet_aton(destination.host),
-                "src_port": source.port,
-                "dst_port": destination.port,
-            }
-        )
-
-    def _endpoints(self, packed: bytes) -> tuple[Endpoint, Endpoint]:
-        spans = self._key.spans
-        src, dst = inet_ntoa(packed[spans["src"]]), inet_ntoa(packed[spans["dst"]])
-        src_port = int.from_bytes(packed[spans["src_port"]], "big")
-        dst_port = int.from_bytes(packed[spans["dst_port"]], "big")
-        return Endpoint(src, src_port), Endpoint(dst, dst_port)
+    def _map_of(self, flow: FlowTuple) -> FlowMap:
+        """IPv4 flows are most, and have a map with smaller entries."""
+        ends = (flow.client, flow.vip, flow.upstream, flow.transceiver)
+        return self._narrow if all(end.family == AF_INET for end in ends) else self._wide
 
 
 def _mode_of(interface: str) -> str | None:

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
 from relay.dataplane import bpfsys, xdp
 from relay.dataplane.base import FlowTuple
 from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.pins import PinnedMap, Pins
-from relay.dataplane.tables import GATES, Gate, write_gates
+from relay.dataplane.tables import GATES, Gate, Port, write_gates, write_ports
 from relay.lab.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -59,6 +60,14 @@ class Bench:
     small_mtu = Endpoint("203.0.113.5", 50000)
     elsewhere = Endpoint("198.51.100.9", 50000)  # behind an interface without the program
     mtu = 600
+    # The same by IPv6, and by VLANs above both interfaces.
+    client6 = Endpoint("2001:db8:1::2", 50000)
+    vip6 = Endpoint("2001:db8:1::10", 3478)
+    upstream6 = Endpoint("2001:db8:2::1", 20001)
+    transceiver6 = Endpoint("2001:db8:2::2", 5000)
+    vlans = {"public": 5, "internal": 6}  # noqa: RUF012  # never changed
+    vlan_client = Endpoint("203.0.114.2", 50000)
+    vlan_transceiver = Endpoint("192.0.3.2", 5000)
 
     def __init__(self, host: Host, instance: str) -> None:
         self.host = host
@@ -90,11 +99,26 @@ class Bench:
         target = Target(cluster, slot, generation)
         return mint(target, KEYS, now=NOW, lifetime=3600, nonce=b"\x01\x02\x03\x04")
 
-    def install(self, client: Endpoint = client, transceiver: Endpoint = transceiver) -> FlowTuple:
+    def install(
+        self,
+        client: Endpoint = client,
+        vip: Endpoint = vip,
+        upstream: Endpoint = upstream,
+        transceiver: Endpoint = transceiver,
+    ) -> FlowTuple:
         """Install a flow."""
-        flow = FlowTuple(client, self.vip, self.upstream, transceiver, self.route().raw)
+        flow = FlowTuple(client, vip, upstream, transceiver, self.route().raw)
         self.dataplane.install(flow)
         return flow
+
+    def write_ports(self) -> None:
+        """Make ports of the interfaces and of their VLANs."""
+        with IPRoute(netns=self.host.namespace) as route:
+            ports = [Port(index, index) for index in self._indexes.values()]
+            for name, vlan in self.vlans.items():
+                (fib_index,) = route.link_lookup(ifname=f"{name}.v")
+                ports.append(Port(fib_index, self._indexes[name], vlan))
+        write_ports(Pins(self.instance), ports)
 
     def limit(self, **gates: Gate) -> None:
         """Set gates, with full buckets; those that are not named are wide open."""
@@ -117,62 +141,107 @@ class Bench:
         attributes = ((Attribute.USERNAME, username), (Attribute.PRIORITY, bytes(4)), *more)
         return Message(MessageClass.REQUEST, BINDING, bytes(12), attributes).serialize(b"password")
 
+    # Frames. `fields` are those of scapy's IP, for IPv6 too, and with the prefix udp_ of its UDP.
+
     def from_client(
         self, payload: bytes, *, client: Endpoint = client, to: Endpoint = vip, **fields: Any
     ) -> bytes:
-        """A frame from a client; `fields` of IP, and of UDP with the prefix udp_."""
-        macs = {"src": MACS["client"], "dst": MACS["public"]}
-        return _frame(macs, client, to, payload, fields)
+        """A frame from a client."""
+        return _frame("client", "public", client, to, payload, **fields)
 
-    def to_transceiver(self, payload: bytes, **fields: Any) -> bytes:
+    def to_transceiver(
+        self,
+        payload: bytes,
+        *,
+        upstream: Endpoint = upstream,
+        to: Endpoint = transceiver,
+        ttl: int = 63,
+        **fields: Any,
+    ) -> bytes:
         """That frame when it has been forwarded."""
-        macs = {"src": MACS["internal"], "dst": MACS["transceiver"]}
-        return _frame(macs, self.upstream, self.transceiver, payload, {"ttl": 63} | fields)
+        return _frame("internal", "transceiver", upstream, to, payload, ttl=ttl, **fields)
 
-    def from_transceiver(self, payload: bytes, *, to: Endpoint = upstream, **fields: Any) -> bytes:
+    def from_transceiver(
+        self,
+        payload: bytes,
+        *,
+        transceiver: Endpoint = transceiver,
+        to: Endpoint = upstream,
+        **fields: Any,
+    ) -> bytes:
         """A frame from the transceiver."""
-        macs = {"src": MACS["transceiver"], "dst": MACS["internal"]}
-        return _frame(macs, self.transceiver, to, payload, fields)
+        return _frame("transceiver", "internal", transceiver, to, payload, **fields)
 
-    def to_client(self, payload: bytes, *, client: Endpoint = client, **fields: Any) -> bytes:
+    def to_client(
+        self,
+        payload: bytes,
+        *,
+        vip: Endpoint = vip,
+        client: Endpoint = client,
+        ttl: int = 63,
+        **fields: Any,
+    ) -> bytes:
         """That frame when it has been forwarded."""
-        macs = {"src": MACS["public"], "dst": MACS["client"]}
-        return _frame(macs, self.vip, client, payload, {"ttl": 63} | fields)
+        return _frame("public", "client", vip, client, payload, ttl=ttl, **fields)
 
 
 def _frame(
-    macs: dict[str, str], source: Endpoint, to: Endpoint, payload: bytes, fields: dict[str, Any]
+    src: str, dst: str, source: Endpoint, to: Endpoint, payload: bytes, **fields: Any
 ) -> bytes:
+    packet = Ether(src=MACS[src], dst=MACS[dst])
+    if (vlan := fields.pop("vlan", None)) is not None:
+        packet /= Dot1Q(vlan=vlan)
     udp = {name.removeprefix("udp_"): v for name, v in fields.items() if name.startswith("udp_")}
     ip = {name: value for name, value in fields.items() if not name.startswith("udp_")}
-    packet = IP(src=source.host, dst=to.host, **ip)
-    packet /= UDP(sport=source.port, dport=to.port, **udp) / Raw(payload)
-    return bytes(Ether(src=macs["src"], dst=macs["dst"]) / packet)
+    if ":" in to.host:
+        names = {"ttl": "hlim", "tos": "tc", "len": "plen"}
+        ip = {"hlim": 64} | {names.get(name, name): value for name, value in ip.items()}
+        packet /= IPv6(src=source.host, dst=to.host, **ip)
+    else:
+        packet /= IP(src=source.host, dst=to.host, **ip)
+    return bytes(packet / UDP(sport=source.port, dport=to.port, **udp) / Raw(payload))
 
 
 def _wire(host: Host) -> None:
-    # What the kernel sends by itself would be counted, too.
+    # What the kernel sends by itself would be counted, too: the far ends have no IPv6.
+    host.sysctl("ipv6/conf/default/accept_dad", 0)
     host.sysctl("ipv6/conf/default/disable_ipv6", 1)
     with IPRoute(netns=host.namespace) as netlink:
         index = {}
-        for name in ("public", "internal", "other"):
-            netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
+        for name, mac in (
+            ("public", MACS["public"]),
+            ("internal", MACS["internal"]),
+            ("other", "02:00:00:00:03:01"),
+            # They take the place of VLANs, which not every kernel has: as far as the FIB goes.
+            ("public.v", MACS["public"]),
+            ("internal.v", MACS["internal"]),
+        ):
+            netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far", address=mac)
             index[name] = netlink.link_lookup(ifname=name)[0]
-            if name in MACS:
-                netlink.link("set", index=index[name], address=MACS[name])
+        for name in ("public", "internal"):
+            host.sysctl(f"ipv6/conf/{name}/disable_ipv6", 0)
         for link in netlink.get_links():
             netlink.link("set", index=link["index"], state="up")
         for name, address in (
             ("public", "203.0.113.1"),
+            ("public", "2001:db8:1::1"),
+            ("public.v", "203.0.114.1"),
             ("internal", "192.0.2.1"),
+            ("internal", "2001:db8:2::1"),
+            ("internal.v", "192.0.3.1"),
             ("other", "198.51.100.1"),
         ):
-            netlink.addr("add", index=index[name], address=address, prefixlen=24)
+            prefix = 64 if ":" in address else 24
+            netlink.addr("add", index=index[name], address=address, prefixlen=prefix)
         for name, client, mac in (
             ("public", Bench.client, MACS["client"]),
             ("public", Bench.small_mtu, MACS["client"]),
             ("public", Bench.public_transceiver, MACS["transceiver"]),
             ("internal", Bench.transceiver, MACS["transceiver"]),
+            ("public", Bench.client6, MACS["client"]),
+            ("internal", Bench.transceiver6, MACS["transceiver"]),
+            ("public.v", Bench.vlan_client, MACS["client"]),
+            ("internal.v", Bench.vlan_transceiver, MACS["transceiver"]),
             ("other", Bench.elsewhere, MACS["client"]),
         ):
             netlink.neigh(
@@ -202,8 +271,11 @@ def loaded_bench() -> Iterator[Bench]:
                     instance=name,
                     interfaces=("public", "internal"),
                     settings=Settings(
-                        vips=(Bench.vip,),
-                        upstreams=(UpstreamRange(Bench.upstream.host, 20000, 29999),),
+                        vips=(Bench.vip, Bench.vip6),
+                        upstreams=(
+                            UpstreamRange(Bench.upstream.host, 20000, 29999),
+                            UpstreamRange(Bench.upstream6.host, 20000, 29999),
+                        ),
                         route_keys={
                             (CLUSTER, slot): KEYS.route_key(CLUSTER, slot) for slot in KEYS.slots
                         },
@@ -212,7 +284,9 @@ def loaded_bench() -> Iterator[Bench]:
                     mode=Mode.NATIVE,
                 )
             )
-        yield Bench(host, name)
+        bench = Bench(host, name)
+        bench.write_ports()
+        yield bench
     finally:
         xdp.unload(name)
         host.remove()

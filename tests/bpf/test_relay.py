@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
-from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from relay.dataplane.tables import Gate
@@ -187,13 +187,6 @@ class TestHandedUp:
         frame = bench.from_client(RTP, **fields)
         assert bench.run(frame) == bench.outcome("pass", frame, "fragment")
 
-    @pytest.mark.parametrize("tag", [0x8100, 0x88A8])
-    def test_vlan_tags(self, bench: "Bench", tag: int) -> None:
-        bench.install()
-        plain = Ether(bench.from_client(RTP))
-        frame = bytes(Ether(src=plain.src, dst=plain.dst, type=tag) / Dot1Q(vlan=5) / plain[IP])
-        assert bench.run(frame) == bench.outcome("pass", frame, "vlan_tagged")
-
 
 class TestUnknownClient:
     """What comes to the VIP from elsewhere."""
@@ -271,7 +264,7 @@ class TestNotOurs:
             (ether / ip / UDP(dport=3479) / Raw(RTP), "not_ours"),
             (ether / ip / ICMP(), "not_udp"),
             (ether / ARP(pdst=host), "not_ip"),
-            (Ether(type=0x86DD) / Raw(bytes(60)), "not_ip"),
+            (Ether(src=ether.src, dst=ether.dst, type=0x88CC) / Raw(bytes(60)), "not_ip"),  # LLDP
         ):
             frame = bytes(packet)
             assert bench.run(frame) == bench.outcome("pass", frame, reason)

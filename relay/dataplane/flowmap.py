@@ -1,0 +1,156 @@
+"""Flows as entries of a pinned map: two for each flow, one for each direction."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from relay.dataplane import bpfsys
+from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowRecord, FlowTuple
+from relay.dataplane.pins import PinnedMap
+from relay.wire.endpoint import Endpoint
+
+_TO_TRANSCEIVER, _TO_CLIENT = 1, 2  # enum direction in bpf/relay.h
+_NANOSECOND = 1e-9
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+Entry = tuple[bytes, bytes]
+
+
+class FlowMap:
+    """A map of flows, whose addresses are IPv4 (4 bytes) or either family's (16 bytes).
+
+    The key is the tuple that packets arrive with, the value's ``rewrite`` the one they leave with.
+
+    Args:
+        path: Where it is pinned.
+
+    Raises:
+        DataplaneError: It is not there, or this is not root.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._map = PinnedMap(path)
+        self.room = self._map.info.max_entries // 2
+        key, value = self._map.key.spans, self._map.value.spans
+        self._src, self._dst = (key.get(name) or key[f"{name}.word"] for name in ("src", "dst"))
+        self._src_port, self._dst_port = key["src_port"], key["dst_port"]
+        start = next(span.start for path, span in value.items() if path.startswith("rewrite."))
+        self._rewrite = slice(start, start + self._map.key.size)
+        self._direction: int = value["state.direction"].start
+        self._route = value["state.route"]
+        self._activity = value["state.packets"], value["state.bytes"], value["state.last_seen_ns"]
+
+    def install(self, flow: FlowTuple) -> None:
+        """Add both entries, or none; counters of entries that are there stay.
+
+        Raises:
+            DataplaneFull: There is no room.
+            DataplaneError: The kernel refuses.
+        """
+        # The transceiver's direction comes first: what is installed alone for a moment is then
+        # the one in which nobody sends yet.
+        there, back = self._entries(flow)
+        added = self._put(*back)
+        try:
+            self._put(*there)
+        except DataplaneError:
+            if added:
+                self._map.delete(back[0])
+            raise
+
+    def remove(self, flow: FlowTuple) -> None:
+        """Remove both entries, but none that another flow has taken over since."""
+        for key, value in self._entries(flow):
+            found = self._map.lookup(key)
+            if found is not None and self._same_flow(found, value):
+                self._map.delete(key)
+
+    def records(self) -> Iterator[FlowRecord]:
+        """Every flow, with what passed in both directions."""
+        for key, value in self._to_transceiver():
+            client, vip = self._endpoints(key)
+            upstream, transceiver = self._endpoints(value[self._rewrite])
+            back = self._map.lookup(self._tuple(transceiver, upstream))
+            yield FlowRecord(
+                FlowTuple(client, vip, upstream, transceiver, value[self._route]),
+                self._read_activity(value),
+                self._read_activity(back) if back else Activity(),
+            )
+
+    def count(self) -> int:
+        """How many flows there are."""
+        return sum(1 for _ in self._to_transceiver())
+
+    def close(self) -> None:
+        """Close the map; it stays pinned."""
+        self._map.close()
+
+    def _to_transceiver(self) -> Iterator[Entry]:
+        """The entries that clients send into: one of each flow."""
+        for key, value in self._map.items():
+            if value[self._direction] == _TO_TRANSCEIVER:
+                yield key, value
+
+    def _entries(self, flow: FlowTuple) -> tuple[Entry, Entry]:
+        """The entries to the transceiver and to the client."""
+        received, sent = (flow.client, flow.vip), (flow.upstream, flow.transceiver)
+        answered, returned = (flow.transceiver, flow.upstream), (flow.vip, flow.client)
+        return (
+            (self._tuple(*received), self._value(self._tuple(*sent), flow, _TO_TRANSCEIVER)),
+            (self._tuple(*answered), self._value(self._tuple(*returned), flow, _TO_CLIENT)),
+        )
+
+    def _put(self, key: bytes, value: bytes) -> bool:
+        """Set an entry, whose counters stay when it was there; says whether it is new."""
+        try:
+            self._map.update(key, value, bpfsys.Update.CREATE_ONLY)
+        except FileExistsError:
+            found = self._map.lookup(key)
+            if found is None or not self._same_flow(found, value):
+                self._map.update(key, value)
+            return False
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise DataplaneFull(
+                    f"All {self.room} flows of the kernel's map are in use; load it with more."
+                ) from None
+            raise DataplaneError(f"The kernel did not take a flow: {error.strerror}.") from None
+        return True
+
+    def _value(self, rewrite: bytes, flow: FlowTuple, direction: int) -> bytes:
+        value = bytearray(self._map.value.size)
+        value[self._rewrite] = rewrite
+        value[self._route] = flow.route
+        value[self._direction] = direction
+        return bytes(value)
+
+    def _tuple(self, source: Endpoint, destination: Endpoint) -> bytes:
+        packed = bytearray(self._map.key.size)
+        for endpoint, address, port in (
+            (source, self._src, self._src_port),
+            (destination, self._dst, self._dst_port),
+        ):
+            raw = endpoint.packed  # 16 bytes of address, of which IPv4 takes the last
+            packed[address] = raw[16 - (address.stop - address.start) : 16]
+            packed[port] = raw[16:]
+        return bytes(packed)
+
+    def _endpoints(self, packed: bytes) -> tuple[Endpoint, Endpoint]:
+        source = (_V4_MAPPED + packed[self._src])[-16:] + packed[self._src_port]
+        destination = (_V4_MAPPED + packed[self._dst])[-16:] + packed[self._dst_port]
+        return Endpoint.unpack(source), Endpoint.unpack(destination)
+
+    def _read_activity(self, value: bytes) -> Activity:
+        packets, size, last_seen = (
+            int.from_bytes(value[span], sys.byteorder) for span in self._activity
+        )
+        return Activity(packets, size, last_seen * _NANOSECOND)
+
+    def _same_flow(self, one: bytes, other: bytes) -> bool:
+        """Whether two values are of the same flow and direction, whatever they have counted."""
+        return (
+            one[self._rewrite] == other[self._rewrite]
+            and one[self._route] == other[self._route]
+            and one[self._direction] == other[self._direction]
+        )
