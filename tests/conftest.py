@@ -9,11 +9,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from relay.lab import topology
 from relay.lab.host import Host
 from relay.lab.lab import Lab
 from relay.lab.plan import Options
+
+# A busy machine is no failure: an example may take as long as it takes.
+settings.register_profile("icelane", settings.default, deadline=None)
+settings.load_profile("icelane")
 
 _numbers = itertools.count(1)
 
