@@ -61,7 +61,9 @@ def browse() -> Browse:
 
 @pytest.fixture(scope="module")
 def talk(lab: Lab, browse: Browse) -> dict[str, Any]:
-    return browse(lab)
+    seen = browse(lab)
+    assert seen["called"]["error"] is None, seen["called"]
+    return seen
 
 
 def statistic(raw: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -71,7 +73,6 @@ def statistic(raw: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 def test_the_audio_that_comes_back_has_energy(talk: dict[str, Any]) -> None:
-    assert talk["called"]["error"] is None
     inbound = statistic(talk["raw"], "inbound-rtp")
     assert inbound["packetsReceived"] > 100
     assert inbound["packetsLost"] == 0
