@@ -75,17 +75,19 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         """Ask every transceiver once, then go on asking in the background."""
-        # Every session has its connections to the few control APIs: no limit is wanted.
-        connector = aiohttp.TCPConnector(limit=0)
-        http = await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        for target, url in self._controls.items():
-            self._clients[target] = (
-                ControlClient(http, url, timeout=self._bounds.poll_timeout),
-                ControlClient(http, url, timeout=self._bounds.control_timeout),
-            )
-        await asyncio.gather(*map(self._poll, self._clients))
-        tasks = [asyncio.create_task(self._keep_polling(target)) for target in self._clients]
-        self._stack.push_async_callback(_cancel, tasks)
+        async with contextlib.AsyncExitStack() as stack:
+            # Every transceiver may have as many requests under way as there are calls.
+            connector = aiohttp.TCPConnector(limit=0)
+            http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            for target, url in self._controls.items():
+                self._clients[target] = (
+                    ControlClient(http, url, timeout=self._bounds.poll_timeout),
+                    ControlClient(http, url, timeout=self._bounds.control_timeout),
+                )
+            await asyncio.gather(*map(self._poll, self._clients))
+            tasks = [asyncio.create_task(self._keep_polling(target)) for target in self._clients]
+            stack.push_async_callback(_cancel, tasks)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
