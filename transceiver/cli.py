@@ -12,6 +12,7 @@ import typer
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError, WireError
+from transceiver import DEFAULT_CAPACITY
 
 if TYPE_CHECKING:
     from transceiver.server import TransceiverConfig
@@ -45,7 +46,9 @@ def run(
     generation: Annotated[
         int, typer.Option(min=0, max=0xFF, help="Counts the owners of the slot.")
     ] = 1,
-    capacity: Annotated[int, typer.Option(min=1, help="The most sessions at a time.")] = 100,
+    capacity: Annotated[
+        int, typer.Option(min=1, help="The most sessions at a time.")
+    ] = DEFAULT_CAPACITY,
 ) -> None:
     """Serve sessions until SIGTERM or SIGINT.
 

@@ -12,12 +12,11 @@ from aiohttp import web
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
+from transceiver import DEFAULT_CAPACITY
 from transceiver.backend import BackendFactory, EchoBackend
 from transceiver.control import ControlApi
 from transceiver.mux import Mux
 from transceiver.session import Sessions
-
-DEFAULT_CAPACITY = 100
 
 _HINTS = {
     errno.EADDRINUSE: "another program has this port: stop it or choose another port",
