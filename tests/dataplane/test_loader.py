@@ -118,7 +118,7 @@ def test_another_layout_is_refused_and_what_runs_goes_on(
         child.start()
     answer = answers.get(timeout=30)
     child.join()
-    assert "map flows4 has another layout or size" in answer
+    assert "map flows has another layout or size" in answer
     assert flows(running) == [FLOW]
 
 

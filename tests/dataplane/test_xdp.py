@@ -155,6 +155,55 @@ def test_room_for_one_direction_only_is_no_room(dataplane: XdpDataplane, instanc
     assert flow(100) not in [record.flow for record in dataplane.flows()]
 
 
+ADDRESSES = {
+    "4": (Endpoint("198.51.100.7", 1), VIP, Endpoint("192.0.2.1", 20001), TRANSCEIVER),
+    "6": (
+        Endpoint("2001:db8:9::7", 1),
+        Endpoint("2001:db8:1::10", 3478),
+        Endpoint("2001:db8:2::1", 20001),
+        Endpoint("2001:db8:2::2", 5000),
+    ),
+}
+
+
+def test_flows_of_all_families_are_kept_apart_and_adopted(dataplane: XdpDataplane) -> None:
+    installed = {
+        FlowTuple(*ADDRESSES[client][:2], *ADDRESSES[transceiver][2:], ROUTE)
+        for client, transceiver in ("44", "66")
+    } | {
+        FlowTuple(
+            Endpoint(ADDRESSES[client][0].host, 2),
+            ADDRESSES[client][1],
+            Endpoint(ADDRESSES[transceiver][2].host, 20002),
+            ADDRESSES[transceiver][3],
+            ROUTE,
+        )
+        for client, transceiver in ("46", "64")
+    }
+    assert len(installed) == 4
+    for each in installed:
+        dataplane.install(each)
+        dataplane.install(each)
+    assert {record.flow for record in dataplane.flows()} == installed
+    assert dataplane.status().flows == 4
+    for each in installed:
+        dataplane.remove(each)
+    assert list(dataplane.flows()) == []
+
+
+def test_a_full_map_of_ipv6_flows_refuses_too(dataplane: XdpDataplane) -> None:
+    client, vip, upstream, transceiver = ADDRESSES["6"]
+    numbered = [
+        FlowTuple(client._replace(port=n), vip, upstream._replace(port=n), transceiver, ROUTE)
+        for n in range(1, MAX_FLOWS + 2)
+    ]
+    for each in numbered[:-1]:
+        dataplane.install(each)
+    with pytest.raises(DataplaneFull):
+        dataplane.install(numbered[-1])
+    assert {record.flow for record in dataplane.flows()} == set(numbered[:-1])
+
+
 def test_settings_change_without_touching_flows(dataplane: XdpDataplane, instance: str) -> None:
     dataplane.install(flow(1))
     vip = Endpoint("203.0.113.11", 3479)
