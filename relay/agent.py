@@ -33,6 +33,7 @@ from relay.ports import PortPool
 from relay.registry import Registry
 from relay.session import SessionTable
 from relay.sockets import BindError, Sockets
+from relay.throttle import Throttle
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
@@ -72,7 +73,7 @@ class Agent:
         self._sockets: Sockets
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
-        self._alarmed_at = float("-inf")
+        self._throttle = Throttle(time.monotonic)
 
     async def __aenter__(self) -> Self:
         """Start serving.
@@ -131,7 +132,7 @@ class Agent:
             collector = metrics.RelayCollector(
                 self.counters, self._dataplane.counters, self.flow_counts
             )
-            self._closing.callback(metrics.serve(self._config.metrics, collector).shutdown)
+            self._closing.enter_context(metrics.serving(self._config.metrics, collector))
         if self._config.redis is not None:
             self._mirror = Mirror(
                 self._config.redis,
@@ -255,9 +256,7 @@ class Agent:
         return False
 
     def _alarm(self, text: str, reason: object) -> None:
-        now = time.monotonic()
-        if now - self._alarmed_at >= 1.0:  # one line a second, however many are refused
-            self._alarmed_at = now
+        if self._throttle.allows(text):
             _log.error(text, reason)
 
 

@@ -1,7 +1,7 @@
 """Prometheus metrics over HTTP: numbers of reasons and flows, never an address, an id or a key."""
 
 from collections.abc import Callable, Iterator, Mapping
-from wsgiref.simple_server import WSGIServer
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -47,8 +47,11 @@ class RelayCollector(Collector):
         yield flows
 
 
-def serve(endpoint: Endpoint, collector: RelayCollector) -> WSGIServer:
-    """Serve the collector's metrics from a thread of its own, until `shutdown` is called.
+@contextmanager
+def serving(endpoint: Endpoint, collector: RelayCollector) -> Iterator[Endpoint]:
+    """Serve the collector's metrics, from a thread of its own, while the context is entered.
+
+    Gives the address, with the port that was taken where 0 was asked for.
 
     Raises:
         BindError: The address cannot be bound.
@@ -56,7 +59,12 @@ def serve(endpoint: Endpoint, collector: RelayCollector) -> WSGIServer:
     registry = CollectorRegistry()
     registry.register(collector)
     try:
-        server, _ = start_http_server(endpoint.port, endpoint.host, registry)
+        server, thread = start_http_server(endpoint.port, endpoint.host, registry)
     except OSError as error:
         raise BindError(f"cannot serve metrics at {endpoint}: {error.strerror}") from None
-    return server
+    try:
+        yield endpoint._replace(port=server.server_port)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

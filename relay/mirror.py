@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from relay.dataplane.base import FlowTuple
 from relay.record import PREFIX, Record, RecordError, client_of, key_of
+from relay.throttle import Throttle
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import RouteError
 from relay.wire.keys import KeyRing
@@ -81,6 +82,7 @@ class Mirror:
         self._queue: asyncio.Queue[_Put | _Delete | _Get] = asyncio.Queue(QUEUE_SIZE)
         self._asked: dict[tuple[Endpoint, Endpoint], float] = {}
         self._away = False
+        self._throttle = Throttle(time.monotonic)
 
     def store(self, flow: FlowTuple) -> None:
         """Write a flow's record soon."""
@@ -198,7 +200,8 @@ class Mirror:
             record = Record.parse(lookup.client, lookup.vip, value, self._keys)
         except RecordError as error:
             self._counters["mirror_record_refused"] += 1
-            _log.warning("refused the mirrored flow of %s: %s", lookup.client, error)
+            if self._throttle.allows("refused"):
+                _log.warning("refused the mirrored flow of %s: %s", lookup.client, error)
             return
         self._found(record.flow)
 

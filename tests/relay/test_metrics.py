@@ -4,7 +4,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from relay.metrics import RelayCollector, serve
+from relay.metrics import RelayCollector, serving
 from relay.sockets import BindError
 from relay.wire.endpoint import Endpoint
 
@@ -30,10 +30,8 @@ def numbers() -> Numbers:
 def endpoint(request: pytest.FixtureRequest, numbers: Numbers) -> Iterator[Endpoint]:
     """Where metrics are served."""
     host: str = request.param
-    server = serve(Endpoint(host, 0), numbers.collector())
-    yield Endpoint(host, server.server_port)
-    server.shutdown()
-    server.server_close()
+    with serving(Endpoint(host, 0), numbers.collector()) as endpoint:
+        yield endpoint
 
 
 def scrape(endpoint: Endpoint) -> list[str]:
@@ -69,10 +67,23 @@ def test_without_numbers_there_are_no_samples(numbers: Numbers) -> None:
 def test_a_taken_address_is_refused_in_words(numbers: Numbers) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint.of(taken.getsockname())
-        with pytest.raises(BindError, match=f"at {endpoint}: Address already in use"):
-            serve(endpoint, numbers.collector())
+        with (
+            pytest.raises(BindError, match=f"at {endpoint}: Address already in use"),
+            serving(endpoint, numbers.collector()),
+        ):
+            pass
 
 
 def test_an_address_of_another_host_is_refused_in_words(numbers: Numbers) -> None:
-    with pytest.raises(BindError, match=r"cannot serve metrics at 192\.0\.2\.1:9100: "):
-        serve(Endpoint("192.0.2.1", 9100), numbers.collector())
+    with (
+        pytest.raises(BindError, match=r"cannot serve metrics at 192\.0\.2\.1:9100: "),
+        serving(Endpoint("192.0.2.1", 9100), numbers.collector()),
+    ):
+        pass
+
+
+def test_the_address_is_free_again_afterwards(numbers: Numbers) -> None:
+    with serving(Endpoint("127.0.0.1", 0), numbers.collector()) as endpoint:
+        pass
+    with serving(endpoint, numbers.collector()) as again:
+        assert again == endpoint

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relay.lab.figures import Figures, Meter
+from relay.lab.figures import Count, Figures, Meter
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -79,10 +79,22 @@ def test_a_call_that_lost_its_flow_may_lose_packets_and_must_go_on() -> None:
     assert "its last 300 packets were lost" in problem
 
 
-def test_a_meter_goes_on_when_its_counter_starts_again() -> None:
-    meter = Meter(100)
-    for value in (100, 130, None, None, 0, 5, 7):
-        meter.read(value)
-    assert meter.total == 37
+def test_a_meter_goes_on_when_its_counter_has_a_new_owner() -> None:
+    meter = Meter(Count(owner=1, packets=100))
+    for packets in (100, 130):
+        meter.read(Count(1, packets))
     meter.read(None)
+    assert meter.total == 30
+    for packets in (0, 5, 7):
+        meter.read(Count(2, packets))
     assert meter.total == 37
+    meter.read(Count(3, 40))
+    assert meter.total == 77
+
+
+def test_a_meter_starts_without_an_owner() -> None:
+    meter = Meter()
+    meter.read(None)
+    assert meter.total == 0
+    meter.read(Count(1, 4))
+    assert meter.total == 4
