@@ -20,11 +20,15 @@ from relay.wire.endpoint import Endpoint
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
-CLIENT_AT = Endpoint(address(CLIENT, PUBLIC), 50000)
 VIP = Endpoint(address(RELAY, PUBLIC), 3478)
 UPSTREAM = Endpoint(address(RELAY, INTERNAL), 20001)
-TRANSCEIVER_AT = Endpoint(address(TRANSCEIVER, INTERNAL), 5000)
-FLOW = FlowTuple(CLIENT_AT, VIP, UPSTREAM, TRANSCEIVER_AT, bytes(21))
+VIP6 = Endpoint(address(RELAY, PUBLIC, version=6), 3478)
+UPSTREAM6 = Endpoint(address(RELAY, INTERNAL, version=6), 20001)
+SETTINGS = Settings(
+    (VIP, VIP6),
+    (UpstreamRange(UPSTREAM.host, 20000, 29999), UpstreamRange(UPSTREAM6.host, 20000, 29999)),
+    {},
+)
 PACKETS = 200
 
 
@@ -37,7 +41,7 @@ def dataplane(network: dict[str, Host]) -> Iterator[xdp.XdpDataplane]:
                 LoadConfig(
                     instance=instance,
                     interfaces=(PUBLIC, INTERNAL),
-                    settings=Settings((VIP,), (UpstreamRange(UPSTREAM.host, 20000, 29999),), {}),
+                    settings=SETTINGS,
                     max_flows=8,
                     mode=Mode.NATIVE,
                 )
@@ -48,10 +52,21 @@ def dataplane(network: dict[str, Host]) -> Iterator[xdp.XdpDataplane]:
         xdp.unload(instance)
 
 
+def flow(client_version: int = 4, transceiver_version: int = 4) -> FlowTuple:
+    """A flow between the families."""
+    return FlowTuple(
+        client=Endpoint(address(CLIENT, PUBLIC, version=client_version), 50000),
+        vip=VIP if client_version == 4 else VIP6,
+        upstream=UPSTREAM if transceiver_version == 4 else UPSTREAM6,
+        transceiver=Endpoint(address(TRANSCEIVER, INTERNAL, version=transceiver_version), 5000),
+        route=bytes(21),
+    )
+
+
 def bound(host: Host, at: Endpoint) -> socket.socket:
     """A socket at an address of a host."""
     with host.inside():
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp = socket.socket(at.family, socket.SOCK_DGRAM)
     udp.bind(at)
     udp.settimeout(5)
     return udp
@@ -60,7 +75,7 @@ def bound(host: Host, at: Endpoint) -> socket.socket:
 def meet(relay: Host, *peers: tuple[Endpoint, socket.socket]) -> None:
     """Let the relay's kernel learn its neighbours, as the agent's own packets make it do."""
     for peer, listener in peers:
-        with relay.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        with relay.inside(), socket.socket(peer.family, socket.SOCK_DGRAM) as udp:
             udp.sendto(b"hello", peer)
         assert listener.recv(100) == b"hello"
 
@@ -73,33 +88,46 @@ def payload(number: int) -> bytes:
 def test_both_directions_pass_unharmed_and_only_the_kernel_touches_them(
     network: dict[str, Host], dataplane: xdp.XdpDataplane
 ) -> None:
-    client = bound(network[CLIENT], CLIENT_AT)
-    transceiver = bound(network[TRANSCEIVER], TRANSCEIVER_AT)
+    for versions in ((4, 4), (6, 6), (4, 6), (6, 4)):
+        exchange(network, dataplane, flow(*versions))
+
+
+def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTuple) -> None:
+    """Send packets both ways through a flow, and look at them on the wire."""
+    client = bound(network[CLIENT], flow.client)
+    transceiver = bound(network[TRANSCEIVER], flow.transceiver)
     with closing(client), closing(transceiver):
-        meet(network[RELAY], (CLIENT_AT, client), (TRANSCEIVER_AT, transceiver))
+        meet(network[RELAY], (flow.client, client), (flow.transceiver, transceiver))
         before = dataplane.counters()
-        dataplane.install(FLOW)
+        dataplane.install(flow)
         with (
             Capture(network[CLIENT], PUBLIC) as at_client,
             Capture(network[TRANSCEIVER], INTERNAL) as at_transceiver,
         ):
             for number in range(PACKETS):
-                client.sendto(payload(number), VIP)
-                assert transceiver.recvfrom(2000) == (payload(number), UPSTREAM)
-                transceiver.sendto(payload(number), UPSTREAM)
-                assert client.recvfrom(2000) == (payload(number), VIP)
+                client.sendto(payload(number), flow.vip)
+                assert received(transceiver) == (payload(number), flow.upstream)
+                transceiver.sendto(payload(number), flow.upstream)
+                assert received(client) == (payload(number), flow.vip)
             for capture in (at_client, at_transceiver):
                 wait_for(capture, 2 * PACKETS)
     after = dataplane.counters()
     counted = {name: after[name] - before[name] for name in after if after[name] > before[name]}
     assert counted.pop("forwarded_to_transceiver") == PACKETS
     assert counted.pop("forwarded_to_client") == PACKETS
-    assert set(counted) <= {"not_ip"}  # ARP and the like
-    check(at_transceiver.datagrams, UPSTREAM, TRANSCEIVER_AT)
-    check(at_client.datagrams, VIP, CLIENT_AT)
+    assert set(counted) <= {"not_ip", "not_udp"}  # neighbour discovery and the like
+    check(at_transceiver.datagrams, flow.upstream, flow.transceiver)
+    check(at_client.datagrams, flow.vip, flow.client)
     (record,) = dataplane.flows()
+    dataplane.remove(flow)
     assert record.to_transceiver.packets == record.to_client.packets == PACKETS
     assert record.to_transceiver.bytes == sum(len(payload(n)) for n in range(PACKETS))
+
+
+def received(udp: socket.socket) -> tuple[bytes, Endpoint]:
+    """The next datagram and where it comes from."""
+    data, source = udp.recvfrom(2000)
+    return data, Endpoint.of(source)
 
 
 def wait_for(capture: Capture, datagrams: int) -> None:
@@ -145,11 +173,11 @@ def test_the_hosts_own_traffic_passes_untouched(
 def test_flows_pass_while_the_program_is_replaced(
     network: dict[str, Host], dataplane: xdp.XdpDataplane
 ) -> None:
-    client = bound(network[CLIENT], CLIENT_AT)
-    transceiver = bound(network[TRANSCEIVER], TRANSCEIVER_AT)
+    client = bound(network[CLIENT], flow().client)
+    transceiver = bound(network[TRANSCEIVER], flow().transceiver)
     with closing(client), closing(transceiver):
-        meet(network[RELAY], (CLIENT_AT, client), (TRANSCEIVER_AT, transceiver))
-        dataplane.install(FLOW)
+        meet(network[RELAY], (flow().client, client), (flow().transceiver, transceiver))
+        dataplane.install(flow())
         client.sendto(b"\x80 before", VIP)
         assert transceiver.recv(100) == b"\x80 before"
         instance = dataplane.status().instance
@@ -158,7 +186,7 @@ def test_flows_pass_while_the_program_is_replaced(
                 LoadConfig(
                     instance=instance,
                     interfaces=(PUBLIC, INTERNAL),
-                    settings=Settings((VIP,), (UpstreamRange(UPSTREAM.host, 20000, 29999),), {}),
+                    settings=SETTINGS,
                     max_flows=8,
                 )
             )
