@@ -20,6 +20,18 @@
 #define IP4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset (RFC 791, section 3.1) */
 #define VLAN_ID_MASK 0x0fff	 /* the tag's other bits are a priority */
 
+#define IP4_MAPPED bpf_htonl(0xffff) /* the third word of an IPv4-mapped address */
+
+static __always_inline bool is_ip4(const struct address *address)
+{
+	return !address->word[0] && !address->word[1] && address->word[2] == IP4_MAPPED;
+}
+
+static __always_inline struct address map_ip4(__be32 address)
+{
+	return (struct address){ .word = { 0, 0, IP4_MAPPED, address } };
+}
+
 struct cursor {
 	void *at;
 	void *end;
@@ -120,6 +132,9 @@ static __always_inline enum reason parse_ip6(struct cursor *frame, struct packet
 	default:
 		return REASON_not_udp;
 	}
+	/* In a header they could pass for the IPv4 address; the kernel takes none either. */
+	if (is_ip4((struct address *)&ip->saddr) || is_ip4((struct address *)&ip->daddr))
+		return REASON_malformed;
 	length = bpf_ntohs(ip->payload_len);
 	if ((void *)(ip + 1) + length > frame->end)
 		return REASON_malformed;

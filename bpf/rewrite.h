@@ -12,18 +12,7 @@
 #include "checksum.h"
 #include "parse.h"
 
-#define IP4_MAPPED bpf_htonl(0xffff) /* the third word of an IPv4-mapped address */
 #define IP4_DONT_FRAGMENT 0x4000
-
-static __always_inline bool is_ip4(const struct address *address)
-{
-	return !address->word[0] && !address->word[1] && address->word[2] == IP4_MAPPED;
-}
-
-static __always_inline struct address map_ip4(__be32 address)
-{
-	return (struct address){ .word = { 0, 0, IP4_MAPPED, address } };
-}
 
 static __always_inline int ip_header_size(bool ip6)
 {

@@ -17,6 +17,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from relay.dataplane.base import FlowTuple
+from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from tests.bpf.conftest import Bench
@@ -210,6 +211,17 @@ class TestIpv6:
     ) -> None:
         bench.install(bench.client6, bench.vip6, bench.upstream6, bench.transceiver6)
         frame = bench.from_client(RTP, client=bench.client6, to=bench.vip6, **fields)
+        assert bench.run(frame) == bench.outcome("pass", frame, "malformed")
+
+    @pytest.mark.parametrize("mapped", ["client", "vip"])
+    def test_mapped_addresses_do_not_pass_for_ipv4(self, bench: "Bench", mapped: str) -> None:
+        flow = bench.install(bench.client, bench.vip, bench.upstream6, bench.transceiver6)
+        client, vip = (Endpoint(f"::ffff:{end.host}", end.port) for end in (flow.client, flow.vip))
+        frame = bench.from_client(
+            RTP,
+            client=client if mapped == "client" else bench.client6,
+            to=vip if mapped == "vip" else bench.vip6,
+        )
         assert bench.run(frame) == bench.outcome("pass", frame, "malformed")
 
     def test_requests_of_unknown_clients_are_judged_the_same(self, bench: "Bench") -> None:
