@@ -1,9 +1,10 @@
 """Filling the maps that steer the program."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Settings
@@ -74,18 +75,25 @@ class Port:
     vlan: int = 0
 
 
-def find_ports(indexes: Iterable[int]) -> list[Port]:
+def find_ports(indexes: Collection[int]) -> list[Port]:
     """The interfaces with these indexes in this network namespace, and the VLANs above them."""
-    interfaces = [Port(index, index) for index in indexes]
     with IPRoute() as route:
-        vlans = [
-            Port(link["index"], link.get_attr("IFLA_LINK"), data.get_attr("IFLA_VLAN_ID"))
-            for link in route.get_links(kind="vlan")
-            if (data := link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA"))
+        return [Port(index, index) for index in indexes] + vlan_ports(route.get_links(), indexes)
+
+
+def vlan_ports(links: Iterable[ifinfmsg], indexes: Collection[int]) -> list[Port]:
+    """The 802.1Q VLANs among these links that lie above interfaces with these indexes."""
+    ports = []
+    for link in links:
+        data = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
+        lower = link.get_attr("IFLA_LINK")
+        if (
+            lower in indexes
+            and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "vlan"
             and data.get_attr("IFLA_VLAN_PROTOCOL") == ETH_P_8021Q
-        ]
-    lower = {port.index for port in interfaces}
-    return interfaces + [vlan for vlan in vlans if vlan.index in lower]
+        ):
+            ports.append(Port(link["index"], lower, data.get_attr("IFLA_VLAN_ID")))
+    return ports
 
 
 def write_ports(pins: Pins, ports: Sequence[Port]) -> None:
