@@ -49,12 +49,12 @@ def _join(host: Host, interface: str) -> None:
             "add",
             ifname=interface,
             kind="veth",
-            peer={"ifname": INSIDE, "net_ns_fd": host.namespace},
+            peer={"ifname": INSIDE, "net_ns_fd": str(host.path)},
         )
     # The receiver of redirected frames comes first: the driver drops them unless it polls, as it
     # does for GRO, and looks at that when the sender comes up. And a program must not meet
     # checksums that hardware would still have to complete.
-    with IPRoute(netns=host.namespace) as there, host.inside():
+    with host.netlink() as there:
         set_offload(INSIDE, Offload.GRO, on=True)
         set_offload(INSIDE, Offload.TX_CHECKSUM, on=False)
         _configure(there, INSIDE, str(FAR.ip))

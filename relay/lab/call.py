@@ -1,6 +1,7 @@
 """A call placed in a lab: `icelane call` in the client's host."""
 
 import json
+import signal
 import subprocess
 import tempfile
 from types import TracebackType
@@ -53,6 +54,10 @@ class Call:
     def running(self) -> bool:
         """Whether the call goes on."""
         return self._process.poll() is None
+
+    def hang_up(self) -> None:
+        """End the call before its time; it still reports."""
+        self._process.send_signal(signal.SIGINT)
 
     def report(self) -> dict[str, Any]:
         """Wait for the call's end and return its report, which has `ok` and maybe `error`.

@@ -2,7 +2,7 @@
 
 import fcntl
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -15,9 +15,10 @@ from relay.lab.watched import WatchedCall
 
 NAME = "demo"
 DEAD_SECONDS = 1.5  # how long the agent stays dead before it is started again
+TAKEOVER_SECONDS = 2.0  # within which a new agent has found its flows; normally at once
 INTERRUPT_AT = 0.3  # of the call's length
-
-Interrupt = Callable[[Lab, WatchedCall, View], None]
+GO_ON_FOR = 0.3  # of the call's length, after its flow was lost and found
+PATIENCE = 60.0  # seconds that a call without a flow lasts longer; loading the program takes 3
 
 
 class Demo:
@@ -51,60 +52,83 @@ class Demo:
     def _in_kernel(self, lab: Lab) -> Iterator[Figures]:
         self._view.chapter("A call through the kernel; its agent is killed and started again")
         lab.up(Options(dataplane="xdp", redis=True), self._view.done)
-        yield self._call(lab, "XDP,\nagent killed", kill_agent)
+        with self._call(lab, self._seconds) as call:
+            call.watch_for(self._seconds * INTERRUPT_AT)
+            self._kill_agent(lab, call)
+            yield self._outcome(call, "XDP,\nagent killed", "xdp", taken_over=call.taken_over)
         self._view.chapter("A call that loses the agent and the kernel's maps; Redis has a copy")
-        yield self._call(lab, "XDP,\nall state lost", lose_everything, loss_allowed=True)
+        with self._call(lab, self._seconds + PATIENCE) as call:
+            call.watch_for(self._seconds * INTERRUPT_AT)
+            self._lose_everything(lab, call)
+            call.watch_for(self._seconds * GO_ON_FOR)
+            call.hang_up()
+            yield self._outcome(
+                call,
+                "XDP,\nall state lost",
+                "xdp",
+                taken_over=call.taken_over,
+                loss_allowed=True,
+            )
         lab.down()
 
     def _in_userspace(self, lab: Lab) -> Figures:
         self._view.chapter("The same call with the agent forwarding, for comparison")
         lab.up(Options(dataplane="userspace"), self._view.done)
-        return self._call(lab, "userspace", None)
+        with self._call(lab, self._seconds) as call:
+            return self._outcome(call, "userspace", "userspace")
 
-    def _call(
-        self, lab: Lab, title: str, interrupt: Interrupt | None, *, loss_allowed: bool = False
+    @contextmanager
+    def _call(self, lab: Lab, seconds: float) -> Iterator[WatchedCall]:
+        with WatchedCall(lab, seconds, self._view) as call:
+            client, _, upstream, transceiver = call.path
+            self._view.done(f"call up: {client} reaches {transceiver} through {upstream}")
+            yield call
+
+    def _outcome(
+        self,
+        call: WatchedCall,
+        title: str,
+        dataplane: str,
+        *,
+        taken_over: int | None = None,
+        loss_allowed: bool = False,
     ) -> Figures:
-        with WatchedCall(lab, self._seconds, self._view) as call:
-            client, vip, upstream, transceiver = call.path
-            self._view.done(f"call up: {client} to {vip}, on through {upstream} to {transceiver}")
-            if interrupt is not None:
-                call.watch_for(self._seconds * INTERRUPT_AT)
-                interrupt(lab, call, self._view)
-            report = call.report()
-            figures = Figures.of(
-                report,
-                title=title,
-                dataplane=lab.options.dataplane,
-                by_kernel=call.by_kernel.total,
-                by_agent=call.by_agent.total,
-                taken_over=call.taken_over if interrupt is not None else None,
-                loss_allowed=loss_allowed,
-            )
+        figures = Figures.of(
+            call.report(),  # first of all: the counters are final after it
+            title=title,
+            dataplane=dataplane,
+            by_kernel=call.by_kernel.total,
+            by_agent=call.by_agent.total,
+            taken_over=taken_over,
+            loss_allowed=loss_allowed,
+        )
         self._view.outcome(figures)
         return figures
 
+    def _kill_agent(self, lab: Lab, call: WatchedCall) -> None:
+        """Kill the relay's agent, let the kernel go on alone for a while, and start it again."""
+        _kill(lab, call)
+        self._view.done("killed the agent with SIGKILL")
+        before = call.by_kernel.total
+        call.watch_for(DEAD_SECONDS)
+        forwarded = call.by_kernel.total - before
+        self._view.done(
+            f"without an agent the kernel forwarded {forwarded} packets in {DEAD_SECONDS} s"
+        )
+        _start(lab, call)
+        if call.taken_over:
+            self._view.done("started the agent again: it took the flow over")
 
-def kill_agent(lab: Lab, call: WatchedCall, view: View) -> None:
-    """Kill the relay's agent, let the kernel go on alone for a while, and start it again."""
-    _kill(lab, call)
-    before = call.by_kernel.total
-    view.done("killed the agent with SIGKILL")
-    call.watch_for(DEAD_SECONDS)
-    forwarded = call.by_kernel.total - before
-    view.done(f"without an agent the kernel forwarded {forwarded} packets in {DEAD_SECONDS} s")
-    _start(lab, call)
-    view.done("started the agent again: it took the flow over")
-
-
-def lose_everything(lab: Lab, call: WatchedCall, view: View) -> None:
-    """Kill the relay's agent, unload its program with all flows, and start it again."""
-    _kill(lab, call)
-    view.done("killed the agent with SIGKILL")
-    lab.unload()
-    call.agent = "is dead, and no flow is left"
-    view.done("unloaded the program: the relay knows no flow any more")
-    _start(lab, call)
-    view.done("started the agent again: it read the flow from Redis")
+    def _lose_everything(self, lab: Lab, call: WatchedCall) -> None:
+        """Kill the relay's agent, unload its program with all flows, and start it again."""
+        _kill(lab, call)
+        self._view.done("killed the agent with SIGKILL")
+        lab.unload()
+        call.agent = "is dead, and no flow is left"
+        self._view.done("unloaded the program: the relay knows no flow any more")
+        _start(lab, call)
+        if call.taken_over:
+            self._view.done("started the agent again: it read the flow from Redis")
 
 
 def _kill(lab: Lab, call: WatchedCall) -> None:
@@ -121,6 +145,7 @@ def _start(lab: Lab, call: WatchedCall) -> None:
         call.watch(start.done)
         start.result()
     call.agent = "runs again"
+    call.watch_for(TAKEOVER_SECONDS, lambda: call.taken_over > 0)
 
 
 @contextmanager

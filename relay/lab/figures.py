@@ -2,33 +2,46 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 KERNEL_SHARE = 0.99  # of a call's packets; the rest is the set-up, which the agent forwards
 
 
+class Count(NamedTuple):
+    """What a counter says.
+
+    Attributes:
+        owner: Whose it is; one that comes after it starts at zero.
+        packets: What it has counted.
+    """
+
+    owner: int
+    packets: int
+
+
 class Meter:
-    """Adds up a counter that starts again at zero when its owner is lost.
+    """Adds up a counter over all its owners.
 
     Args:
         start: What the counter says now; only what comes later is counted.
     """
 
-    def __init__(self, start: int = 0) -> None:
-        self._before = -start
+    def __init__(self, start: Count | None = None) -> None:
         self._last = start
+        self._before = -start.packets if start else 0
 
-    def read(self, value: int | None) -> None:
-        """Take what the counter says; None when its owner is gone, and its next one starts at 0."""
-        if value is None:
-            self._before += self._last
-            value = 0
-        self._last = value
+    def read(self, count: Count | None) -> None:
+        """Take what the counter says; None when nobody answers at the moment."""
+        if count is None:
+            return
+        if self._last is not None and count.owner != self._last.owner:
+            self._before += self._last.packets
+        self._last = count
 
     @property
     def total(self) -> int:
         """What was counted since the start."""
-        return self._before + self._last
+        return self._before + (self._last.packets if self._last else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 from relay import admin
 from relay.dataplane.base import DataplaneError
+from relay.dataplane.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.flow import State
+from relay.lab.figures import Count
 from relay.lab.lab import Lab
 from relay.listing import list_records
 
@@ -53,8 +55,8 @@ class Sample:
         flows: The confirmed flows, as the agent tells them, or else the maps.
     """
 
-    by_kernel: int | None = None
-    by_agent: int | None = None
+    by_kernel: Count | None = None
+    by_agent: Count | None = None
     taken_over: int = 0
     flows: tuple[Flow, ...] = ()
 
@@ -74,6 +76,7 @@ class Probe:
     def __init__(self, lab: Lab) -> None:
         self._admin = lab.admin
         self._instance = lab.instance
+        self._pins = Pins(lab.instance)
 
     def sample(self) -> Sample:
         """Look once."""
@@ -85,19 +88,20 @@ class Probe:
         counters = Counter(status["counters"])
         return Sample(
             by_kernel=by_kernel,
-            by_agent=sum(counters[name] for name in AGENT_COUNTERS),
+            by_agent=Count(status["pid"], sum(counters[name] for name in AGENT_COUNTERS)),
             taken_over=sum(counters[name] for name in TAKEN_OVER_COUNTERS),
             flows=_confirmed(status["flows"]),
         )
 
-    def _kernel(self) -> tuple[int | None, list[dict[str, Any]]]:
+    def _kernel(self) -> tuple[Count | None, list[dict[str, Any]]]:
         try:
             dataplane = XdpDataplane(self._instance)
-        except DataplaneError:
+            owner = self._pins.map("counters").stat().st_ino  # each pin has a number of its own
+        except (DataplaneError, FileNotFoundError):
             return None, []
         with closing(dataplane):
             counters = dataplane.counters()
-            by_kernel = sum(counters[name] for name in KERNEL_COUNTERS)
+            by_kernel = Count(owner, sum(counters[name] for name in KERNEL_COUNTERS))
             return by_kernel, list_records(dataplane.flows(), now=0.0)
 
 

@@ -48,18 +48,18 @@ class WatchedCall:
         """Place the call and wait until its flow is confirmed.
 
         Raises:
-            LabError: There is no flow in time.
+            LabError: The call failed, or there is no flow in time.
         """
         self._before = self._probe.sample()
-        self.by_kernel = Meter(self._before.by_kernel or 0)
-        self.by_agent = Meter(self._before.by_agent or 0)
+        self.by_kernel = Meter(self._before.by_kernel)
+        self.by_agent = Meter(self._before.by_agent)
         with ExitStack() as undo:
             self._live = undo.enter_context(self._view.live())
             undo.enter_context(self._call)
             self._begun = time.monotonic()
             self.watch(lambda: self._flow is not None or self._elapsed > FLOW_SECONDS)
-            if self._flow is None and self._call.running:
-                raise LabError("The call has no confirmed flow in the relay.")
+            if self._flow is None:
+                raise LabError(self._why_no_flow())
             self._open = undo.pop_all()
         return self
 
@@ -72,6 +72,12 @@ class WatchedCall:
         """End the call, should it still run."""
         self._open.close()
 
+    def _why_no_flow(self) -> str:
+        if self._call.running:
+            return f"The call has no confirmed flow in the relay after {FLOW_SECONDS:.0f} s."
+        error = self._call.report().get("error") or {}
+        return f"The call failed: {error.get('message', 'it ended before it had a flow')}"
+
     @property
     def path(self) -> tuple[str, ...]:
         """The addresses that the flow runs through, from the client to the transceiver."""
@@ -83,10 +89,10 @@ class WatchedCall:
             self.look()
             time.sleep(LOOK_EVERY)
 
-    def watch_for(self, seconds: float) -> None:
-        """Show the call for some time, or until it ends."""
+    def watch_for(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
+        """Show the call for some time, or until it ends, or until something is done."""
         until = time.monotonic() + seconds
-        self.watch(lambda: time.monotonic() >= until)
+        self.watch(lambda: done() or time.monotonic() >= until)
 
     def look(self) -> None:
         """Read all counters once, and show them."""
@@ -96,6 +102,10 @@ class WatchedCall:
         self.taken_over = sample.taken_over
         self._flow = sample.newest(self._before) or self._flow
         self._view.show(self._live, self._moment())
+
+    def hang_up(self) -> None:
+        """End the call before its time."""
+        self._call.hang_up()
 
     def report(self) -> dict[str, Any]:
         """Show the call until it ends, and return its report.

