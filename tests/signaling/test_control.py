@@ -17,7 +17,7 @@ async def test_the_life_of_a_session(
     http: aiohttp.ClientSession, transceiver: Transceiver, offer: str
 ) -> None:
     control = client(http, f"http://{transceiver.control}/")
-    assert await control.health() == Load(0, 100)
+    assert await control.health() == Load(0, transceiver.config.capacity)
     session = await control.create(offer, ["203.0.113.10:3478"])
     assert "a=candidate:" in session.sdp
     assert "203.0.113.10 3478" in session.sdp
