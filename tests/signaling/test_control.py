@@ -21,7 +21,7 @@ async def test_the_life_of_a_session(
     session = await control.create(offer, ["203.0.113.10:3478"])
     assert "a=candidate:" in session.sdp
     assert "203.0.113.10 3478" in session.sdp
-    assert await control.health() == Load(1, 100)
+    assert await control.health() == Load(1, transceiver.config.capacity)
     assert (await control.delete(session.id))["id"] == session.id
     with pytest.raises(SessionUnknown):
         await control.delete(session.id)
