@@ -19,7 +19,8 @@ _FINGERPRINT = re.compile(
     r"sha-(256|384|512) [0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31,63}$", re.IGNORECASE
 )
 _CODEC = re.compile(r"\d{1,3} (opus/48000|PCMU/8000|PCMA/8000|G722/8000)(/\d)?$", re.IGNORECASE)
-_STATIC_CODECS = {"0", "8", "9"}  # PCMU, PCMA, G722 (RFC 3551, section 6): need no rtpmap
+# Payload types that need no rtpmap (RFC 3551, section 6).
+_STATIC_CODECS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
 _DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 _SETUPS = {"actpass", "active", "passive"}
 
@@ -123,6 +124,9 @@ def parse_offer(text: str) -> Offer:
         raise OfferError("the offer has no audio and no data channel to accept", "no_media")
     for section in used:
         _check(section, session)
+    mids = [section.mid for section in sections if section.mid is not None]
+    if len(mids) != len(set(mids)):
+        raise OfferError("the offer has two sections with the same a=mid")
     first = used[0].lines
     return Offer(
         session=session,
@@ -163,7 +167,7 @@ def _check(section: Section, session: Sequence[str]) -> None:
         if "a=rtcp-mux" not in lines:
             raise OfferError(f"{where} has no a=rtcp-mux: RTP and RTCP share one port here")
         named = any(_CODEC.match(value) for value in _all(lines, (), "rtpmap"))
-        if not named and not _STATIC_CODECS.intersection(lines[0].split(" ")[3:]):
+        if not named and not _STATIC_CODECS.keys() & set(lines[0].split(" ")[3:]):
             raise OfferError(f"{where} has no codec in common: offer Opus", "no_codec")
 
 
@@ -182,12 +186,16 @@ def _without_groups(session: Sequence[str]) -> tuple[str, ...]:
 
 
 def _prepared(section: Section, session: Sequence[str]) -> tuple[str, ...]:
+    """The section as aiortc reads it, which knows no candidates of TCP, and no defaults."""
     lines = tuple(line for line in section.lines if not line.startswith("a=candidate:"))
-    if not lines[0].startswith("m=audio") or _DIRECTIONS.intersection(lines):
+    if not lines[0].startswith("m=audio"):
         return lines
-    # aiortc reads the direction from the section only, and knows no default (RFC 8866, 6.7).
-    direction = next((line for line in session if line in _DIRECTIONS), "a=sendrecv")
-    return (*lines, direction)
+    named = {value.split(" ")[0] for value in _all(lines, (), "rtpmap")}
+    static = [kind for kind in lines[0].split(" ")[3:] if kind in _STATIC_CODECS.keys() - named]
+    lines += tuple(f"a=rtpmap:{kind} {_STATIC_CODECS[kind]}" for kind in static)
+    if not _DIRECTIONS.intersection(lines):  # may stand at session level (RFC 8866, 6.7)
+        lines += (next((line for line in session if line in _DIRECTIONS), "a=sendrecv"),)
+    return lines
 
 
 def _split(text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -83,7 +83,7 @@ class Session:
                 self._look()
         stats = self.stats()
         self.state = "ended"
-        await self._close()
+        await self.close()
         logger.info(
             "session %s ended: %s; client %s, %.1f s, RTP received %d, lost %d, sent %d, "
             "lost by the client's report %s",
@@ -120,7 +120,8 @@ class Session:
     def _track_added(self, track: MediaStreamTrack) -> None:
         self._peer.addTrack(self._backend.audio(track))
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Release everything; a session that runs does this itself at its end."""
         self._backend.close()
         for transport in self._peer.transports:
             self._mux.release(transport)
@@ -194,9 +195,10 @@ class Sessions:
         self._backend = backend
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._beginning = 0  # sessions whose offer is being answered
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._sessions) + self._beginning
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
@@ -224,15 +226,17 @@ class Sessions:
         session_id = f"rtc_{secrets.token_urlsafe(18)}"
         peer = Peer(self._mux, candidates, self._credentials, bundled=offer.bundled)
         session = Session(session_id, peer, self._backend(session_id), self._mux)
-        task = asyncio.create_task(session.run())
-        self._tasks[session_id] = task
-        task.add_done_callback(lambda _: self._forget(session_id))
+        self._beginning += 1
         try:
             answer = await session.answer(offer)
-        except Exception:
-            session.end("the offer was refused")
+        except BaseException:
+            await session.close()
             raise
+        finally:
+            self._beginning -= 1
         self._sessions[session_id] = session
+        self._tasks[session_id] = asyncio.create_task(session.run())
+        self._tasks[session_id].add_done_callback(lambda _: self._forget(session_id))
         return session, answer
 
     async def end(self, session_id: str) -> dict[str, Any] | None:
@@ -260,8 +264,7 @@ class Sessions:
         return Credentials(route.ufrag, base64_password())
 
     def _forget(self, session_id: str) -> None:
-        self._sessions.pop(session_id, None)
-        del self._tasks[session_id]
+        del self._sessions[session_id], self._tasks[session_id]
 
 
 def base64_password() -> str:

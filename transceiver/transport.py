@@ -95,7 +95,7 @@ class LiteTransport(AsyncIOEventEmitter):
         self._role_set = True  # keeps aiortc from choosing one
         self._connection = SimpleNamespace(ice_controlling=False)
         self._reachable = asyncio.Event()  # a path was selected, or there will be none
-        self._handshaking = False  # something has been sent; the first thing is DTLS
+        self._begun = False  # something has been sent, and the first thing is DTLS
         self._answered = False  # DTLS has been received
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_SIZE)
 
@@ -152,10 +152,9 @@ class LiteTransport(AsyncIOEventEmitter):
     async def _send(self, data: bytes) -> None:
         if self.state == "closed":
             raise ConnectionError("the transport is closed")
-        if not self._handshaking:
-            self._handshaking = True
-            if not self._answered:  # we are the DTLS client, and this is the ClientHello
-                self._repeat_later(data, FIRST_FLIGHT_REPEATS)
+        if not self._begun:
+            self._begun = True
+            self._repeat_later(data, FIRST_FLIGHT_REPEATS)
         self._transmit(data)
 
     def _transmit(self, data: bytes) -> None:

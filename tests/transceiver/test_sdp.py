@@ -109,6 +109,7 @@ def test_a_second_audio_section_is_rejected() -> None:
         (SESSION + AUDIO.replace("sha-256", "sha-1"), "invalid_sdp", "fingerprint"),
         (SESSION + AUDIO.replace("setup:actpass", "setup:holdconn"), "invalid_sdp", "setup"),
         (SESSION + AUDIO.replace("a=rtcp-mux\r\n", ""), "invalid_sdp", "rtcp-mux"),
+        (SESSION + AUDIO + CHANNEL.replace("mid:1", "mid:0"), "invalid_sdp", "same a=mid"),
         (SESSION + AUDIO.replace("opus/48000", "speex/16000"), "no_codec", "Opus"),
     ],
 )
@@ -130,7 +131,9 @@ def test_the_direction_may_stand_at_session_level_or_nowhere() -> None:
 
 def test_a_static_codec_needs_no_rtpmap() -> None:
     pcmu = AUDIO.replace("SAVPF 111", "SAVPF 0").replace("a=rtpmap:111 opus/48000/2\r\n", "")
-    assert parse_offer(SESSION + pcmu).sections[0].accepted
+    assert "a=rtpmap:0 PCMU/8000\r\n" in parse_offer(SESSION + pcmu).accepted
+    named = pcmu + "a=rtpmap:0 PCMU/8000\r\n"
+    assert parse_offer(SESSION + named).accepted.count("a=rtpmap") == 1
 
 
 @given(text=st.text(max_size=300))

@@ -118,6 +118,19 @@ async def test_a_client_that_never_comes_ends_the_session(
     await until(lambda: len(transceiver.sessions) == 0)
 
 
+async def test_an_ended_session_leaves_no_task(
+    transceiver: Transceiver, caller: MakeCaller, until: Until
+) -> None:
+    client = caller()
+    await client.pc.setLocalDescription(await client.pc.createOffer())
+    before = asyncio.all_tasks()
+    offer, candidate = client.pc.localDescription.sdp, Endpoint("127.0.0.1", 9)
+    session, _ = await transceiver.sessions.create(offer, [candidate])
+    assert asyncio.all_tasks() - before
+    await transceiver.sessions.end(session.id)
+    await until(lambda: not asyncio.all_tasks() - before)
+
+
 async def test_a_client_that_vanishes_ends_the_session(
     transceiver: Transceiver,
     caller: MakeCaller,
