@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EVENTS_LABEL = "oai-events"  # the channel of OpenAI's Realtime API over WebRTC
 MAX_WAITING_FRAMES = 10  # 200 ms of audio; older frames are late and dropped
+MAX_SESSION = 1 << 16  # characters of JSON that updates may make of a session
 MAX_BUFFERED = 1 << 20  # bytes that a channel may have to send before answers are dropped
 
 
@@ -115,7 +116,7 @@ class EchoBackend:
 
         channel.on("message", on_message)
         if events:
-            _send(channel, self._event("session.created"))
+            _send(channel, _event("session.created", session=self._session))
 
     def close(self) -> None:
         """See `Backend`."""
@@ -125,17 +126,22 @@ class EchoBackend:
     def _event_answer(self, message: str | bytes) -> str | None:
         try:
             event = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(event, dict) or event.get("type") != "session.update":
             return None
-        if isinstance(event.get("session"), dict):
-            self._session |= event["session"] | {"id": self._session["id"]}
-        return self._event("session.updated")
+        update = event.get("session")
+        if not isinstance(update, dict):
+            return _event("error", error={"message": "`session` must be an object"})
+        session = self._session | update | {"id": self._session["id"]}
+        if len(json.dumps(session)) > MAX_SESSION:
+            return _event("error", error={"message": "the session has become too large"})
+        self._session = session
+        return _event("session.updated", session=session)
 
-    def _event(self, kind: str) -> str:
-        event_id = f"event_{secrets.token_hex(12)}"
-        return json.dumps({"type": kind, "event_id": event_id, "session": self._session})
+
+def _event(kind: str, **content: dict[str, Any]) -> str:
+    return json.dumps({"type": kind, "event_id": f"event_{secrets.token_hex(12)}", **content})
 
 
 def _send(channel: RTCDataChannel, message: str | bytes) -> None:

@@ -52,8 +52,8 @@ class Handler(Protocol):
     def datagram(self, data: bytes) -> None:
         """Take DTLS, SRTP or SRTCP from a path of the agent."""
 
-    def path_selected(self, path: Endpoint) -> None:
-        """Learn that the agent selected a path, the first or another one."""
+    def reachable(self) -> None:
+        """Learn that the agent has selected a path, the first or another one."""
 
 
 class _Entry(NamedTuple):
@@ -113,9 +113,10 @@ class Mux:
         """Lead requests with this ufrag to a handler; False if another handler has it."""
         return self._by_ufrag.setdefault(ufrag.encode(), handler) is handler
 
-    def unbind(self, ufrag: str) -> None:
-        """Forget a ufrag."""
-        self._by_ufrag.pop(ufrag.encode(), None)
+    def unbind(self, ufrag: str, handler: Handler) -> None:
+        """Forget a ufrag of a handler."""
+        if self._by_ufrag.get(ufrag.encode()) is handler:
+            del self._by_ufrag[ufrag.encode()]
 
     def release(self, handler: Handler) -> None:
         """Forget a handler with all its ufrags and sources."""
@@ -164,8 +165,9 @@ class Mux:
                 case Forgotten(source):
                     if self._by_source.get(source) is handler:
                         del self._by_source[source]
-                case Selected(path):
-                    handler.path_selected(path)
+                case Selected():
+                    self.counters.count("path_selected")
+                    handler.reachable()
                 case Refused(reason):
                     self.counters.refuse(reason)
 

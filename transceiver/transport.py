@@ -104,7 +104,7 @@ class LiteTransport(AsyncIOEventEmitter):
         old = self.agent.credentials
         self.iceGatherer.credentials = self._bind_new()
         self.agent.restart(self.iceGatherer.credentials, self._mux.clock())
-        asyncio.get_running_loop().call_later(RESTART_GRACE, self._mux.unbind, old.ufrag)
+        asyncio.get_running_loop().call_later(RESTART_GRACE, self._mux.unbind, old.ufrag, self)
 
     def datagram(self, data: bytes) -> None:
         """Queue DTLS or media for the DTLS transport; drop it when that is far behind."""
@@ -114,12 +114,11 @@ class LiteTransport(AsyncIOEventEmitter):
         except asyncio.QueueFull:
             self._mux.counters.refuse("session_behind")
 
-    def path_selected(self, path: Endpoint) -> None:
+    def reachable(self) -> None:
         """The first path lets DTLS start."""
         if self.state in ("new", "checking"):
             self._reachable.set()
             self._set_state("completed")
-        self.emit("path", path)
 
     async def start(self, remote: RTCIceParameters) -> None:  # noqa: ARG002  # lite: never checks
         """Return when the client can be reached, or the transport was stopped."""

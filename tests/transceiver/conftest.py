@@ -133,9 +133,10 @@ class Caller:
         messages: What came on the data channel `oai-events`.
     """
 
-    def __init__(self, control: Endpoint, *, channel: bool = True) -> None:
+    def __init__(self, control: Endpoint, *, channel: bool = True, audio: bool = True) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.pc.addTrack(Tone())
+        if audio:
+            self.pc.addTrack(Tone())
         self.channel = self.pc.createDataChannel("oai-events") if channel else None
         self.loudness: list[int] = []
         self.messages: list[str] = []

@@ -46,13 +46,13 @@ class Recorder:
 
     agent: IceAgent
     datagrams: list[bytes] = field(default_factory=list)
-    selected: list[Endpoint] = field(default_factory=list)
+    selections: int = 0
 
     def datagram(self, data: bytes) -> None:
         self.datagrams.append(data)
 
-    def path_selected(self, path: Endpoint) -> None:
-        self.selected.append(path)
+    def reachable(self) -> None:
+        self.selections += 1
 
 
 class Bench:
@@ -143,7 +143,8 @@ async def test_the_ufrag_leads_to_the_session_and_the_source_to_it_later(
     assert one.datagrams == [DTLS, b"\x80rtp"]
     assert other.datagrams == []
     assert bench.counted("unknown_source") == 1
-    assert one.selected == [Endpoint.of(relay.getsockname())]
+    assert (one.selections, other.selections) == (1, 0)
+    assert one.agent.selected == Endpoint.of(relay.getsockname())
 
 
 async def test_an_unknown_ufrag_gets_no_answer(bench: Bench, check: Check, until: Until) -> None:
@@ -195,9 +196,14 @@ async def test_a_released_session_leaves_nothing(bench: Bench, check: Check, unt
     assert bench.counted("unknown_ufrag") == 1
 
 
-async def test_a_ufrag_in_use_cannot_be_bound_again(bench: Bench) -> None:
+async def test_a_ufrag_in_use_cannot_be_taken(bench: Bench) -> None:
     one = bench.session()
-    assert not bench.mux.bind(one.agent.credentials.ufrag, Recorder(one.agent))
+    ufrag, other = one.agent.credentials.ufrag, Recorder(one.agent)
+    assert not bench.mux.bind(ufrag, other)
+    bench.mux.unbind(ufrag, other)
+    assert not bench.mux.bind(ufrag, other)
+    bench.mux.unbind(ufrag, one)
+    assert bench.mux.bind(ufrag, other)
 
 
 # --- announcements ---

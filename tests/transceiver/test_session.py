@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aioice import Connection
-from aiortc import RTCCertificate, RTCSessionDescription
+from aiortc import RTCCertificate, RTCRtpSender, RTCSessionDescription
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -78,6 +78,27 @@ async def test_the_events_channel_speaks_first_and_answers(
 
     client.channel.send("not an event")
     await until(lambda: client.messages[2:] == ["not an event"])
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ('{"type": "session.update"}', "error"),
+        ('{"type": "session.update", "session": {"x": "%s"}}' % ("y" * 70_000), "error"),
+        ('{"type": "session.update", "session": {}}', "session.updated"),
+        ('{"type": "response.create"}', "response.create"),
+    ],
+)
+async def test_events_are_answered(
+    transceiver: Transceiver, caller: MakeCaller, until: Until, message: str, kind: str
+) -> None:
+    client = caller(audio=False)
+    await client.call(transceiver.address)
+    await until(lambda: client.messages)
+    client.channel.send("[" * 100_000)  # deeper than a JSON parser goes
+    client.channel.send(message)
+    await until(lambda: len(client.messages) == 3)
+    assert json.loads(client.messages[2])["type"] == kind
 
 
 async def test_hanging_up_ends_the_session_on_both_sides(
@@ -224,6 +245,32 @@ async def test_every_dtls_setup_of_an_offer_leads_to_audio(
     await client.call(transceiver.address, offer=offer)
     assert f"a=setup:{answered}" in client.answer
     await until(lambda: client.hears(10))
+
+
+@pytest.mark.parametrize("name", ["opus", "PCMU", "PCMA", "G722"])
+async def test_every_codec_is_echoed(
+    transceiver: Transceiver, caller: MakeCaller, until: Until, name: str
+) -> None:
+    client = caller()
+    codecs = RTCRtpSender.getCapabilities("audio").codecs
+    wanted = [codec for codec in codecs if codec.name == name]
+    client.pc.getTransceivers()[0].setCodecPreferences(wanted)
+    await client.call(transceiver.address)
+    await until(lambda: client.hears(10))
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"), [("sendonly", "recvonly"), ("recvonly", "inactive")]
+)
+async def test_a_client_that_only_sends_or_only_listens_is_connected(
+    transceiver: Transceiver, caller: MakeCaller, until: Until, offered: str, answered: str
+) -> None:
+    client = caller()
+    client.pc.getTransceivers()[0].direction = offered
+    await client.call(transceiver.address)
+    assert f"a={answered}" in client.answer
+    await until(lambda: client.messages)
+    assert client.loudness == []
 
 
 async def test_a_client_with_an_rsa_certificate_hears_itself(
