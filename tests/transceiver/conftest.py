@@ -207,12 +207,12 @@ async def transceiver(keys: KeyRing) -> AsyncIterator[Transceiver]:
 
 
 @pytest.fixture
-async def call_to() -> AsyncIterator[Callable[..., Caller]]:
-    """Makes clients of any transceiver and closes them."""
+async def dial() -> AsyncIterator[Callable[..., Caller]]:
+    """Makes clients of a control API and closes them."""
     made: list[Caller] = []
 
-    def make(transceiver: Transceiver, **options: bool) -> Caller:
-        made.append(Caller(transceiver.control, **options))
+    def make(control: Endpoint, **options: bool) -> Caller:
+        made.append(Caller(control, **options))
         return made[-1]
 
     yield make
@@ -220,6 +220,6 @@ async def call_to() -> AsyncIterator[Callable[..., Caller]]:
 
 
 @pytest.fixture
-def caller(transceiver: Transceiver, call_to: Callable[..., Caller]) -> Callable[..., Caller]:
+def caller(transceiver: Transceiver, dial: Callable[..., Caller]) -> Callable[..., Caller]:
     """Makes clients of the transceiver."""
-    return lambda **options: call_to(transceiver, **options)
+    return lambda **options: dial(transceiver.control, **options)

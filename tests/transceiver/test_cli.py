@@ -1,5 +1,6 @@
 """`icelane transceiver run` as a process."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -9,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
 COMMAND = [sys.executable, "-c", "from transceiver.cli import app; app()", "run"]
@@ -82,6 +85,21 @@ def test_it_serves_until_a_signal_and_exits_with_zero(run: Run, number: signal.S
     output, errors = process.communicate(timeout=10)
     assert (process.returncode, output) == (0, "")
     assert "Traceback" not in errors
+
+
+async def test_a_signal_ends_running_calls(run: Run, dial: Callable[..., Any], until: Any) -> None:
+    process = run()
+    ready = await asyncio.to_thread(ready_line, process)
+    client = dial(Endpoint.parse(ready["control"].removeprefix("http://")))
+    await client.call(Endpoint.parse(ready["media"]))
+    await until(lambda: client.hears(10))
+    process.send_signal(signal.SIGTERM)
+    await until(lambda: client.pc.connectionState == "closed")
+    _, errors = await asyncio.to_thread(process.communicate, timeout=10)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert errors.count("connected in") == 1
+    assert errors.count("ended: the transceiver stops") == 1
 
 
 def failure(process: subprocess.Popen[str]) -> str:
