@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 import pytest
@@ -60,6 +61,7 @@ class Bench:
     small_mtu = Endpoint("203.0.113.5", 50000)
     elsewhere = Endpoint("198.51.100.9", 50000)  # behind an interface without the program
     mtu = 600
+    policy_tos = 0x10  # packets marked so are routed by a table of their own, into a hole
     # The same by IPv6, and by VLANs above both interfaces.
     client6 = Endpoint("2001:db8:1::2", 50000)
     vip6 = Endpoint("2001:db8:1::10", 3478)
@@ -248,6 +250,9 @@ def _wire(host: Host) -> None:
                 "add", ifindex=index[name], dst=client.host, lladdr=mac, state="permanent"
             )
         netlink.route("add", dst=f"{Bench.blackholed.host}/32", type="blackhole")
+        for family, everywhere in ((AF_INET, "0.0.0.0/0"), (AF_INET6, "::/0")):
+            netlink.route("add", dst=everywhere, type="blackhole", table=100, family=family)
+            netlink.rule("add", tos=Bench.policy_tos, table=100, priority=100, family=family)
         netlink.route(
             "add",
             dst=f"{Bench.small_mtu.host}/32",

@@ -1,4 +1,4 @@
-"""IPv6, and translation between the families, both ways: verdict, bytes and counters."""
+"""All four combinations of families, both ways: verdict, bytes and counters."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.bpf
 
 RTP = bytes([0x80, 111]) + bytes(range(171))
-PAIRS = ["6-6", "6-4", "4-6"]
+PAIRS = ["4-4", "6-6", "6-4", "4-6"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Pair:
 
     def _translated(self, fields: dict[str, Any], host: str) -> dict[str, Any]:
         """A new IPv4 header is that of a packet that must not be fragmented."""
-        return fields if ":" in host else {"flags": "DF", "id": 0} | fields
+        translated = self.flow.client.family != self.flow.transceiver.family
+        return {"flags": "DF", "id": 0} | fields if translated and ":" not in host else fields
 
 
 @pytest.fixture(params=PAIRS)
@@ -101,6 +102,13 @@ def test_the_hop_limit_is_one_less(pair: Pair, ttl: int) -> None:
 def test_a_spent_hop_limit_goes_up(pair: Pair, ttl: int) -> None:
     frame = pair.from_client(RTP, ttl=ttl)
     assert pair.bench.run(frame) == pair.bench.outcome("pass", frame, "ttl_expired")
+
+
+def test_policy_routing_by_dscp_applies(pair: Pair) -> None:
+    for tos, verdict in ((pair.bench.policy_tos, "no_route"), (0, "forwarded_to_transceiver")):
+        for ecn in (0, 1, 2, 3):
+            done = pair.bench.run(pair.from_client(RTP, tos=tos | ecn))
+            assert done.counted == {verdict: 1}
 
 
 def test_it_counts_payload(pair: Pair) -> None:
