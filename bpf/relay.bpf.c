@@ -51,20 +51,8 @@ BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
 
 BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
 
-/* What forward() needs to know, and must not have to look for in a frame that has moved. */
-struct plan {
-	struct flow_state *state;
-	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
-	const struct tuple *wide;
-	struct translation translation;
-	__u32 payload_length;
-	__u32 ifindex;
-	__be16 vlan;
-	bool from_ip6;
-	bool to_ip6;
-	__u8 source_mac[ETH_ALEN];
-	__u8 destination_mac[ETH_ALEN];
-};
+/* The program does not use it: the loader keeps a note here. */
+BPF_TABLE_PINNED("array", __u32, struct build, build, 1, ICELANE_PINS "/build");
 
 /* Whether one more packet may pass a gate: a token bucket, kept in time rather than in tokens. */
 static __always_inline bool pass_gate(__u32 gate)
@@ -374,49 +362,6 @@ static __always_inline enum reason decide(struct xdp_md *ctx, struct plan *plan)
 	if (plan->state)
 		return decide_flow(ctx, &packet, plan);
 	return decide_unknown(&packet, direction);
-}
-
-static __always_inline void write_ethernet(struct ethhdr *eth, struct vlan_tag *tag,
-					   const struct plan *plan)
-{
-	__be16 protocol = plan->to_ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-
-	__builtin_memcpy(eth->h_dest, plan->destination_mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, plan->source_mac, ETH_ALEN);
-	eth->h_proto = tag ? bpf_htons(ETH_P_8021Q) : protocol;
-	if (tag) {
-		tag->tci = plan->vlan;
-		tag->protocol = protocol;
-	}
-}
-
-/* The headers above Ethernet; false never, but the verifier cannot know. */
-static __always_inline bool write_packet(struct cursor *frame, const struct plan *plan)
-{
-	struct ipv6hdr *ip6;
-	struct udphdr *udp;
-	struct iphdr *ip4;
-
-	if (plan->to_ip6) {
-		ip6 = cursor_take(frame, sizeof(*ip6));
-		udp = cursor_take(frame, sizeof(*udp));
-		if (!ip6 || !udp)
-			return false;
-		if (plan->from_ip6)
-			rewrite_ip6(ip6, udp, plan->wide);
-		else
-			translate_to_ip6(ip6, udp, plan->wide, &plan->translation);
-		return true;
-	}
-	ip4 = cursor_take(frame, sizeof(*ip4));
-	udp = cursor_take(frame, sizeof(*udp));
-	if (!ip4 || !udp)
-		return false;
-	if (plan->narrow)
-		rewrite_ip4(ip4, udp, plan->narrow);
-	else
-		translate_to_ip4(ip4, udp, plan->wide, &plan->translation);
-	return true;
 }
 
 /* Carry a plan out. */

@@ -184,6 +184,11 @@ _Static_assert(sizeof(struct port) == 12, "no hidden padding");
 
 #define MAX_PORTS 32
 
+/* What the running program was built from, so that a restarted agent need not build it again. */
+struct build {
+	__u8 sha256[32];
+};
+
 /* What may reach the agent at a limited rate; each has a token bucket on each processor. */
 enum gate {
 	GATE_STUN_ROUTED,

@@ -151,4 +151,62 @@ static __always_inline void translate_to_ip6(struct ipv6hdr *ip, struct udphdr *
 	udp->check = checksum_update_udp(udp->check, sum);
 }
 
+/* How to forward a packet: all there is to know, as its frame will have moved. */
+struct plan {
+	struct flow_state *state;
+	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
+	const struct tuple *wide;
+	struct translation translation;
+	__u32 payload_length;
+	__u32 ifindex;
+	__be16 vlan;
+	bool from_ip6;
+	bool to_ip6;
+	__u8 source_mac[ETH_ALEN];
+	__u8 destination_mac[ETH_ALEN];
+};
+
+static __always_inline void write_ethernet(struct ethhdr *eth, struct vlan_tag *tag,
+					   const struct plan *plan)
+{
+	__be16 protocol = plan->to_ip6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+
+	__builtin_memcpy(eth->h_dest, plan->destination_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, plan->source_mac, ETH_ALEN);
+	eth->h_proto = tag ? bpf_htons(ETH_P_8021Q) : protocol;
+	if (tag) {
+		tag->tci = plan->vlan;
+		tag->protocol = protocol;
+	}
+}
+
+/* The headers above Ethernet; false never, but the verifier cannot know. */
+static __always_inline bool write_packet(struct cursor *frame, const struct plan *plan)
+{
+	struct ipv6hdr *ip6;
+	struct udphdr *udp;
+	struct iphdr *ip4;
+
+	if (plan->to_ip6) {
+		ip6 = cursor_take(frame, sizeof(*ip6));
+		udp = cursor_take(frame, sizeof(*udp));
+		if (!ip6 || !udp)
+			return false;
+		if (plan->from_ip6)
+			rewrite_ip6(ip6, udp, plan->wide);
+		else
+			translate_to_ip6(ip6, udp, plan->wide, &plan->translation);
+		return true;
+	}
+	ip4 = cursor_take(frame, sizeof(*ip4));
+	udp = cursor_take(frame, sizeof(*udp));
+	if (!ip4 || !udp)
+		return false;
+	if (plan->narrow)
+		rewrite_ip4(ip4, udp, plan->narrow);
+	else
+		translate_to_ip4(ip4, udp, plan->wide, &plan->translation);
+	return true;
+}
+
 #endif

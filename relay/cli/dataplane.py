@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +47,7 @@ def load(
     from relay.cli.relaying import ERRORS
     from relay.config import RelayConfig
     from relay.dataplane import xdp
+    from relay.dataplane.config import Outcome
     from relay.registry import Registry
     from relay.wire.keys import KeyRing
 
@@ -63,16 +64,15 @@ def load(
     }
     with clear_errors(*ERRORS):
         relay = RelayConfig.load(config, options)
-        report = xdp.load(
-            relay.load_config(KeyRing.load(relay.keys), Registry.load(relay.registry))
-        )
+        wanted = relay.load_config(KeyRing.load(relay.keys), Registry.load(relay.registry))
+        report = xdp.load(replace(wanted, rebuild=True))
     if as_json:
         print(json.dumps(asdict(report)))
         return
     for warning in report.warnings:
         typer.echo(f"icelane: {warning}", err=True)
     attached = ", ".join(f"{name} ({how})" for name, how in report.interfaces.items())
-    verb = "Replaced the program of" if report.replaced else "Loaded"
+    verb = "Loaded" if report.outcome is Outcome.LOADED else "Replaced the program of"
     print(f"{verb} {report.instance} on {attached}; room for {report.max_flows:,} flows.")
 
 

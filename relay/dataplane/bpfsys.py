@@ -1,7 +1,6 @@
 """The bpf(2) system call: pinned maps, links, programs, by file descriptor.
 
-The structures follow `union bpf_attr` of linux/bpf.h; each is as long as the kernel needs for its
-command. Errors come out as OSError with the kernel's errno, and callers say what they mean.
+Errors come out as OSError with the kernel's errno, and callers say what they mean.
 """
 
 import ctypes
@@ -10,6 +9,8 @@ import os
 import platform
 from dataclasses import dataclass
 from enum import IntEnum
+
+from relay.dataplane import bpfattr
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,151 +52,6 @@ ATTACH_TYPE_XDP = 37  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
 _F_LINK_REPLACE = 1 << 2  # BPF_F_REPLACE: only when the link still runs the program one knows
-
-
-class _Element(ctypes.Structure):
-    _fields_ = (
-        ("map_fd", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
-        ("key", ctypes.c_uint64),
-        ("value", ctypes.c_uint64),
-        ("flags", ctypes.c_uint64),
-    )
-
-
-class _Batch(ctypes.Structure):
-    _fields_ = (
-        ("in_batch", ctypes.c_uint64),
-        ("out_batch", ctypes.c_uint64),
-        ("keys", ctypes.c_uint64),
-        ("values", ctypes.c_uint64),
-        ("count", ctypes.c_uint32),
-        ("map_fd", ctypes.c_uint32),
-        ("elem_flags", ctypes.c_uint64),
-        ("flags", ctypes.c_uint64),
-    )
-
-
-class _Object(ctypes.Structure):
-    _fields_ = (
-        ("pathname", ctypes.c_uint64),
-        ("fd", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-    )
-
-
-class _Info(ctypes.Structure):
-    _fields_ = (
-        ("fd", ctypes.c_uint32),
-        ("length", ctypes.c_uint32),
-        ("info", ctypes.c_uint64),
-    )
-
-
-class _Id(ctypes.Structure):
-    _fields_ = (("id", ctypes.c_uint32), ("next_id", ctypes.c_uint32), ("flags", ctypes.c_uint32))
-
-
-class _LinkCreate(ctypes.Structure):
-    _fields_ = (
-        ("prog_fd", ctypes.c_uint32),
-        ("target", ctypes.c_uint32),
-        ("attach_type", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-    )
-
-
-class _LinkUpdate(ctypes.Structure):
-    _fields_ = (
-        ("link_fd", ctypes.c_uint32),
-        ("new_prog_fd", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("old_prog_fd", ctypes.c_uint32),
-    )
-
-
-class _ProgramRun(ctypes.Structure):
-    _fields_ = (
-        ("prog_fd", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("data_in", ctypes.c_uint64),
-        ("data_out", ctypes.c_uint64),
-        ("repeat", ctypes.c_uint32),
-        ("duration", ctypes.c_uint32),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_uint64),
-        ("ctx_out", ctypes.c_uint64),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
-class _MapInfo(ctypes.Structure):
-    """The head of struct bpf_map_info."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("key_size", ctypes.c_uint32),
-        ("value_size", ctypes.c_uint32),
-        ("max_entries", ctypes.c_uint32),
-        ("map_flags", ctypes.c_uint32),
-        ("name", ctypes.c_char * 16),
-        ("ifindex", ctypes.c_uint32),
-        ("btf_vmlinux_value_type_id", ctypes.c_uint32),
-        ("netns_dev", ctypes.c_uint64),
-        ("netns_ino", ctypes.c_uint64),
-        ("btf_id", ctypes.c_uint32),
-        ("btf_key_type_id", ctypes.c_uint32),
-        ("btf_value_type_id", ctypes.c_uint32),
-    )
-
-
-class _ProgramInfo(ctypes.Structure):
-    """The head of struct bpf_prog_info."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("tag", ctypes.c_uint8 * 8),
-        ("jited_prog_len", ctypes.c_uint32),
-        ("xlated_prog_len", ctypes.c_uint32),
-    )
-
-
-class _XdpLinkInfo(ctypes.Structure):
-    """The head of struct bpf_link_info, with its XDP part."""
-
-    _fields_ = (
-        ("type", ctypes.c_uint32),
-        ("id", ctypes.c_uint32),
-        ("prog_id", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
-        ("ifindex", ctypes.c_uint32),
-    )
-
-
-class _BtfInfo(ctypes.Structure):
-    """The head of struct bpf_btf_info."""
-
-    _fields_ = (("btf", ctypes.c_uint64), ("size", ctypes.c_uint32), ("id", ctypes.c_uint32))
-
-
-class _XdpContext(ctypes.Structure):
-    """Struct xdp_md, as a test run takes it."""
-
-    _fields_ = (
-        ("data", ctypes.c_uint32),
-        ("data_end", ctypes.c_uint32),
-        ("data_meta", ctypes.c_uint32),
-        ("ingress_ifindex", ctypes.c_uint32),
-        ("rx_queue_index", ctypes.c_uint32),
-        ("egress_ifindex", ctypes.c_uint32),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +118,13 @@ def bpf(command: Command, attributes: ctypes.Structure) -> int:
 def obj_get(path: str | os.PathLike[str]) -> int:
     """Open what is pinned at a path; the caller closes the descriptor."""
     name = ctypes.create_string_buffer(os.fsencode(path))
-    return bpf(Command.OBJ_GET, _Object(pathname=ctypes.addressof(name)))
+    return bpf(Command.OBJ_GET, bpfattr.Object(pathname=ctypes.addressof(name)))
 
 
 def obj_pin(fd: int, path: str | os.PathLike[str]) -> None:
     """Pin a map, program or link, so that it outlives its descriptors."""
     name = ctypes.create_string_buffer(os.fsencode(path))
-    bpf(Command.OBJ_PIN, _Object(pathname=ctypes.addressof(name), fd=fd))
+    bpf(Command.OBJ_PIN, bpfattr.Object(pathname=ctypes.addressof(name), fd=fd))
 
 
 def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
@@ -331,7 +187,7 @@ class BatchReader:
         """The next entries, as keys with values; an empty list at the end."""
         if self._ended:
             return []
-        attributes = _Batch(
+        attributes = bpfattr.Batch(
             in_batch=ctypes.addressof(self._token) if self._started else 0,
             out_batch=ctypes.addressof(self._token),
             keys=ctypes.addressof(self._keys),
@@ -352,7 +208,7 @@ class BatchReader:
 
 def map_info(fd: int) -> MapInfo:
     """What the kernel says about a map."""
-    info = _MapInfo()
+    info = bpfattr.MapInfo()
     _get_info(fd, info)
     return MapInfo(
         type=info.type,
@@ -370,26 +226,26 @@ def map_info(fd: int) -> MapInfo:
 
 def program_info(fd: int) -> ProgramInfo:
     """What the kernel says about a program."""
-    info = _ProgramInfo()
+    info = bpfattr.ProgramInfo()
     _get_info(fd, info)
     return ProgramInfo(info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len)
 
 
 def link_info(fd: int) -> LinkInfo:
     """What the kernel says about an XDP link."""
-    info = _XdpLinkInfo()
+    info = bpfattr.XdpLinkInfo()
     _get_info(fd, info)
     return LinkInfo(info.id, info.prog_id, info.ifindex)
 
 
 def btf_data(btf_id: int) -> bytes:
     """The type information with an id, in the format of Documentation/bpf/btf.rst."""
-    fd = bpf(Command.BTF_GET_FD_BY_ID, _Id(id=btf_id))
+    fd = bpf(Command.BTF_GET_FD_BY_ID, bpfattr.Id(id=btf_id))
     try:
-        info = _BtfInfo()
+        info = bpfattr.BtfInfo()
         _get_info(fd, info)
         data = ctypes.create_string_buffer(info.size)
-        _get_info(fd, _BtfInfo(btf=ctypes.addressof(data), size=info.size))
+        _get_info(fd, bpfattr.BtfInfo(btf=ctypes.addressof(data), size=info.size))
     finally:
         os.close(fd)
     return data.raw
@@ -397,7 +253,7 @@ def btf_data(btf_id: int) -> bytes:
 
 def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:
     """Attach a program to an interface; the link's descriptor, to be pinned and closed."""
-    attributes = _LinkCreate(program_fd, ifindex, ATTACH_TYPE_XDP, flags)
+    attributes = bpfattr.LinkCreate(program_fd, ifindex, ATTACH_TYPE_XDP, flags)
     return bpf(Command.LINK_CREATE, attributes)
 
 
@@ -407,9 +263,9 @@ def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None
     With `old_program_fd` that must be its program (EPERM when it is another).
     """
     if old_program_fd is None:
-        attributes = _LinkUpdate(link_fd, program_fd)
+        attributes = bpfattr.LinkUpdate(link_fd, program_fd)
     else:
-        attributes = _LinkUpdate(link_fd, program_fd, _F_LINK_REPLACE, old_program_fd)
+        attributes = bpfattr.LinkUpdate(link_fd, program_fd, _F_LINK_REPLACE, old_program_fd)
     bpf(Command.LINK_UPDATE, attributes)
 
 
@@ -423,8 +279,8 @@ def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0) -> Run:
     """
     data = ctypes.create_string_buffer(frame, len(frame))
     out = ctypes.create_string_buffer(len(frame) + 256)  # a program may add to the front
-    context = _XdpContext(data_end=len(frame), ingress_ifindex=ingress_ifindex)
-    attributes = _ProgramRun(
+    context = bpfattr.XdpContext(data_end=len(frame), ingress_ifindex=ingress_ifindex)
+    attributes = bpfattr.ProgramRun(
         prog_fd=program_fd,
         data_size_in=len(frame),
         data_size_out=len(out),
@@ -449,7 +305,7 @@ def _element(
     fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None, flags: int = 0
 ) -> ctypes.Structure:
     """The attributes of an element command; they live as long as the buffers they point to."""
-    attributes = _Element(map_fd=fd, flags=flags)
+    attributes = bpfattr.Element(map_fd=fd, flags=flags)
     if key is not None:
         buffer = ctypes.create_string_buffer(key, len(key))
         attributes.key = ctypes.addressof(buffer)
@@ -460,5 +316,5 @@ def _element(
 
 
 def _get_info(fd: int, info: ctypes.Structure) -> None:
-    attributes = _Info(fd=fd, length=ctypes.sizeof(info), info=ctypes.addressof(info))
+    attributes = bpfattr.Info(fd=fd, length=ctypes.sizeof(info), info=ctypes.addressof(info))
     bpf(Command.OBJ_GET_INFO_BY_FD, attributes)

@@ -60,6 +60,8 @@ class LoadConfig:
         settings: What may change later.
         max_flows: For how many flows there is room; memory for them is taken at once.
         mode: How to attach.
+        rebuild: Whether to build and replace a running program also when its sources have not
+            changed.
     """
 
     instance: str
@@ -67,6 +69,7 @@ class LoadConfig:
     settings: Settings
     max_flows: int = DEFAULT_MAX_FLOWS
     mode: Mode = Mode.AUTO
+    rebuild: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the loader could not use.
@@ -88,6 +91,7 @@ class LoadConfig:
                 "interfaces": self.interfaces,
                 "max_flows": self.max_flows,
                 "mode": self.mode,
+                "rebuild": self.rebuild,
                 "vips": [str(vip) for vip in settings.vips],
                 "upstreams": [asdict(upstream) for upstream in settings.upstreams],
                 "route_keys": [[*key, value.hex()] for key, value in settings.route_keys.items()],
@@ -111,7 +115,16 @@ class LoadConfig:
             ),
             max_flows=document["max_flows"],
             mode=Mode(document["mode"]),
+            rebuild=document["rebuild"],
         )
+
+
+class Outcome(StrEnum):
+    """What loading came to."""
+
+    LOADED = "loaded"  # nothing was there before
+    REPLACED = "replaced"  # another program ran before; its flows stayed
+    KEPT = "kept"  # the same program runs on, with the settings given
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +135,16 @@ class LoadReport:
         instance: The instance's name.
         interfaces: How the program is attached, by interface: ``native`` or ``generic``.
         max_flows: For how many flows there is room.
-        replaced: Whether a running program was replaced; its flows stayed.
+        outcome: What loading came to.
         program: The kernel's tag of the program.
-        build_seconds: How long compiling and loading took.
+        build_seconds: How long compiling and loading took; 0 when the program was kept.
         warnings: What the administrator should know.
     """
 
     instance: str
     interfaces: Mapping[str, str]
     max_flows: int
-    replaced: bool
+    outcome: Outcome
     program: str
     build_seconds: float
     warnings: tuple[str, ...] = field(default=())
@@ -144,4 +157,10 @@ class LoadReport:
     def loads(cls, text: str) -> Self:
         """Read what `dumps` wrote."""
         document = json.loads(text)
-        return cls(**{**document, "warnings": tuple(document["warnings"])})
+        return cls(
+            **document
+            | {
+                "outcome": Outcome(document["outcome"]),
+                "warnings": tuple(document["warnings"]),
+            }
+        )

@@ -7,11 +7,12 @@ Compiling takes 200 MB of memory that BCC never gives back, so nothing else runs
 
 import ctypes
 import fcntl
+import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 from relay.dataplane import bpffs, bpfsys, headers
 from relay.dataplane.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.base import DataplaneError
-from relay.dataplane.config import LoadConfig, LoadReport
+from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.pins import ROOT, PinnedMap, Pins
 from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
@@ -63,7 +64,8 @@ def source_directory() -> Path:
 def load(config: LoadConfig) -> LoadReport:
     """Load an instance, or replace the program of one that runs; its flows stay.
 
-    When it fails, everything is as it was.
+    One that runs and was built from the same sources is kept, and BCC is not needed then. When
+    loading fails, everything is as it was.
 
     Raises:
         DataplaneError: It cannot be loaded; the text says why and what to do.
@@ -72,10 +74,11 @@ def load(config: LoadConfig) -> LoadReport:
         raise DataplaneError("Loading a BPF program needs root.")
     indexes = {name: interface_index(name) for name in config.interfaces}
     bpffs.mount()
-    headers.provide()
     pins = Pins(config.instance)
     with _locked():
         replaced = pins.loaded()
+        if replaced and not config.rebuild and _is_current(config, pins, indexes):
+            return _keep(config, pins, indexes)
         if not replaced:
             pins.remove()  # what a loader that was killed half-way has left
         pins.directory.mkdir(exist_ok=True)
@@ -90,8 +93,46 @@ def load(config: LoadConfig) -> LoadReport:
             raise
 
 
+def _is_current(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> bool:
+    """Whether exactly this program runs on exactly these interfaces."""
+    if "build" not in pins.maps() or _linked(pins) != indexes:
+        return False
+    with PinnedMap(pins.map("build")) as build, PinnedMap(pins.map("flows")) as flows:
+        same_size = flows.info.max_entries == 2 * config.max_flows
+        built_from = build.lookup(build.key.number(0))
+    modes = {attached_mode(name) for name in indexes}
+    return same_size and built_from == _fingerprint() and config.mode in modes | {Mode.AUTO}
+
+
+def _linked(pins: Pins) -> dict[str, int]:
+    """The interfaces that the pinned links are attached to, with their indexes."""
+    found = {}
+    for interface, path in pins.links().items():
+        fd = bpfsys.obj_get(path)
+        try:
+            found[interface] = bpfsys.link_info(fd).ifindex
+        finally:
+            os.close(fd)
+    return found
+
+
+def _fingerprint() -> bytes:
+    """What tells one state of the program's sources from another."""
+    digest = hashlib.sha256()
+    for path in sorted(source_directory().glob("*.[ch]")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def _keep(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> LoadReport:
+    _configure(config, pins, indexes)
+    program = bpfsys.obj_get(pins.program)
+    return _report(config, program, Outcome.KEPT)
+
+
 def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: bool) -> LoadReport:
     started = time.monotonic()
+    headers.provide()
     module = _compile(config, pins)
     if replaced:
         _require_same_layout(module, pins)
@@ -99,20 +140,37 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
     old_program = bpfsys.obj_get(pins.program) if replaced else None
     build_seconds = time.monotonic() - started
 
-    write_settings(pins, config.settings)
-    write_gates(pins)
-    write_ports(pins, find_ports(indexes.values()))
-    _allow_forwarding()
+    _configure(config, pins, indexes)
     warnings = Attacher(pins, program, old_program).attach(config.interfaces, config.mode)
     pins.replace_program(program)
     for interface, link in pins.links().items():
         if interface not in config.interfaces:
             link.unlink()
+    with PinnedMap(pins.map("build")) as build:
+        build.update(build.key.number(0), _fingerprint())
+    outcome = Outcome.REPLACED if replaced else Outcome.LOADED
+    return _report(config, program, outcome, build_seconds, warnings)
+
+
+def _configure(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> None:
+    write_settings(pins, config.settings)
+    write_gates(pins)
+    write_ports(pins, find_ports(indexes.values()))
+    _allow_forwarding()
+
+
+def _report(
+    config: LoadConfig,
+    program: int,
+    outcome: Outcome,
+    build_seconds: float = 0.0,
+    warnings: Sequence[str] = (),
+) -> LoadReport:
     return LoadReport(
         instance=config.instance,
         interfaces={name: str(attached_mode(name)) for name in config.interfaces},
         max_flows=config.max_flows,
-        replaced=replaced,
+        outcome=outcome,
         program=bpfsys.program_info(program).tag,
         build_seconds=build_seconds,
         warnings=tuple(warnings),

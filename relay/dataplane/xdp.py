@@ -25,7 +25,8 @@ from relay.dataplane.tables import write_settings
 def load(config: LoadConfig) -> LoadReport:
     """Compile, load and attach the program, in a process of its own.
 
-    Loading an instance that is loaded replaces its program in one step and keeps its flows.
+    Loading an instance that is loaded replaces its program in one step and keeps its flows; when
+    it was built from the same sources, it runs on and gets the settings.
 
     Raises:
         DataplaneError: That was not possible and nothing changed; the text says what to do.

@@ -161,7 +161,7 @@ class TestLoaded:
     ) -> None:
         result = icelane("maps", "dump", "flowz", "--instance", instance)
         assert result.exit_code == 1
-        assert "has no map 'flowz'; it has counters, flows, flows4" in result.stderr
+        assert "has no map 'flowz'; it has build, counters, flows, flows4" in result.stderr
 
 
 def test_what_is_not_loaded(icelane: Icelane) -> None:

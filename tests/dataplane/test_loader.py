@@ -16,8 +16,8 @@ from pyroute2 import IPRoute
 from relay.dataplane import bpfsys, loader, xdp
 from relay.dataplane.attach import attached_mode
 from relay.dataplane.base import DataplaneError, FlowTuple
-from relay.dataplane.config import LoadConfig, LoadReport, Mode
-from relay.dataplane.pins import Pins, instances
+from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
+from relay.dataplane.pins import PinnedMap, Pins, instances
 from relay.lab.host import Host
 from relay.wire.endpoint import Endpoint
 
@@ -46,6 +46,15 @@ def link_ids(instance: str) -> dict[str, int]:
         found[interface] = bpfsys.link_info(fd).id
         os.close(fd)
     return found
+
+
+def program_of(config: LoadConfig, interface: str) -> int:
+    """The number of the program that an interface runs."""
+    fd = bpfsys.obj_get(Pins(config.instance).link(interface))
+    try:
+        return bpfsys.link_info(fd).program_id
+    finally:
+        os.close(fd)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +89,32 @@ def test_the_program_is_replaced_in_one_step_and_keeps_its_flows(
     host: Host, running: LoadConfig
 ) -> None:
     before = link_ids(running.instance)
-    report = load(host, running)
-    assert report.replaced
+    report = load(host, replace(running, rebuild=True))
+    assert report.outcome is Outcome.REPLACED
     assert link_ids(running.instance) == before  # the interfaces were never without a program
     assert flows(running) == [FLOW]
     with host.inside():
         status = xdp.status(running.instance)
     assert status.interfaces == {"a": "native", "b": "native"}
     assert (status.flows, status.max_flows, status.program) == (1, 8, report.program)
+
+
+def test_a_restarted_agent_keeps_the_program_and_needs_no_compiler(
+    host: Host, running: LoadConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = program_of(running, "a")
+    (tmp_path / "bcc.py").write_text("raise ImportError", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    vip = Endpoint("203.0.113.99", 3478)
+    report = load(host, replace(running, settings=replace(running.settings, vips=(vip,))))
+    assert (report.outcome, report.build_seconds) == (Outcome.KEPT, 0.0)
+    assert program_of(running, "a") == before
+    assert flows(running) == [FLOW]
+    with PinnedMap(Pins(running.instance).map("vips")) as vips:
+        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
+    with pytest.raises(DataplaneError, match="apt-get install python3-bpfcc"):
+        load(host, replace(running, rebuild=True))
+    assert program_of(running, "a") == before
 
 
 def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: LoadConfig) -> None:
@@ -154,12 +181,10 @@ def test_a_failed_replacement_leaves_the_old_program_everywhere(
 ) -> None:
     load(host, replace(running, interfaces=("a",)))
     load(host, new_config("b"))
-    fd = bpfsys.obj_get(Pins(running.instance).link("a"))
-    before = bpfsys.link_info(fd).program_id
+    before = program_of(running, "a")
     with pytest.raises(DataplaneError, match="another XDP program"):
         load(host, running)
-    assert bpfsys.link_info(fd).program_id == before
-    os.close(fd)
+    assert program_of(running, "a") == before
 
 
 class TestMode:

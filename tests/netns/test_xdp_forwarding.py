@@ -11,7 +11,7 @@ import pytest
 
 from relay.dataplane import xdp
 from relay.dataplane.base import FlowTuple
-from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.config import LoadConfig, Mode, Outcome, Settings, UpstreamRange
 from relay.lab.capture import Capture
 from relay.lab.frame import Datagram
 from relay.lab.host import Host
@@ -188,9 +188,10 @@ def test_flows_pass_while_the_program_is_replaced(
                     interfaces=(PUBLIC, INTERNAL),
                     settings=SETTINGS,
                     max_flows=8,
+                    rebuild=True,
                 )
             )
-        assert report.replaced
+        assert report.outcome is Outcome.REPLACED
         client.sendto(b"\x80 after", VIP)
         assert transceiver.recv(100) == b"\x80 after"
     (record,) = dataplane.flows()
