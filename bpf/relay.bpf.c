@@ -8,8 +8,6 @@
  *	decide()	reads frame, maps and FIB; says the reason, and fills a plan to forward by
  *	forward()	carries the plan out; nothing in it can fail
  *	relay()		turns the reason into the verdict and counts it, the only place that does
- *
- * It is built by BCC, which creates the maps and pins them where ICELANE_PINS says.
  */
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/if_ether.h>
@@ -19,40 +17,11 @@
 #include "stun.h"
 #include "siphash.h"
 #include "rewrite.h"
+#include "maps.h"
 
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 #define AF_INET 2
 #define AF_INET6 10
-
-/*
- * Confirmed flows, two entries each. They are plain hashes: a flood of anything cannot evict a
- * flow, and when a map is full the agent hears of it.
- */
-BPF_TABLE_PINNED("hash", struct tuple4, struct flow4, flows4, 2 * ICELANE_MAX_FLOWS,
-		 ICELANE_PINS "/flows4");
-/* Those with an IPv6 address on either side; memory is taken as they come. */
-BPF_TABLE_PINNED("hash", struct tuple, struct flow, flows, 2 * ICELANE_MAX_FLOWS,
-		 ICELANE_PINS "/flows", BPF_F_NO_PREALLOC);
-
-/* The relay's own addresses; the agent writes them, the program decides by them on a miss. */
-BPF_TABLE_PINNED("hash", struct vip, __u32, vips, 64, ICELANE_PINS "/vips");
-BPF_TABLE_PINNED("hash", struct address, struct port_range, upstreams, 64,
-		 ICELANE_PINS "/upstreams");
-BPF_TABLE_PINNED("hash", struct route_key_id, struct siphash_key, route_keys, 4096,
-		 ICELANE_PINS "/route_keys");
-
-/* A list, ended by a port of no interface: there are few, and an array's lookup is inlined. */
-BPF_TABLE_PINNED("array", __u32, struct port, ports, MAX_PORTS, ICELANE_PINS "/ports");
-
-BPF_TABLE_PINNED("array", __u32, struct gate_limit, gate_limits, GATE_COUNT,
-		 ICELANE_PINS "/gate_limits");
-BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
-		 ICELANE_PINS "/gates");
-
-BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
-
-/* The program does not use it: the loader keeps a note here. */
-BPF_TABLE_PINNED("array", __u32, struct build, build, 1, ICELANE_PINS "/build");
 
 /* Whether one more packet may pass a gate: a token bucket, kept in time rather than in tokens. */
 static __always_inline bool pass_gate(__u32 gate)
@@ -63,7 +32,7 @@ static __always_inline bool pass_gate(__u32 gate)
 
 	if (!limit || !state)
 		return false;
-	/* The coarse clock costs a tenth of the exact one; buckets last for many of its ticks. */
+	/* The coarse clock is a read of memory; buckets last for many of its ticks. */
 	now = bpf_ktime_get_coarse_ns();
 	credit = state->credit_ns + (now - state->updated_ns);
 	if (credit > limit->burst_ns)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The maps. BCC, which builds the program, makes them and pins them where ICELANE_PINS says, or
+ * uses those that are pinned there already. It understands `map.lookup()` in the main file only.
+ */
+#ifndef ICELANE_MAPS_H
+#define ICELANE_MAPS_H
+
+#include "relay.h"
+
+/*
+ * Confirmed flows, two entries each. They are plain hashes: a flood of anything cannot evict a
+ * flow, and when a map is full the agent hears of it.
+ */
+BPF_TABLE_PINNED("hash", struct tuple4, struct flow4, flows4, 2 * ICELANE_MAX_FLOWS,
+		 ICELANE_PINS "/flows4");
+/* Those with an IPv6 address on either side; memory is taken as they come. */
+BPF_TABLE_PINNED("hash", struct tuple, struct flow, flows, 2 * ICELANE_MAX_FLOWS,
+		 ICELANE_PINS "/flows", BPF_F_NO_PREALLOC);
+
+/* The relay's own addresses; the agent writes them, the program decides by them on a miss. */
+BPF_TABLE_PINNED("hash", struct vip, __u32, vips, 64, ICELANE_PINS "/vips");
+BPF_TABLE_PINNED("hash", struct address, struct port_range, upstreams, 64,
+		 ICELANE_PINS "/upstreams");
+BPF_TABLE_PINNED("hash", struct route_key_id, struct siphash_key, route_keys, 4096,
+		 ICELANE_PINS "/route_keys");
+
+/* A list, ended by a port of no interface: there are few, and an array's lookup is inlined. */
+BPF_TABLE_PINNED("array", __u32, struct port, ports, MAX_PORTS, ICELANE_PINS "/ports");
+
+BPF_TABLE_PINNED("array", __u32, struct gate_limit, gate_limits, GATE_COUNT,
+		 ICELANE_PINS "/gate_limits");
+BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
+		 ICELANE_PINS "/gates");
+
+BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
+
+/* The program does not use it: the loader keeps a note here. */
+BPF_TABLE_PINNED("array", __u32, struct build, build, 1, ICELANE_PINS "/build");
+
+#endif
