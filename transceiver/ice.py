@@ -14,51 +14,20 @@ out; whoever owns the socket executes them.
   A transaction that was seen from one address is refused from another.
 """
 
-import struct
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import IntegrityError, StunError
-from relay.wire.stun import (
-    BINDING,
-    Attribute,
-    Message,
-    MessageClass,
-    verify_integrity,
-    xor_address,
-)
+from relay.wire.stun import BINDING, Attribute, Message, MessageClass, verify_integrity
+from transceiver import checks
 
 CONSENT_LIFETIME = 30.0  # seconds (RFC 7675, section 5.1)
 RESTART_GRACE = 30.0  # seconds; Chromium still checks with the old credentials after the answer
 PATH_SILENCE = 1.0  # seconds without media after which another path may take over
 MAX_PATHS = 16
 MAX_TRANSACTIONS = 1024  # at 16 checks a second, still a minute's worth
-
-# Comprehension-required attributes (below 0x8000) that a check may carry: RFC 8489 section 18.3
-# and RFC 8445 section 16.1. Any other makes the request unanswerable (RFC 8489 section 6.3.1).
-_UNDERSTOOD = frozenset(
-    {
-        Attribute.MAPPED_ADDRESS,
-        Attribute.USERNAME,
-        Attribute.MESSAGE_INTEGRITY,
-        Attribute.ERROR_CODE,
-        Attribute.UNKNOWN_ATTRIBUTES,
-        Attribute.MESSAGE_INTEGRITY_SHA256,
-        Attribute.XOR_MAPPED_ADDRESS,
-        Attribute.PRIORITY,
-        Attribute.USE_CANDIDATE,
-    }
-)
-_COMPREHENSION_OPTIONAL = 0x8000
-_REASONS = {
-    400: b"Bad Request",
-    401: b"Unauthenticated",
-    420: b"Unknown Attribute",
-    487: b"Role Conflict",
-}
 
 
 class Credentials(NamedTuple):
@@ -220,7 +189,8 @@ class IceAgent:
             return [Refused("stun_malformed")]
         if request.message_class is not MessageClass.REQUEST or request.method != BINDING:
             return [Refused("stun_not_a_check")]
-        if not _fingerprint_fits(request, data):
+        if not checks.fingerprint_fits(request, data):
+            # It was damaged; an error would end a check that a retransmission can still save.
             return [Refused("stun_fingerprint")]
         generation = self._authenticate(request, data, now)
         if isinstance(generation, int):
@@ -307,45 +277,47 @@ class IceAgent:
         generation: _Generation,
     ) -> list[Command]:
         password = generation.password
-        if unknown := _unknown_attributes(request):
-            extra = (Attribute.UNKNOWN_ATTRIBUTES, struct.pack(f"!{len(unknown)}H", *unknown))
-            return self._refuse(request, source, 420, password, extra)
-        if self._replayed(request.transaction_id, source, announced):
-            return [Refused("stun_replayed")]
+        if checks.unknown_attributes(request):
+            return self._refuse(request, source, 420, password)
         if request.get(Attribute.ICE_CONTROLLED) is not None:
             # A lite agent is always the controlled one (RFC 8445 section 6.1.1).
             return self._refuse(request, source, 487, password)
-
+        if announced is None and source in self._paths:
+            announced = self._paths[source].announced
+        first = self._transactions.get(request.transaction_id)
         commands: list[Command] = []
-        path = self._paths.get(source)
-        if path is None:
+        # A retransmission, or a copy that somebody sends later, is answered and changes nothing.
+        if first != source:
+            if first is not None and not self._is_client_at(first, announced):
+                return [Refused("stun_replayed")]
+            self._remember(request.transaction_id, source)
+            nominating = request.get(Attribute.USE_CANDIDATE) is not None
+            path = _Path(now, now, generation.number, announced)
+            commands += self._checked(source, path, nominating=nominating)
+        mapped = announced.client if announced else source
+        return [*commands, Send(checks.success(request, mapped, password), source)]
+
+    def _checked(self, source: Endpoint, path: _Path, *, nominating: bool) -> list[Command]:
+        commands: list[Command] = []
+        if source not in self._paths:
             commands += [*self._make_room(), Validated(source)]
-            path = self._paths[source] = _Path(now, now, generation.number, announced)
-        path.checked = path.heard = now
-        path.generation = generation.number
-        path.announced = announced or path.announced
-        nominating = request.get(Attribute.USE_CANDIDATE) is not None
-        if self._supersedes(path, nominating=nominating, now=now):
-            if source != self._selected:
-                commands.append(self._select(source))
+        supersedes = self._supersedes(source, path, nominating=nominating)
+        if source in self._paths:  # clients go on using old credentials beside new ones
+            path.generation = max(path.generation, self._paths[source].generation)
+        self._paths[source] = path
+        if supersedes:
             self._nominated = nominating
+            commands.append(self._select(source))
         elif source == self._selected:
             self._nominated = self._nominated or nominating
+        return commands
 
-        mapped = path.announced.client if path.announced else source
-        success = Message(
-            MessageClass.SUCCESS,
-            BINDING,
-            request.transaction_id,
-            ((Attribute.XOR_MAPPED_ADDRESS, xor_address(mapped, request.transaction_id)),),
-        )
-        return [*commands, Send(success.serialize(password), source)]
-
-    def _supersedes(self, path: _Path, *, nominating: bool, now: float) -> bool:
-        selected = self._paths.get(self._selected) if self._selected else None
-        if selected is None or selected is path:
-            return selected is None
-        if now - selected.checked >= CONSENT_LIFETIME:
+    def _supersedes(self, source: Endpoint, path: _Path, *, nominating: bool) -> bool:
+        """Whether a path that was checked now is to be selected, and was not before."""
+        if self._selected is None or self._selected == source:
+            return self._selected is None
+        selected = self._paths[self._selected]
+        if path.checked - selected.checked >= CONSENT_LIFETIME:
             return True
         if path.generation != selected.generation:
             return path.generation > selected.generation
@@ -355,18 +327,19 @@ class IceAgent:
         self._selected = source
         return Selected(source)
 
-    def _replayed(
-        self, transaction_id: bytes, source: Endpoint, announced: Announced | None
-    ) -> bool:
-        first = self._transactions.setdefault(transaction_id, source)
+    def _is_client_at(self, address: Endpoint, announced: Announced | None) -> bool:
+        """Whether relays say that one client is behind an address and what was announced.
+
+        A relay that has lost its state forwards a retransmission from another port.
+        """
+        path = self._paths.get(address)
+        known = path.announced if path else None
+        return known is not None and announced is not None and known.client == announced.client
+
+    def _remember(self, transaction_id: bytes, source: Endpoint) -> None:
+        self._transactions[transaction_id] = source
         if len(self._transactions) > MAX_TRANSACTIONS:
             self._transactions.popitem(last=False)
-        if first == source:
-            return False
-        # The relay may forward a retransmission from another port when it has lost its state.
-        path = self._paths.get(first)
-        known = path.announced if path else None
-        return known is None or announced is None or known.client != announced.client
 
     def _make_room(self) -> list[Command]:
         if len(self._paths) < MAX_PATHS:
@@ -376,35 +349,8 @@ class IceAgent:
         del self._paths[oldest]
         return [Forgotten(oldest)]
 
+    @staticmethod
     def _refuse(
-        self,
-        request: Message,
-        source: Endpoint,
-        code: int,
-        password: bytes | None = None,
-        *extra: tuple[int, bytes],
+        request: Message, source: Endpoint, code: int, password: bytes | None = None
     ) -> list[Command]:
-        value = struct.pack("!HBB", 0, *divmod(code, 100)) + _REASONS[code]
-        error = Message(
-            MessageClass.ERROR,
-            BINDING,
-            request.transaction_id,
-            ((Attribute.ERROR_CODE, value), *extra),
-        )
-        return [Refused(f"stun_{code}"), Send(error.serialize(password), source)]
-
-
-def _unknown_attributes(request: Message) -> list[int]:
-    kinds = dict.fromkeys(kind for kind, _ in request.attributes)
-    return [k for k in kinds if k < _COMPREHENSION_OPTIONAL and k not in _UNDERSTOOD]
-
-
-def _fingerprint_fits(request: Message, data: bytes) -> bool:
-    """Whether FINGERPRINT, if there is one, is the last attribute and matches (section 14.7).
-
-    A datagram that fails is dropped, not answered: it was damaged, and an error would end a check.
-    """
-    value = request.get(Attribute.FINGERPRINT)
-    if value is None:
-        return True
-    return (zlib.crc32(data[:-8]) ^ 0x5354554E).to_bytes(4, "big") == value == data[-4:]
+        return [Refused(f"stun_{code}"), Send(checks.error(request, code, password), source)]

@@ -199,6 +199,13 @@ def test_a_nominated_path_stays_when_others_are_checked(agent: IceAgent, check: 
     assert agent.destination(0.1) == HOME
 
 
+def test_a_path_may_be_nominated_after_it_was_selected(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(), HOME, 0.0)
+    agent.receive(check(nominate=True), HOME, 0.1)
+    agent.receive(check(), MOBILE, 0.2)
+    assert agent.destination(0.2) == HOME
+
+
 def test_the_newest_nomination_wins(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0)
     assert Selected(MOBILE) in agent.receive(check(nominate=True), MOBILE, 0.1)
@@ -237,6 +244,18 @@ def test_a_check_replayed_from_elsewhere_is_refused(agent: IceAgent, check: Chec
     assert agent.destination(1.0) == HOME
 
 
+def test_a_copy_of_an_old_check_from_its_own_address_changes_nothing(
+    agent: IceAgent, check: Check
+) -> None:
+    old = check(nominate=True)
+    agent.receive(old, HOME, 0.0)
+    agent.receive(check(nominate=True), MOBILE, 1.0)
+    assert mapped(agent.receive(old, HOME, 2.0)) == HOME
+    assert agent.destination(2.0) == MOBILE, "the old nomination is over"
+    agent.receive(old, HOME, CONSENT_LIFETIME)
+    assert agent.expire(CONSENT_LIFETIME) == [Forgotten(HOME)], "and it gives no consent"
+
+
 def test_a_retransmission_over_a_new_upstream_port_of_the_same_client_is_taken(
     agent: IceAgent, check: Check
 ) -> None:
@@ -266,8 +285,10 @@ def test_a_path_given_up_falls_back_to_the_most_recent_other(agent: IceAgent, ch
     agent.receive(check(), MOBILE, 1.0)
     agent.forget(HOME)
     assert agent.destination(1.0) == MOBILE
+    assert Selected(ELSEWHERE) in agent.receive(check(), ELSEWHERE, 1.1), "nobody nominated it"
     agent.forget(MOBILE)
-    assert agent.destination(1.0) is None
+    agent.forget(ELSEWHERE)
+    assert agent.destination(1.1) is None
 
 
 # --- consent ---
@@ -377,6 +398,16 @@ def test_the_first_check_with_new_credentials_is_followed_before_nomination(
     assert Selected(MOBILE) in agent.receive(check(credentials=NEW), MOBILE, 10.1)
     agent.receive(check(nominate=True), HOME, 10.2)
     assert agent.destination(10.2) == MOBILE, "a nomination of the old generation is void"
+
+
+def test_old_credentials_take_nothing_from_a_path_that_has_new_ones(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.restart(NEW, 0.0)
+    agent.receive(check(credentials=NEW, nominate=True), HOME, 0.1)
+    agent.receive(check(), HOME, 0.2)
+    agent.receive(check(credentials=NEW), MOBILE, 0.3)
+    assert agent.destination(0.3) == HOME
 
 
 def test_a_second_restart_does_not_prolong_the_first_credentials(
