@@ -58,8 +58,9 @@ class Recorder:
 class Bench:
     """A mux on loopback, with sessions and relay sockets."""
 
-    def __init__(self, keys: KeyRing, target: Target) -> None:
+    def __init__(self, keys: KeyRing, target: Target, host: str = "127.0.0.1") -> None:
         self.clock = Clock()
+        self._host = host
         self.keys = keys
         self._target = target
         self._sockets: list[socket.socket] = []
@@ -69,8 +70,9 @@ class Bench:
         self._nonce = 0
 
     def socket(self) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind(("127.0.0.1", 0))
+        anywhere = Endpoint(self._host, 0)
+        sock = socket.socket(anywhere.family, socket.SOCK_DGRAM)
+        sock.bind(anywhere)
         sock.setblocking(False)
         self._sockets.append(sock)
         return sock
@@ -145,6 +147,20 @@ async def test_the_ufrag_leads_to_the_session_and_the_source_to_it_later(
     assert bench.counted("unknown_source") == 1
     assert (one.selections, other.selections) == (1, 0)
     assert one.agent.selected == Endpoint.of(relay.getsockname())
+
+
+async def test_ipv6_is_served(keys: KeyRing, target: Target, check: Check, until: Until) -> None:
+    bench = Bench(keys, target, "::1")
+    bench.mux.open()
+    one, relay = bench.session(), bench.socket()
+    answer = await exchange(relay, check(credentials=one.agent.credentials), bench.address)
+    assert mapped(answer) == Endpoint.of(relay.getsockname())
+    relay.sendto(bench.announcement(bench.route()), bench.address)
+    answer = await exchange(relay, check(credentials=one.agent.credentials), bench.address)
+    assert mapped(answer) == CLIENT, "an IPv4 client behind an IPv6 upstream address"
+    relay.sendto(DTLS, bench.address)
+    await until(lambda: one.datagrams == [DTLS])
+    bench.close()
 
 
 async def test_an_unknown_ufrag_gets_no_answer(bench: Bench, check: Check, until: Until) -> None:
