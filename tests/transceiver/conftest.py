@@ -1,4 +1,4 @@
-"""Helpers of the transceiver's tests: STUN checks, a client that calls, a running transceiver."""
+"""What the transceiver's tests share: STUN checks, a client that calls, a transceiver."""
 
 import array
 import asyncio
