@@ -35,6 +35,13 @@ BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
 
 BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
 
+/*
+ * The agent's sockets for all upstream ports. The kernel takes one out when it is closed, also by
+ * the agent's death.
+ */
+BPF_TABLE_PINNED("sockmap", __u32, __u32, steer_sockets, STEER_COUNT,
+		 ICELANE_PINS "/steer-sockets");
+
 /* The program does not use it: the loader keeps a note here. */
 BPF_TABLE_PINNED("array", __u32, struct build, build, 1, ICELANE_PINS "/build");
 

@@ -184,6 +184,13 @@ _Static_assert(sizeof(struct port) == 12, "no hidden padding");
 
 #define MAX_PORTS 32
 
+/* Which of the agent's sockets gets what comes to upstream ports. */
+enum steer_family {
+	STEER_IP4,
+	STEER_IP6,
+	STEER_COUNT,
+};
+
 /* What the running program was built from, so that a restarted agent need not build it again. */
 struct build {
 	__u8 sha256[32];

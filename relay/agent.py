@@ -32,8 +32,9 @@ from relay.mirror import Mirror
 from relay.ports import PortPool
 from relay.registry import Registry
 from relay.session import SessionTable
-from relay.sockets import BindError, Sockets
+from relay.sockets import BindError, VipSockets
 from relay.throttle import Throttle
+from relay.upstreams import SocketForEach, SteeredSocket, SteeredUpstreams, Upstreams
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
@@ -70,7 +71,8 @@ class Agent:
         )
         self._keys = keys
         self._mirror: Mirror | None = None
-        self._sockets: Sockets
+        self._vips: VipSockets
+        self._upstreams: Upstreams
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
         self._throttle = Throttle(time.monotonic)
@@ -122,8 +124,6 @@ class Agent:
         }
 
     async def _start(self) -> None:
-        self._sockets = Sockets(asyncio.get_running_loop(), self._table.counters)
-        self._closing.callback(self._sockets.close)
         # First of all: it refuses a second agent of this instance.
         server = await admin.serve(self.admin_path, {"status": self.status})
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
@@ -141,13 +141,29 @@ class Agent:
                 found=self._restore,
                 counters=self._table.counters,
             )
+        loop, counters = asyncio.get_running_loop(), self._table.counters
+        self._upstreams = self._open_upstreams()
+        self._closing.callback(self._upstreams.shutdown)
+        self._vips = VipSockets(loop, counters, self._from_client)
+        self._closing.callback(self._vips.shutdown)
         self._adopt()
         for vip in self._config.vips:
-            self._sockets.open_vip(vip, self._from_client)
+            self._vips.open(vip)
         self._spawn(self._sweep_now_and_then())
         if self._mirror is not None:
             self._spawn(self._mirror.run(self._config.vips))
         self._closing.push_async_callback(self._cancel_tasks)
+
+    def _open_upstreams(self) -> Upstreams:
+        loop, counters = asyncio.get_running_loop(), self._table.counters
+        if not self._dataplane.steers:
+            return SocketForEach(loop, counters, self._from_transceiver)
+        sockets = {}
+        for host in self._config.upstreams:
+            steered = SteeredSocket(host, loop, counters, self._from_transceiver)
+            self._dataplane.steer(steered.udp)
+            sockets[steered.udp.family] = steered
+        return SteeredUpstreams(sockets)
 
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))
@@ -195,19 +211,19 @@ class Agent:
         for command in commands:
             match command:
                 case SendToTransceiver(flow, data):
-                    self._sockets.send_upstream(flow, data)
+                    self._upstreams.send(flow, data)
                 case SendToClient(flow, data):
-                    self._sockets.send_vip(flow.tuple.vip, flow.tuple.client, data)
+                    self._vips.send(flow.addresses.vip, flow.addresses.client, data)
                 case OpenUpstream(flow):
                     if not self._open_upstream(flow):
                         return  # what follows is of this flow
                 case CloseUpstream(flow):
-                    self._sockets.close_upstream(flow)
+                    self._upstreams.close(flow)
                 case Install(flow):
                     if not self._install(flow):
                         return
                 case Remove(flow):
-                    self._dataplane.remove(flow.tuple)
+                    self._dataplane.remove(flow.addresses)
                 case _:
                     self._tell_mirror(command)
 
@@ -216,19 +232,16 @@ class Agent:
             return
         match command:
             case Store(flow):
-                self._mirror.store(flow.tuple)
+                self._mirror.store(flow.addresses)
             case Forget(flow):
-                self._mirror.forget(flow.tuple)
+                self._mirror.forget(flow.addresses)
             case Recall(client, vip):
                 self._mirror.recall(client, vip)
 
     def _open_upstream(self, flow: Flow) -> bool:
         while True:
-            local, remote = flow.tuple.upstream, flow.tuple.transceiver
             try:
-                opened = self._sockets.open_upstream(
-                    flow, local, remote, lambda data: self._from_transceiver(flow, data)
-                )
+                opened = self._upstreams.open(flow)
             except BindError as error:
                 self._alarm("no upstream socket: %s", error)
                 self._execute(self._table.give_up(flow, _now()))
@@ -238,14 +251,16 @@ class Agent:
             # A flow that the kernel forwards keeps its port: the other process cannot be reached
             # at it anyway. It goes on without a socket of the agent's.
             if flow.state is State.CONFIRMED:
-                self._alarm("another process has the upstream port %s of a flow", local)
+                self._alarm(
+                    "another process has the upstream port %s of a flow", flow.addresses.upstream
+                )
                 return True
             if not self._table.change_port(flow, _now()):
                 return False
 
     def _install(self, flow: Flow) -> bool:
         try:
-            self._dataplane.install(flow.tuple)
+            self._dataplane.install(flow.addresses)
         except DataplaneFull as error:
             self._alarm("a new flow was refused: %s", error)
         except DataplaneError as error:

@@ -1,6 +1,5 @@
 """Flows, and the commands by which the session table asks for IO."""
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -50,24 +49,24 @@ class Flow:
     """A flow of the session table.
 
     Attributes:
-        tuple: Its addresses and the route that made it.
+        addresses: Its addresses and the route that made it.
         target: Who the route leads to.
         state: Pending or confirmed.
         last_from_client: When the client last sent something, monotonic seconds.
         last_from_transceiver: When the transceiver last sent something, monotonic seconds.
-        transactions: Transaction ids of the client's latest checks while pending: only an answer
-            to one of them confirms the flow.
+        transactions: Transaction ids of the client's latest checks: only an answer to one of
+            them confirms the flow. A confirmed flow needs none.
         to_transceiver: What the agent forwarded to the transceiver.
         to_client: What the agent forwarded to the client.
         stored_at: When it was last written to the mirror, monotonic seconds.
     """
 
-    tuple: FlowTuple
+    addresses: FlowTuple
     target: Target
     state: State
     last_from_client: float
     last_from_transceiver: float
-    transactions: deque[bytes] = field(default_factory=lambda: deque(maxlen=TRANSACTIONS_KEPT))
+    transactions: tuple[bytes, ...] = ()
     to_transceiver: Traffic = field(default_factory=Traffic)
     to_client: Traffic = field(default_factory=Traffic)
     stored_at: float = 0.0

@@ -28,7 +28,7 @@ def list_flows(
     kernel = {_key(record): record for record in records}
     listed = []
     for flow in flows:
-        parts = flow.tuple
+        parts = flow.addresses
         record = kernel.get((parts.client, parts.vip, parts.upstream))
         inward = record.to_transceiver if record else NO_ACTIVITY
         outward = record.to_client if record else NO_ACTIVITY

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from relay.dataplane.base import FlowRecord, FlowTuple
 from relay.flow import (
+    TRANSACTIONS_KEPT,
     CloseUpstream,
     Command,
     Flow,
@@ -156,7 +157,7 @@ class SessionTable:
         if flow is None or not self._claim(flow):
             self.counters["not_adopted"] += 1
             return [Remove(_stray(record))]
-        self._confirmed[flow.tuple.client, flow.tuple.vip] = flow
+        self._confirmed[flow.addresses.client, flow.addresses.vip] = flow
         self.counters["adopted"] += 1
         return [OpenUpstream(flow), Store(flow)]
 
@@ -180,7 +181,7 @@ class SessionTable:
     def observe(self, record: FlowRecord) -> list[Command]:
         """Learn from the dataplane when packets of a flow last passed there."""
         flow = self._confirmed.get((record.flow.client, record.flow.vip))
-        if flow is None or flow.tuple.upstream != record.flow.upstream:
+        if flow is None or flow.addresses.upstream != record.flow.upstream:
             return [Remove(_stray(record))]
         flow.last_from_client = max(flow.last_from_client, record.to_transceiver.last_seen)
         flow.last_from_transceiver = max(flow.last_from_transceiver, record.to_client.last_seen)
@@ -249,7 +250,8 @@ class SessionTable:
             if pending is None:
                 return []
             commands.append(OpenUpstream(pending))
-        pending.transactions.append(header.transaction_id)
+        latest = (*pending.transactions, header.transaction_id)
+        pending.transactions = latest[-TRANSACTIONS_KEPT:]
         # Announced each time: the datagram before may have been lost.
         commands.append(self._announce(pending, now))
         return commands + self._to_transceiver(pending, data, now)
@@ -284,14 +286,15 @@ class SessionTable:
         return None
 
     def _has_room_for(self, flow: Flow) -> bool:
-        rebinds = (flow.tuple.client, flow.tuple.vip) in self._confirmed
+        rebinds = (flow.addresses.client, flow.addresses.vip) in self._confirmed
         return rebinds or len(self._confirmed) < self.limits.flows
 
     def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
-        key = (flow.tuple.client, flow.tuple.vip)
+        key = (flow.addresses.client, flow.addresses.vip)
         old = self._confirmed.get(key)
         self._discard(flow)
         flow.state = State.CONFIRMED
+        flow.transactions = ()
         flow.stored_at = now.monotonic
         self._confirmed[key] = flow
         self.counters["confirmed"] += 1
@@ -317,7 +320,7 @@ class SessionTable:
         return [SendToClient(flow, data)]
 
     def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
-        parts = flow.tuple
+        parts = flow.addresses
         announcement = Announcement(parts.client, parts.vip, parts.route, now.unix)
         return SendToTransceiver(flow, announcement.serialize(self._keys))
 
@@ -343,31 +346,31 @@ class SessionTable:
         return self._rebuild(stored, route, now)
 
     def _claim(self, flow: Flow) -> bool:
-        host, pool = self._upstreams[flow.tuple.transceiver.family]
-        return flow.tuple.upstream.host == host and pool.claim(flow.tuple.upstream.port)
+        host, pool = self._upstreams[flow.addresses.transceiver.family]
+        return flow.addresses.upstream.host == host and pool.claim(flow.addresses.upstream.port)
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
-        parts = flow.tuple
+        parts = flow.addresses
         if parts.transceiver.family not in self._upstreams:
             return False
         host, pool = self._upstreams[parts.transceiver.family]
         port = pool.take(parts.client, parts.vip, parts.transceiver, now.monotonic)
         if port is None:
             return False
-        flow.tuple = replace(parts, upstream=Endpoint(host, port))
+        flow.addresses = replace(parts, upstream=Endpoint(host, port))
         return True
 
     def _release(self, flow: Flow, now: Instant) -> None:
-        _, pool = self._upstreams[flow.tuple.transceiver.family]
-        pool.release(flow.tuple.upstream.port, now.monotonic)
+        _, pool = self._upstreams[flow.addresses.transceiver.family]
+        pool.release(flow.addresses.upstream.port, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""
-        key = (flow.tuple.client, flow.tuple.vip)
+        key = (flow.addresses.client, flow.addresses.vip)
         if self._pending.pop((key, flow.target), None) is not None:
-            self._pending_of_route[flow.tuple.route] -= 1
-            if not self._pending_of_route[flow.tuple.route]:
-                del self._pending_of_route[flow.tuple.route]
+            self._pending_of_route[flow.addresses.route] -= 1
+            if not self._pending_of_route[flow.addresses.route]:
+                del self._pending_of_route[flow.addresses.route]
         if self._confirmed.get(key) is flow:
             del self._confirmed[key]
 

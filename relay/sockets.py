@@ -1,11 +1,11 @@
-"""The relay's UDP sockets: one on each VIP, one connected socket for each flow's upstream port."""
+"""UDP sockets of the agent: how they are made, and those on the VIPs."""
 
 import asyncio
 import contextlib
 import errno
 import socket
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
@@ -16,141 +16,81 @@ MAX_DATAGRAM = 65_536
 # A burst at 100 kpps that waits 20 ms for the agent.
 BUFFER_SIZE = 4 << 20  # bytes
 
-_IN_USE = (errno.EADDRINUSE, errno.EACCES)
+# linux/in.h and linux/in6.h; the socket module lacks them.
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
+PMTUDISC_DONT = 0
+
+Received = Callable[[bytes, Endpoint, Endpoint], None]
 
 
 class BindError(Exception):
     """A transport address cannot be bound; the text says why and what to do."""
 
 
-class Sockets:
-    """Sockets by what they are for, read by the event loop.
+class VipSockets:
+    """A socket on each VIP.
 
     Args:
-        loop: The loop that watches them.
+        loop: It watches the sockets.
         counters: Where datagrams that could not be sent are counted.
+        received: Gets each datagram, its source and the VIP.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counter[str]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, counters: Counter[str], received: Received
+    ) -> None:
         self._loop = loop
         self._counters = counters
-        self._vips: dict[Endpoint, socket.socket] = {}
-        self._upstreams: dict[Hashable, socket.socket] = {}
+        self._received = received
+        self._sockets: dict[Endpoint, socket.socket] = {}
 
-    def open_vip(
-        self, vip: Endpoint, received: Callable[[bytes, Endpoint, Endpoint], None]
-    ) -> None:
-        """Listen on a VIP; `received` gets each datagram, its source and the VIP.
+    def open(self, vip: Endpoint) -> None:
+        """Listen on a VIP.
 
         Raises:
             BindError: The address is not on this host, or the port is taken.
         """
-        udp = _bound(vip)
-        self._vips[vip] = udp
-        self._loop.add_reader(udp, self._read_vip, udp, vip, received)
+        udp = bound(vip)
+        self._sockets[vip] = udp
+        self._loop.add_reader(udp, self._read, udp, vip)
 
-    def open_upstream(
-        self,
-        owner: Hashable,
-        local: Endpoint,
-        remote: Endpoint,
-        received: Callable[[bytes], None],
-    ) -> bool:
-        """Bind `local` and connect it, so that only `remote` is heard (RFC 4787 REQ-8).
-
-        Returns False when another process has the port.
-
-        Raises:
-            BindError: The address is not on this host, or there are too many open files.
-        """
-        try:
-            udp = _bound(local)
-        except BindError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE:
-                return False
-            raise
-        udp.connect(remote)
-        self._upstreams[owner] = udp
-        self._loop.add_reader(udp, self._read_upstream, udp, received)
-        return True
-
-    def close_upstream(self, owner: Hashable) -> None:
-        """Close a flow's socket; one that is not open is fine."""
-        udp = self._upstreams.pop(owner, None)
-        if udp is not None:
-            self._close(udp)
-
-    def send_vip(self, vip: Endpoint, client: Endpoint, data: bytes) -> None:
+    def send(self, vip: Endpoint, client: Endpoint, data: bytes) -> None:
         """Send from a VIP to a client."""
         try:
-            self._vips[vip].sendto(data, client)
+            self._sockets[vip].sendto(data, client)
         except OSError as error:
-            self._count_failure(error)
+            count_failure(self._counters, error)
 
-    def send_upstream(self, owner: Hashable, data: bytes) -> None:
-        """Send from a flow's socket to its transceiver."""
-        udp = self._upstreams.get(owner)
-        if udp is None:
-            return
-        try:
-            udp.send(data)
-        except OSError as error:
-            self._count_failure(error)
-
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Close all sockets."""
-        for udp in (*self._vips.values(), *self._upstreams.values()):
-            self._close(udp)
-        self._vips.clear()
-        self._upstreams.clear()
+        for udp in self._sockets.values():
+            self._loop.remove_reader(udp)
+            udp.close()
+        self._sockets.clear()
 
-    def _close(self, udp: socket.socket) -> None:
-        self._loop.remove_reader(udp)
-        udp.close()
-
-    def _count_failure(self, error: OSError) -> None:
-        # A connected socket reports an earlier ICMP error here. It never ends a flow (RFC 4787
-        # REQ-12): the datagram is lost, as it would be on the way.
-        name = errno.errorcode.get(error.errno or 0, "unknown").lower()
-        self._counters[f"send_failed_{name}"] += 1
-
-    def _read_vip(
-        self,
-        udp: socket.socket,
-        vip: Endpoint,
-        received: Callable[[bytes, Endpoint, Endpoint], None],
-    ) -> None:
+    def _read(self, udp: socket.socket, vip: Endpoint) -> None:
         for _ in range(BATCH):
             try:
                 data, source = udp.recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
                 return
             except OSError as error:
-                self._count_failure(error)
+                count_failure(self._counters, error)
                 return
             try:
                 client = Endpoint.of(source)
             except EndpointError:  # a link-local source: its zone means nothing to other hosts
                 self._counters["unsupported_source"] += 1
                 continue
-            received(data, client, vip)
-
-    def _read_upstream(self, udp: socket.socket, received: Callable[[bytes], None]) -> None:
-        for _ in range(BATCH):
-            # A datagram may have closed this very socket (a flow that was rebound or refused).
-            if udp.fileno() < 0:
-                return
-            try:
-                data = udp.recv(MAX_DATAGRAM)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._count_failure(error)
-                return
-            received(data)
+            self._received(data, client, vip)
 
 
-def _bound(local: Endpoint) -> socket.socket:
+def bound(local: Endpoint) -> socket.socket:
+    """A non-blocking UDP socket at a transport address; port 0 takes any.
+
+    Raises:
+        BindError: It cannot be had; its cause is the kernel's error.
+    """
     try:
         udp = socket.socket(local.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     except OSError as error:
@@ -161,11 +101,33 @@ def _bound(local: Endpoint) -> socket.socket:
         for size in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             with contextlib.suppress(OSError):  # a larger buffer is a wish
                 udp.setsockopt(socket.SOL_SOCKET, size, BUFFER_SIZE)
+        let_fragment(udp)
         udp.bind(local)
     except OSError as error:
         udp.close()
         raise BindError(f"cannot bind {local}: {_advice(error)}") from error
     return udp
+
+
+def let_fragment(udp: socket.socket) -> None:
+    """Let the kernel fragment what is too big for the way, instead of refusing to send it.
+
+    The relay cannot make a sender's packets smaller (RFC 4787, REQ-13).
+    """
+    if udp.family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
+    else:
+        udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+
+
+def count_failure(counters: Counter[str], error: OSError) -> None:
+    """Count a datagram that could not be sent or received, by the kernel's error.
+
+    A connected socket reports an earlier ICMP error here. It never ends a flow (RFC 4787 REQ-12):
+    the datagram is lost, as it would be on the way.
+    """
+    name = errno.errorcode.get(error.errno or 0, "unknown").lower()
+    counters[f"send_failed_{name}"] += 1
 
 
 def _advice(error: OSError) -> str:

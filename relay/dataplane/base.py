@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from socket import socket
 from typing import Protocol
 
 from relay.wire.endpoint import Endpoint
@@ -69,6 +70,11 @@ class Dataplane(Protocol):
     """
 
     name: str
+    # Whether `steer` works: whether one socket can have the packets of all upstream ports.
+    steers: bool
+
+    def steer(self, udp: socket) -> None:
+        """Give this socket what comes to any upstream port of its address, until it is closed."""
 
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.

@@ -148,6 +148,19 @@ class XdpLinkInfo(ctypes.Structure):
     )
 
 
+class NetnsLinkInfo(ctypes.Structure):
+    """The start of struct bpf_link_info, for a link to a network namespace."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("netns_ino", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+    )
+
+
 class BtfInfo(ctypes.Structure):
     """The head of struct bpf_btf_info."""
 

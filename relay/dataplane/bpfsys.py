@@ -238,6 +238,13 @@ def link_info(fd: int) -> LinkInfo:
     return LinkInfo(info.id, info.prog_id, info.ifindex)
 
 
+def link_netns(fd: int) -> int:
+    """The inode number of a link's network namespace; 0 when that has gone."""
+    info = bpfattr.NetnsLinkInfo()
+    _get_info(fd, info)
+    return int(info.netns_ino)
+
+
 def btf_data(btf_id: int) -> bytes:
     """The type information with an id, in the format of Documentation/bpf/btf.rst."""
     fd = bpf(Command.BTF_GET_FD_BY_ID, bpfattr.Id(id=btf_id))
@@ -255,6 +262,16 @@ def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:
     """Attach a program to an interface; the link's descriptor, to be pinned and closed."""
     attributes = bpfattr.LinkCreate(program_fd, ifindex, ATTACH_TYPE_XDP, flags)
     return bpf(Command.LINK_CREATE, attributes)
+
+
+def link_create_netns(program_fd: int, attach_type: int) -> int:
+    """Attach a program to the calling thread's network namespace; the link's descriptor."""
+    namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        attributes = bpfattr.LinkCreate(program_fd, namespace, attach_type, 0)
+        return bpf(Command.LINK_CREATE, attributes)
+    finally:
+        os.close(namespace)
 
 
 def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None) -> None:

@@ -24,7 +24,10 @@ from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.pins import ROOT, PinnedMap, Pins
 from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
-_FUNCTION = b"relay"
+# The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
+_RELAY, _STEER = b"relay", b"steer"
+_PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP = 30, 36
+_SOURCES = ("relay.bpf.c", "steer.bpf.c")
 _FORWARDING = tuple(Path(f"/proc/sys/net/{ip}/conf/lo/forwarding") for ip in ("ipv4", "ipv6"))
 
 
@@ -47,7 +50,9 @@ class _Module(Protocol):
 
     XDP: int
 
-    def load_func(self, name: bytes, kind: int) -> _Function: ...
+    def load_func(
+        self, name: bytes, kind: int, device: None = None, attach_type: int = -1
+    ) -> _Function: ...
 
     def __getitem__(self, name: bytes) -> _Table: ...
 
@@ -56,7 +61,7 @@ def source_directory() -> Path:
     """Where the C files are: in a wheel beside this module, in a checkout at the top."""
     here = Path(__file__).resolve().parent
     for directory in (here / "bpf", here.parent.parent / "bpf"):
-        if (directory / "relay.bpf.c").exists():
+        if (directory / _SOURCES[0]).exists():
             return directory
     raise DataplaneError("The BPF program's source is missing: this installation is incomplete.")
 
@@ -95,7 +100,7 @@ def load(config: LoadConfig) -> LoadReport:
 
 def _is_current(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> bool:
     """Whether exactly this program runs on exactly these interfaces."""
-    if "build" not in pins.maps() or _linked(pins) != indexes:
+    if "build" not in pins.maps() or _linked(pins) != indexes or not _steers_here(pins):
         return False
     with PinnedMap(pins.map("build")) as build, PinnedMap(pins.map("flows")) as flows:
         same_size = flows.info.max_entries == 2 * config.max_flows
@@ -136,13 +141,15 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
     module = _compile(config, pins)
     if replaced:
         _require_same_layout(module, pins)
-    program = _load_program(module)
+    program = _load_program(module, _RELAY, module.XDP)
+    steering = _load_program(module, _STEER, _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP)
     old_program = bpfsys.obj_get(pins.program) if replaced else None
     build_seconds = time.monotonic() - started
 
     _configure(config, pins, indexes)
     warnings = Attacher(pins, program, old_program).attach(config.interfaces, config.mode)
-    pins.replace_program(program)
+    pins.replace(pins.program, program)
+    _steer(pins, steering)
     for interface, link in pins.links().items():
         if interface not in config.interfaces:
             link.unlink()
@@ -205,17 +212,39 @@ def _compile(config: LoadConfig, pins: Pins) -> _Module:
         f'-DICELANE_PINS="{pins.directory}"',
     ]
     try:
-        module: _Module = BPF(src_file=str(directory / "relay.bpf.c"), cflags=flags)
+        source = "".join((directory / name).read_text(encoding="ascii") for name in _SOURCES)
+        module: _Module = BPF(text=source, cflags=flags)
     except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
         raise DataplaneError(f"The BPF program does not compile ({error}).") from None
     return module
 
 
-def _load_program(module: _Module) -> int:
+def _load_program(module: _Module, name: bytes, kind: int, attach_type: int = -1) -> int:
     try:
-        return int(module.load_func(_FUNCTION, module.XDP).fd)
+        return int(module.load_func(name, kind, None, attach_type).fd)
     except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
         raise DataplaneError(f"The kernel refuses the BPF program ({error}).") from None
+
+
+def _steer(pins: Pins, program: int) -> None:
+    """Attach the steering program to this network namespace, then detach the one before."""
+    link = bpfsys.link_create_netns(program, _ATTACH_TYPE_SK_LOOKUP)
+    try:
+        pins.replace(pins.steer_link, link)
+    finally:
+        os.close(link)
+
+
+def _steers_here(pins: Pins) -> bool:
+    """Whether the steering program is attached to this network namespace."""
+    try:
+        link = bpfsys.obj_get(pins.steer_link)
+    except FileNotFoundError:
+        return False
+    try:
+        return bpfsys.link_netns(link) == Path("/proc/thread-self/ns/net").stat().st_ino
+    finally:
+        os.close(link)
 
 
 def _require_same_layout(module: _Module, pins: Pins) -> None:

@@ -16,6 +16,7 @@ ROOT = BPFFS / "icelane"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LINK = "link-"
 _PROGRAM = "program"
+_STEER = "steer-"
 _NEW = "-new"
 _BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
 
@@ -56,21 +57,33 @@ class Pins:
         }
 
     def maps(self) -> list[str]:
-        """The names of the pinned maps."""
+        """The names of the pinned maps, of those that can be read: sockets cannot."""
         return [
-            path.name for path in self._entries() if not path.name.startswith((_LINK, _PROGRAM))
+            path.name
+            for path in self._entries()
+            if not path.name.startswith((_LINK, _PROGRAM, _STEER))
         ]
 
     def loaded(self) -> bool:
         """Whether the program is pinned."""
         return self.program.exists()
 
-    def replace_program(self, fd: int) -> None:
-        """Pin a program in the place of the one that is pinned, if any."""
-        new = self.directory / (_PROGRAM + _NEW)
+    @property
+    def steer_sockets(self) -> Path:
+        """Where the map of the agent's sockets is pinned."""
+        return self.directory / (_STEER + "sockets")
+
+    @property
+    def steer_link(self) -> Path:
+        """Where the link of the steering program to its network namespace is pinned."""
+        return self.directory / (_STEER + "link")
+
+    def replace(self, path: Path, fd: int) -> None:
+        """Pin an object in the place of the one that is pinned there, if any, in one step."""
+        new = path.with_name(path.name + _NEW)
         new.unlink(missing_ok=True)
         bpfsys.obj_pin(fd, new)
-        new.rename(self.program)
+        new.rename(path)
 
     def remove(self) -> None:
         """Remove every pin: links first, so that no packet meets a program without its maps."""

@@ -1,6 +1,7 @@
 """The dataplane that is none: the agent forwards everything itself."""
 
 from collections.abc import Iterator
+from socket import socket
 
 from relay.dataplane.base import FlowRecord, FlowTuple
 
@@ -9,6 +10,10 @@ class UserspaceDataplane:
     """Leaves confirmed flows to the agent, whose sockets serve all traffic anyway."""
 
     name = "userspace"
+    steers = False
+
+    def steer(self, udp: socket) -> None:
+        """Never called: without a program in the kernel nothing can be steered."""
 
     def install(self, flow: FlowTuple) -> None:
         """Nothing to do: the agent's sockets of the flow are open."""

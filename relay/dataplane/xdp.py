@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from socket import AF_INET
+from socket import AF_INET, socket
 from struct import Struct
 
 from relay.dataplane import bpfsys
@@ -20,6 +20,8 @@ from relay.dataplane.config import LoadConfig, LoadReport, Settings
 from relay.dataplane.flowmap import FlowMap
 from relay.dataplane.pins import PinnedMap, Pins
 from relay.dataplane.tables import write_settings
+
+_STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -32,7 +34,8 @@ def load(config: LoadConfig) -> LoadReport:
         DataplaneError: That was not possible and nothing changed; the text says what to do.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "relay.dataplane.loader"],
+        # -P: no module of the directory that this is run in, as root, takes the loader's place.
+        [sys.executable, "-P", "-m", "relay.dataplane.loader"],
         input=config.dumps(),
         capture_output=True,
         text=True,
@@ -110,6 +113,7 @@ class XdpDataplane:
     """
 
     name = "xdp"
+    steers = True
 
     def __init__(self, instance: str) -> None:
         self._pins = Pins(instance)
@@ -125,6 +129,23 @@ class XdpDataplane:
             DataplaneError: This is not root.
         """
         write_settings(self._pins, settings)
+
+    def steer(self, udp: socket) -> None:
+        """Give this socket what comes to any upstream port of its address, until it is closed.
+
+        Raises:
+            DataplaneError: The kernel refuses.
+        """
+        fd = bpfsys.obj_get(self._pins.steer_sockets)
+        try:
+            family = _STEER_IP4 if udp.family == AF_INET else _STEER_IP6
+            bpfsys.map_update(
+                fd, family.to_bytes(4, sys.byteorder), udp.fileno().to_bytes(4, sys.byteorder)
+            )
+        except OSError as error:
+            raise DataplaneError(f"The kernel steers nothing: {error.strerror}.") from None
+        finally:
+            os.close(fd)
 
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.

@@ -116,7 +116,7 @@ class Scene:
     def flow(self, source: Endpoint = ALICE, target: Target = FIRST) -> Flow:
         """The newest flow of a client towards a target."""
         found = [
-            flow for flow in self.table if flow.tuple.client == source and flow.target == target
+            flow for flow in self.table if flow.addresses.client == source and flow.target == target
         ]
         return found[-1]
 
@@ -133,7 +133,7 @@ class Scene:
         return FlowRecord(flow, Activity(), Activity(1, 100, last_seen))
 
     def states(self) -> list[tuple[Endpoint, State]]:
-        return [(flow.tuple.client, flow.state) for flow in self.table]
+        return [(flow.addresses.client, flow.state) for flow in self.table]
 
     def counted(self) -> dict[str, int]:
         """Counters, without those of forwarding."""
@@ -152,9 +152,9 @@ def _words(commands: Iterable[Command]) -> Iterator[str]:
     for command in commands:
         match command:
             case SendToTransceiver(flow, data):
-                yield f"{describe(data)} -> {flow.tuple.transceiver}"
+                yield f"{describe(data)} -> {flow.addresses.transceiver}"
             case SendToClient(flow, data):
-                yield f"{describe(data)} -> {flow.tuple.client}"
+                yield f"{describe(data)} -> {flow.addresses.client}"
             case Recall(client, _):
                 yield f"recall {client}"
             case (
@@ -166,7 +166,7 @@ def _words(commands: Iterable[Command]) -> Iterator[str]:
                 | Forget(flow)
             ):
                 name = type(command).__name__.removesuffix("Upstream").lower()
-                yield f"{name} {flow.tuple.transceiver}"
+                yield f"{name} {flow.addresses.transceiver}"
 
 
 def describe(data: bytes) -> str:

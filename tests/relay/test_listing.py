@@ -30,7 +30,7 @@ NOW = 1000.0
 
 def flow(from_client: float = 990.0, from_transceiver: float = 0.0) -> Flow:
     return Flow(
-        tuple=TUPLE,
+        addresses=TUPLE,
         target=TARGET,
         state=State.CONFIRMED,
         last_from_client=from_client,

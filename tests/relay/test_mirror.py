@@ -47,7 +47,7 @@ async def mirroring(
 async def test_stored_flow_is_one_readable_key_with_a_ttl(
     redis_server: RedisServer, scene: Scene
 ) -> None:
-    flow = scene.connect().tuple
+    flow = scene.connect().addresses
     client = redis_server.client()
     async with mirroring(redis_server, scene) as watched:
         watched.mirror.store(flow)
@@ -60,7 +60,7 @@ async def test_stored_flow_is_one_readable_key_with_a_ttl(
 
 
 async def test_forgotten_flow_is_deleted(redis_server: RedisServer, scene: Scene) -> None:
-    flow = scene.connect().tuple
+    flow = scene.connect().addresses
     client = redis_server.client()
     async with mirroring(redis_server, scene) as watched:
         watched.mirror.store(flow)
@@ -73,7 +73,7 @@ async def test_forgotten_flow_is_deleted(redis_server: RedisServer, scene: Scene
 async def test_start_loads_the_flows_of_its_vips_only(
     redis_server: RedisServer, scene: Scene, vip: Endpoint
 ) -> None:
-    mine = replace(scene.connect().tuple, vip=vip)
+    mine = replace(scene.connect().addresses, vip=vip)
     other = replace(mine, vip=Endpoint("203.0.113.11", 3478))
     client = redis_server.client()
     async with mirroring(redis_server, scene) as watched:
@@ -86,7 +86,7 @@ async def test_start_loads_the_flows_of_its_vips_only(
 
 
 async def test_unknown_client_is_looked_up_once(redis_server: RedisServer, scene: Scene) -> None:
-    flow = scene.connect().tuple
+    flow = scene.connect().addresses
     async with mirroring(redis_server, scene) as watched:
         # Not there at the start, so that only the look-up can find it.
         await eventually(lambda: _asked(redis_server) > 0, "the start is over")
@@ -104,7 +104,7 @@ async def test_unknown_client_is_looked_up_once(redis_server: RedisServer, scene
 async def test_record_that_was_tampered_with_is_refused(
     redis_server: RedisServer, scene: Scene
 ) -> None:
-    flow = scene.connect().tuple
+    flow = scene.connect().addresses
     client = redis_server.client()
     async with mirroring(redis_server, scene) as watched:
         watched.mirror.store(flow)
@@ -124,7 +124,7 @@ async def test_record_that_was_tampered_with_is_refused(
 
 
 async def test_outage_loses_only_the_mirror(redis_server: RedisServer, scene: Scene) -> None:
-    flow = scene.connect().tuple
+    flow = scene.connect().addresses
     async with mirroring(redis_server, scene) as watched:
         await eventually(lambda: _asked(redis_server) > 0, "the start is over")
         redis_server.stop()

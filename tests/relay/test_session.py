@@ -201,7 +201,7 @@ def test_check_for_another_transceiver_rebinds_on_success_only(scene: Scene) -> 
         f"success -> {ALICE}",
     ]
     assert scene.client(RTP) == [f"RTP -> {TWO}"]
-    assert old.tuple.upstream != scene.flow(target=SECOND).tuple.upstream
+    assert old.addresses.upstream != scene.flow(target=SECOND).addresses.upstream
 
 
 def test_rebinding_that_is_refused_leaves_the_flow(scene: Scene) -> None:
@@ -268,7 +268,7 @@ def test_transceiver_keeps_a_flow_alive_and_the_client_alone_does_not(scene: Sce
 def test_packets_that_only_the_kernel_saw_keep_a_flow_alive(scene: Scene) -> None:
     flow = scene.connect()
     scene.wait(299)
-    assert scene.table.observe(scene.record(flow.tuple, last_seen=scene.now.monotonic)) == []
+    assert scene.table.observe(scene.record(flow.addresses, last_seen=scene.now.monotonic)) == []
     scene.wait(299)
     scene.table.sweep(scene.now)
     assert scene.states() == [(ALICE, State.CONFIRMED)]
@@ -283,13 +283,13 @@ def test_live_flow_is_stored_again_now_and_then(scene: Scene) -> None:
 
 
 def test_upstream_port_rests_after_use_and_comes_back_to_its_flow(scene: Scene) -> None:
-    first = scene.connect().tuple.upstream
+    first = scene.connect().addresses.upstream
     scene.wait(301)
     scene.table.sweep(scene.now)
-    assert scene.connect().tuple.upstream != first
+    assert scene.connect().addresses.upstream != first
     scene.wait(301)
     scene.table.sweep(scene.now)
-    assert scene.connect().tuple.upstream == first
+    assert scene.connect().addresses.upstream == first
 
 
 # Ports
@@ -306,9 +306,9 @@ def test_port_of_another_process_is_not_tried_again() -> None:
     scene = Scene(ports=range(20_000, 20_002))
     scene.client(scene.request())
     flow = scene.flow()
-    lost = flow.tuple.upstream
+    lost = flow.addresses.upstream
     assert scene.table.change_port(flow, scene.now)
-    assert flow.tuple.upstream != lost
+    assert flow.addresses.upstream != lost
     assert not scene.table.change_port(flow, scene.now)
     assert scene.states() == []
 

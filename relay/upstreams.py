@@ -1,0 +1,281 @@
+"""How the agent sends and receives at upstream addresses: by a socket each, or by one for all.
+
+Each flow has an upstream port of its own. Without further help that takes a socket for each flow,
+which is how the userspace dataplane works. Where the kernel forwards, there may be far more flows
+than files that a process may open, and little of their traffic reaches the agent: there a BPF
+program hands what comes to any upstream port to one socket, and a raw socket sends from any.
+"""
+
+import array
+import asyncio
+import errno
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from relay.flow import Flow
+from relay.sockets import BATCH, MAX_DATAGRAM, BindError, bound, count_failure, let_fragment
+from relay.wire.endpoint import Endpoint
+
+Received = Callable[[Flow, bytes], None]
+
+# From the kernel's UAPI headers; the socket module lacks them.
+SO_ATTACH_FILTER = 26
+IP_RECVORIGDSTADDR = 20
+IPV6_RECVORIGDSTADDR = 74
+_RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0
+_UDP_HEADER = struct.Struct("!HHHH")
+_IN_USE = (errno.EADDRINUSE, errno.EACCES)
+
+
+class Upstreams(Protocol):
+    """The agent's side of upstream addresses."""
+
+    def open(self, flow: Flow) -> bool:
+        """Make ready to send and receive for a flow; False when another process has its port.
+
+        Raises:
+            BindError: The address is not on this host, or there are too many open files.
+        """
+
+    def close(self, flow: Flow) -> None:
+        """Receive nothing for a flow any more; one that is not open is fine."""
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """Send from a flow's upstream address to its transceiver."""
+
+    def shutdown(self) -> None:
+        """Close everything."""
+
+
+class SocketForEach:
+    """A connected socket for each flow: the kernel lets only its transceiver in (REQ-8).
+
+    Args:
+        loop: It watches the sockets.
+        counters: Where datagrams that could not be sent are counted.
+        received: Gets what a transceiver sends.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, counters: Counter[str], received: Received
+    ) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._received = received
+        self._sockets: dict[Flow, socket.socket] = {}
+
+    def open(self, flow: Flow) -> bool:
+        """See `Upstreams.open`."""
+        try:
+            udp = bound(flow.addresses.upstream)
+        except BindError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE:
+                return False
+            raise
+        udp.connect(flow.addresses.transceiver)
+        self._sockets[flow] = udp
+        self._loop.add_reader(udp, self._read, udp, flow)
+        return True
+
+    def close(self, flow: Flow) -> None:
+        """See `Upstreams.close`."""
+        udp = self._sockets.pop(flow, None)
+        if udp is not None:
+            self._loop.remove_reader(udp)
+            udp.close()
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """See `Upstreams.send`."""
+        udp = self._sockets.get(flow)
+        if udp is None:
+            return
+        try:
+            udp.send(data)
+        except OSError as error:
+            count_failure(self._counters, error)
+
+    def shutdown(self) -> None:
+        """See `Upstreams.shutdown`."""
+        for flow in list(self._sockets):
+            self.close(flow)
+
+    def _read(self, udp: socket.socket, flow: Flow) -> None:
+        for _ in range(BATCH):
+            # A datagram may have closed this very socket (a flow that was rebound or given up).
+            if udp.fileno() < 0:
+                return
+            try:
+                data = udp.recv(MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                count_failure(self._counters, error)
+                return
+            self._received(flow, data)
+
+
+class SteeredSocket:
+    """One socket for all upstream ports of one address; needs CAP_NET_RAW and the steering program.
+
+    Args:
+        host: The upstream address.
+        loop: It watches the socket.
+        counters: Where datagrams that could not be sent, or are nobody's, are counted.
+        received: Gets what a transceiver sends.
+
+    Raises:
+        BindError: The address is not on this host, or this process may not open raw sockets.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        loop: asyncio.AbstractEventLoop,
+        counters: Counter[str],
+        received: Received,
+    ) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._received = received
+        self._flows: dict[int, Flow] = {}  # by upstream port
+        self.udp = bound(Endpoint(host, 0))
+        try:
+            self._raw = _raw_socket(self.udp.family, host)
+        except OSError as error:
+            self.udp.close()
+            raise BindError(f"no raw socket at {host}: {error.strerror}") from error
+        if self.udp.family == socket.AF_INET:
+            self.udp.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
+        else:
+            self.udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
+        loop.add_reader(self.udp, self._read)
+
+    def open(self, flow: Flow) -> bool:
+        """Always true: the steering program comes before other processes' sockets."""
+        self._flows[flow.addresses.upstream.port] = flow
+        return True
+
+    def close(self, flow: Flow) -> None:
+        """See `Upstreams.close`."""
+        if self._flows.get(flow.addresses.upstream.port) is flow:
+            del self._flows[flow.addresses.upstream.port]
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """See `Upstreams.send`."""
+        source, destination = flow.addresses.upstream, flow.addresses.transceiver
+        packet = udp_packet(source, destination, data)
+        try:
+            # A raw socket takes no port: that is in the packet.
+            self._raw.sendto(packet, (destination.host, 0))
+        except OSError as error:
+            count_failure(self._counters, error)
+
+    def shutdown(self) -> None:
+        """See `Upstreams.shutdown`."""
+        self._loop.remove_reader(self.udp)
+        self.udp.close()
+        self._raw.close()
+
+    def _read(self) -> None:
+        for _ in range(BATCH):
+            try:
+                data, control, _, source = self.udp.recvmsg(MAX_DATAGRAM, 64)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                count_failure(self._counters, error)
+                return
+            flow = self._flows.get(_original_port(control))
+            if flow is None or flow.addresses.transceiver != Endpoint.of(source):
+                self._counters["unknown_upstream"] += 1
+                continue
+            self._received(flow, data)
+
+
+class SteeredUpstreams:
+    """One steered socket for each upstream address, of which there is one of each family.
+
+    Args:
+        sockets: The sockets, by address family.
+    """
+
+    def __init__(self, sockets: dict[socket.AddressFamily, SteeredSocket]) -> None:
+        self._sockets = sockets
+
+    def open(self, flow: Flow) -> bool:
+        """See `Upstreams.open`."""
+        return self._of(flow).open(flow)
+
+    def close(self, flow: Flow) -> None:
+        """See `Upstreams.close`."""
+        self._of(flow).close(flow)
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """See `Upstreams.send`."""
+        self._of(flow).send(flow, data)
+
+    def shutdown(self) -> None:
+        """See `Upstreams.shutdown`."""
+        for each in self._sockets.values():
+            each.shutdown()
+
+    def _of(self, flow: Flow) -> SteeredSocket:
+        return self._sockets[flow.addresses.transceiver.family]
+
+
+def udp_packet(source: Endpoint, destination: Endpoint, data: bytes) -> bytes:
+    """A UDP header (RFC 768) and its payload, with the checksum."""
+    v6 = source.family == socket.AF_INET6
+    addresses = slice(0, 16) if v6 else slice(12, 16)
+    length = _UDP_HEADER.size + len(data)
+    pseudo_header = (
+        source.packed[addresses]
+        + destination.packed[addresses]
+        # The same sum for both families: the order of words and zeros do not count.
+        + struct.pack("!HH", socket.IPPROTO_UDP, length)
+    )
+    header = _UDP_HEADER.pack(source.port, destination.port, length, 0)
+    checksum = _internet_checksum(pseudo_header + header + data)
+    # A computed zero is sent as all ones: zero says that there is none.
+    return _UDP_HEADER.pack(source.port, destination.port, length, checksum or 0xFFFF) + data
+
+
+def _internet_checksum(data: bytes) -> int:
+    """RFC 1071, over 16-bit words of network byte order."""
+    words = array.array("H", data if len(data) % 2 == 0 else data + b"\0")
+    if sys.byteorder == "little":
+        words.byteswap()
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _raw_socket(family: int, host: str) -> socket.socket:
+    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
+    try:
+        # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
+        instruction = array.array("B", _RETURN_NOTHING)
+        address, _ = instruction.buffer_info()
+        raw.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, address))
+        let_fragment(raw)
+        raw.bind((host, 0))
+    except OSError:
+        raw.close()
+        raise
+    return raw
+
+
+def _original_port(control: list[tuple[int, int, bytes]]) -> int:
+    """The port that a datagram was sent to, from its struct sockaddr_in or sockaddr_in6."""
+    for level, kind, value in control:
+        if (level, kind) in (
+            (socket.IPPROTO_IP, IP_RECVORIGDSTADDR),
+            (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR),
+        ):
+            return int.from_bytes(value[2:4], "big")
+    return 0
