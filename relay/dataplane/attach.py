@@ -12,7 +12,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from relay.dataplane import bpfsys
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Mode
-from relay.dataplane.pins import Pins
+from relay.dataplane.pins import Pins, detach
 
 _FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
 _ATTACHED = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
@@ -115,7 +115,7 @@ class Attacher:
             return False
         try:
             if bpfsys.link_info(fd).ifindex != index:
-                path.unlink()  # its interface has gone, and this is another of the same name
+                detach(path)  # its interface has gone, and this is another of the same name
                 return False
             bpfsys.link_update(fd, self._program_fd)
         finally:
@@ -141,7 +141,7 @@ class Attacher:
         try:
             path = self._pins.link(interface)
             bpfsys.obj_pin(fd, path)
-            undo.callback(path.unlink)
+            undo.callback(detach, path)
         finally:
             os.close(fd)  # the pin holds the link; without one, this detaches the program
 

@@ -81,6 +81,12 @@ class LinkUpdate(ctypes.Structure):
     )
 
 
+class LinkDetach(ctypes.Structure):
+    """A link to detach."""
+
+    _fields_ = (("link_fd", ctypes.c_uint32),)
+
+
 class ProgramRun(ctypes.Structure):
     """A test run of a program."""
 

@@ -31,6 +31,7 @@ class Command(IntEnum):
     MAP_LOOKUP_BATCH = 24
     LINK_CREATE = 28
     LINK_UPDATE = 29
+    LINK_DETACH = 34
 
 
 class MapType(IntEnum):
@@ -284,6 +285,11 @@ def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None
     else:
         attributes = bpfattr.LinkUpdate(link_fd, program_fd, _F_LINK_REPLACE, old_program_fd)
     bpf(Command.LINK_UPDATE, attributes)
+
+
+def link_detach(fd: int) -> None:
+    """Detach a link's program at once; closing the link would do so a moment later."""
+    bpf(Command.LINK_DETACH, bpfattr.LinkDetach(fd))
 
 
 def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0) -> Run:

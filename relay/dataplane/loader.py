@@ -21,7 +21,7 @@ from relay.dataplane import bpffs, bpfsys, headers
 from relay.dataplane.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.pins import ROOT, PinnedMap, Pins
+from relay.dataplane.pins import ROOT, PinnedMap, Pins, detach
 from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
@@ -152,7 +152,7 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
     _steer(pins, steering)
     for interface, link in pins.links().items():
         if interface not in config.interfaces:
-            link.unlink()
+            detach(link)
     with PinnedMap(pins.map("build")) as build:
         build.update(build.key.number(0), _fingerprint())
     outcome = Outcome.REPLACED if replaced else Outcome.LOADED

@@ -87,8 +87,8 @@ class Pins:
 
     def remove(self) -> None:
         """Remove every pin: links first, so that no packet meets a program without its maps."""
-        for path in self.links().values():
-            path.unlink(missing_ok=True)
+        for path in (*self.links().values(), self.steer_link):
+            detach(path)
         for path in self._entries():
             path.unlink(missing_ok=True)
         if self.directory.exists():
@@ -101,6 +101,23 @@ class Pins:
             return []
         except PermissionError:
             raise DataplaneError(f"Reading {self.directory} needs root.") from None
+
+
+def detach(link: Path) -> None:
+    """Detach a pinned link and remove its pin; one that is not there is fine.
+
+    The kernel would detach it by itself after the pin has gone, but some time later: whoever looks
+    at the interface meanwhile, or attaches another program, would still meet this one.
+    """
+    try:
+        fd = bpfsys.obj_get(link)
+    except FileNotFoundError:
+        return
+    try:
+        bpfsys.link_detach(fd)
+    finally:
+        os.close(fd)
+    link.unlink(missing_ok=True)
 
 
 def instances() -> list[str]:
