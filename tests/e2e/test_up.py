@@ -1,0 +1,135 @@
+"""`icelane up`: everything in one process, and calls to it."""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.dataplane.pins import instances
+from relay.lab.host import NAMESPACES, Host
+from relay.lab.plan import icelane
+from relay.lab.topology import CLIENT, RELAY
+
+START = 30.0  # seconds; a limit
+VIP = "203.0.113.10:3478"
+
+
+@contextmanager
+def up(command: Sequence[str]) -> Iterator[str]:
+    """Run `icelane up` until it is ready; gives its ready line, and ends it with SIGTERM."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            line = _first_line(process)
+            assert line.startswith("ready: "), line + process.stderr.read()
+            yield line
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(START) == 0
+        finally:
+            process.kill()
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        deadline = time.monotonic() + START
+        assert selector.select(deadline - time.monotonic()), "icelane up says nothing"
+    return process.stdout.readline()
+
+
+def called(command: Sequence[str]) -> Mapping[str, Any]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report: Mapping[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_userspace_serves_a_call_on_the_loopback(tmp_path: Path) -> None:
+    vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    page = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    instance = f"test-up-{os.getpid()}"
+    command = [icelane(), "up", "--vip", vip, "--listen", page, "--instance", instance]
+    with up(command) as ready:
+        assert "userspace dataplane" in ready
+        recording = tmp_path / "back.wav"
+        call = [icelane(), "call", f"http://{page}", "--seconds", "2", "--json"]
+        report = called([*call, "--record", str(recording)])
+    assert report["remote"] == vip
+    assert (report["lost_to_server"], report["lost_to_client"]) == (0, 0)
+    assert report["received"]["energy"] > 0
+    assert recording.stat().st_size > 48_000
+
+
+@pytest.mark.e2e
+@pytest.mark.netns
+@pytest.mark.bpf
+def test_xdp_forwards_to_a_transceiver_in_the_same_process(network: Mapping[str, Host]) -> None:
+    relay, client = network[RELAY], network[CLIENT]
+    page = "203.0.113.10:8080"
+    instance = f"up{os.getpid() % 100_000}"
+    command = [icelane(), "up", "--vip", VIP, "--listen", page, "--instance", instance]
+    command += ["--dataplane", "xdp", "--interface", "public"]
+    with up(relay.command(command)) as ready:
+        assert "xdp dataplane" in ready
+        report = called(
+            client.command([icelane(), "call", f"http://{page}", "--seconds", "2", "--json"])
+        )
+        listed = subprocess.run(
+            [icelane(), "flows", "--json", "--instance", instance],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (flow,) = json.loads(listed.stdout)
+    assert report["remote"] == VIP
+    assert (report["lost_to_server"], report["lost_to_client"]) == (0, 0)
+    for direction in ("to_transceiver", "to_client"):
+        assert flow[direction]["userspace_packets"] <= 2
+        assert flow[direction]["kernel_packets"] > 100
+    # Nothing is left: neither program nor network.
+    assert instance not in instances()
+    assert not (NAMESPACES / f"icelane-annex-{instance}").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataplane", "xdp"], "needs --interface"),
+        (["--dataplane", "magic"], "xdp, userspace or auto"),
+        (["--vip", "nonsense"], "not a transport address"),
+        (["--listen", "127.0.0.1"], "not a transport address"),
+        (["--vip", "198.51.100.77:3478"], "this host does not have that address"),
+    ],
+    ids=["no-interface", "no-such-dataplane", "bad-vip", "bad-listen", "foreign-vip"],
+)
+def test_bad_settings_end_it_with_one_line(options: Sequence[str], message: str) -> None:
+    done = subprocess.run(
+        [icelane(), "up", "--instance", f"test-up-{os.getpid()}", *options],
+        capture_output=True,
+        text=True,
+        timeout=START,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
