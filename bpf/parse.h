@@ -18,6 +18,14 @@
 #include "relay.h"
 
 #define IP4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset (RFC 791, section 3.1) */
+#define IP4_OFFSET_MASK 0x1fff
+#define IP6_OFFSET_MASK 0xfff8 /* RFC 8200, section 4.5 */
+
+/*
+ * Each kind of extension header comes once, destination options may come twice (RFC 8200, section
+ * 4.1). So no packet needs more of them before its UDP header; behind encryption nothing is read.
+ */
+#define IP6_MAX_EXTENSION_HEADERS 6
 #define VLAN_ID_MASK 0x0fff	 /* the tag's other bits are a priority */
 
 #define IP4_MAPPED bpf_htonl(0xffff) /* the third word of an IPv4-mapped address */
@@ -54,7 +62,21 @@ struct vlan_tag {
 	__be16 protocol;
 };
 
-/* A UDP packet whose headers are there in full and agree with each other. */
+/* What all extension headers begin with; RFC 8200, section 4, and RFC 4302, section 2. */
+struct ip6_extension {
+	__u8 next_header;
+	__u8 length; /* beyond the first 8 bytes, in units of 8; of an authentication header, of 4 */
+	__be16 fragment_offset; /* of a fragment header */
+	__u8 rest[4];
+};
+_Static_assert(sizeof(struct ip6_extension) == 8, "as on the wire");
+
+/*
+ * A UDP packet whose headers are there in full and agree with each other.
+ *
+ * Of one that the network stack has to unwrap (REASON_fragment, REASON_extension_headers) only
+ * `ip`, `is_ip6` and `udp` are known, and `udp` is NULL where it is not in this frame.
+ */
 struct packet {
 	void *ip; /* struct iphdr or ipv6hdr; the verifier follows the flag, but no NULL among two */
 	bool is_ip6;
@@ -66,6 +88,7 @@ struct packet {
 	__u8 ttl;    /* or hop limit */
 	__u8 tos;    /* DSCP and ECN, also those of an IPv6 traffic class */
 	bool ip_options;
+	bool unreadable; /* more extension headers than the program follows */
 };
 
 static __always_inline enum reason parse_udp(struct cursor *frame, struct packet *packet)
@@ -93,10 +116,16 @@ static __always_inline enum reason parse_ip4(struct cursor *frame, struct packet
 		return REASON_malformed;
 	if (ip->protocol != IPPROTO_UDP)
 		return REASON_not_udp;
-	/* Only the first fragment has ports: the network stack puts them together first. */
-	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK))
-		return REASON_fragment;
+	packet->ip = ip;
 	header = ip->ihl * 4;
+	/* Only the first fragment has ports: the network stack puts them together first. */
+	if (ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK)) {
+		/* The mask tells the verifier that this is neither negative nor large. */
+		if (!(ip->frag_off & bpf_htons(IP4_OFFSET_MASK)) &&
+		    cursor_take(frame, (header - sizeof(*ip)) & 0x3f))
+			packet->udp = cursor_take(frame, sizeof(*packet->udp));
+		return REASON_fragment;
+	}
 	total = bpf_ntohs(ip->tot_len);
 	if (total < header || (void *)ip + total > frame->end)
 		return REASON_malformed;
@@ -105,11 +134,48 @@ static __always_inline enum reason parse_ip4(struct cursor *frame, struct packet
 			return REASON_malformed;
 		packet->ip_options = true;
 	}
-	packet->ip = ip;
 	packet->ip_payload_length = total - header;
 	packet->ttl = ip->ttl;
 	packet->tos = ip->tos;
 	return parse_udp(frame, packet);
+}
+
+/* Whether a header of this kind may precede UDP in an IPv6 packet. */
+static __always_inline bool is_extension(__u8 kind)
+{
+	return kind == IPPROTO_HOPOPTS || kind == IPPROTO_ROUTING || kind == IPPROTO_DSTOPTS ||
+	       kind == IPPROTO_AH || kind == IPPROTO_FRAGMENT;
+}
+
+/* Look for UDP behind extension headers, the first of which is of the kind `kind`. */
+static __always_inline void find_udp(struct cursor *frame, __u8 kind, struct packet *packet)
+{
+	struct ip6_extension *header;
+	__u32 more;
+
+#pragma unroll
+	for (int i = 0; i < IP6_MAX_EXTENSION_HEADERS; i++) {
+		if (!is_extension(kind))
+			break;
+		header = cursor_take(frame, sizeof(*header));
+		if (!header)
+			return;
+		more = header->length * 8;
+		if (kind == IPPROTO_AH)
+			more = header->length * 4;
+		if (kind == IPPROTO_FRAGMENT) {
+			if (header->fragment_offset & bpf_htons(IP6_OFFSET_MASK))
+				return; /* only the first fragment has ports */
+			more = 0;
+		}
+		kind = header->next_header;
+		if (!cursor_take(frame, more))
+			return;
+	}
+	if (kind == IPPROTO_UDP)
+		packet->udp = cursor_take(frame, sizeof(*packet->udp));
+	else
+		packet->unreadable = is_extension(kind);
 }
 
 static __always_inline enum reason parse_ip6(struct cursor *frame, struct packet *packet)
@@ -119,27 +185,21 @@ static __always_inline enum reason parse_ip6(struct cursor *frame, struct packet
 
 	if (!ip || ip->version != 6)
 		return REASON_malformed;
-	switch (ip->nexthdr) {
-	case IPPROTO_UDP:
-		break;
-	case IPPROTO_FRAGMENT:
-		return REASON_fragment;
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_AH:
-		return REASON_extension_headers;
-	default:
-		return REASON_not_udp;
+	packet->ip = ip;
+	packet->is_ip6 = true;
+	if (is_extension(ip->nexthdr)) {
+		find_udp(frame, ip->nexthdr, packet);
+		return ip->nexthdr == IPPROTO_FRAGMENT ? REASON_fragment :
+							 REASON_extension_headers;
 	}
+	if (ip->nexthdr != IPPROTO_UDP)
+		return REASON_not_udp;
 	/* In a header they could pass for the IPv4 address; the kernel takes none either. */
 	if (is_ip4((struct address *)&ip->saddr) || is_ip4((struct address *)&ip->daddr))
 		return REASON_malformed;
 	length = bpf_ntohs(ip->payload_len);
 	if ((void *)(ip + 1) + length > frame->end)
 		return REASON_malformed;
-	packet->ip = ip;
-	packet->is_ip6 = true;
 	packet->ip_payload_length = length;
 	packet->ttl = ip->hop_limit;
 	packet->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;

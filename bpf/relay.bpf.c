@@ -266,6 +266,34 @@ static __always_inline enum direction find_direction(const struct tuple *tuple)
 	return range && port >= range->first && port <= range->last ? TO_CLIENT : 0;
 }
 
+/*
+ * What the network stack has to unwrap before anybody can read it. Of that, as much as is the
+ * relay's goes up at a limited rate. Fragments after the first have no port; without the first,
+ * they come to nothing.
+ */
+static __always_inline enum reason decide_wrapped(const struct packet *packet, enum reason reason)
+{
+	struct ipv6hdr *ip6 = packet->ip;
+	struct iphdr *ip4 = packet->ip;
+	struct tuple tuple = {};
+
+	if (packet->udp) {
+		if (packet->is_ip6)
+			__builtin_memcpy(&tuple.dst, &ip6->daddr, sizeof(tuple.dst));
+		else
+			tuple.dst = map_ip4(ip4->daddr);
+		tuple.dst_port = packet->udp->dest;
+		if (!find_direction(&tuple))
+			return reason;
+	} else if (!packet->unreadable) {
+		return reason;
+	}
+	if (pass_gate(GATE_WRAPPED))
+		return reason;
+	return reason == REASON_fragment ? REASON_fragment_limited :
+					   REASON_extension_headers_limited;
+}
+
 /* The direction of a packet's flow, or of its destination; `plan` has the flow, if there is one. */
 static __always_inline enum direction find_flow(const struct packet *packet, struct plan *plan)
 {
@@ -314,6 +342,8 @@ static __always_inline enum reason decide(struct xdp_md *ctx, struct plan *plan)
 	enum reason reason;
 
 	reason = parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, &packet);
+	if (reason == REASON_fragment || reason == REASON_extension_headers)
+		return decide_wrapped(&packet, reason);
 	if (reason != REASON_NONE)
 		return reason;
 	if (packet.vlan && !is_our_vlan(ctx->ingress_ifindex, packet.vlan))

@@ -63,7 +63,9 @@
 	X(stun_routed_limited, DROP)                                                               \
 	X(stun_answer_limited, DROP)                                                               \
 	X(unknown_client_limited, DROP)                                                            \
-	X(unknown_transceiver_limited, DROP)
+	X(unknown_transceiver_limited, DROP)                                                       \
+	X(fragment_limited, DROP)                                                                  \
+	X(extension_headers_limited, DROP)
 
 enum reason {
 #define X(name, verdict) REASON_##name,
@@ -202,6 +204,7 @@ enum gate {
 	GATE_STUN_ANSWER,
 	GATE_UNKNOWN_CLIENT,
 	GATE_UNKNOWN_TRANSCEIVER,
+	GATE_WRAPPED,
 	GATE_COUNT,
 };
 

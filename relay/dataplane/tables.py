@@ -30,12 +30,14 @@ class Gate:
 
 # In the order of `enum gate` in bpf/relay.h. A Python agent handles some 20,000 packets a second;
 # Binding requests with a valid route get the most of that, and unknown media just enough to notice
-# that a flow was lost: its client sends 50 packets a second.
+# that a flow was lost: its client sends 50 packets a second. Datagrams in fragments or behind
+# extension headers are rare in this field, and the agent alone can judge them.
 GATES = {
     "stun_routed": Gate(rate=5000, burst=1000),
     "stun_answer": Gate(rate=5000, burst=1000),
     "unknown_client": Gate(rate=500, burst=100),
     "unknown_transceiver": Gate(rate=500, burst=100),
+    "wrapped": Gate(rate=1000, burst=200),
 }
 
 
