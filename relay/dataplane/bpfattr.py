@@ -33,6 +33,17 @@ class Batch(ctypes.Structure):
     )
 
 
+class ProgramLoad(ctypes.Structure):
+    """A program's instructions."""
+
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+    )
+
+
 class Object(ctypes.Structure):
     """Something that is pinned."""
 

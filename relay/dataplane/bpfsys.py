@@ -23,6 +23,7 @@ class Command(IntEnum):
     MAP_UPDATE_ELEM = 2
     MAP_DELETE_ELEM = 3
     MAP_GET_NEXT_KEY = 4
+    PROG_LOAD = 5
     OBJ_PIN = 6
     OBJ_GET = 7
     PROG_TEST_RUN = 10
@@ -49,6 +50,7 @@ class Update(IntEnum):
     CREATE_ONLY = 1  # BPF_NOEXIST: EEXIST when the key is there
 
 
+_PROG_TYPE_XDP = 6  # enum bpf_prog_type
 ATTACH_TYPE_XDP = 37  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
@@ -257,6 +259,19 @@ def btf_data(btf_id: int) -> bytes:
     finally:
         os.close(fd)
     return data.raw
+
+
+def load_xdp(instructions: bytes) -> int:
+    """Load an XDP program that needs no maps and no helpers; a descriptor of it."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    terms = ctypes.create_string_buffer(b"Apache-2.0")
+    load = bpfattr.ProgramLoad(
+        prog_type=_PROG_TYPE_XDP,
+        insn_cnt=len(instructions) // 8,
+        insns=ctypes.addressof(code),
+        license=ctypes.addressof(terms),
+    )
+    return bpf(Command.PROG_LOAD, load)
 
 
 def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:

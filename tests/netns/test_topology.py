@@ -159,11 +159,10 @@ def test_building_twice_is_refused_with_the_way_out(network: Network, network_na
 
 
 def test_nothing_is_left_of_a_network_that_could_not_be_built(
-    network_name: str, monkeypatch: pytest.MonkeyPatch
+    network_name: str,
 ) -> None:
     ends = (topology.End(CLIENT, ("203.0.113.2/24",)), topology.End(RELAY, ("203.0.113.10/24",)))
-    twice = (topology.Cable("same", ends), topology.Cable("same", ends))
-    monkeypatch.setattr(topology, "CABLES", twice)
+    twice = topology.Network(topology.HOSTS, (topology.Cable(PUBLIC, ends),) * 2)
     with pytest.raises(LabError, match="could not be made"):
-        topology.build(network_name)
+        topology.build(network_name, twice)
     assert not any(host.exists() for host in topology.hosts(network_name).values())
