@@ -420,3 +420,9 @@ int relay(struct xdp_md *ctx)
 		return XDP_DROP;
 	return XDP_PASS;
 }
+
+/* Runs in the place of relay() while the agent is to forward everything itself. */
+int bypass(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}

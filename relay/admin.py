@@ -4,18 +4,18 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 MAX_LINE = 1 << 16
 TIMEOUT = 5.0  # seconds for an agent to answer
 
-Handler = Callable[[], Mapping[str, Any]]
+Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 class AdminError(Exception):
-    """The admin socket cannot be opened, or no agent answers there."""
+    """The admin socket cannot be opened, no agent answers there, or it cannot do what is asked."""
 
 
 def default_path(instance: str) -> Path:
@@ -27,7 +27,7 @@ def default_path(instance: str) -> Path:
 
 
 async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
-    """Answer `{"command": NAME}` with what the handler of that name returns.
+    """Answer `{"command": NAME, ...}` with what the handler of that name makes of it.
 
     Raises:
         AdminError: The path cannot be used, or another agent answers there.
@@ -41,17 +41,23 @@ async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
     )
 
 
-def ask(path: Path, command: str) -> dict[str, Any]:
+def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) -> dict[str, Any]:
     """Ask the agent behind a socket.
 
+    Args:
+        path: The socket.
+        command: What is asked.
+        timeout: How long to wait for the answer, in seconds.
+        fields: What belongs to the command.
+
     Raises:
-        AdminError: No agent answers there.
+        AdminError: No agent answers there, or it says that it cannot do this.
     """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(timeout)
             connection.connect(str(path))
-            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            connection.sendall(json.dumps({"command": command} | fields).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 answer: dict[str, Any] = json.loads(answers.readline())
     except (OSError, ValueError) as error:
@@ -93,7 +99,8 @@ async def _answer(
 ) -> None:
     try:
         while line := await reader.readline():
-            writer.write(json.dumps(_reply(line, handlers)).encode() + b"\n")
+            answer = await _reply(line, handlers)
+            writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
     except (ConnectionError, ValueError):  # gone, or a line without an end
         pass
@@ -101,10 +108,13 @@ async def _answer(
         writer.close()
 
 
-def _reply(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:
+async def _reply(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:
     try:
-        command = json.loads(line)["command"]
-        handler = handlers[command]
+        request = json.loads(line)
+        handler = handlers[request["command"]]
     except (ValueError, TypeError, KeyError, RecursionError):
         return {"error": f"unknown command; known are {', '.join(sorted(handlers))}"}
-    return handler()
+    try:
+        return await handler(request)
+    except AdminError as error:
+        return {"error": str(error)}

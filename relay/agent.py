@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from relay import admin, metrics
-from relay.config import RelayConfig
+from relay.admin import AdminError
+from relay.config import DataplaneChoice, RelayConfig
 from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowTuple
+from relay.dataplane.choose import open_xdp
+from relay.dataplane.userspace import UserspaceDataplane
 from relay.flow import (
     CloseUpstream,
     Command,
@@ -59,7 +62,10 @@ class Agent:
         self, config: RelayConfig, keys: KeyRing, registry: Registry, dataplane: Dataplane
     ) -> None:
         self._config = config
+        self._registry = registry
         self._dataplane = dataplane
+        self._forwards = DataplaneChoice(dataplane.name)
+        self._switching = asyncio.Lock()
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
         port_key = keys.port_key(min(registry.clusters, default=0))
         self._table = SessionTable(
@@ -85,7 +91,7 @@ class Agent:
             AdminError: The admin socket cannot be opened.
             ValueError: The URL of the mirror is malformed.
         """
-        self._closing.callback(self._dataplane.close)
+        self._closing.callback(self._close_dataplane)
         try:
             await self._start()
         except BaseException:
@@ -110,11 +116,57 @@ class Agent:
         """How many flows there are, by state."""
         return {state.value: self._table.count(state) for state in State}
 
+    async def switch(self, choice: DataplaneChoice) -> None:
+        """Let the kernel forward, or the agent, from now on, without losing a packet.
+
+        Raises:
+            DataplaneError: The XDP dataplane cannot be had; all is as it was.
+        """
+        if choice is DataplaneChoice.USERSPACE:
+            # Each flow stays installed, so that the way back is as short.
+            self._dataplane.hand_back()
+        else:
+            if isinstance(self._dataplane, UserspaceDataplane):
+                await self._load_xdp()
+            self._dataplane.take_over()
+        self._forwards = choice
+        _log.info("the %s dataplane forwards from now on", choice)
+
+    async def _load_xdp(self) -> None:
+        # In a thread, because it takes seconds; until `take_over` everything comes here.
+        dataplane = await asyncio.to_thread(
+            open_xdp, self._config, self._keys, self._registry, bypass=True
+        )
+        try:
+            for flow in self._table:
+                if flow.state is State.CONFIRMED:
+                    dataplane.install(flow.addresses)
+        except DataplaneError:
+            dataplane.close()
+            raise
+        self._dataplane = dataplane
+
+    async def _tell_status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.status()
+
+    async def _switch(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        choice = request.get("dataplane")
+        if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
+            raise AdminError("switch to xdp or to userspace")
+        if self._switching.locked():
+            raise AdminError("the agent is switching already")
+        async with self._switching:
+            try:
+                await self.switch(DataplaneChoice(choice))
+            except DataplaneError as error:
+                raise AdminError(str(error)) from None
+        return {"dataplane": self._forwards}
+
     def status(self) -> Mapping[str, Any]:
         """What the agent knows of itself: the answer to the admin command ``status``."""
         return {
             "pid": os.getpid(),
-            "dataplane": self._dataplane.name,
+            "dataplane": self._forwards,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "upstreams": list(self._config.upstreams),
@@ -125,7 +177,9 @@ class Agent:
 
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
-        server = await admin.serve(self.admin_path, {"status": self.status})
+        server = await admin.serve(
+            self.admin_path, {"status": self._tell_status, "switch": self._switch}
+        )
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
         if self._config.metrics is not None:
@@ -164,6 +218,9 @@ class Agent:
             self._dataplane.steer(steered.udp)
             sockets[steered.udp.family] = steered
         return SteeredUpstreams(sockets)
+
+    def _close_dataplane(self) -> None:
+        self._dataplane.close()
 
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import demo, flows, keys, lab, relay, up
+from relay.cli import demo, flows, keys, lab, relay, switch, up
 from relay.cli.dataplane import maps_app
 from signaling import cli as signaling
 from transceiver import cli as transceiver
@@ -45,6 +45,7 @@ app.add_typer(transceiver.app, name="transceiver")
 app.add_typer(signaling.app, name="signaling")
 app.command()(flows.flows)
 app.command()(flows.top)
+app.add_typer(switch.app, name="dataplane")
 app.add_typer(maps_app, name="maps")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.ufrag_app, name="ufrag")

@@ -76,6 +76,12 @@ class Dataplane(Protocol):
     def steer(self, udp: socket) -> None:
         """Give this socket what comes to any upstream port of its address, until it is closed."""
 
+    def take_over(self) -> None:
+        """Forward what is installed, from the next packet on; the state that it starts in."""
+
+    def hand_back(self) -> None:
+        """Leave everything to the agent, from the next packet on; what is installed stays."""
+
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.
 

@@ -1,6 +1,7 @@
 """Open the dataplane that a relay is to use."""
 
 import logging
+from dataclasses import replace
 
 from relay.config import DataplaneChoice, RelayConfig
 from relay.dataplane.base import Dataplane, DataplaneError
@@ -23,7 +24,7 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         _log.info("userspace dataplane: no --interface was named for XDP")
         return UserspaceDataplane()
     try:
-        return _open_xdp(config, keys, registry)
+        return open_xdp(config, keys, registry, bypass=False)
     except DataplaneError as error:
         if config.dataplane is DataplaneChoice.XDP:
             raise
@@ -31,10 +32,21 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         return UserspaceDataplane()
 
 
-def _open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry) -> Dataplane:
-    from relay.dataplane import xdp  # noqa: PLC0415  # userspace mode must not need bpf(2)
+def open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry, *, bypass: bool) -> Dataplane:
+    """The XDP dataplane, loaded where it is not; it may take seconds.
 
-    report = xdp.load(config.load_config(keys, registry))
+    Args:
+        config: The relay's settings.
+        keys: The cluster's keys.
+        registry: The transceivers.
+        bypass: Whether everything goes to the agent until `Dataplane.take_over`.
+
+    Raises:
+        DataplaneError: It cannot be had; the text says why and what to do.
+    """
+    from relay.dataplane import xdp  # noqa: PLC0415  # it brings what userspace mode does not need
+
+    report = xdp.load(replace(config.load_config(keys, registry), bypass=bypass))
     for warning in report.warnings:
         _log.warning("%s", warning)
     for interface, mode in report.interfaces.items():

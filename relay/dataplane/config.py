@@ -62,6 +62,7 @@ class LoadConfig:
         mode: How to attach.
         rebuild: Whether to build and replace a running program also when its sources have not
             changed.
+        bypass: Whether everything goes to the agent at first, until `XdpDataplane.take_over`.
     """
 
     instance: str
@@ -70,6 +71,7 @@ class LoadConfig:
     max_flows: int = DEFAULT_MAX_FLOWS
     mode: Mode = Mode.AUTO
     rebuild: bool = False
+    bypass: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the loader could not use.
@@ -92,6 +94,7 @@ class LoadConfig:
                 "max_flows": self.max_flows,
                 "mode": self.mode,
                 "rebuild": self.rebuild,
+                "bypass": self.bypass,
                 "vips": [str(vip) for vip in settings.vips],
                 "upstreams": [asdict(upstream) for upstream in settings.upstreams],
                 "route_keys": [[*key, value.hex()] for key, value in settings.route_keys.items()],
@@ -116,6 +119,7 @@ class LoadConfig:
             max_flows=document["max_flows"],
             mode=Mode(document["mode"]),
             rebuild=document["rebuild"],
+            bypass=document["bypass"],
         )
 
 

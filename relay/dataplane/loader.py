@@ -21,11 +21,11 @@ from relay.dataplane import bpffs, bpfsys, headers
 from relay.dataplane.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.pins import ROOT, PinnedMap, Pins, detach
+from relay.dataplane.pins import ROOT, PinnedMap, Pins, detach, run_program
 from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
-_RELAY, _STEER = b"relay", b"steer"
+_RELAY, _BYPASS, _STEER = b"relay", b"bypass", b"steer"
 _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP = 30, 36
 _SOURCES = ("relay.bpf.c", "steer.bpf.c")
 _FORWARDING = tuple(Path(f"/proc/sys/net/{ip}/conf/lo/forwarding") for ip in ("ipv4", "ipv6"))
@@ -131,6 +131,7 @@ def _fingerprint() -> bytes:
 
 def _keep(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> LoadReport:
     _configure(config, pins, indexes)
+    run_program(pins, pins.bypass if config.bypass else pins.program)
     program = bpfsys.obj_get(pins.program)
     return _report(config, program, Outcome.KEPT)
 
@@ -142,13 +143,17 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
     if replaced:
         _require_same_layout(module, pins)
     program = _load_program(module, _RELAY, module.XDP)
+    bypass = _load_program(module, _BYPASS, module.XDP)
     steering = _load_program(module, _STEER, _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP)
     old_program = bpfsys.obj_get(pins.program) if replaced else None
     build_seconds = time.monotonic() - started
 
     _configure(config, pins, indexes)
-    warnings = Attacher(pins, program, old_program).attach(config.interfaces, config.mode)
+    warnings = Attacher(pins, bypass if config.bypass else program, old_program).attach(
+        config.interfaces, config.mode
+    )
     pins.replace(pins.program, program)
+    pins.replace(pins.bypass, bypass)
     _steer(pins, steering)
     for interface, link in pins.links().items():
         if interface not in config.interfaces:

@@ -40,6 +40,11 @@ class Pins:
         self.directory = ROOT / instance
         self.program = self.directory / _PROGRAM
 
+    @property
+    def bypass(self) -> Path:
+        """Where the program is pinned that leaves everything to the agent."""
+        return self.directory / (_PROGRAM + "-bypass")
+
     def map(self, name: str) -> Path:
         """Where a map is pinned."""
         return self.directory / name
@@ -118,6 +123,20 @@ def detach(link: Path) -> None:
     finally:
         os.close(fd)
     link.unlink(missing_ok=True)
+
+
+def run_program(pins: Pins, program: Path) -> None:
+    """Let all interfaces of an instance run a pinned program from the next packet on."""
+    program_fd = bpfsys.obj_get(program)
+    try:
+        for path in pins.links().values():
+            link = bpfsys.obj_get(path)
+            try:
+                bpfsys.link_update(link, program_fd)
+            finally:
+                os.close(link)
+    finally:
+        os.close(program_fd)
 
 
 def instances() -> list[str]:

@@ -15,6 +15,12 @@ class UserspaceDataplane:
     def steer(self, udp: socket) -> None:
         """Never called: without a program in the kernel nothing can be steered."""
 
+    def take_over(self) -> None:
+        """Nothing to do."""
+
+    def hand_back(self) -> None:
+        """Nothing to do."""
+
     def install(self, flow: FlowTuple) -> None:
         """Nothing to do: the agent's sockets of the flow are open."""
 

@@ -18,7 +18,7 @@ from relay.dataplane.attach import attached_mode
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Settings
 from relay.dataplane.flowmap import FlowMap
-from relay.dataplane.pins import PinnedMap, Pins
+from relay.dataplane.pins import PinnedMap, Pins, run_program
 from relay.dataplane.tables import write_settings
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
@@ -146,6 +146,14 @@ class XdpDataplane:
             raise DataplaneError(f"The kernel steers nothing: {error.strerror}.") from None
         finally:
             os.close(fd)
+
+    def take_over(self) -> None:
+        """Forward what is installed, from the next packet on."""
+        run_program(self._pins, self._pins.program)
+
+    def hand_back(self) -> None:
+        """Leave everything to the agent, from the next packet on; what is installed stays."""
+        run_program(self._pins, self._pins.bypass)
 
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.

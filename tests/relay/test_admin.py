@@ -3,7 +3,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,23 @@ from relay.admin import MAX_LINE, AdminError, ask, default_path, serve
 STATUS = {"pid": 4711, "flows": [{"client": "203.0.113.2:40000"}]}
 
 
+async def tell_status(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    return STATUS
+
+
+async def echo(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"word": request["word"]}
+
+
+async def refuse(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    raise AdminError(f"cannot switch to {request['dataplane']}")
+
+
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     """An admin socket at which somebody answers."""
     path = tmp_path / "icelane" / "default.sock"
-    server = await serve(path, {"status": lambda: STATUS, "flows": lambda: {"flows": []}})
+    server = await serve(path, {"status": tell_status, "switch": refuse, "echo": echo})
     yield path
     server.close()
     await server.wait_closed()
@@ -43,17 +55,17 @@ async def exchange(path: Path, sent: bytes) -> list[bytes]:
 
 async def test_ask_gets_what_the_handler_returns(path: Path) -> None:
     assert await asked(path, "status") == STATUS
-    assert await asked(path, "flows") == {"flows": []}
+    assert await asyncio.to_thread(ask, path, "echo", word="flow") == {"word": "flow"}
 
 
 async def test_an_unknown_command_is_answered_with_the_known_ones(path: Path) -> None:
-    with pytest.raises(AdminError, match="unknown command; known are flows, status"):
+    with pytest.raises(AdminError, match="unknown command; known are echo, status, switch"):
         await asked(path, "shutdown")
 
 
 async def test_one_connection_may_ask_more_than_once(path: Path) -> None:
-    answers = await exchange(path, b'{"command": "status"}\n{"command": "flows"}\n')
-    assert [json.loads(answer) for answer in answers] == [STATUS, {"flows": []}]
+    answers = await exchange(path, b'{"command": "status"}\n{"command": "echo", "word": 1}\n')
+    assert [json.loads(answer) for answer in answers] == [STATUS, {"word": 1}]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +107,17 @@ async def test_a_second_agent_of_the_same_instance_is_refused(path: Path) -> Non
     assert await asked(path, "status") == STATUS
 
 
+async def test_refusal_is_told_in_the_agents_words(path: Path) -> None:
+    with pytest.raises(AdminError, match="cannot switch to xdp"):
+        await asyncio.to_thread(ask, path, "switch", dataplane="xdp")
+    assert await asked(path, "status") == STATUS
+
+
 async def test_what_a_killed_agent_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "default.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    server = await serve(path, {"status": lambda: STATUS})
+    server = await serve(path, {"status": tell_status})
     assert await asked(path, "status") == STATUS
     server.close()
     await server.wait_closed()

@@ -1,0 +1,39 @@
+"""`icelane dataplane`: choose what forwards, while the relay runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relay.cli.errors import clear_errors
+from relay.config import DataplaneChoice
+
+SECONDS = 60.0  # an agent that has to compile the program first takes a few
+
+app = typer.Typer(no_args_is_help=True, help="Choose what forwards, while the relay runs.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `switch` a subcommand though it is the only one."""
+
+
+@app.command()
+def switch(
+    dataplane: Annotated[DataplaneChoice, typer.Argument(help="xdp or userspace.")],
+    *,
+    instance: Annotated[str, typer.Option(help="Which relay, where several share a host.")] = (
+        "default"
+    ),
+    admin: Annotated[
+        Path | None, typer.Option(help="The agent's admin socket, if it is not the default one.")
+    ] = None,
+) -> None:
+    """Let the kernel forward, or the agent, from the next packet on; no call notices."""
+    from relay.admin import AdminError, ask, default_path
+
+    with clear_errors(AdminError):
+        answer = ask(
+            admin or default_path(instance), "switch", timeout=SECONDS, dataplane=dataplane.value
+        )
+    typer.echo(f"the {answer['dataplane']} dataplane forwards")

@@ -1,0 +1,65 @@
+"""The dataplane is switched during a call, and nobody hears it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from relay import admin
+from relay.admin import AdminError
+from relay.lab.lab import Lab
+from relay.lab.plan import Options
+from relay.lab.probe import Probe, Sample
+
+pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
+
+BringUp = Callable[[Options], Lab]
+Record = Callable[..., Any]
+
+SWITCH_SECONDS = 30.0  # the program may have to be compiled first
+WAIT = 10.0
+
+
+@pytest.fixture(scope="module", params=["xdp", "userspace"])
+def lab(request: pytest.FixtureRequest, bring_up: BringUp) -> Lab:
+    return bring_up(Options(dataplane=request.param))
+
+
+def test_call_goes_on_through_every_switch(lab: Lab, record: Record) -> None:
+    def meanwhile(lab: Lab) -> None:
+        for dataplane in ("userspace", "xdp", "userspace", "xdp"):
+            answer = admin.ask(lab.admin, "switch", timeout=SWITCH_SECONDS, dataplane=dataplane)
+            assert answer == {"dataplane": dataplane}
+            _until_forwarding(Probe(lab), dataplane)
+
+    call = record(lab, meanwhile=meanwhile)
+    assert call.report["ok"], call.report["error"]
+    assert (call.report["lost_to_server"], call.report["lost_to_client"]) == (0, 0)
+    received = call.report["received"]
+    assert (received["duplicates"], received["reordered"]) == (0, 0)
+
+
+def test_unknown_dataplane_is_refused(lab: Lab) -> None:
+    with pytest.raises(AdminError, match="switch to xdp or to userspace"):
+        admin.ask(lab.admin, "switch", dataplane="auto")
+
+
+def _until_forwarding(probe: Probe, dataplane: str) -> None:
+    """Until some more packets went through this dataplane, and it alone."""
+
+    def counts(sample: Sample) -> tuple[int, int]:
+        kernel = sample.by_kernel.packets if sample.by_kernel else 0
+        agent = sample.by_agent.packets if sample.by_agent else 0
+        return (kernel, agent) if dataplane == "xdp" else (agent, kernel)
+
+    wanted, other = counts(probe.sample())
+    deadline = time.monotonic() + WAIT
+    while True:
+        now, other_now = counts(probe.sample())
+        if now >= wanted + 40:
+            break
+        assert time.monotonic() < deadline, f"{dataplane} does not forward"
+        time.sleep(0.02)
+    # The agent may see a few packets that were on their way up at the moment of the switch.
+    assert other_now <= other + 2
