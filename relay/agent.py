@@ -32,7 +32,7 @@ from relay.flow import (
 )
 from relay.listing import list_flows
 from relay.mirror import Mirror
-from relay.ports import PortPool
+from relay.ports import UpstreamPool
 from relay.registry import Registry
 from relay.session import SessionTable
 from relay.sockets import BindError, VipSockets
@@ -70,7 +70,10 @@ class Agent:
         port_key = keys.port_key(min(registry.clusters, default=0))
         self._table = SessionTable(
             vips=frozenset(config.vips),
-            upstreams={host: PortPool(config.ports, port_key) for host in config.upstreams},
+            upstreams={
+                family: UpstreamPool(hosts, config.ports, port_key)
+                for family, hosts in config.upstreams_by_family.items()
+            },
             registry=registry,
             keys=keys,
             limits=config.limits,
@@ -213,10 +216,10 @@ class Agent:
         if not self._dataplane.steers:
             return SocketForEach(loop, counters, self._from_transceiver)
         sockets = {}
-        for host in self._config.upstreams:
-            steered = SteeredSocket(host, loop, counters, self._from_transceiver)
+        for family, hosts in self._config.upstreams_by_family.items():
+            steered = SteeredSocket(hosts, loop, counters, self._from_transceiver)
             self._dataplane.steer(steered.udp)
-            sockets[steered.udp.family] = steered
+            sockets[family] = steered
         return SteeredUpstreams(sockets)
 
     def _close_dataplane(self) -> None:
@@ -255,12 +258,17 @@ class Agent:
     async def _sweep_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
+            forwards = self._dataplane.name == DataplaneChoice.XDP
+            self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
             try:
-                for record in list(self._dataplane.flows()):
-                    self._execute(self._table.observe(record))
+                await self._expire_idle()
             except DataplaneError as error:
-                _log.error("the dataplane cannot be read: %s", error)
-            self._execute(self._table.sweep(_now()))
+                self._alarm("the dataplane cannot be read: %s", error)
+
+    async def _expire_idle(self) -> None:
+        for idle in self._dataplane.idle(time.monotonic() - self._table.limits.idle):
+            self._execute(self._table.expire(idle, _now()))
+            await asyncio.sleep(0)  # datagrams come first
 
     # What is done about it
 

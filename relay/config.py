@@ -18,8 +18,8 @@ from relay.dataplane.config import (
     Settings,
     UpstreamRange,
 )
+from relay.limits import Limits
 from relay.registry import Registry
-from relay.session import Limits
 from relay.wire.endpoint import Endpoint, canonical_host
 from relay.wire.errors import EndpointError
 from relay.wire.keys import KeyRing
@@ -48,7 +48,8 @@ class RelayConfig:
 
     Attributes:
         vips: The public addresses that clients send to.
-        upstreams: The internal addresses towards transceivers, one of each family at most.
+        upstreams: The internal addresses towards transceivers. One has room for as many flows as
+            there are ports.
         ports: The upstream ports, the same for each upstream address.
         keys: The key file.
         registry: The registry file.
@@ -99,9 +100,6 @@ class RelayConfig:
             raise ConfigError("no VIP: name the public address with --vip IP:PORT")
         if not self.upstreams:
             raise ConfigError("no upstream address: name the internal one with --upstream IP")
-        families = [ip_address(host).version for host in self.upstreams]
-        if len(set(families)) != len(families):
-            raise ConfigError("one upstream address of each family is enough")
         for vip in self.vips:
             if ip_address(vip.host).is_unspecified:
                 raise ConfigError(f"{vip} is no VIP: clients need one address, not all of them")
@@ -151,6 +149,14 @@ class RelayConfig:
                 raise ConfigError(f"{path} is not valid TOML: {error}") from None
         given = {name: value for name, value in options.items() if value not in (None, [])}
         return cls.of(settings | given)
+
+    @property
+    def upstreams_by_family(self) -> dict[int, list[str]]:
+        """The upstream addresses by address family, in their order."""
+        families: dict[int, list[str]] = {}
+        for host in self.upstreams:
+            families.setdefault(Endpoint(host, 0).family, []).append(host)
+        return families
 
     @property
     def limits(self) -> Limits:
@@ -211,7 +217,7 @@ def _vips(value: object) -> tuple[Endpoint, ...]:
 
 
 def _upstreams(value: object) -> tuple[str, ...]:
-    hosts = tuple(canonical_host(text) for text in _texts(value))
+    hosts = tuple(dict.fromkeys(canonical_host(text) for text in _texts(value)))
     for host in hosts:
         if ip_address(host).is_unspecified:
             raise EndpointError(f"{host} is not the address of an interface")

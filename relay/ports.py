@@ -1,4 +1,6 @@
-"""Upstream ports: one for each flow, chosen so that a rebuilt flow gets the one it had."""
+"""Upstream addresses: one for each flow, chosen so that a rebuilt flow gets the one it had."""
+
+from collections.abc import Sequence
 
 from relay.wire import siphash
 from relay.wire.endpoint import Endpoint
@@ -70,3 +72,46 @@ class PortPool:
             if until > now:
                 return
             del self._resting[port]
+
+
+class UpstreamPool:
+    """The upstream addresses of one family: some hosts, each with the same range of ports.
+
+    One host has room for as many flows as there are ports, fewer than 65,536; more flows need
+    more hosts.
+
+    Args:
+        hosts: The relay's internal addresses.
+        ports: The range to choose from at each.
+        key: 16 bytes; it keeps clients from choosing addresses that collide.
+        quarantine: For how long a released port rests, in seconds.
+    """
+
+    def __init__(
+        self, hosts: Sequence[str], ports: range, key: bytes, quarantine: float = QUARANTINE
+    ) -> None:
+        self._hosts = tuple(hosts)
+        self._pools = {host: PortPool(ports, key, quarantine) for host in hosts}
+        self._key = key
+
+    def take(
+        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: float
+    ) -> Endpoint | None:
+        """Take the address of a flow, or the next free one; None when there is none."""
+        # Another hash than that of the port: the two must not depend on each other.
+        start = siphash.tag_number(self._key, b"host" + client.packed + vip.packed)
+        for step in range(len(self._hosts)):
+            host = self._hosts[(start + step) % len(self._hosts)]
+            port = self._pools[host].take(client, vip, transceiver, now)
+            if port is not None:
+                return Endpoint(host, port)
+        return None
+
+    def claim(self, upstream: Endpoint) -> bool:
+        """Take this very address, resting or not; False when it is taken or none of these."""
+        pool = self._pools.get(upstream.host)
+        return pool is not None and pool.claim(upstream.port)
+
+    def release(self, upstream: Endpoint, now: float) -> None:
+        """Give an address back, into quarantine."""
+        self._pools[upstream.host].release(upstream.port, now)

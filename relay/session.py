@@ -15,8 +15,8 @@ them in order. The rules:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from relay.dataplane.base import FlowRecord, FlowTuple
 from relay.flow import (
@@ -35,7 +35,8 @@ from relay.flow import (
     State,
     Store,
 )
-from relay.ports import PortPool
+from relay.limits import Limits
+from relay.ports import UpstreamPool
 from relay.registry import Registry
 from relay.wire import stun
 from relay.wire.announcement import Announcement
@@ -48,36 +49,12 @@ from relay.wire.route import Route, Target, decode, open_raw, open_ufrag
 ClientKey = tuple[Endpoint, Endpoint]  # client, VIP
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds and times of the session table.
-
-    Attributes:
-        flows: The most confirmed flows.
-        pending: The most pending flows.
-        pending_per_route: The most pending flows of one ufrag: a client checks from a few
-            addresses, a sniffer who replays it from many.
-        pending_life: How long a pending flow lives after its last request, in seconds; Chromium
-            checks at most 2.5 s apart.
-        idle: How long a confirmed flow lives after the transceiver's last packet, in seconds;
-            at least 120 (RFC 4787 REQ-5).
-        store_every: How often a live flow is written to the mirror again, in seconds.
-    """
-
-    flows: int = 65_536
-    pending: int = 4_096
-    pending_per_route: int = 8
-    pending_life: float = 10.0
-    idle: float = 300.0
-    store_every: float = 100.0
-
-
 class SessionTable:
     """All flows of one relay.
 
     Args:
         vips: The public addresses served here.
-        upstreams: For each upstream address (one of each family at most), its ports.
+        upstreams: The upstream addresses, by their family.
         registry: The transceivers.
         keys: The cluster's keys.
         limits: Bounds and times.
@@ -87,7 +64,7 @@ class SessionTable:
         self,
         *,
         vips: frozenset[Endpoint],
-        upstreams: Mapping[str, PortPool],
+        upstreams: Mapping[int, UpstreamPool],
         registry: Registry,
         keys: KeyRing,
         limits: Limits | None = None,
@@ -95,7 +72,7 @@ class SessionTable:
         self.counters: Counter[str] = Counter()
         self.limits = limits or Limits()
         self._vips = vips
-        self._upstreams = {Endpoint(host, 0).family: (host, upstreams[host]) for host in upstreams}
+        self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
         self._confirmed: dict[ClientKey, Flow] = {}
@@ -156,7 +133,7 @@ class SessionTable:
         flow = self._rebuild(record.flow, decode(record.flow.route), now)
         if flow is None or not self._claim(flow):
             self.counters["not_adopted"] += 1
-            return [Remove(_stray(record))]
+            return [Remove(_stray(record.flow))]
         self._confirmed[flow.addresses.client, flow.addresses.vip] = flow
         self.counters["adopted"] += 1
         return [OpenUpstream(flow), Store(flow)]
@@ -178,29 +155,38 @@ class SessionTable:
         self.counters["restored"] += 1
         return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
 
-    def observe(self, record: FlowRecord) -> list[Command]:
-        """Learn from the dataplane when packets of a flow last passed there."""
-        flow = self._confirmed.get((record.flow.client, record.flow.vip))
-        if flow is None or flow.addresses.upstream != record.flow.upstream:
-            return [Remove(_stray(record))]
-        flow.last_from_client = max(flow.last_from_client, record.to_transceiver.last_seen)
-        flow.last_from_transceiver = max(flow.last_from_transceiver, record.to_client.last_seen)
-        return []
+    def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
+        """Expire flows that are idle in the dataplane, and here, too.
 
-    def sweep(self, now: Instant) -> list[Command]:
-        """Expire what is idle, and refresh the mirror's record of what is not."""
+        Those that only the dataplane has are removed there.
+        """
         commands: list[Command] = []
-        life, idle = self.limits.pending_life, self.limits.idle
+        for addresses in idle:
+            flow = self._confirmed.get((addresses.client, addresses.vip))
+            if flow is None or flow.addresses.upstream != addresses.upstream:
+                commands.append(Remove(_stray(addresses)))
+            elif self._silent(flow, now):
+                commands += self._expire(flow, now)
+        return commands
+
+    def sweep(self, now: Instant, *, dataplane_forwards: bool = False) -> list[Command]:
+        """Drop pending flows in time, and refresh the mirror's records of confirmed ones.
+
+        Args:
+            now: The time.
+            dataplane_forwards: Whether confirmed flows may be busy though nothing comes here:
+                `expire` then ends them, and otherwise this does.
+        """
+        commands: list[Command] = []
+        life = self.limits.pending_life
         for flow in [
             each for each in self._pending.values() if now.monotonic - each.last_from_client > life
         ]:
             self.counters["pending_expired"] += 1
             commands += self._drop_pending(flow, now)
         for flow in list(self._confirmed.values()):
-            if now.monotonic - flow.last_from_transceiver > idle:
-                self.counters["expired"] += 1
-                commands += self._drop_confirmed(flow, now)
-                commands.append(Forget(flow))
+            if not dataplane_forwards and self._silent(flow, now):
+                commands += self._expire(flow, now)
             elif now.monotonic - flow.stored_at > self.limits.store_every:
                 flow.stored_at = now.monotonic
                 commands.append(Store(flow))
@@ -346,23 +332,23 @@ class SessionTable:
         return self._rebuild(stored, route, now)
 
     def _claim(self, flow: Flow) -> bool:
-        host, pool = self._upstreams[flow.addresses.transceiver.family]
-        return flow.addresses.upstream.host == host and pool.claim(flow.addresses.upstream.port)
+        pool = self._upstreams[flow.addresses.transceiver.family]
+        return pool.claim(flow.addresses.upstream)
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
         parts = flow.addresses
         if parts.transceiver.family not in self._upstreams:
             return False
-        host, pool = self._upstreams[parts.transceiver.family]
-        port = pool.take(parts.client, parts.vip, parts.transceiver, now.monotonic)
-        if port is None:
+        pool = self._upstreams[parts.transceiver.family]
+        upstream = pool.take(parts.client, parts.vip, parts.transceiver, now.monotonic)
+        if upstream is None:
             return False
-        flow.addresses = replace(parts, upstream=Endpoint(host, port))
+        flow.addresses = replace(parts, upstream=upstream)
         return True
 
     def _release(self, flow: Flow, now: Instant) -> None:
-        _, pool = self._upstreams[flow.addresses.transceiver.family]
-        pool.release(flow.addresses.upstream.port, now.monotonic)
+        pool = self._upstreams[flow.addresses.transceiver.family]
+        pool.release(flow.addresses.upstream, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""
@@ -373,6 +359,13 @@ class SessionTable:
                 del self._pending_of_route[flow.addresses.route]
         if self._confirmed.get(key) is flow:
             del self._confirmed[key]
+
+    def _silent(self, flow: Flow, now: Instant) -> bool:
+        return now.monotonic - flow.last_from_transceiver > self.limits.idle
+
+    def _expire(self, flow: Flow, now: Instant) -> list[Command]:
+        self.counters["expired"] += 1
+        return [*self._drop_confirmed(flow, now), Forget(flow)]
 
     def _drop_pending(self, flow: Flow, now: Instant) -> list[Command]:
         self._discard(flow)
@@ -385,6 +378,6 @@ class SessionTable:
         return [Remove(flow), CloseUpstream(flow)]
 
 
-def _stray(record: FlowRecord) -> Flow:
+def _stray(addresses: FlowTuple) -> Flow:
     """A flow that only the dataplane has, to be removed there."""
-    return Flow(record.flow, decode(record.flow.route).target, State.CONFIRMED, 0.0, 0.0)
+    return Flow(addresses, decode(addresses.route).target, State.CONFIRMED, 0.0, 0.0)

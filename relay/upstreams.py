@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from relay.flow import Flow
@@ -119,21 +119,21 @@ class SocketForEach:
 
 
 class SteeredSocket:
-    """One socket for all upstream ports of one address; needs CAP_NET_RAW and the steering program.
+    """One socket for all upstream addresses of a family; the steering program must run.
 
     Args:
-        host: The upstream address.
+        hosts: The upstream addresses.
         loop: It watches the socket.
         counters: Where datagrams that could not be sent, or are nobody's, are counted.
         received: Gets what a transceiver sends.
 
     Raises:
-        BindError: The address is not on this host, or this process may not open raw sockets.
+        BindError: An address is not on this host, or this process may not open raw sockets.
     """
 
     def __init__(
         self,
-        host: str,
+        hosts: Sequence[str],
         loop: asyncio.AbstractEventLoop,
         counters: Counter[str],
         received: Received,
@@ -141,13 +141,16 @@ class SteeredSocket:
         self._loop = loop
         self._counters = counters
         self._received = received
-        self._flows: dict[int, Flow] = {}  # by upstream port
-        self.udp = bound(Endpoint(host, 0))
+        self._flows: dict[Endpoint, Flow] = {}  # by upstream address
+        self._raw: dict[str, socket.socket] = {}
+        # The program steers to it what comes to any of the addresses, whichever it is bound to.
+        self.udp = bound(Endpoint(hosts[0], 0))
         try:
-            self._raw = _raw_socket(self.udp.family, host)
-        except OSError as error:
+            for host in hosts:
+                self._raw[host] = _raw_socket(self.udp.family, host)
+        except BindError:
             self.udp.close()
-            raise BindError(f"no raw socket at {host}: {error.strerror}") from error
+            raise
         if self.udp.family == socket.AF_INET:
             self.udp.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
         else:
@@ -156,13 +159,13 @@ class SteeredSocket:
 
     def open(self, flow: Flow) -> bool:
         """Always true: the steering program comes before other processes' sockets."""
-        self._flows[flow.addresses.upstream.port] = flow
+        self._flows[flow.addresses.upstream] = flow
         return True
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
-        if self._flows.get(flow.addresses.upstream.port) is flow:
-            del self._flows[flow.addresses.upstream.port]
+        if self._flows.get(flow.addresses.upstream) is flow:
+            del self._flows[flow.addresses.upstream]
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
@@ -170,7 +173,7 @@ class SteeredSocket:
         packet = udp_packet(source, destination, data)
         try:
             # A raw socket takes no port: that is in the packet.
-            self._raw.sendto(packet, (destination.host, 0))
+            self._raw[source.host].sendto(packet, (destination.host, 0))
         except OSError as error:
             count_failure(self._counters, error)
 
@@ -178,7 +181,8 @@ class SteeredSocket:
         """See `Upstreams.shutdown`."""
         self._loop.remove_reader(self.udp)
         self.udp.close()
-        self._raw.close()
+        for raw in self._raw.values():
+            raw.close()
 
     def _read(self) -> None:
         for _ in range(BATCH):
@@ -189,7 +193,7 @@ class SteeredSocket:
             except OSError as error:
                 count_failure(self._counters, error)
                 return
-            flow = self._flows.get(_original_port(control))
+            flow = self._flows.get(_original_destination(control))
             if flow is None or flow.addresses.transceiver != Endpoint.of(source):
                 self._counters["unknown_upstream"] += 1
                 continue
@@ -197,13 +201,13 @@ class SteeredSocket:
 
 
 class SteeredUpstreams:
-    """One steered socket for each upstream address, of which there is one of each family.
+    """One steered socket for each address family.
 
     Args:
         sockets: The sockets, by address family.
     """
 
-    def __init__(self, sockets: dict[socket.AddressFamily, SteeredSocket]) -> None:
+    def __init__(self, sockets: Mapping[int, SteeredSocket]) -> None:
         self._sockets = sockets
 
     def open(self, flow: Flow) -> bool:
@@ -256,6 +260,13 @@ def _internet_checksum(data: bytes) -> int:
 
 
 def _raw_socket(family: int, host: str) -> socket.socket:
+    try:
+        return _bound_raw_socket(family, host)
+    except OSError as error:
+        raise BindError(f"no raw socket at {host}: {error.strerror}") from error
+
+
+def _bound_raw_socket(family: int, host: str) -> socket.socket:
     raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
     try:
         # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
@@ -270,12 +281,12 @@ def _raw_socket(family: int, host: str) -> socket.socket:
     return raw
 
 
-def _original_port(control: list[tuple[int, int, bytes]]) -> int:
-    """The port that a datagram was sent to, from its struct sockaddr_in or sockaddr_in6."""
+def _original_destination(control: list[tuple[int, int, bytes]]) -> Endpoint:
+    """Where a datagram was sent to, from its struct sockaddr_in or sockaddr_in6."""
     for level, kind, value in control:
-        if (level, kind) in (
-            (socket.IPPROTO_IP, IP_RECVORIGDSTADDR),
-            (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR),
-        ):
-            return int.from_bytes(value[2:4], "big")
-    return 0
+        port = int.from_bytes(value[2:4], "big")
+        if (level, kind) == (socket.IPPROTO_IP, IP_RECVORIGDSTADDR):
+            return Endpoint(socket.inet_ntop(socket.AF_INET, value[4:8]), port)
+        if (level, kind) == (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR):
+            return Endpoint(socket.inet_ntop(socket.AF_INET6, value[8:24]), port)
+    return Endpoint("", 0)

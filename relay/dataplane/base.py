@@ -95,6 +95,16 @@ class Dataplane(Protocol):
     def flows(self) -> Iterator[FlowRecord]:
         """Every flow that is installed, in no order, with its activity."""
 
+    def idle(self, before: float) -> Iterator[list[FlowTuple]]:
+        """The flows whose transceiver has sent nothing through here since a moment.
+
+        They come in lists, one for each piece that was looked through, empty ones too: a caller
+        may do something else between two pieces.
+
+        Args:
+            before: The moment, in seconds of the monotonic clock.
+        """
+
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
 

@@ -188,8 +188,14 @@ class BatchReader:
 
     def read(self) -> list[tuple[bytes, bytes]]:
         """The next entries, as keys with values; an empty list at the end."""
+        count, keys, values = self.read_raw()
+        k, v = self._sizes
+        return [(keys[i * k : i * k + k], values[i * v : i * v + v]) for i in range(count)]
+
+    def read_raw(self) -> tuple[int, bytes, bytes]:
+        """How many entries come next, their keys and their values; none at the end."""
         if self._ended:
-            return []
+            return 0, b"", b""
         attributes = bpfattr.Batch(
             in_batch=ctypes.addressof(self._token) if self._started else 0,
             out_batch=ctypes.addressof(self._token),
@@ -203,10 +209,8 @@ class BatchReader:
         except FileNotFoundError:
             self._ended = True  # `count` entries came along with the news that there is no more
         self._started = True
-        keys, values, (k, v) = self._keys.raw, self._values.raw, self._sizes
-        return [
-            (keys[i * k : i * k + k], values[i * v : i * v + v]) for i in range(attributes.count)
-        ]
+        count, (k, v) = attributes.count, self._sizes
+        return count, self._keys.raw[: count * k], self._values.raw[: count * v]
 
 
 def map_info(fd: int) -> MapInfo:

@@ -205,12 +205,16 @@ class PinnedMap:
         """Delete an entry; says whether it was there."""
         return bpfsys.map_delete(self._fd, key)
 
+    def reader(self) -> bpfsys.BatchReader:
+        """A reader of the entries of a hash, in large pieces."""
+        return bpfsys.BatchReader(
+            self._fd, self.key.size, self.value.size, min(_BATCH, self.info.max_entries)
+        )
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries. Those that come or go meanwhile may be among them or not."""
         if self.info.type == bpfsys.MapType.HASH:
-            reader = bpfsys.BatchReader(
-                self._fd, self.key.size, self.value.size, min(_BATCH, self.info.max_entries)
-            )
+            reader = self.reader()
             while entries := reader.read():
                 yield from entries
             return

@@ -31,6 +31,10 @@ class UserspaceDataplane:
         """None: the session table has them."""
         return iter(())
 
+    def idle(self, before: float) -> Iterator[list[FlowTuple]]:  # noqa: ARG002  # the interface's
+        """None: the session table knows."""
+        return iter(())
+
     def counters(self) -> dict[str, int]:
         """None: the agent counts."""
         return {}

@@ -14,7 +14,6 @@ from socket import AF_INET, socket
 from struct import Struct
 
 from relay.dataplane import bpfsys
-from relay.dataplane.attach import attached_mode
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Settings
 from relay.dataplane.flowmap import FlowMap
@@ -176,6 +175,11 @@ class XdpDataplane:
         yield from self._narrow.records()
         yield from self._wide.records()
 
+    def idle(self, before: float) -> Iterator[list[FlowTuple]]:
+        """The flows whose transceiver has sent nothing since a moment, piece by piece."""
+        yield from self._narrow.idle(before)
+        yield from self._wide.idle(before)
+
     def counters(self) -> dict[str, int]:
         """Packets by reason since the program was loaded, summed over processors."""
         counters = self._counters
@@ -213,6 +217,9 @@ class XdpDataplane:
 
 
 def _mode_of(interface: str) -> str | None:
+    # It brings pyroute2, 14 MB that an agent does not need.
+    from relay.dataplane.attach import attached_mode  # noqa: PLC0415
+
     try:
         mode = attached_mode(interface)
     except DataplaneError:

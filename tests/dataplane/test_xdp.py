@@ -1,6 +1,7 @@
 """Flows in real pinned maps: install, remove, adopt, a full map; and what the maps hold."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 
@@ -202,6 +203,18 @@ def test_a_full_map_of_ipv6_flows_refuses_too(dataplane: XdpDataplane) -> None:
     with pytest.raises(DataplaneFull):
         dataplane.install(numbered[-1])
     assert {record.flow for record in dataplane.flows()} == set(numbered[:-1])
+
+
+def test_idle_flows_are_found_in_both_maps(dataplane: XdpDataplane, instance: str) -> None:
+    client, vip, upstream, transceiver = ADDRESSES["6"]
+    wide = FlowTuple(client, vip, upstream, transceiver, ROUTE)
+    busy, narrow = flow(1), flow(2)
+    dataplane.install(busy)
+    count(instance, 3)  # the last packet came after 5 s
+    for each in (narrow, wide):
+        dataplane.install(each)  # these have had none
+    assert set(chain.from_iterable(dataplane.idle(5.0))) == {narrow, wide}
+    assert set(chain.from_iterable(dataplane.idle(5.1))) == {busy, narrow, wide}
 
 
 def test_settings_change_without_touching_flows(dataplane: XdpDataplane, instance: str) -> None:

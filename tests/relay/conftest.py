@@ -1,6 +1,7 @@
 """A scene for the session table: people with addresses, a clock, and commands in plain words."""
 
 import asyncio
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,9 +28,10 @@ from relay.flow import (
     State,
     Store,
 )
-from relay.ports import PortPool
+from relay.limits import Limits
+from relay.ports import UpstreamPool
 from relay.registry import Registry, Transceiver
-from relay.session import Limits, SessionTable
+from relay.session import SessionTable
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify
@@ -71,10 +73,10 @@ class Scene:
         self.registry = registry or Registry(
             tuple(Transceiver(target, address) for target, address in ADDRESSES.items())
         )
-        self.pool = PortPool(ports, self.keys.port_key(1))
+        self.pool = UpstreamPool([UPSTREAM], ports, self.keys.port_key(1))
         self.table = SessionTable(
             vips=frozenset({VIP}),
-            upstreams={UPSTREAM: self.pool},
+            upstreams={socket.AF_INET: self.pool},
             registry=self.registry,
             keys=self.keys,
             limits=limits,
@@ -128,9 +130,9 @@ class Scene:
         self.transceiver(self.answer(request), flow)
         return flow
 
-    def record(self, flow: FlowTuple, *, last_seen: float = 0.0) -> FlowRecord:
+    def record(self, flow: FlowTuple) -> FlowRecord:
         """What a dataplane says of a flow."""
-        return FlowRecord(flow, Activity(), Activity(1, 100, last_seen))
+        return FlowRecord(flow, Activity(), Activity(1, 100, 0.0))
 
     def states(self) -> list[tuple[Endpoint, State]]:
         return [(flow.addresses.client, flow.state) for flow in self.table]

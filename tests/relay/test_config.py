@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,6 @@ def test_one_value_needs_no_list_and_is_kept_once() -> None:
         ({"upstream": "0.0.0.0"}, "upstream: 0.0.0.0 is not the address of an interface"),
         ({"upstream": "::"}, "upstream: :: is not the address of an interface"),
         ({"upstream": "fe80::1%eth0"}, "upstream: .*has a zone"),
-        ({"upstream": ["192.0.2.1", "192.0.2.9"]}, "one upstream address of each family"),
         ({"ports": "29999-20000"}, "ports: '29999-20000' must rise"),
         ({"ports": 20000}, "ports: must be a text"),
         ({"keys": None}, "--keys FILE is missing"),
@@ -246,3 +246,12 @@ class TestForTheProgram:
         limits = config_of(idle=150, max_flows=10).limits
         assert (limits.idle, limits.flows) == (150, 10)
         assert limits.store_every < 150  # or a mirrored record would end before it is written again
+
+
+def test_upstream_addresses_are_grouped_by_family() -> None:
+    hosts = ["192.0.2.1", "2001:db8:2::1", "192.0.2.9", "192.0.2.1"]
+    config = config_of(upstream=hosts)
+    assert config.upstreams_by_family == {
+        socket.AF_INET: ["192.0.2.1", "192.0.2.9"],
+        socket.AF_INET6: ["2001:db8:2::1"],
+    }

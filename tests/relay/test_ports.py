@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from relay.ports import QUARANTINE, PortPool
+from relay.ports import QUARANTINE, PortPool, UpstreamPool
 from relay.wire.endpoint import Endpoint
 
 KEY = bytes(range(16))
@@ -152,3 +152,30 @@ class PortsAgainstAModel(RuleBasedStateMachine):
 
 
 TestPortsAgainstAModel = PortsAgainstAModel.TestCase
+
+
+def test_flows_spread_over_hosts_and_a_rebuilt_one_comes_back() -> None:
+    hosts = ["192.0.2.1", "192.0.2.9", "192.0.2.10"]
+    pool, again = (UpstreamPool(hosts, range(20_000, 20_100), KEY) for _ in range(2))
+    taken = [pool.take(client(number), VIP, TRANSCEIVER, 0) for number in range(60)]
+    assert len(set(taken)) == 60
+    assert {upstream.host for upstream in taken if upstream} == set(hosts)
+    assert again.take(client(0), VIP, TRANSCEIVER, 0) == taken[0]
+
+
+def test_every_port_of_every_host_is_used_before_there_is_none() -> None:
+    pool = UpstreamPool(["192.0.2.1", "192.0.2.9"], range(20_000, 20_010), KEY)
+    taken = [pool.take(client(number), VIP, TRANSCEIVER, 0) for number in range(21)]
+    assert len({upstream for upstream in taken if upstream}) == 20
+    assert taken[20] is None
+
+
+def test_upstream_addresses_are_claimed_and_released_by_host() -> None:
+    pool = UpstreamPool(["192.0.2.1", "192.0.2.9"], range(20_000, 20_001), KEY, quarantine=120)
+    assert pool.claim(Endpoint("192.0.2.9", 20_000))
+    assert not pool.claim(Endpoint("192.0.2.9", 20_000))
+    assert not pool.claim(Endpoint("192.0.2.77", 20_000))
+    assert pool.take(client(1), VIP, TRANSCEIVER, 0) == Endpoint("192.0.2.1", 20_000)
+    pool.release(Endpoint("192.0.2.9", 20_000), 0)
+    assert pool.take(client(2), VIP, TRANSCEIVER, 119) is None
+    assert pool.take(client(2), VIP, TRANSCEIVER, 120) == Endpoint("192.0.2.9", 20_000)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.flow import Instant, State
-from relay.session import Limits
+from relay.limits import Limits
 from relay.wire import stun
 from relay.wire.announcement import Announcement
 from relay.wire.keys import KeyRing
@@ -267,10 +267,22 @@ def test_transceiver_keeps_a_flow_alive_and_the_client_alone_does_not(scene: Sce
 
 def test_packets_that_only_the_kernel_saw_keep_a_flow_alive(scene: Scene) -> None:
     flow = scene.connect()
-    scene.wait(299)
-    assert scene.table.observe(scene.record(flow.addresses, last_seen=scene.now.monotonic)) == []
-    scene.wait(299)
-    scene.table.sweep(scene.now)
+    scene.wait(301)
+    assert words(scene.table.sweep(scene.now, dataplane_forwards=True)) == [f"store {ONE}"]
+    assert scene.states() == [(ALICE, State.CONFIRMED)]
+    assert words(scene.table.expire([flow.addresses], scene.now)) == [
+        f"remove {ONE}",
+        f"close {ONE}",
+        f"forget {ONE}",
+    ]
+    assert scene.states() == []
+
+
+def test_packets_that_only_the_agent_saw_keep_a_flow_alive(scene: Scene) -> None:
+    flow = scene.connect()
+    scene.wait(301)
+    scene.transceiver(RTP, flow)
+    assert scene.table.expire([flow.addresses], scene.now) == []
     assert scene.states() == [(ALICE, State.CONFIRMED)]
 
 

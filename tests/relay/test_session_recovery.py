@@ -52,7 +52,7 @@ def test_flow_of_other_settings_is_removed_from_the_dataplane(
 def test_stray_entry_of_the_dataplane_is_removed(scene: Scene) -> None:
     flow = scene.connect()
     stray = replace(flow.addresses, upstream=flow.addresses.upstream._replace(port=1))
-    assert words(scene.table.observe(scene.record(stray))) == [f"remove {ONE}"]
+    assert words(scene.table.expire([stray], scene.now)) == [f"remove {ONE}"]
     assert scene.states() == [(ALICE, State.CONFIRMED)]
 
 
