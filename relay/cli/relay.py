@@ -27,7 +27,7 @@ def run(
     ] = None,
     upstream: Annotated[
         list[str] | None,
-        typer.Option(help="An internal address towards transceivers; more make room for more flows."),
+        typer.Option(help="An internal address towards transceivers; more have room for more."),
     ] = None,
     ports: Annotated[
         str | None, typer.Option(help="Upstream ports, one for each flow: 10000-29999.")
