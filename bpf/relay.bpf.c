@@ -213,6 +213,8 @@ static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct 
 		/* IPv6 has no UDP without a checksum; that of a whole payload is the kernel's. */
 		if (!packet->udp->check)
 			return REASON_needs_checksum;
+		if (!packet->is_ip6 && !is_intact(packet->ip))
+			return REASON_malformed;
 		plan->translation = (struct translation){
 			.sum = checksum_without_addresses(packet),
 			.ip_payload_length = packet->ip_payload_length,

@@ -71,6 +71,21 @@ static __always_inline void rewrite_ip6(struct ipv6hdr *ip, struct udphdr *udp,
 }
 
 /*
+ * Whether an IPv4 header without options has come whole. A header that is only changed keeps its
+ * checksum's error; one that is replaced by IPv6's, which has no checksum, would lose it.
+ */
+static __always_inline bool is_intact(const struct iphdr *ip)
+{
+	const __be32 *words = (const __be32 *)ip;
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < 5; i++)
+		sum += words[i];
+	return checksum_fold(sum) == 0xffff;
+}
+
+/*
  * The share of a packet's addresses in its UDP checksum, as it is taken out when the header is
  * replaced by one of the other family. Length and protocol count the same in both (RFC 8200,
  * section 8.1).
