@@ -67,6 +67,10 @@ class Bench:
     vip6 = Endpoint("2001:db8:1::10", 3478)
     upstream6 = Endpoint("2001:db8:2::1", 20001)
     transceiver6 = Endpoint("2001:db8:2::2", 5000)
+    without_neighbour6 = Endpoint("2001:db8:1::3", 50000)
+    blackholed6 = Endpoint("2001:db8:1::4", 50000)
+    small_mtu6 = Endpoint("2001:db8:1::5", 50000)
+    mtu6 = 1300
     vlans = {"public": 5, "internal": 6}  # noqa: RUF012  # never changed
     vlan_client = Endpoint("203.0.114.2", 50000)
     vlan_transceiver = Endpoint("192.0.3.2", 5000)
@@ -241,6 +245,7 @@ def _wire(host: Host) -> None:
             ("public", Bench.public_transceiver, MACS["transceiver"]),
             ("internal", Bench.transceiver, MACS["transceiver"]),
             ("public", Bench.client6, MACS["client"]),
+            ("public", Bench.small_mtu6, MACS["client"]),
             ("internal", Bench.transceiver6, MACS["transceiver"]),
             ("public.v", Bench.vlan_client, MACS["client"]),
             ("internal.v", Bench.vlan_transceiver, MACS["transceiver"]),
@@ -250,6 +255,13 @@ def _wire(host: Host) -> None:
                 "add", ifindex=index[name], dst=client.host, lladdr=mac, state="permanent"
             )
         netlink.route("add", dst=f"{Bench.blackholed.host}/32", type="blackhole")
+        netlink.route("add", dst=f"{Bench.blackholed6.host}/128", type="blackhole")
+        netlink.route(
+            "add",
+            dst=f"{Bench.small_mtu6.host}/128",
+            oif=index["public"],
+            metrics={"mtu": Bench.mtu6, "lock": 4},
+        )
         for family, everywhere in ((AF_INET, "0.0.0.0/0"), (AF_INET6, "::/0")):
             netlink.route("add", dst=everywhere, type="blackhole", table=100, family=family)
             netlink.rule("add", tos=Bench.policy_tos, table=100, priority=100, family=family)
