@@ -24,6 +24,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
+from tests.bpf.traffic import SEED
 
 VERDICTS = {1: "drop", 2: "pass", 3: "tx", 4: "redirect"}  # enum xdp_action
 MACS = {
@@ -272,6 +273,11 @@ def _wire(host: Host) -> None:
             # A forwarder heeds a route's MTU only when it is locked; 4 is the bit of RTAX_MTU.
             metrics={"mtu": Bench.mtu, "lock": 4},
         )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to repeat what was random."""
+    terminalreporter.write_line(f"Random frames for the BPF program: ICELANE_FUZZ_SEED={SEED}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The program and the model of it agree on random frames: verdict, bytes and counters.
 
-A run prints its seed when it fails. To repeat it, and to choose how many frames it has:
+A run of the tests ends with the seed that it had. To repeat it, and to choose the number of frames:
 
     ICELANE_FUZZ_SEED=1234 ICELANE_FUZZ_PACKETS=1000000 .venv/bin/pytest tests/bpf/test_fuzz.py
 
@@ -24,7 +24,7 @@ from relay.wire.endpoint import Endpoint
 from tests.bpf.model import Expected, Model, Way
 from tests.bpf.oracle import require_scapy_agrees
 from tests.bpf.packet import Address, host
-from tests.bpf.traffic import Came, Traffic
+from tests.bpf.traffic import SEED, Came, Traffic
 
 if TYPE_CHECKING:
     from tests.bpf.conftest import Bench
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.bpf
 
 FOUND = Path(__file__).with_name("found.jsonl")
-SEED = int(os.environ.get("ICELANE_FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
 PACKETS = int(os.environ.get("ICELANE_FUZZ_PACKETS", "200000"))
 CHUNKS = 10
 PER_TABLE = 1000  # frames between two tables of flows

@@ -1,5 +1,6 @@
 """Random flow tables, and random frames that have something to do with them, from one seed."""
 
+import os
 import random
 from base64 import b64encode
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.bpf.conftest import Bench
+
+SEED = int(os.environ.get("ICELANE_FUZZ_SEED", random.SystemRandom().randrange(1 << 32)))
 
 FLOWS = 24
 TOS = [0] * 6 + [0x01, 0x02, 0x03, 0x10, 0x13, 0x30, 0xB8, 0xB9, 0xBB, 0xFF]
