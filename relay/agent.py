@@ -7,9 +7,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from relay import admin, metrics
+from relay import admin
 from relay.admin import AdminError
 from relay.config import DataplaneChoice, RelayConfig
 from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowTuple
@@ -31,7 +31,6 @@ from relay.flow import (
     Store,
 )
 from relay.listing import list_flows
-from relay.mirror import Mirror
 from relay.ports import UpstreamPool
 from relay.registry import Registry
 from relay.session import SessionTable
@@ -40,6 +39,9 @@ from relay.throttle import Throttle
 from relay.upstreams import SocketForEach, SteeredSocket, SteeredUpstreams, Upstreams
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+
+if TYPE_CHECKING:
+    from relay.mirror import Mirror
 
 SWEEP_EVERY = 5.0  # seconds
 
@@ -185,19 +187,8 @@ class Agent:
         )
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
-        if self._config.metrics is not None:
-            collector = metrics.RelayCollector(
-                self.counters, self._dataplane.counters, self.flow_counts
-            )
-            self._closing.enter_context(metrics.serving(self._config.metrics, collector))
-        if self._config.redis is not None:
-            self._mirror = Mirror(
-                self._config.redis,
-                keys=self._keys,
-                ttl=self._config.idle,
-                found=self._restore,
-                counters=self._table.counters,
-            )
+        self._serve_metrics()
+        self._mirror = self._make_mirror()
         loop, counters = asyncio.get_running_loop(), self._table.counters
         self._upstreams = self._open_upstreams()
         self._closing.callback(self._upstreams.shutdown)
@@ -210,6 +201,29 @@ class Agent:
         if self._mirror is not None:
             self._spawn(self._mirror.run(self._config.vips))
         self._closing.push_async_callback(self._cancel_tasks)
+
+    def _serve_metrics(self) -> None:
+        if self._config.metrics is None:
+            return
+        from relay import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
+
+        collector = metrics.RelayCollector(
+            self.counters, self._dataplane.counters, self.flow_counts
+        )
+        self._closing.enter_context(metrics.serving(self._config.metrics, collector))
+
+    def _make_mirror(self) -> "Mirror | None":
+        if self._config.redis is None:
+            return None
+        from relay.mirror import Mirror  # noqa: PLC0415  # 12 MB that a relay without Redis saves
+
+        return Mirror(
+            self._config.redis,
+            keys=self._keys,
+            ttl=self._config.idle,
+            found=self._restore,
+            counters=self._table.counters,
+        )
 
     def _open_upstreams(self) -> Upstreams:
         loop, counters = asyncio.get_running_loop(), self._table.counters
@@ -235,8 +249,7 @@ class Agent:
 
     def _adopt(self) -> None:
         now = _now()
-        # A list, because executing changes the maps that the iterator reads.
-        for record in list(self._dataplane.flows()):
+        for record in self._dataplane.flows():
             self._execute(self._table.adopt(record, now))
         if adopted := self._table.counters["adopted"]:
             _log.info("adopted %d flows that the kernel forwards", adopted)

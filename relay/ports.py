@@ -27,12 +27,14 @@ class PortPool:
         self.ports = ports
         self._key = key
         self._quarantine = quarantine
-        self._taken: set[int] = set()
+        # A byte for each port of the range: a set of numbers would take fifty times as much.
+        self._is_taken = bytearray(len(ports))
+        self._count = 0
         self._resting: dict[int, float] = {}  # port -> when it is free again, soonest first
 
     def __len__(self) -> int:
         """How many ports are taken."""
-        return len(self._taken)
+        return self._count
 
     def take(
         self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: float
@@ -40,30 +42,36 @@ class PortPool:
         """Take the port of a flow, or the next free one; None when there is none."""
         self._wake(now)
         size = len(self.ports)
-        if len(self._taken) + len(self._resting) >= size:
+        if self._count + len(self._resting) >= size:
             return None
         flow = client.packed + vip.packed + transceiver.packed
         start = siphash.tag_number(self._key, flow) % size
         for step in range(size):
-            port = self.ports[(start + step) % size]
-            if port not in self._taken and port not in self._resting:
-                self._taken.add(port)
-                return port
+            index = (start + step) % size
+            if not self._is_taken[index] and self.ports[index] not in self._resting:
+                self._take(index)
+                return self.ports[index]
         return None
 
     def claim(self, port: int) -> bool:
         """Take this very port, resting or not; False when it is taken or out of range."""
-        if port in self._taken or port not in self.ports:
+        if port not in self.ports or self._is_taken[self.ports.index(port)]:
             return False
         self._resting.pop(port, None)
-        self._taken.add(port)
+        self._take(self.ports.index(port))
         return True
 
     def release(self, port: int, now: float) -> None:
         """Give a port back, into quarantine."""
-        if port in self._taken:
-            self._taken.remove(port)
+        index = self.ports.index(port)
+        if self._is_taken[index]:
+            self._is_taken[index] = 0
+            self._count -= 1
             self._resting[port] = now + self._quarantine
+
+    def _take(self, index: int) -> None:
+        self._is_taken[index] = 1
+        self._count += 1
 
     def _wake(self, now: float) -> None:
         # All rest equally long, so they wake in the order in which they came.

@@ -71,7 +71,7 @@ class SessionTable:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.limits = limits or Limits()
-        self._vips = vips
+        self._vips = {vip: vip for vip in vips}
         self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
@@ -262,7 +262,7 @@ class SessionTable:
             unset = Endpoint("", 0)  # until _take_port
             addresses = FlowTuple(*source, unset, transceiver.address, route.raw)
             at = now.monotonic
-            flow = Flow(addresses, route.target, State.PENDING, at, at)
+            flow = Flow(addresses, transceiver.target, State.PENDING, at, at)
             if self._take_port(flow, now):
                 self._pending[source, route.target] = flow
                 self._pending_of_route[route.raw] += 1
@@ -315,8 +315,17 @@ class SessionTable:
     def _rebuild(self, stored: FlowTuple, route: Route, now: Instant) -> Flow | None:
         if stored.vip not in self._vips or stored.transceiver.family not in self._upstreams:
             return None
-        at = now.monotonic
-        return Flow(stored, route.target, State.CONFIRMED, at, at)
+        # A table of many flows keeps each address of a VIP and a transceiver once.
+        known = self._registry.find_address(stored.transceiver)
+        addresses = FlowTuple(
+            client=stored.client,
+            vip=self._vips[stored.vip],
+            upstream=stored.upstream,
+            transceiver=known.address if known else stored.transceiver,
+            route=stored.route,
+        )
+        target = known.target if known and known.target == route.target else route.target
+        return Flow(addresses, target, State.CONFIRMED, now.monotonic, now.monotonic)
 
     def _verified(self, stored: FlowTuple, now: Instant) -> Flow | None:
         """A stored flow, if all that it says can be believed and there is room for it."""
