@@ -154,6 +154,9 @@ class Agent:
     async def _tell_status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.status()
 
+    async def _tell_counters(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.counters()  # alone: the list of all flows may be long
+
     async def _switch(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         choice = request.get("dataplane")
         if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
@@ -183,7 +186,12 @@ class Agent:
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
         server = await admin.serve(
-            self.admin_path, {"status": self._tell_status, "switch": self._switch}
+            self.admin_path,
+            {
+                "status": self._tell_status,
+                "counters": self._tell_counters,
+                "switch": self._switch,
+            },
         )
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
