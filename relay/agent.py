@@ -16,6 +16,7 @@ from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowT
 from relay.dataplane.choose import open_xdp
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.flow import (
+    Alarm,
     CloseUpstream,
     Command,
     Flow,
@@ -311,9 +312,12 @@ class Agent:
                 case Remove(flow):
                     self._dataplane.remove(flow.addresses)
                 case _:
-                    self._tell_mirror(command)
+                    self._tell(command)
 
-    def _tell_mirror(self, command: Store | Forget | Recall) -> None:
+    def _tell(self, command: Store | Forget | Recall | Alarm) -> None:
+        if isinstance(command, Alarm):
+            self._alarm("%s", command.text)
+            return
         if self._mirror is None:
             return
         match command:

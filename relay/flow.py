@@ -138,6 +138,13 @@ class Recall:
     vip: Endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Tell the operator that somebody was refused, and what to do."""
+
+    text: str
+
+
 Command = (
     OpenUpstream
     | CloseUpstream
@@ -148,4 +155,5 @@ Command = (
     | Store
     | Forget
     | Recall
+    | Alarm
 )

@@ -21,6 +21,7 @@ from dataclasses import replace
 from relay.dataplane.base import FlowRecord, FlowTuple
 from relay.flow import (
     TRANSACTIONS_KEPT,
+    Alarm,
     CloseUpstream,
     Command,
     Flow,
@@ -119,9 +120,11 @@ class SessionTable:
         )
         if not confirms:
             return self._to_client(flow, data, now)
-        if not self._has_room_for(flow):
+        # Rebinding, too, needs room for both flows at a moment.
+        if len(self._confirmed) >= self.limits.flows:
             self.counters["refused_full"] += 1
-            return self._drop_pending(flow, now)
+            text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
+            return [Alarm(text), *self._drop_pending(flow, now)]
         return self._confirm(flow, now) + self._to_client(flow, data, now)
 
     def adopt(self, record: FlowRecord, now: Instant) -> list[Command]:
@@ -270,10 +273,6 @@ class SessionTable:
             reason = "no_upstream_port"
         self.counters[reason] += 1
         return None
-
-    def _has_room_for(self, flow: Flow) -> bool:
-        rebinds = (flow.addresses.client, flow.addresses.vip) in self._confirmed
-        return rebinds or len(self._confirmed) < self.limits.flows
 
     def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
         key = (flow.addresses.client, flow.addresses.vip)

@@ -14,6 +14,7 @@ import redis
 
 from relay.dataplane.base import Activity, FlowRecord, FlowTuple
 from relay.flow import (
+    Alarm,
     CloseUpstream,
     Command,
     Flow,
@@ -157,6 +158,8 @@ def _words(commands: Iterable[Command]) -> Iterator[str]:
                 yield f"{describe(data)} -> {flow.addresses.transceiver}"
             case SendToClient(flow, data):
                 yield f"{describe(data)} -> {flow.addresses.client}"
+            case Alarm(_):
+                yield "alarm"
             case Recall(client, _):
                 yield f"recall {client}"
             case (

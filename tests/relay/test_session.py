@@ -180,9 +180,22 @@ def test_full_table_refuses_the_new_and_evicts_nobody() -> None:
     scene.connect()
     request = scene.request()
     scene.client(request, MALLORY)
-    assert scene.transceiver(scene.answer(request), scene.flow(MALLORY)) == [f"close {ONE}"]
+    assert scene.transceiver(scene.answer(request), scene.flow(MALLORY)) == [
+        "alarm",
+        f"close {ONE}",
+    ]
     assert scene.states() == [(ALICE, State.CONFIRMED)]
     assert scene.counted()["refused_full"] == 1
+
+
+def test_full_table_refuses_to_rebind_and_keeps_the_flow() -> None:
+    scene = Scene(limits=Limits(flows=1))
+    scene.connect()
+    request = scene.request(scene.ufrag(SECOND))
+    scene.client(request)
+    answer = scene.answer(request)
+    assert scene.transceiver(answer, scene.flow(target=SECOND)) == ["alarm", f"close {TWO}"]
+    assert scene.client(RTP) == [f"RTP -> {ONE}"]
 
 
 # A new session on the same address
