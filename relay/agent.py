@@ -134,7 +134,9 @@ class Agent:
         else:
             if isinstance(self._dataplane, UserspaceDataplane):
                 await self._load_xdp()
-            self._dataplane.take_over()
+            # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
+            # overtaken by what comes after.
+            await asyncio.to_thread(self._dataplane.take_over)
         self._forwards = choice
         _log.info("the %s dataplane forwards from now on", choice)
 
