@@ -207,6 +207,20 @@ class Load:
         if not self._thread.is_alive():
             raise LabError(f"The load has ended: {self._failure}") from self._failure
 
+    def passes_again(self, packets: int = 20) -> None:
+        """Wait until some more packets have arrived at both ends.
+
+        Raises:
+            LabError: They do not.
+        """
+        ways = (self._there, self._back)
+        enough = [len(way.arrived) + packets for way in ways]
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while any(len(way.arrived) < least for way, least in zip(ways, enough, strict=True)):
+            if time.monotonic() > deadline:
+                raise LabError(f"Nothing passed for {CONNECT_SECONDS:.0f} s.")
+            self.last_seconds(0.01)
+
     def _stop(self) -> None:
         self._running = False
         self._thread.join()

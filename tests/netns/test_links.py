@@ -1,0 +1,155 @@
+"""Links and neighbours that change under a load: packets are lost while a link is down, or go to
+an address that has just gone, and not for longer."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from relay.lab import topology
+from relay.lab.load import Load, Tally
+from relay.lab.rig import FAMILIES, Rig
+from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
+
+pytestmark = [pytest.mark.netns, pytest.mark.bpf]
+
+RATE = 250.0  # packets a second, each way and flow
+PAUSE = 0.3  # seconds before and after what happens
+DOWN = 0.2  # seconds
+# The kernel notices within a second that a link is up; what the machine takes for it is added.
+NOTICED = 2.0
+NEIGHBOUR_LEARNT = 0.3  # seconds
+
+
+@pytest.fixture
+def rig(new_rig: Callable[[str, str], Rig]) -> Rig:
+    return new_rig("xdp", "two NICs")
+
+
+@contextmanager
+def loads(rig: Rig, *, outage: float = 0.0) -> Iterator[list[Load]]:
+    """A load of each pair of families; no way of any is cut for longer than the outage."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(rig.load(pair, rate=RATE)) for pair in FAMILIES]
+        running[0].last_seconds(PAUSE)
+        yield running
+        running[0].last_seconds(PAUSE)
+    for pair, load in zip(FAMILIES, running, strict=True):
+        assert len(load.upstreams) == 1, "the flow moved to another upstream address"
+        for way in (load.there, load.back):
+            if outage == 0.0:
+                assert (pair, way) == (pair, Tally(way.sent))
+            assert (way.duplicated, way.damaged) == (0, 0)
+            assert way.lost <= outage * RATE, (pair, way)
+
+
+def counters(rig: Rig) -> dict[str, int]:
+    return dict(rig.status()["dataplane_counters"])
+
+
+def set_link(rig: Rig, host: str, interface: str, **change: Any) -> None:
+    with rig.hosts[host].netlink() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname=interface)[0], **change)
+
+
+@pytest.mark.parametrize(("host", "interface"), [(CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL)])
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
+def test_a_neighbour_has_another_mac_address(
+    rig: Rig, host: str, interface: str, announced: bool
+) -> None:
+    """A host that announces nothing asks for its own neighbours anew, and is learnt by that."""
+    neighbour = rig.hosts[host]
+    for notify in ("ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify"):
+        neighbour.sysctl(notify.format(interface), int(announced))
+    number = 2 * (interface == PUBLIC) + announced
+    before = counters(rig)
+    with loads(rig, outage=NEIGHBOUR_LEARNT) as running:
+        set_link(rig, host, interface, address=f"02:00:00:00:00:{number:02x}")
+        running[0].last_seconds(NEIGHBOUR_LEARNT)
+    # It was the kernel that took the change up: the agent forwarded the first checks only.
+    assert counters(rig)["no_neighbour"] - before["no_neighbour"] < RATE * NEIGHBOUR_LEARNT
+    with loads(rig):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "interface"), [(CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL), (RELAY, INTERNAL)]
+)
+def test_a_link_goes_down_and_up(rig: Rig, host: str, interface: str) -> None:
+    # Otherwise a host loses its IPv6 addresses with the link, which nobody would give back here.
+    rig.hosts[host].sysctl(f"ipv6/conf/{interface}/keep_addr_on_down", 1)
+    with loads(rig, outage=DOWN + NOTICED) as running:
+        set_link(rig, host, interface, state="down")
+        running[0].last_seconds(DOWN)
+        set_link(rig, host, interface, state="up")
+        for load in running:
+            load.passes_again()
+    before = counters(rig)
+    with loads(rig) as running:
+        pass
+    grown = counters(rig)["forwarded_to_client"] - before["forwarded_to_client"]
+    assert grown >= sum(load.back.sent for load in running), "the kernel no longer forwards"
+
+
+def test_an_interface_goes_and_comes_back(rig: Rig) -> None:
+    """Without the program on it, the agent forwards; loading the program takes nothing away."""
+    with loads(rig, outage=NOTICED) as running:
+        topology.unplug(rig.hosts[RELAY], INTERNAL)
+        topology.replug(rig.name, rig.network, INTERNAL)
+        for load in running:
+            load.passes_again()
+    before = counters(rig)
+    with loads(rig) as running:
+        foreign = counters(rig)["foreign_interface"] - before["foreign_interface"]
+        assert foreign > 0, "the kernel still forwards, so the interface was not away"
+        done = rig.icelane("relay", "load", "--config", str(rig.config), "--json")
+        assert json.loads(done.stdout)["interfaces"] == {PUBLIC: "native", INTERNAL: "native"}
+        loaded = counters(rig)
+        running[0].last_seconds(PAUSE)
+    after = counters(rig)
+    assert after["foreign_interface"] - loaded["foreign_interface"] < RATE * PAUSE
+    assert after["forwarded_to_client"] > loaded["forwarded_to_client"] + RATE * PAUSE
+
+
+def test_an_agent_that_is_restarted_takes_an_interface_back(rig: Rig) -> None:
+    topology.unplug(rig.hosts[RELAY], PUBLIC)
+    topology.replug(rig.name, rig.network, PUBLIC)
+    rig.signal(signal.SIGTERM)
+    rig.start()
+    before = counters(rig)
+    with loads(rig):
+        pass
+    assert counters(rig)["foreign_interface"] == before["foreign_interface"]
+
+
+class TestSmallMtu:
+    """What is too big for the way out goes up, and the agent sends it on in fragments."""
+
+    LARGE, SMALL = 1440, 1340  # bytes of payload: the one does not fit 1400, the other does
+
+    @pytest.fixture(params=[(PUBLIC, CLIENT), (INTERNAL, TRANSCEIVER)], ids=[PUBLIC, INTERNAL])
+    def narrow(self, request: pytest.FixtureRequest, rig: Rig) -> Iterator[str]:
+        """The network with an MTU of 1400."""
+        network, host = request.param
+        for each in (RELAY, host):
+            set_link(rig, each, network, mtu=1400)
+        yield network
+        for each in (RELAY, host):
+            set_link(rig, each, network, mtu=1500)
+
+    @pytest.mark.parametrize("families", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
+    def test_both_ends_get_every_byte(
+        self, rig: Rig, narrow: str, families: tuple[int, int]
+    ) -> None:
+        sizes = (self.LARGE, self.SMALL) if narrow == INTERNAL else (self.SMALL, self.LARGE)
+        before = counters(rig)
+        with rig.load(families, rate=RATE, sizes=sizes) as load:
+            load.last_seconds(PAUSE)
+        assert load.there == Tally(load.there.sent)
+        assert load.back == Tally(load.back.sent)
+        large = load.there.sent if narrow == INTERNAL else load.back.sent
+        assert large > RATE * PAUSE / 2
+        assert counters(rig)["too_big"] - before["too_big"] == large
