@@ -67,15 +67,28 @@ def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) ->
     return answer
 
 
+def require_nobody(path: Path) -> None:
+    """Make sure that no agent of this instance runs.
+
+    Raises:
+        AdminError: One answers at this path.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return
+    raise AdminError(
+        f"another agent runs as this instance (it answers at {path}): "
+        "stop it, or choose another --instance"
+    )
+
+
 def _listener(path: Path) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.parent.stat().st_uid not in (os.geteuid(), 0):
         raise AdminError(f"{path.parent} belongs to somebody else; choose another with --admin")
-    if _alive(path):
-        raise AdminError(
-            f"another agent runs as this instance (it answers at {path}): "
-            "stop it, or choose another --instance"
-        )
+    require_nobody(path)
     if path.exists() and not path.is_socket():
         raise AdminError(f"{path} is a file of another kind; choose another with --admin")
     path.unlink(missing_ok=True)  # left by an agent that was killed
@@ -83,15 +96,6 @@ def _listener(path: Path) -> socket.socket:
     listener.bind(str(path))
     path.chmod(0o600)
     return listener
-
-
-def _alive(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return False
-        return True
 
 
 async def _answer(

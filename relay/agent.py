@@ -67,7 +67,6 @@ class Agent:
         self._config = config
         self._registry = registry
         self._dataplane = dataplane
-        self._forwards = DataplaneChoice(dataplane.name)
         self._switching = asyncio.Lock()
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
         port_key = keys.port_key(min(registry.clusters, default=0))
@@ -112,7 +111,12 @@ class Agent:
     @property
     def admin_path(self) -> Path:
         """Where the admin socket is."""
-        return self._config.admin or admin.default_path(self._config.instance)
+        return admin_path(self._config)
+
+    @property
+    def forwarder(self) -> DataplaneChoice:
+        """What forwards confirmed flows right now."""
+        return DataplaneChoice.XDP if self._dataplane.forwards else DataplaneChoice.USERSPACE
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
@@ -137,7 +141,6 @@ class Agent:
             # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
             # overtaken by what comes after.
             await asyncio.to_thread(self._dataplane.take_over)
-        self._forwards = choice
         _log.info("the %s dataplane forwards from now on", choice)
 
     async def _load_xdp(self) -> None:
@@ -171,13 +174,13 @@ class Agent:
                 await self.switch(DataplaneChoice(choice))
             except DataplaneError as error:
                 raise AdminError(str(error)) from None
-        return {"dataplane": self._forwards}
+        return {"dataplane": self.forwarder}
 
     def status(self) -> Mapping[str, Any]:
         """What the agent knows of itself: the answer to the admin command ``status``."""
         return {
             "pid": os.getpid(),
-            "dataplane": self._forwards,
+            "dataplane": self.forwarder,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "upstreams": list(self._config.upstreams),
@@ -282,7 +285,7 @@ class Agent:
     async def _sweep_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            forwards = self._dataplane.name == DataplaneChoice.XDP
+            forwards = self._dataplane.forwards
             self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
             try:
                 await self._expire_idle()
@@ -365,6 +368,11 @@ class Agent:
     def _alarm(self, text: str, reason: object) -> None:
         if self._throttle.allows(text):
             _log.error(text, reason)
+
+
+def admin_path(config: RelayConfig) -> Path:
+    """Where the admin socket of a relay is."""
+    return config.admin or admin.default_path(config.instance)
 
 
 def _now() -> Instant:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay.admin import AdminError
-from relay.agent import Agent
+from relay.admin import AdminError, require_nobody
+from relay.agent import Agent, admin_path
 from relay.cli.service import serve
 from relay.config import ConfigError, RelayConfig
 from relay.dataplane.base import DataplaneError
@@ -30,9 +30,8 @@ async def run(path: Path | None, options: Mapping[str, object]) -> None:
     """
     config = RelayConfig.load(path, options)
     keys, registry = KeyRing.load(config.keys), Registry.load(config.registry)
+    require_nobody(admin_path(config))  # before its dataplane is touched
     dataplane = open_dataplane(config, keys, registry)
+    agent = Agent(config, keys, registry, dataplane)
     vips = ", ".join(str(vip) for vip in config.vips)
-    await serve(
-        Agent(config, keys, registry, dataplane),
-        f"ready: relay on {vips}, {dataplane.name} dataplane",
-    )
+    await serve(agent, f"ready: relay on {vips}, {agent.forwarder} dataplane")

@@ -70,6 +70,8 @@ class Dataplane(Protocol):
     """
 
     name: str
+    # Whether confirmed flows are forwarded here, and not by the agent.
+    forwards: bool
     # Whether `steer` works: whether one socket can have the packets of all upstream ports.
     steers: bool
 

@@ -19,7 +19,7 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         DataplaneError: XDP is wanted and cannot be had; the text says why and what to do.
     """
     if config.dataplane is DataplaneChoice.USERSPACE:
-        return UserspaceDataplane()
+        return _taken_from_kernel(config.instance) or UserspaceDataplane()
     if config.dataplane is DataplaneChoice.AUTO and not config.interfaces:
         _log.info("userspace dataplane: no --interface was named for XDP")
         return UserspaceDataplane()
@@ -30,6 +30,25 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
             raise
         _log.warning("userspace dataplane, because XDP cannot be had: %s", error)
         return UserspaceDataplane()
+
+
+def _taken_from_kernel(instance: str) -> Dataplane | None:
+    """The program of this instance, if one is loaded, with everything left to the agent.
+
+    It would drop what it does not know, and know nothing of the flows that are still to come.
+    """
+    from relay.dataplane import xdp  # noqa: PLC0415  # see open_xdp
+
+    if not xdp.is_loaded(instance):
+        return None
+    _log.warning(
+        "the XDP program of instance %s is loaded, and will pass everything up; "
+        "`icelane relay unload` removes it",
+        instance,
+    )
+    dataplane = xdp.XdpDataplane(instance)
+    dataplane.hand_back()
+    return dataplane
 
 
 def open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry, *, bypass: bool) -> Dataplane:

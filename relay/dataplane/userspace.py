@@ -10,6 +10,7 @@ class UserspaceDataplane:
     """Leaves confirmed flows to the agent, whose sockets serve all traffic anyway."""
 
     name = "userspace"
+    forwards = False
     steers = False
 
     def steer(self, udp: socket) -> None:

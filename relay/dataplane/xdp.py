@@ -51,6 +51,14 @@ def load(config: LoadConfig) -> LoadReport:
     return LoadReport.loads(answer["report"])
 
 
+def is_loaded(instance: str) -> bool:
+    """Whether the program of an instance is loaded, as far as this user may see."""
+    try:
+        return Pins(instance).loaded()
+    except PermissionError:
+        return False
+
+
 def unload(instance: str) -> bool:
     """Detach the program and remove its maps, flows and all; says whether it was loaded.
 
@@ -115,6 +123,7 @@ class XdpDataplane:
     steers = True
 
     def __init__(self, instance: str) -> None:
+        self.forwards = True
         self._pins = Pins(instance)
         self._narrow = FlowMap(self._pins.map("flows4"))
         self._wide = FlowMap(self._pins.map("flows"))
@@ -149,10 +158,12 @@ class XdpDataplane:
     def take_over(self) -> None:
         """Forward what is installed, from the next packet on."""
         run_program(self._pins, self._pins.program)
+        self.forwards = True
 
     def hand_back(self) -> None:
         """Leave everything to the agent, from the next packet on; what is installed stays."""
         run_program(self._pins, self._pins.bypass)
+        self.forwards = False
 
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.

@@ -8,8 +8,9 @@ import pytest
 
 from relay import admin
 from relay.admin import AdminError
+from relay.lab.call import Call
 from relay.lab.lab import Lab
-from relay.lab.plan import Options
+from relay.lab.plan import RELAY_SERVICE, Options
 from relay.lab.probe import Probe, Sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
@@ -63,3 +64,20 @@ def _until_forwarding(probe: Probe, dataplane: str) -> None:
         time.sleep(0.02)
     # The agent may see a few packets that were on their way up at the moment of the switch.
     assert other_now <= other + 2
+
+
+def test_userspace_agent_takes_a_loaded_program_out_of_the_way(bring_up: BringUp) -> None:
+    lab = bring_up(Options(dataplane="xdp"))
+    lab.kill(RELAY_SERVICE)
+    (lab.directory / "relay.toml").write_text(
+        (lab.directory / "relay.toml").read_text().replace('"xdp"', '"userspace"')
+    )
+    lab.start(RELAY_SERVICE)
+    with Call(lab, 2.0) as call:
+        report = call.report()
+    assert report["ok"], report["error"]
+    status = admin.ask(lab.admin, "status")
+    assert status["dataplane"] == "userspace"
+    (flow,) = status["flows"]
+    assert flow["to_transceiver"]["kernel_packets"] == 0
+    assert (report["lost_to_server"], report["lost_to_client"]) == (0, 0)
