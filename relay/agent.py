@@ -289,6 +289,7 @@ class Agent:
             self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
             try:
                 await self._expire_idle()
+                await asyncio.to_thread(self._dataplane.ask_neighbours)
             except DataplaneError as error:
                 self._alarm("the dataplane cannot be read: %s", error)
 

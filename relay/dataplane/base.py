@@ -110,5 +110,8 @@ class Dataplane(Protocol):
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
 
+    def ask_neighbours(self) -> None:
+        """Find out whether neighbours that packets go to are still where they were; may block."""
+
     def close(self) -> None:
         """Let go of the dataplane; what is pinned goes on forwarding."""

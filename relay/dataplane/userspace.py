@@ -40,5 +40,8 @@ class UserspaceDataplane:
         """None: the agent counts."""
         return {}
 
+    def ask_neighbours(self) -> None:
+        """Nothing: the kernel does so for a socket's packets."""
+
     def close(self) -> None:
         """Nothing to let go of."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from socket import AF_INET, socket
 from struct import Struct
 
-from relay.dataplane import bpfsys
+from relay.dataplane import bpfsys, neighbours
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Settings
 from relay.dataplane.flowmap import FlowMap
@@ -214,6 +214,14 @@ class XdpDataplane:
             program=program,
             counters=self.counters(),
         )
+
+    def ask_neighbours(self) -> None:
+        """Let the kernel ask the neighbours of whom it is no longer sure.
+
+        Raises:
+            DataplaneError: The kernel refuses.
+        """
+        neighbours.ask(self._pins.links())
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
