@@ -207,18 +207,23 @@ class Load:
         if not self._thread.is_alive():
             raise LabError(f"The load has ended: {self._failure}") from self._failure
 
-    def passes_again(self, packets: int = 20) -> None:
+    @property
+    def arrived(self) -> int:
+        """How many packets have arrived at the transceiver so far."""
+        return len(self._there.arrived)
+
+    def passes_again(self, packets: int = 20, seconds: float = CONNECT_SECONDS) -> None:
         """Wait until some more packets have arrived at both ends.
 
         Raises:
-            LabError: They do not.
+            LabError: They do not in that many seconds.
         """
         ways = (self._there, self._back)
         enough = [len(way.arrived) + packets for way in ways]
-        deadline = time.monotonic() + CONNECT_SECONDS
+        deadline = time.monotonic() + seconds
         while any(len(way.arrived) < least for way, least in zip(ways, enough, strict=True)):
             if time.monotonic() > deadline:
-                raise LabError(f"Nothing passed for {CONNECT_SECONDS:.0f} s.")
+                raise LabError(f"Nothing passed for {seconds:.0f} s.")
             self.last_seconds(0.01)
 
     def _stop(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from relay.lab import topology
+from relay.lab.host import Host
 from relay.lab.load import Load, Tally
 from relay.lab.rig import FAMILIES, Rig
 from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
@@ -73,6 +74,41 @@ def test_a_neighbour_has_another_mac_address(
     assert counters(rig)["no_neighbour"] - before["no_neighbour"] < RATE * NEIGHBOUR_LEARNT
     with loads(rig):
         pass
+
+
+def test_a_neighbour_that_moved_without_a_word_is_found(rig: Rig) -> None:
+    """Nobody sends to it but the program, of which the kernel's neighbour table hears nothing."""
+    relay, transceiver = rig.hosts[RELAY], rig.hosts[TRANSCEIVER]
+    for version in (4, 6):  # usually 5 s, then three times 1 s
+        relay.sysctl(f"ipv{version}/neigh/{INTERNAL}/delay_first_probe_time", 1)
+        relay.sysctl(f"ipv{version}/neigh/{INTERNAL}/retrans_time_ms", 100)
+    with relay.netlink() as netlink:
+        (link,) = netlink.get_links(ifname=INTERNAL)
+    pairs = ((4, 4), (6, 6))
+    with ExitStack() as stack:
+        for version, _ in pairs:
+            # The transceiver asks for nobody, and so says nothing about itself.
+            known = topology.address(RELAY, INTERNAL, version=version), link.get("address")
+            set_neighbour(transceiver, *known, state="permanent")
+            stack.callback(set_neighbour, transceiver, *known, state="stale")
+        running = [stack.enter_context(rig.load(pair, rate=RATE)) for pair in pairs]
+        for version, _ in pairs:
+            there = topology.address(TRANSCEIVER, INTERNAL, version=version)
+            set_neighbour(relay, there, "02:00:00:00:00:ff", state="stale")
+        running[0].last_seconds(PAUSE)
+        cut = [load.arrived for load in running]
+        running[0].last_seconds(PAUSE)
+        assert [load.arrived for load in running] == cut, "packets still find it"
+        for load in running:
+            load.passes_again(seconds=10.0)
+    with loads(rig):
+        pass
+
+
+def set_neighbour(host: Host, address: str, mac: str, *, state: str) -> None:
+    with host.netlink() as netlink:
+        index = netlink.link_lookup(ifname=INTERNAL)[0]
+        netlink.neigh("replace", dst=address, lladdr=mac, ifindex=index, state=state)
 
 
 @pytest.mark.parametrize(
