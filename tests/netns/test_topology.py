@@ -129,10 +129,14 @@ def test_a_command_runs_in_the_host_and_still_sees_the_bpf_file_system(network: 
     )
 
 
-def test_what_was_built_is_gone_after_destroying_it(network_name: str) -> None:
-    topology.build(network_name)
+@pytest.mark.parametrize("network", [topology.TWO_NICS, topology.ONE_NIC], ids=["two", "one"])
+def test_what_was_built_is_gone_after_destroying_it(
+    network_name: str, network: topology.Network
+) -> None:
+    topology.build(network_name, network)
+    assert all(host.exists() for host in topology.hosts(network_name, network).values())
     topology.destroy(network_name)
-    assert not any(host.exists() for host in topology.hosts(network_name).values())
+    assert not any(host.exists() for host in topology.hosts(network_name, network).values())
     topology.destroy(network_name)
 
 
