@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import demo, flows, keys, lab, relay, switch, up
+from relay.cli import bench, demo, flows, keys, lab, relay, switch, up
 from relay.cli.dataplane import maps_app
 from signaling import cli as signaling
 from transceiver import cli as transceiver
@@ -51,6 +51,7 @@ app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.ufrag_app, name="ufrag")
 app.add_typer(lab.app, name="lab")
 app.command()(demo.demo)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
