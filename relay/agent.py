@@ -31,6 +31,7 @@ from relay.flow import (
     State,
     Store,
 )
+from relay.icmpsockets import IcmpSockets
 from relay.listing import list_flows
 from relay.ports import UpstreamPool
 from relay.registry import Registry
@@ -208,6 +209,7 @@ class Agent:
         self._closing.callback(self._upstreams.shutdown)
         self._vips = VipSockets(loop, counters, self._from_client)
         self._closing.callback(self._vips.shutdown)
+        self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
         self._adopt()
         for vip in self._config.vips:
             self._vips.open(vip)
@@ -252,6 +254,26 @@ class Agent:
 
     def _close_dataplane(self) -> None:
         self._dataplane.close()
+
+    def _open_icmp(self, sockets: IcmpSockets) -> None:
+        self._closing.callback(sockets.shutdown)
+        try:
+            sockets.open({vip.host for vip in self._config.vips} | set(self._config.upstreams))
+        except OSError as error:
+            _log.warning(
+                "ICMP errors about relayed packets are not passed on: no raw socket (%s); "
+                "it needs root or CAP_NET_RAW",
+                error.strerror,
+            )
+
+    def _find_sent(self, source: Endpoint, destination: Endpoint) -> FlowTuple | None:
+        """The confirmed flow that has the relay send packets from one address to the other."""
+        flow = self._table.confirmed(destination, source) or self._upstreams.find(source)
+        if flow is None or flow.state is not State.CONFIRMED:
+            return None
+        parts = flow.addresses
+        sent = (parts.vip, parts.client), (parts.upstream, parts.transceiver)
+        return parts if (source, destination) in sent else None
 
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -89,6 +89,10 @@ class SessionTable:
         """How many flows are in a state."""
         return len(self._confirmed if state is State.CONFIRMED else self._pending)
 
+    def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
+        """A client's confirmed flow."""
+        return self._confirmed.get((client, vip))
+
     def from_client(
         self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
     ) -> list[Command]:

@@ -1,4 +1,4 @@
-"""Keep a flood of the same event from flooding the log."""
+"""Limits in time: on lines of the log, and on whatever else may come in floods."""
 
 from collections.abc import Callable
 
@@ -22,4 +22,29 @@ class Throttle:
         if now - self._said.get(reason, float("-inf")) < INTERVAL:
             return False
         self._said[reason] = now
+        return True
+
+
+class TokenBucket:
+    """Lets events pass at a limited rate.
+
+    Args:
+        rate: Events a second.
+        burst: Events at once.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._filled_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more event may pass now, in seconds of a monotonic clock."""
+        gained = max(0.0, now - self._filled_at) * self._rate
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
         return True

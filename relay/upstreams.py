@@ -11,13 +11,13 @@ import asyncio
 import errno
 import socket
 import struct
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from relay.flow import Flow
 from relay.sockets import BATCH, MAX_DATAGRAM, BindError, bound, count_failure, let_fragment
+from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import Endpoint
 
 Received = Callable[[Flow, bytes], None]
@@ -44,6 +44,9 @@ class Upstreams(Protocol):
     def close(self, flow: Flow) -> None:
         """Receive nothing for a flow any more; one that is not open is fine."""
 
+    def find(self, upstream: Endpoint) -> Flow | None:
+        """The flow that is open at an upstream address."""
+
     def send(self, flow: Flow, data: bytes) -> None:
         """Send from a flow's upstream address to its transceiver."""
 
@@ -67,6 +70,7 @@ class SocketForEach:
         self._counters = counters
         self._received = received
         self._sockets: dict[Flow, socket.socket] = {}
+        self._flows: dict[Endpoint, Flow] = {}  # by upstream address
 
     def open(self, flow: Flow) -> bool:
         """See `Upstreams.open`."""
@@ -78,6 +82,7 @@ class SocketForEach:
             raise
         udp.connect(flow.addresses.transceiver)
         self._sockets[flow] = udp
+        self._flows[flow.addresses.upstream] = flow
         self._loop.add_reader(udp, self._read, udp, flow)
         return True
 
@@ -87,6 +92,11 @@ class SocketForEach:
         if udp is not None:
             self._loop.remove_reader(udp)
             udp.close()
+            del self._flows[flow.addresses.upstream]
+
+    def find(self, upstream: Endpoint) -> Flow | None:
+        """See `Upstreams.find`."""
+        return self._flows.get(upstream)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
@@ -167,6 +177,10 @@ class SteeredSocket:
         if self._flows.get(flow.addresses.upstream) is flow:
             del self._flows[flow.addresses.upstream]
 
+    def find(self, upstream: Endpoint) -> Flow | None:
+        """See `Upstreams.find`."""
+        return self._flows.get(upstream.port)
+
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
         source, destination = flow.addresses.upstream, flow.addresses.transceiver
@@ -218,6 +232,12 @@ class SteeredUpstreams:
         """See `Upstreams.close`."""
         self._of(flow).close(flow)
 
+    def find(self, upstream: Endpoint) -> Flow | None:
+        """See `Upstreams.find`."""
+        steered = self._sockets.get(upstream.family)
+        found = steered.find(upstream) if steered else None
+        return found if found and found.addresses.upstream == upstream else None
+
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
         self._of(flow).send(flow, data)
@@ -243,20 +263,9 @@ def udp_packet(source: Endpoint, destination: Endpoint, data: bytes) -> bytes:
         + struct.pack("!HH", socket.IPPROTO_UDP, length)
     )
     header = _UDP_HEADER.pack(source.port, destination.port, length, 0)
-    checksum = _internet_checksum(pseudo_header + header + data)
+    checksum = internet_checksum(pseudo_header + header + data)
     # A computed zero is sent as all ones: zero says that there is none.
     return _UDP_HEADER.pack(source.port, destination.port, length, checksum or 0xFFFF) + data
-
-
-def _internet_checksum(data: bytes) -> int:
-    """RFC 1071, over 16-bit words of network byte order."""
-    words = array.array("H", data if len(data) % 2 == 0 else data + b"\0")
-    if sys.byteorder == "little":
-        words.byteswap()
-    total = sum(words)
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def _raw_socket(family: int, host: str) -> socket.socket:
