@@ -112,7 +112,7 @@ class Agent:
     @property
     def admin_path(self) -> Path:
         """Where the admin socket is."""
-        return admin_path(self._config)
+        return self._config.admin_path
 
     @property
     def forwarder(self) -> DataplaneChoice:
@@ -391,11 +391,6 @@ class Agent:
     def _alarm(self, text: str, reason: object) -> None:
         if self._throttle.allows(text):
             _log.error(text, reason)
-
-
-def admin_path(config: RelayConfig) -> Path:
-    """Where the admin socket of a relay is."""
-    return config.admin or admin.default_path(config.instance)
 
 
 def _now() -> Instant:

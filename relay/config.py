@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from relay.admin import default_path
 from relay.dataplane.config import (
     DEFAULT_MAX_FLOWS,
     LoadConfig,
@@ -149,6 +150,11 @@ class RelayConfig:
                 raise ConfigError(f"{path} is not valid TOML: {error}") from None
         given = {name: value for name, value in options.items() if value not in (None, [])}
         return cls.of(settings | given)
+
+    @property
+    def admin_path(self) -> Path:
+        """Where the admin socket is."""
+        return self.admin or default_path(self.instance)
 
     @property
     def upstreams_by_family(self) -> dict[int, list[str]]:

@@ -179,7 +179,7 @@ class SteeredSocket:
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
-        return self._flows.get(upstream.port)
+        return self._flows.get(upstream)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
@@ -235,8 +235,7 @@ class SteeredUpstreams:
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
         steered = self._sockets.get(upstream.family)
-        found = steered.find(upstream) if steered else None
-        return found if found and found.addresses.upstream == upstream else None
+        return steered.find(upstream) if steered else None
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from relay.admin import AdminError, require_nobody
-from relay.agent import Agent, admin_path
+from relay.agent import Agent
 from relay.cli.service import serve
 from relay.config import ConfigError, RelayConfig
 from relay.dataplane.base import DataplaneError
@@ -30,7 +30,7 @@ async def run(path: Path | None, options: Mapping[str, object]) -> None:
     """
     config = RelayConfig.load(path, options)
     keys, registry = KeyRing.load(config.keys), Registry.load(config.registry)
-    require_nobody(admin_path(config))  # before its dataplane is touched
+    require_nobody(config.admin_path)  # before its dataplane is touched
     dataplane = open_dataplane(config, keys, registry)
     agent = Agent(config, keys, registry, dataplane)
     vips = ", ".join(str(vip) for vip in config.vips)

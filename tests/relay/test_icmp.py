@@ -33,12 +33,11 @@ COMBINATIONS = [(V4, V4), (V4, V6), (V6, V4), (V6, V6)]
 def datagram(ends: tuple[Endpoint, Endpoint], payload: bytes = PAYLOAD, **fields: Any) -> Packet:
     """A UDP packet as it was on the wire, checksums included."""
     source, destination = ends
-    header: Packet
-    ip: dict[str, Any] = {"src": source.host, "dst": destination.host} | fields
-    if source.family == V6:
-        header = IPv6(**{"hlim": 63} | ip)
-    else:
-        header = IP(**{"ttl": 63, "flags": "DF"} | ip)
+    v6 = source.family == V6
+    options: dict[str, Any] = {}
+    options.update({"hlim": 63} if v6 else {"ttl": 63, "flags": "DF"})
+    options.update(fields, src=source.host, dst=destination.host)
+    header: Packet = IPv6(**options) if v6 else IP(**options)
     packet = header / UDP(sport=source.port, dport=destination.port) / Raw(payload)
     return type(header)(bytes(packet))
 

@@ -1,0 +1,90 @@
+"""ICMP errors about relayed packets, from a host of the client's network to the transceiver."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
+from scapy.packet import Packet, Raw
+
+from relay.lab.host import Host
+from relay.lab.rig import FAMILIES, Rig, vip
+from relay.lab.topology import CLIENT, TRANSCEIVER
+from relay.wire.endpoint import Endpoint
+
+pytestmark = [pytest.mark.netns, pytest.mark.bpf]
+
+WAIT = 5.0  # seconds; a limit
+MTU = 1400
+PAYLOAD = bytes([0x80]) + bytes(1400)
+
+
+@pytest.fixture(params=["xdp", "userspace"])
+def rig(request: pytest.FixtureRequest, new_rig: Callable[[str, str], Rig]) -> Rig:
+    return new_rig(request.param, "two NICs")
+
+
+def raw_socket(host: Host, version: int) -> socket.socket:
+    """What hears ICMP in a host."""
+    with host.inside():
+        if version == 6:
+            raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        else:
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    raw.settimeout(WAIT)
+    return raw
+
+
+def too_big(source: Endpoint, destination: Endpoint) -> bytes:
+    """The error about a packet between two addresses, from its type on."""
+    udp = UDP(sport=source.port, dport=destination.port) / Raw(PAYLOAD)
+    if ":" in source.host:
+        about: Packet = IPv6(src=source.host, dst=destination.host) / udp
+        # The kernel fills the checksum in, which covers addresses.
+        return bytes(ICMPv6PacketTooBig(mtu=MTU, cksum=0) / Raw(bytes(about)[:1200]))
+    about = IP(src=source.host, dst=destination.host, flags="DF") / udp
+    return bytes(ICMP(type=3, code=4, nexthopmtu=MTU) / Raw(bytes(about)[:500]))
+
+
+def heard(raw: socket.socket, version: int) -> tuple[Packet, int]:
+    """The packet that the next "too big" quotes, and its MTU."""
+    while True:
+        data = raw.recv(2048)
+        if version == 6 and data[0] == 2:
+            return IPv6(data[8:]), int.from_bytes(data[4:8], "big")
+        if version == 4 and data[20:22] == b"\x03\x04":
+            assert ICMP(data[20:]).chksum is not None
+            return IP(data[28:]), int.from_bytes(data[26:28], "big")
+
+
+@pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
+def test_too_big_reaches_the_transceiver_in_its_own_terms(rig: Rig, pair: tuple[int, int]) -> None:
+    client_version, version = pair
+    with rig.load(pair, rate=50.0) as load:
+        load.last_seconds(0.2)
+        flow = next(
+            each
+            for each in rig.status()["flows"]
+            if each["upstream"] == str(load.upstreams[-1]) and each["state"] == "confirmed"
+        )
+        client, upstream, transceiver = (
+            Endpoint.parse(flow[name]) for name in ("client", "upstream", "transceiver")
+        )
+        with (
+            raw_socket(rig.hosts[CLIENT], client_version) as sender,
+            raw_socket(rig.hosts[TRANSCEIVER], version) as hearer,
+        ):
+            relay = vip(client_version)
+            stranger = client._replace(port=client.port ^ 1)
+            sender.sendto(too_big(relay, stranger), (relay.host, 0))
+            sender.sendto(too_big(relay, client), (relay.host, 0))
+            quoted, mtu = heard(hearer, version)
+        load.last_seconds(0.2)
+    assert (quoted.src, quoted[UDP].sport) == (transceiver.host, transceiver.port)
+    assert (quoted.dst, quoted[UDP].dport) == (upstream.host, upstream.port)
+    growth = {(4, 6): 20, (6, 4): -20}.get((client_version, version), 0)
+    assert mtu == MTU + growth
+    assert load.there.lost == load.back.lost == 0, "an ICMP error has ended the flow"
+    counters = rig.status()["counters"]
+    assert counters["icmp_unknown_flow"] >= 1  # what was said of the stranger
