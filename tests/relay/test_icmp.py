@@ -36,7 +36,7 @@ def datagram(ends: tuple[Endpoint, Endpoint], payload: bytes = PAYLOAD, **fields
     v6 = source.family == V6
     options: dict[str, Any] = {}
     options.update({"hlim": 63} if v6 else {"ttl": 63, "flags": "DF"})
-    options.update(fields, src=source.host, dst=destination.host)
+    options.update({"src": source.host, "dst": destination.host} | fields)
     header: Packet = IPv6(**options) if v6 else IP(**options)
     packet = header / UDP(sport=source.port, dport=destination.port) / Raw(payload)
     return type(header)(bytes(packet))
