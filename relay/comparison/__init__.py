@@ -1,0 +1,1 @@
+"""The comparison: Icelane's dataplanes and other relays, side by side in one run."""
