@@ -116,3 +116,25 @@ class Question(Protocol):
         Raises:
             LabError: Nothing passes, or an end of the traffic fails.
         """
+
+
+class SystemQuestion(Protocol):
+    """What is asked of a whole system, which the question brings up and takes down itself."""
+
+    @property
+    def name(self) -> str:
+        """Names it on the command line and in results."""
+
+    @property
+    def contestant(self) -> str:
+        """Of whom it is asked: ``icelane xdp``, ``direct``."""
+
+    def missing(self) -> str | None:
+        """Why it cannot be asked on this machine, with what to do about it; None if it can."""
+
+    def ask(self) -> Iterator[Measurement]:
+        """Measure once.
+
+        Raises:
+            LabError: A part of the system does not start, or fails.
+        """
