@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from relay.comparison.arena import Arena
 from relay.wire.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from relay.comparison.arena import Arena
 
 
 class Direction(StrEnum):
@@ -72,7 +74,7 @@ class Contestant(Protocol):
     def missing(self) -> str | None:
         """Why it cannot take part on this machine, with what to do about it; None if it can."""
 
-    def running(self, arena: Arena, flows: int) -> AbstractContextManager[Running]:
+    def running(self, arena: "Arena", flows: int) -> AbstractContextManager[Running]:
         """Start it on the relay's host and open flows through it; it is stopped on leaving.
 
         Raises:
@@ -110,7 +112,7 @@ class Question(Protocol):
     def flows(self) -> Sequence[int]:
         """With which numbers of flows it is asked."""
 
-    def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
+    def ask(self, arena: "Arena", contestant: str, running: Running) -> Iterator[Measurement]:
         """Measure once.
 
         Raises:

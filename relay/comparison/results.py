@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from statistics import median
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from relay.comparison.model import Measurement
@@ -44,6 +43,9 @@ class Key:
         return Key(self.question, self.metric, self.parameters, contestant)
 
 
+_PLAIN = ("machine", "command", "started", "rounds", "left_out", "failures")
+
+
 @dataclass(slots=True)
 class Results:
     """All that a run found out.
@@ -53,7 +55,7 @@ class Results:
         command: The command that measures it again.
         started: When, in UTC (ISO 8601).
         rounds: How often each figure was measured, unless something failed.
-        figures: The values, in the order of rounds.
+        figures: The values, by round.
         left_out: Contestants that could not take part, and why.
         failures: What failed during the run, by line.
     """
@@ -62,26 +64,29 @@ class Results:
     command: str
     started: str
     rounds: int
-    figures: dict[Key, list[float]] = field(default_factory=dict)
+    figures: dict[Key, dict[int, float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    def add(self, measurement: Measurement) -> None:
-        """Add a measurement of the current round."""
-        self.figures.setdefault(Key.of(measurement), []).append(measurement.value)
+    def add(self, measurement: Measurement, number: int) -> None:
+        """Add a measurement of the round with a number."""
+        self.figures.setdefault(Key.of(measurement), {})[number] = measurement.value
 
-    def median(self, key: Key) -> float | None:
-        """A figure's median; None where it was not measured."""
-        values = self.figures.get(key)
-        return median(values) if values else None
+    def values(self, key: Key) -> list[float]:
+        """A figure's values; none where it was not measured."""
+        return list(self.figures.get(key, {}).values())
 
     def ratios(self, key: Key, reference: str) -> list[float]:
         """A figure's ratios to that of a reference contestant, round by round.
 
         Within a round both were measured within minutes, on the machine as it was then.
         """
-        others = self.figures.get(key.instead(reference), [])
-        return [a / b for a, b in zip(self.figures.get(key, []), others, strict=False) if b]
+        others = self.figures.get(key.instead(reference), {})
+        return [
+            value / others[number]
+            for number, value in self.figures.get(key, {}).items()
+            if others.get(number)
+        ]
 
     def contestants(self) -> list[str]:
         """Who was measured, in the order in which they came."""
@@ -95,12 +100,12 @@ class Results:
                 "contestant": key.contestant,
                 "metric": key.metric,
                 "parameters": dict(key.parameters),
-                "values": values,
+                "values": [values.get(number) for number in range(self.rounds)],
             }
             for key, values in self.figures.items()
         ]
-        rest = asdict(self) | {"figures": figures}
-        return json.dumps({"format": FORMAT, **rest}, indent=1) + "\n"
+        rest = {name: getattr(self, name) for name in _PLAIN}
+        return json.dumps({"format": FORMAT, **rest, "figures": figures}, indent=1) + "\n"
 
     @classmethod
     def loads(cls, text: str) -> Self:
@@ -113,19 +118,18 @@ class Results:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ResultsError("another version of icelane wrote these results: run it again")
-            figures = _figures(data.pop("figures"))
-            return cls(figures=figures, **data)
+            return cls(figures=_figures(data.pop("figures")), **data)
         except (AttributeError, KeyError, TypeError, json.JSONDecodeError):
             raise ResultsError("these are no results of `icelane bench run`") from None
 
 
-def _figures(listed: Iterable[Mapping[str, Any]]) -> dict[Key, list[float]]:
+def _figures(listed: Iterable[Mapping[str, Any]]) -> dict[Key, dict[int, float]]:
     return {
         Key(
             each["question"],
             each["metric"],
             tuple(sorted(each["parameters"].items())),
             each["contestant"],
-        ): each["values"]
+        ): {number: value for number, value in enumerate(each["values"]) if value is not None}
         for each in listed
     }

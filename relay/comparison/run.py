@@ -57,11 +57,12 @@ def run(plan: Plan, results: Results, say: Say) -> Iterator[None]:
             for flows in _flow_counts(contestant, plan.questions):
                 what = f"{contestant.name}, {flows:,} flows"
                 say(f"round {number + 1} of {plan.rounds}: {what}")
-                _take(results, what, _ask(contestant, flows, plan.questions))
+                _take(results, number, what, _ask(contestant, flows, plan.questions))
                 yield
         for question in system:
-            say(f"round {number + 1} of {plan.rounds}: {question.name}, {question.contestant}")
-            _take(results, f"{question.name}, {question.contestant}", question.ask())
+            what = f"{question.name}, {question.contestant}"
+            say(f"round {number + 1} of {plan.rounds}: {what}")
+            _take(results, number, what, question.ask())
             yield
 
 
@@ -87,9 +88,9 @@ def _ask(
                 yield from question.ask(arena, contestant.name, running)
 
 
-def _take(results: Results, what: str, measurements: Iterator[Measurement]) -> None:
+def _take(results: Results, number: int, what: str, measurements: Iterator[Measurement]) -> None:
     try:
         for measurement in measurements:
-            results.add(measurement)
+            results.add(measurement, number)
     except (LabError, DataplaneError, OSError) as error:
         results.failures.append(f"{what}: {error}")

@@ -1,0 +1,59 @@
+"""What the report says about each question: titles, units, and how to lay its figures out. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Better(Enum):
+    """Which figures are the good ones."""
+
+    HIGHER = "higher is better"
+    LOWER = "lower is better"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure that a question gives.
+
+    Attributes:
+        name: Its name in results.
+        title: Its name for people, with the unit.
+        better: Which way is good.
+        digits: Digits after the decimal point.
+    """
+
+    name: str
+    title: str
+    better: Better
+    digits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A section of the report.
+
+    Attributes:
+        question: The question's name.
+        title: The section's title.
+        text: What was measured, and how.
+        metrics: The figures, in order. Others in the results are not shown.
+        columns: What a table has columns for: `METRIC`, or names of parameters. What else there
+            is makes tables of its own.
+        reference: The contestant that the others are compared with, if it was measured.
+        plotted: The metric of the plot; the first one unless said.
+    """
+
+    question: str
+    title: str
+    text: str
+    metrics: tuple[Metric, ...]
+    columns: tuple[str, ...]
+    reference: str | None = None
+    plotted: str | None = None
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric by its name."""
+        return next((each for each in self.metrics if each.name == name), None)
+
+
+METRIC = "metric"
