@@ -90,8 +90,8 @@ def test_a_picture_shows_every_contestant(
 ) -> None:
     results = fill(ceiling=[5000.0, 5200.0], go=[400.0, 380.0])
     for count in flows:
+        parameters: dict[str, int | str] = {"payload": 160, "flows": count}
         for name in ("ceiling", "go"):
-            parameters: dict[str, int | str] = {"payload": 160, "flows": count}
             results.add(Measurement("rate", name, "kpps", 100.0, parameters), 0)
     path = tmp_path / "pictures" / "rate.svg"
     draw(subject, results, path)
@@ -100,5 +100,5 @@ def test_a_picture_shows_every_contestant(
     assert path.read_bytes() == once
     root = ET.fromstring(once)  # noqa: S314  # our own
     assert root.tag.endswith("svg")
-    for name in (b"<!-- ceiling -->", b"<!-- go -->"):
-        assert name in once
+    for comment in (b"<!-- ceiling -->", b"<!-- go -->"):
+        assert comment in once
