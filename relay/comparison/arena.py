@@ -25,7 +25,6 @@ from types import TracebackType
 from typing import Self
 
 from relay.lab import topology
-from relay.lab.host import Host
 from relay.lab.process import Process
 from relay.lab.service import Runner, Service
 from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, Cable, End, Network
@@ -152,7 +151,7 @@ class Arena:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or f"bench-{os.getpid()}"
-        self.hosts: dict[str, Host] = topology.hosts(self.name, NETWORK)
+        self.hosts = topology.hosts(self.name, NETWORK)
         self._stack = ExitStack()
         self._numbers = itertools.count(1)
 
