@@ -57,6 +57,7 @@ class RelayConfig:
         dataplane: What forwards confirmed flows.
         interfaces: The interfaces that run the XDP program.
         mode: How the program is attached to them.
+        force: Whether somebody else's XDP program is taken off them.
         redis: The URL of the mirror, if there is one.
         instance: Names pinned maps and the admin socket; several instances may share a host.
         admin: The path of the admin socket; None means the default of the instance.
@@ -73,6 +74,7 @@ class RelayConfig:
     dataplane: DataplaneChoice = DataplaneChoice.AUTO
     interfaces: tuple[str, ...] = ()
     mode: Mode = Mode.AUTO
+    force: bool = False
     redis: str | None = None
     instance: str = DEFAULT_INSTANCE
     admin: Path | None = None
@@ -190,6 +192,7 @@ class RelayConfig:
             settings=self.settings(keys, registry),
             max_flows=self.max_flows,
             mode=self.mode,
+            force=self.force,
         )
 
 
@@ -228,6 +231,12 @@ def _upstreams(value: object) -> tuple[str, ...]:
         if ip_address(host).is_unspecified:
             raise EndpointError(f"{host} is not the address of an interface")
     return hosts
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError("must be true or false")
+    return value
 
 
 def _number(value: object) -> float:
@@ -282,6 +291,7 @@ _SETTINGS: Mapping[str, tuple[str, Any]] = {
     "dataplane": ("dataplane", _one_of(DataplaneChoice)),
     "interface": ("interfaces", lambda value: tuple(dict.fromkeys(_texts(value)))),
     "mode": ("mode", _one_of(Mode)),
+    "force": ("force", _yes_or_no),
     "redis": ("redis", _redis_url),
     "instance": ("instance", _text),
     "admin": ("admin", _path),

@@ -39,6 +39,10 @@ def load(
         list[str] | None, typer.Option(help="An interface that runs the XDP program.")
     ] = None,
     mode: Annotated[str | None, typer.Option(help="native, generic or auto.")] = None,
+    force: Annotated[
+        bool | None,
+        typer.Option("--force", help="Take somebody else's XDP program off the interfaces."),
+    ] = None,
     instance: Annotated[str | None, typer.Option(help="Names what is loaded.")] = None,
     max_flows: Annotated[int | None, typer.Option(help="For how many flows there is room.")] = None,
     as_json: AsJson = False,
@@ -59,6 +63,7 @@ def load(
         "registry": registry,
         "interface": interface,
         "mode": mode,
+        "force": force,
         "instance": instance,
         "max_flows": max_flows,
     }

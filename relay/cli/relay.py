@@ -45,6 +45,10 @@ def run(
     mode: Annotated[
         str | None, typer.Option(help="How XDP is attached: native, generic or auto.")
     ] = None,
+    force: Annotated[
+        bool | None,
+        typer.Option("--force", help="Take somebody else's XDP program off the interfaces."),
+    ] = None,
     redis: Annotated[str | None, typer.Option(help="The mirror: redis://HOST:PORT/DB.")] = None,
     instance: Annotated[
         str | None, typer.Option(help="A name, where several relays share a host.")
@@ -70,6 +74,7 @@ def run(
         "dataplane": dataplane,
         "interface": interface,
         "mode": mode,
+        "force": force,
         "redis": redis,
         "instance": instance,
         "admin": admin,

@@ -12,7 +12,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from relay.dataplane import bpfsys
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Mode
+from relay.dataplane.foreign import Foreign
 from relay.dataplane.pins import Pins, detach
+from relay.dataplane.refusal import advice
 
 _FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
 _ATTACHED = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
@@ -52,12 +54,16 @@ class Attacher:
         pins: The instance, whose links these are.
         program_fd: The program.
         old_program_fd: The one that it replaces, if the instance runs already.
+        force: Whether somebody else's program may be taken off an interface.
     """
 
-    def __init__(self, pins: Pins, program_fd: int, old_program_fd: int | None) -> None:
+    def __init__(
+        self, pins: Pins, program_fd: int, old_program_fd: int | None, *, force: bool = False
+    ) -> None:
         self._pins = pins
         self._program_fd = program_fd
         self._old_program_fd = old_program_fd
+        self._force = force
 
     def attach(self, interfaces: Sequence[str], mode: Mode) -> list[str]:
         """Run the program on all of them.
@@ -73,12 +79,13 @@ class Attacher:
             AttachError: A driver refuses the mode.
             DataplaneError: An interface is missing, or runs somebody else's program.
         """
-        with ExitStack() as undo:
+        with ExitStack() as held, ExitStack() as undo:
             fresh = [name for name in interfaces if not self._update(name, undo)]
+            taken = [self._take_off(name, held, undo) for name in fresh] if self._force else []
             running = {attached_mode(name) for name in interfaces if name not in fresh}
             if mode is Mode.AUTO and running == {Mode.GENERIC}:
                 mode = Mode.GENERIC
-            warnings = self._attach_fresh(fresh, mode, undo)
+            warnings = [*filter(None, taken), *self._attach_fresh(fresh, mode, undo)]
             if len({attached_mode(name) for name in interfaces}) > 1:
                 raise DataplaneError(
                     "Some interfaces would run the program in native mode and some in generic "
@@ -87,6 +94,19 @@ class Attacher:
                 )
             undo.pop_all()
         return warnings
+
+    def _take_off(self, interface: str, held: ExitStack, undo: ExitStack) -> str | None:
+        """Take another program off an interface; a warning that says so, or None for none."""
+        other = Foreign.on(interface, interface_index(interface))
+        if other is None:
+            return None
+        held.callback(other.close)
+        other.take_off()
+        undo.callback(other.put_back)
+        return (
+            f"{interface} ran another XDP program (number {other.number}), which --force has "
+            "taken off."
+        )
 
     def _attach_fresh(self, interfaces: list[str], mode: Mode, undo: ExitStack) -> list[str]:
         first = Mode.NATIVE if mode is Mode.AUTO else mode
@@ -148,12 +168,12 @@ class Attacher:
     def _explain(self, interface: str, mode: Mode, error: OSError) -> DataplaneError:
         if error.errno in (errno.EBUSY, errno.EEXIST):
             return DataplaneError(
-                f"{interface} runs another XDP program already. If it may go, detach it with "
-                f"`ip link set dev {interface} xdp off`, or by what started it."
+                f"{interface} runs another XDP program already. If it may go, --force takes it off."
             )
         if error.errno == errno.EPERM:
             return DataplaneError(f"Attaching a program to {interface} needs root.")
-        reason = self._driver_reason(interface, mode) or error.strerror
+        reason = self._driver_reason(interface, mode) or str(error.strerror)
+        reason += f" ({advice(interface, reason)})"
         return AttachError(f"The driver of {interface} refuses {mode} mode: {reason}.")
 
     def _driver_reason(self, interface: str, mode: Mode) -> str | None:

@@ -27,6 +27,7 @@ class Command(IntEnum):
     OBJ_PIN = 6
     OBJ_GET = 7
     PROG_TEST_RUN = 10
+    PROG_GET_FD_BY_ID = 13
     OBJ_GET_INFO_BY_FD = 15
     BTF_GET_FD_BY_ID = 19
     MAP_LOOKUP_BATCH = 24
@@ -236,6 +237,11 @@ def program_info(fd: int) -> ProgramInfo:
     info = bpfattr.ProgramInfo()
     _get_info(fd, info)
     return ProgramInfo(info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len)
+
+
+def program_by_id(number: int) -> int:
+    """Open a program by the kernel's number of it; the caller closes the descriptor."""
+    return bpf(Command.PROG_GET_FD_BY_ID, bpfattr.Id(id=number))
 
 
 def link_info(fd: int) -> LinkInfo:

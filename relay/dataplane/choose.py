@@ -29,7 +29,7 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         if config.dataplane is DataplaneChoice.XDP:
             raise
         _log.warning("userspace dataplane, because XDP cannot be had: %s", error)
-        return UserspaceDataplane()
+        return _taken_from_kernel(config.instance) or UserspaceDataplane()
 
 
 def _taken_from_kernel(instance: str) -> Dataplane | None:

@@ -63,6 +63,7 @@ class LoadConfig:
         rebuild: Whether to build and replace a running program also when its sources have not
             changed.
         bypass: Whether everything goes to the agent at first, until `XdpDataplane.take_over`.
+        force: Whether somebody else's program may be taken off an interface.
     """
 
     instance: str
@@ -72,6 +73,7 @@ class LoadConfig:
     mode: Mode = Mode.AUTO
     rebuild: bool = False
     bypass: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what the loader could not use.
@@ -95,6 +97,7 @@ class LoadConfig:
                 "mode": self.mode,
                 "rebuild": self.rebuild,
                 "bypass": self.bypass,
+                "force": self.force,
                 "vips": [str(vip) for vip in settings.vips],
                 "upstreams": [asdict(upstream) for upstream in settings.upstreams],
                 "route_keys": [[*key, value.hex()] for key, value in settings.route_keys.items()],
@@ -120,6 +123,7 @@ class LoadConfig:
             mode=Mode(document["mode"]),
             rebuild=document["rebuild"],
             bypass=document["bypass"],
+            force=document["force"],
         )
 
 

@@ -27,6 +27,7 @@ from relay.dataplane.tables import find_ports, write_gates, write_ports, write_s
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
 _RELAY, _BYPASS, _STEER = b"relay", b"bypass", b"steer"
 _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP = 30, 36
+_FLOWS = "flows"  # the map whose size is that of all flows' maps
 _SOURCES = ("relay.bpf.c", "steer.bpf.c")
 _FORWARDING = tuple(Path(f"/proc/sys/net/{ip}/conf/lo/forwarding") for ip in ("ipv4", "ipv6"))
 
@@ -102,11 +103,17 @@ def _is_current(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> bool
     """Whether exactly this program runs on exactly these interfaces."""
     if "build" not in pins.maps() or _linked(pins) != indexes or not _steers_here(pins):
         return False
-    with PinnedMap(pins.map("build")) as build, PinnedMap(pins.map("flows")) as flows:
-        same_size = flows.info.max_entries == 2 * config.max_flows
+    with PinnedMap(pins.map("build")) as build:
         built_from = build.lookup(build.key.number(0))
     modes = {attached_mode(name) for name in indexes}
+    same_size = _room(pins) == config.max_flows
     return same_size and built_from == _fingerprint() and config.mode in modes | {Mode.AUTO}
+
+
+def _room(pins: Pins) -> int:
+    """For how many flows the running program has room."""
+    with PinnedMap(pins.map(_FLOWS)) as flows:
+        return flows.info.max_entries // 2
 
 
 def _linked(pins: Pins) -> dict[str, int]:
@@ -149,9 +156,9 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
     build_seconds = time.monotonic() - started
 
     _configure(config, pins, indexes)
-    warnings = Attacher(pins, bypass if config.bypass else program, old_program).attach(
-        config.interfaces, config.mode
-    )
+    runs = bypass if config.bypass else program
+    attacher = Attacher(pins, runs, old_program, force=config.force)
+    warnings = attacher.attach(config.interfaces, config.mode)
     pins.replace(pins.program, program)
     pins.replace(pins.bypass, bypass)
     _steer(pins, steering)
@@ -258,6 +265,13 @@ def _require_same_layout(module: _Module, pins: Pins) -> None:
     BCC has opened the pinned maps without a look at them; the kernel's type information says
     what they hold, and BCC's table classes what the new program was compiled for.
     """
+    room, wanted = _room(pins), module[_FLOWS.encode()].max_entries // 2
+    if room != wanted:
+        raise DataplaneError(
+            f"The running program has room for {room:,} flows, and {wanted:,} are wanted. Keep "
+            f"--max-flows {room}, or change it at a quiet time, because all flows go with the "
+            f"program: `icelane relay unload --instance {pins.instance}`, and load again."
+        )
     for name in pins.maps():
         with PinnedMap(pins.map(name)) as pinned:
             try:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from relay.dataplane.base import DataplaneError, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.pins import PinnedMap, Pins, instances
 from relay.lab.host import Host
+from relay.lab.passing import pass_everything
 from relay.wire.endpoint import Endpoint
 
 pytestmark = pytest.mark.bpf
@@ -119,22 +120,44 @@ def test_a_restarted_agent_keeps_the_program_and_needs_no_compiler(
 
 def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: LoadConfig) -> None:
     before = link_ids(running.instance)
-    with pytest.raises(DataplaneError, match=r"another layout or size(.|\n)*icelane relay unload"):
+    with pytest.raises(
+        DataplaneError,
+        match=r"has room for 8 flows, and 9 are wanted(.|\n)*--max-flows 8(.|\n)*relay unload",
+    ):
         load(host, replace(running, max_flows=9))
     assert link_ids(running.instance) == before
     assert flows(running) == [FLOW]
 
 
+@pytest.mark.parametrize(
+    ("refused", "change"),
+    [
+        ("flows", ("__u64 packets;\n\t__u64 bytes;", "__u64 bytes;\n\t__u64 packets;")),
+        (  # the size of a value
+            "route_keys",
+            ("__le64 secret[2];\n};", "__le64 secret[2];\n\t__le64 more;\n};"),
+        ),
+        (  # a key, of the same size
+            "route_keys",
+            (
+                "__u16 cluster;\n\t__u8 slot;\n\t__u8 pad;",
+                "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
+            ),
+        ),
+        ("ports", ("#define MAX_PORTS 32", "#define MAX_PORTS 31")),
+        ("counters", ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)")),
+    ],
+    ids=["value", "size of a value", "key", "size of a map", "more counters"],
+)
 def test_another_layout_is_refused_and_what_runs_goes_on(
-    host: Host, running: LoadConfig, tmp_path: Path
+    host: Host, running: LoadConfig, tmp_path: Path, refused: str, change: tuple[str, str]
 ) -> None:
     changed = tmp_path / "bpf"
     shutil.copytree(loader.source_directory(), changed)
     header = changed / "relay.h"
     text = header.read_text(encoding="utf-8")
-    swapped = text.replace("__u64 packets;\n\t__u64 bytes;", "__u64 bytes;\n\t__u64 packets;")
-    assert swapped != text
-    header.write_text(swapped, encoding="utf-8")
+    assert change[0] in text
+    header.write_text(text.replace(*change), encoding="utf-8")
 
     def load_changed(answers: "multiprocessing.Queue[str]") -> None:
         loader.source_directory = lambda: changed
@@ -152,7 +175,8 @@ def test_another_layout_is_refused_and_what_runs_goes_on(
         child.start()
     answer = answers.get(timeout=30)
     child.join()
-    assert "map flows has another layout or size" in answer
+    assert f"map {refused} has another layout or size" in answer
+    assert f"icelane relay unload --instance {running.instance}" in answer
     assert flows(running) == [FLOW]
 
 
@@ -174,6 +198,57 @@ def test_another_program_is_never_replaced_and_nothing_is_left_half_done(
     with host.inside():
         assert attached_mode("a") is None
         assert attached_mode("b") is Mode.NATIVE
+
+
+def running_program(host: Host, interface: str) -> tuple[int | None, str | None]:
+    """The number of the program that an interface runs, whoever attached it, and how."""
+    with host.netlink() as netlink:
+        (link,) = netlink.get_links(ifname=interface)
+    return (
+        link.get_nested("IFLA_XDP", "IFLA_XDP_PROG_ID"),
+        link.get_nested("IFLA_XDP", "IFLA_XDP_ATTACHED"),
+    )
+
+
+class TestForce:
+    """Somebody else's program is taken off when that is asked for, and can be."""
+
+    @pytest.fixture
+    def other(self, host: Host, running: LoadConfig) -> Iterator[int]:
+        """A program on b, attached over netlink as `ip link` does it: its number."""
+        xdp.unload(running.instance)
+        pass_everything(host, "b")
+        number, _ = running_program(host, "b")
+        assert number is not None
+        yield number
+        with host.netlink() as netlink:
+            index = netlink.link_lookup(ifname="b")[0]
+            netlink.link("set", index=index, IFLA_XDP={"attrs": [("IFLA_XDP_FD", -1)]})
+
+    def test_it_is_taken_off_with_a_warning(
+        self, host: Host, other: int, new_config: NewConfig
+    ) -> None:
+        config = new_config("a", "b")
+        with pytest.raises(DataplaneError, match=r"b runs another XDP program already.*--force"):
+            load(host, config)
+        assert running_program(host, "b") == (other, "xdp")
+        report = load(host, replace(config, force=True))
+        assert report.interfaces == {"a": "native", "b": "native"}
+        (warning,) = report.warnings
+        assert f"b ran another XDP program (number {other}), which --force has" in warning
+        assert load(host, replace(config, force=True)).warnings == ()
+        xdp.unload(config.instance)
+
+    def test_it_is_put_back_when_loading_fails(
+        self, host: Host, other: int, running: LoadConfig, new_config: NewConfig
+    ) -> None:
+        load(host, replace(running, interfaces=("a",)))  # by a link, which cannot be taken off
+        config = replace(new_config("b", "a"), force=True)
+        with pytest.raises(DataplaneError, match=r"a runs the XDP program \d+ by a link"):
+            load(host, config)
+        assert running_program(host, "b") == (other, "xdp")
+        assert program_of(running, "a") == running_program(host, "a")[0]
+        assert not Pins(config.instance).directory.exists()
 
 
 def test_a_failed_replacement_leaves_the_old_program_everywhere(
