@@ -135,7 +135,7 @@ class Agent:
         """
         if choice is DataplaneChoice.USERSPACE:
             # Each flow stays installed, so that the way back is as short.
-            self._dataplane.hand_back()
+            await asyncio.to_thread(self._dataplane.hand_back)
         else:
             if isinstance(self._dataplane, UserspaceDataplane):
                 await self._load_xdp()
@@ -311,9 +311,10 @@ class Agent:
             self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
             try:
                 await self._expire_idle()
-                await asyncio.to_thread(self._dataplane.ask_neighbours)
+                for change in await asyncio.to_thread(self._dataplane.look_around):
+                    _log.warning("%s", change)
             except DataplaneError as error:
-                self._alarm("the dataplane cannot be read: %s", error)
+                self._alarm("the dataplane needs a look: %s", error)
 
     async def _expire_idle(self) -> None:
         for idle in self._dataplane.idle(time.monotonic() - self._table.limits.idle):

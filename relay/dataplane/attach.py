@@ -135,8 +135,7 @@ class Attacher:
             return False
         try:
             if bpfsys.link_info(fd).ifindex != index:
-                detach(path)  # its interface has gone, and this is another of the same name
-                return False
+                return False  # its interface has gone, and this is another of the same name
             bpfsys.link_update(fd, self._program_fd)
         finally:
             os.close(fd)
@@ -160,8 +159,9 @@ class Attacher:
             raise self._explain(interface, mode, error) from None
         try:
             path = self._pins.link(interface)
-            bpfsys.obj_pin(fd, path)
-            undo.callback(detach, path)
+            known = path.exists()  # of an interface of that name that has gone
+            self._pins.replace(path, fd)
+            undo.callback(detach, path, forget=not known)
         finally:
             os.close(fd)  # the pin holds the link; without one, this detaches the program
 

@@ -110,8 +110,15 @@ class Dataplane(Protocol):
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
 
-    def ask_neighbours(self) -> None:
-        """Find out whether neighbours that packets go to are still where they were; may block."""
+    def look_around(self) -> list[str]:
+        """Keep in step with interfaces and neighbours, every few seconds; it may block.
+
+        Returns:
+            What the administrator should know.
+
+        Raises:
+            DataplaneError: That was not possible; the text says why.
+        """
 
     def close(self) -> None:
         """Let go of the dataplane; what is pinned goes on forwarding."""

@@ -19,7 +19,7 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         DataplaneError: XDP is wanted and cannot be had; the text says why and what to do.
     """
     if config.dataplane is DataplaneChoice.USERSPACE:
-        return _taken_from_kernel(config.instance) or UserspaceDataplane()
+        return _taken_from_kernel(config) or UserspaceDataplane()
     if config.dataplane is DataplaneChoice.AUTO and not config.interfaces:
         _log.info("userspace dataplane: no --interface was named for XDP")
         return UserspaceDataplane()
@@ -29,24 +29,24 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         if config.dataplane is DataplaneChoice.XDP:
             raise
         _log.warning("userspace dataplane, because XDP cannot be had: %s", error)
-        return _taken_from_kernel(config.instance) or UserspaceDataplane()
+        return _taken_from_kernel(config) or UserspaceDataplane()
 
 
-def _taken_from_kernel(instance: str) -> Dataplane | None:
+def _taken_from_kernel(config: RelayConfig) -> Dataplane | None:
     """The program of this instance, if one is loaded, with everything left to the agent.
 
     It would drop what it does not know, and know nothing of the flows that are still to come.
     """
     from relay.dataplane import xdp  # noqa: PLC0415  # see open_xdp
 
-    if not xdp.is_loaded(instance):
+    if not xdp.is_loaded(config.instance):
         return None
     _log.warning(
         "the XDP program of instance %s is loaded, and will pass everything up; "
         "`icelane relay unload` removes it",
-        instance,
+        config.instance,
     )
-    dataplane = xdp.XdpDataplane(instance)
+    dataplane = xdp.XdpDataplane(config.instance, config.mode)
     dataplane.hand_back()
     return dataplane
 
@@ -70,4 +70,4 @@ def open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry, *, bypass: 
         _log.warning("%s", warning)
     for interface, mode in report.interfaces.items():
         _log.info("XDP program %s on %s, %s mode", report.program, interface, mode)
-    return xdp.XdpDataplane(config.instance)
+    return xdp.XdpDataplane(config.instance, config.mode)

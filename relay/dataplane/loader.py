@@ -6,14 +6,12 @@ Compiling takes 200 MB of memory that BCC never gives back, so nothing else runs
 """
 
 import ctypes
-import fcntl
 import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +19,7 @@ from relay.dataplane import bpffs, bpfsys, headers
 from relay.dataplane.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.pins import ROOT, PinnedMap, Pins, detach, run_program
+from relay.dataplane.pins import PinnedMap, Pins, detach, locked, run_program
 from relay.dataplane.tables import find_ports, write_gates, write_ports, write_settings
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
@@ -81,7 +79,7 @@ def load(config: LoadConfig) -> LoadReport:
     indexes = {name: interface_index(name) for name in config.interfaces}
     bpffs.mount()
     pins = Pins(config.instance)
-    with _locked():
+    with locked():
         replaced = pins.loaded()
         if replaced and not config.rebuild and _is_current(config, pins, indexes):
             return _keep(config, pins, indexes)
@@ -140,7 +138,13 @@ def _keep(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> LoadReport
     _configure(config, pins, indexes)
     run_program(pins, pins.bypass if config.bypass else pins.program)
     program = bpfsys.obj_get(pins.program)
-    return _report(config, program, Outcome.KEPT)
+    warnings = []
+    if config.mode is Mode.AUTO and Mode.GENERIC in map(attached_mode, indexes):
+        warnings.append(
+            "All interfaces run the program in generic mode, which is several times slower; "
+            f"`icelane relay unload --instance {pins.instance}` and loading again tries native."
+        )
+    return _report(config, program, Outcome.KEPT, warnings=warnings)
 
 
 def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: bool) -> LoadReport:
@@ -194,18 +198,6 @@ def _report(
         build_seconds=build_seconds,
         warnings=tuple(warnings),
     )
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """One loader at a time."""
-    ROOT.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _compile(config: LoadConfig, pins: Pins) -> _Module:

@@ -1,8 +1,11 @@
 """Where an instance's maps, program and links are pinned, and access to the maps."""
 
+import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -108,8 +111,8 @@ class Pins:
             raise DataplaneError(f"Reading {self.directory} needs root.") from None
 
 
-def detach(link: Path) -> None:
-    """Detach a pinned link and remove its pin; one that is not there is fine.
+def detach(link: Path, *, forget: bool = True) -> None:
+    """Detach a pinned link, and remove its pin if it is to be forgotten; no link is fine.
 
     The kernel would detach it by itself after the pin has gone, but some time later: whoever looks
     at the interface meanwhile, or attaches another program, would still meet this one.
@@ -122,21 +125,40 @@ def detach(link: Path) -> None:
         bpfsys.link_detach(fd)
     finally:
         os.close(fd)
-    link.unlink(missing_ok=True)
+    if forget:
+        link.unlink(missing_ok=True)
 
 
 def run_program(pins: Pins, program: Path) -> None:
-    """Let all interfaces of an instance run a pinned program from the next packet on."""
+    """Let all interfaces of an instance run a pinned program from the next packet on.
+
+    One that has gone is passed over: when it is back, `repair` attaches what the others run.
+    """
     program_fd = bpfsys.obj_get(program)
     try:
         for path in pins.links().values():
             link = bpfsys.obj_get(path)
             try:
                 bpfsys.link_update(link, program_fd)
+            except OSError as error:
+                if error.errno != errno.ENOLINK:
+                    raise
             finally:
                 os.close(link)
     finally:
         os.close(program_fd)
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Let nobody else change what is attached meanwhile."""
+    ROOT.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def instances() -> list[str]:

@@ -40,8 +40,9 @@ class UserspaceDataplane:
         """None: the agent counts."""
         return {}
 
-    def ask_neighbours(self) -> None:
-        """Nothing: the kernel does so for a socket's packets."""
+    def look_around(self) -> list[str]:
+        """Nothing to do: the kernel does so for sockets."""
+        return []
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -14,10 +14,12 @@ from socket import AF_INET, socket
 from struct import Struct
 
 from relay.dataplane import bpfsys, neighbours
+from relay.dataplane.attach import attached_mode
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
-from relay.dataplane.config import LoadConfig, LoadReport, Settings
+from relay.dataplane.config import LoadConfig, LoadReport, Mode, Settings
 from relay.dataplane.flowmap import FlowMap
-from relay.dataplane.pins import PinnedMap, Pins, run_program
+from relay.dataplane.pins import PinnedMap, Pins, locked, run_program
+from relay.dataplane.repair import came_back, repair
 from relay.dataplane.tables import write_settings
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
@@ -114,6 +116,7 @@ class XdpDataplane:
 
     Args:
         instance: The instance that was loaded.
+        mode: How the program is attached to an interface that comes back.
 
     Raises:
         DataplaneError: It is not loaded, or this is not root.
@@ -122,8 +125,9 @@ class XdpDataplane:
     name = "xdp"
     steers = True
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, mode: Mode = Mode.AUTO) -> None:
         self.forwards = True
+        self._mode = mode
         self._pins = Pins(instance)
         self._narrow = FlowMap(self._pins.map("flows4"))
         self._wide = FlowMap(self._pins.map("flows"))
@@ -157,13 +161,15 @@ class XdpDataplane:
 
     def take_over(self) -> None:
         """Forward what is installed, from the next packet on."""
-        run_program(self._pins, self._pins.program)
-        self.forwards = True
+        with locked():
+            run_program(self._pins, self._pins.program)
+            self.forwards = True
 
     def hand_back(self) -> None:
         """Leave everything to the agent, from the next packet on; what is installed stays."""
-        run_program(self._pins, self._pins.bypass)
-        self.forwards = False
+        with locked():
+            run_program(self._pins, self._pins.bypass)
+            self.forwards = False
 
     def install(self, flow: FlowTuple) -> None:
         """Forward both directions of a flow from now on; again is fine.
@@ -208,20 +214,38 @@ class XdpDataplane:
             os.close(fd)
         return Status(
             instance=self._pins.instance,
-            interfaces={name: _mode_of(name) for name in self._pins.links()},
+            interfaces=self._modes(),
             flows=self._narrow.count() + self._wide.count(),
             max_flows=self._narrow.room,
             program=program,
             counters=self.counters(),
         )
 
-    def ask_neighbours(self) -> None:
-        """Let the kernel ask the neighbours of whom it is no longer sure.
+    def _modes(self) -> dict[str, str | None]:
+        """How the interfaces run the program; None where they do not."""
+        away = came_back(self._pins)
+        return {name: None if name in away else _mode_of(name) for name in self._pins.links()}
+
+    def look_around(self) -> list[str]:
+        """Let the kernel ask neighbours of whom it is no longer sure, and attach what came back.
+
+        Returns:
+            What the administrator should know.
 
         Raises:
-            DataplaneError: The kernel refuses.
+            DataplaneError: That was not possible; the text says why.
         """
         neighbours.ask(self._pins.links())
+        try:
+            if not came_back(self._pins):
+                return []
+            with locked():  # a loader may be faster
+                program = self._pins.program if self.forwards else self._pins.bypass
+                return repair(self._pins, program, self._mode)
+        except OSError as error:
+            raise DataplaneError(
+                f"An interface that is back cannot run the program: {error.strerror}."
+            ) from None
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
@@ -236,9 +260,6 @@ class XdpDataplane:
 
 
 def _mode_of(interface: str) -> str | None:
-    # It brings pyroute2, 14 MB that an agent does not need.
-    from relay.dataplane.attach import attached_mode  # noqa: PLC0415
-
     try:
         mode = attached_mode(interface)
     except DataplaneError:
