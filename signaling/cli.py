@@ -5,15 +5,18 @@ import logging
 import signal
 from pathlib import Path
 from random import SystemRandom
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from yarl import URL
 
 from relay.registry import Registry, RegistryError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
-from signaling.report import Report
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from signaling.report import Report
 
 app = typer.Typer(help="HTTP signaling: offers in, answers out.", no_args_is_help=True)
 
@@ -103,7 +106,7 @@ def call(
     plan = Plan(_server_url(url), seconds, wav or SPEECH, record)
     view: View = JsonLines() if progress_json else JsonReport() if as_json else Watch()
 
-    async def placed() -> Report:
+    async def placed() -> "Report":
         return await place_call(plan, stopped=_stop_on_signals(), progress=view.progress)
 
     try:
@@ -118,7 +121,9 @@ def call(
         raise typer.Exit(int(report.error["code"]))
 
 
-def _server_url(text: str) -> URL:
+def _server_url(text: str) -> "URL":
+    from yarl import URL
+
     try:
         url = URL(text)
         usable = url.scheme in {"http", "https"} and bool(url.host)

@@ -158,7 +158,11 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
         ("import relay.session", ["bcc", "aiortc", "asyncio", "redis", "pyroute2"]),
         (
             "import relay.cli.main",
-            ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client"],
+            ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client", "rich"],
+        ),
+        (
+            "import relay.dataplane.xdp, relay.cli.relaying",
+            ["bcc", "pyroute2", "aiohttp", "redis", "prometheus_client", "rich", "typer"],
         ),
         ("import transceiver.server", ["bcc", "pyroute2", "redis"]),
         ("import signaling.server", ["bcc", "aiortc", "av", "pyroute2", "redis"]),

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from relay.cli.errors import clear_errors, fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from relay.bench.dataplane import Result
 
@@ -38,6 +38,8 @@ def dataplane(
 ) -> None:
     """The cost of a packet in the XDP program, and what flows take in memory and time."""
     import os
+
+    from rich.console import Console
 
     from relay.bench.dataplane import Plan, run
     from relay.dataplane.base import DataplaneError
@@ -75,7 +77,9 @@ _TITLES = {
 }
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+def _table(title: str, rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
     table = Table(title=_TITLES[title], title_justify="left", title_style="bold")
     for name in rows[0]:
         text = isinstance(rows[0][name], str)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from relay.cli.errors import clear_errors, fail
 
@@ -118,6 +116,8 @@ def status(
 
 
 def _print_status(found: "xdp.Status") -> None:
+    from rich.console import Console
+
     attached = ", ".join(
         f"{name} ({how or 'not attached here'})" for name, how in found.interfaces.items()
     )
@@ -197,6 +197,9 @@ def _row(entry: Mapping[str, Any]) -> dict[str, str]:
 
 def _print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     """Print records that share their fields: as a table, or below each other where too wide."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     if sum(widths.values()) + 2 * len(widths) <= console.width:

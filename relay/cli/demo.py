@@ -5,7 +5,6 @@ import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 if TYPE_CHECKING:
     from relay.lab.figures import Figures
@@ -20,6 +19,8 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Place real calls through the kernel, kill the agent meanwhile, and count what is lost."""
+    from rich.console import Console
+
     from relay.lab.demo import Demo
     from relay.lab.errors import LabError
     from relay.lab.view import View

@@ -6,8 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from relay.cli.errors import clear_errors
 from relay.lab.errors import LabError
@@ -42,6 +40,8 @@ def up(
     name: Name = "default",
 ) -> None:
     """Bring a lab up; prints the signaling URL that its client reaches."""
+    from rich.console import Console
+
     from relay.lab.lab import Lab
     from relay.lab.plan import SIGNALING_URL, Options
 
@@ -64,6 +64,8 @@ def up(
 @app.command()
 def down(name: Name = "default") -> None:
     """Take a lab down and remove all of it; one that is not up is fine."""
+    from rich.console import Console
+
     from relay.lab.lab import Lab
 
     console = Console(stderr=True, highlight=False)
@@ -97,6 +99,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show whether a lab is up and what runs in it."""
+    from rich.console import Console
+    from rich.table import Table
+
     from relay.lab.lab import Lab
 
     with clear_errors(LabError):

@@ -1,14 +1,14 @@
 """`icelane relay`: run a relay, and handle the program that it loads into the kernel."""
 
-import asyncio
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from relay.cli import dataplane
-from relay.cli.errors import clear_errors
-from relay.cli.service import log_to_stderr
 
 app = typer.Typer(no_args_is_help=True, help="Run a relay; load, unload and inspect its program.")
 app.command()(dataplane.load)
@@ -64,7 +64,6 @@ def run(
     verbose: Annotated[bool, typer.Option(help="Log more.")] = False,
 ) -> None:
     """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
-    log_to_stderr(verbose)
     options = {
         "vip": vip,
         "upstream": upstream,
@@ -82,7 +81,7 @@ def run(
         "max_flows": max_flows,
         "idle": idle,
     }
-    from relay.cli import relaying
-
-    with clear_errors(*relaying.ERRORS):
-        asyncio.run(relaying.run(config, options))
+    task = json.dumps([config, options, verbose], default=os.fspath)
+    # -P: no module of the directory that this is run in, as root, takes the relay's place.
+    command = (sys.executable, "-P", "-m", "relay.cli.relaying", task)
+    os.execv(command[0], command)  # noqa: S606  # no shell is wanted: the arguments are a list

@@ -7,8 +7,6 @@ import sys
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import typer
-
 
 def log_to_stderr(verbose: bool = False) -> None:
     """Send the log to stderr, one line each."""
@@ -27,6 +25,5 @@ async def serve(service: AbstractAsyncContextManager[Any], ready: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with service:
-        typer.echo(ready)
-        sys.stdout.flush()
+        print(ready, flush=True)
         await stop.wait()

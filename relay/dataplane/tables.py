@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from pyroute2 import IPRoute
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from typing import TYPE_CHECKING
 
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Settings
 from relay.dataplane.pins import PinnedMap, Pins
 from relay.wire.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 _SECOND = 1_000_000_000  # nanoseconds
 ETH_P_8021Q = 0x8100  # linux/if_ether.h
@@ -79,11 +80,13 @@ class Port:
 
 def find_ports(indexes: Collection[int]) -> list[Port]:
     """The interfaces with these indexes in this network namespace, and the VLANs above them."""
+    from pyroute2 import IPRoute  # noqa: PLC0415  # 14 MB that an agent does not need
+
     with IPRoute() as route:
         return [Port(index, index) for index in indexes] + vlan_ports(route.get_links(), indexes)
 
 
-def vlan_ports(links: Iterable[ifinfmsg], indexes: Collection[int]) -> list[Port]:
+def vlan_ports(links: "Iterable[ifinfmsg]", indexes: Collection[int]) -> list[Port]:
     """The 802.1Q VLANs among these links that lie above interfaces with these indexes."""
     ports = []
     for link in links:
