@@ -6,6 +6,9 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
 from relay.dataplane import bpfsys
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.config import Mode
@@ -38,8 +41,6 @@ def interface_index(name: str) -> int:
 
 def attached_mode(interface: str) -> Mode | None:
     """How an interface runs an XDP program, or None when it runs none."""
-    from pyroute2 import IPRoute  # noqa: PLC0415  # 11 MB that an agent seldom needs
-
     with IPRoute() as route:
         (link,) = route.get_links(interface_index(interface))
     xdp = link.get_attr("IFLA_XDP")
@@ -177,9 +178,6 @@ class Attacher:
 
     def _driver_reason(self, interface: str, mode: Mode) -> str | None:
         """The driver's own words, which only the older way to attach, over netlink, gives."""
-        from pyroute2 import IPRoute  # noqa: PLC0415  # see attached_mode
-        from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
-
         attributes = [
             ("IFLA_XDP_FD", self._program_fd),
             ("IFLA_XDP_FLAGS", _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST),

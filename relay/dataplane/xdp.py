@@ -14,7 +14,6 @@ from socket import AF_INET, socket
 from struct import Struct
 
 from relay.dataplane import bpfsys, neighbours
-from relay.dataplane.attach import attached_mode
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, LoadReport, Mode, Settings
 from relay.dataplane.flowmap import FlowMap
@@ -260,6 +259,9 @@ class XdpDataplane:
 
 
 def _mode_of(interface: str) -> str | None:
+    # It brings pyroute2, 11 MB that an agent does not need.
+    from relay.dataplane.attach import attached_mode  # noqa: PLC0415
+
     try:
         mode = attached_mode(interface)
     except DataplaneError:
