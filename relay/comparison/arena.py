@@ -25,6 +25,8 @@ from types import TracebackType
 from typing import Self
 
 from relay.lab import topology
+from relay.lab.host import Host
+from relay.lab.offload import Offload, set_offload
 from relay.lab.process import Process
 from relay.lab.service import Runner, Service
 from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, Cable, End, Network
@@ -231,6 +233,7 @@ class Arena:
             host.sysctl("ipv4/conf/all/rp_filter", 0)
             for interface in topology.interfaces(NETWORK, host.name):
                 host.sysctl(f"ipv4/conf/{interface}/rp_filter", 0)
+                _take_redirects(host, interface)
         for name in (CLIENT, TRANSCEIVER):
             self.hosts[name].sysctl("ipv4/icmp_ratelimit", _NO_ERRORS_MS)
         for name, destination, gateway in _ROUTES:
@@ -261,6 +264,17 @@ class Arena:
     def _remove(self) -> None:
         topology.unplug(self.hosts[CLIENT], DIRECT)
         topology.destroy(self.name)
+
+
+def _take_redirects(host: Host, interface: str) -> None:
+    """Let programs at the other end redirect frames to this one.
+
+    The driver allows that when GRO is switched on while the interface is up, or when the other end
+    comes up later; of two ends that both receive, one has come up too early.
+    """
+    with host.inside():
+        for on in (False, True):
+            set_offload(interface, Offload.GRO, on=on)
 
 
 def _pinned(arguments: Sequence[str], cores: Sequence[int]) -> list[str]:

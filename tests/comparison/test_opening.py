@@ -1,7 +1,5 @@
 """Opening of flows: the dialogue without a network, and through plain kernel forwarding."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from relay.comparison import opening
@@ -10,7 +8,6 @@ from relay.comparison.opening import Opening, open_flows
 from relay.comparison.traffic import packets
 from relay.lab import frame
 from relay.lab.errors import LabError
-from relay.lab.topology import RELAY
 from relay.wire import stun
 from relay.wire.endpoint import Endpoint
 
@@ -96,24 +93,17 @@ def test_the_requests_of_another_opening_get_no_answer() -> None:
     assert Opening(client, VIP, UFRAG, 1).answer(parsed(packet).payload, upstream(0)) is None
 
 
-@pytest.fixture(scope="module")
-def arena() -> Iterator[Arena]:
-    with Arena() as made:
-        yield made
+@pytest.mark.netns
+def test_flows_open_through_a_router(routed: Arena) -> None:
+    flows = open_flows(routed, routed.transceiver, UFRAG, 300)
+    assert [each.to_transceiver.source for each in flows] == [routed.client(n) for n in range(300)]
+    assert {each.to_transceiver.destination for each in flows} == {routed.transceiver}
+    assert [each.to_client.destination for each in flows] == [routed.client(n) for n in range(300)]
+    assert {each.to_client.source for each in flows} == {routed.transceiver}
 
 
 @pytest.mark.netns
-def test_flows_open_through_a_router(arena: Arena) -> None:
-    arena.hosts[RELAY].sysctl("ipv4/ip_forward", 1)
-    flows = open_flows(arena, arena.transceiver, UFRAG, 300)
-    assert [each.to_transceiver.source for each in flows] == [arena.client(n) for n in range(300)]
-    assert {each.to_transceiver.destination for each in flows} == {arena.transceiver}
-    assert [each.to_client.destination for each in flows] == [arena.client(n) for n in range(300)]
-    assert {each.to_client.source for each in flows} == {arena.transceiver}
-
-
-@pytest.mark.netns
-def test_flows_that_do_not_open_are_told(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flows_that_do_not_open_are_told(routed: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "BASE_SECONDS", 0.1)
     with pytest.raises(LabError, match="Of 2 flows 0 opened in time"):
-        open_flows(arena, arena.vip, UFRAG, 2)
+        open_flows(routed, routed.vip, UFRAG, 2)

@@ -1,0 +1,92 @@
+"""The programs and maps of the comparison's traffic, loaded once in a process."""
+
+import ctypes
+import json
+import mmap
+import socket
+import subprocess
+import sys
+from functools import cache
+from typing import Any, TypeVar
+
+from relay.comparison.traffic import layout
+from relay.dataplane import bpfsys
+from relay.lab.errors import LabError
+
+_MOST_FDS = 32
+_MOST_BYTES = 4096
+_FIRST = bytes(4)  # the key of the only entry
+
+_Struct = TypeVar("_Struct", bound=ctypes.Structure)
+
+
+class Kit:
+    """Programs and maps by name, as build.py made them.
+
+    Args:
+        fds: Their descriptors, which are its own from then on.
+
+    Attributes:
+        fds: The descriptors.
+        plan: What to send.
+        progress: What was sent.
+        watch: What to look for.
+        legs: The flows to send on, `layout.LEG_SIZE` bytes each.
+    """
+
+    def __init__(self, fds: dict[str, int]) -> None:
+        self.fds = fds
+        self.plan = self._shared("plans", layout.Plan)
+        self.progress = self._shared("progresses", layout.Progress)
+        self.watch = self._shared("watches", layout.Watch)
+        self.legs = mmap.mmap(fds["legs"], layout.LEG_SIZE * layout.MAX_FLOWS)
+
+    def tally(self) -> layout.Tally:
+        """What has arrived, on all processors."""
+        parts = self._read("tallies", layout.Tally)
+        total = {name: sum(getattr(each, name) for each in parts) for name, _ in _SUMMED}
+        return layout.Tally(**total, slowest=max(each.slowest for each in parts))
+
+    def counts(self) -> list[int]:
+        """How many packets had which latency, by bucket."""
+        parts = self._read("histograms", layout.Counts)
+        return [sum(counts) for counts in zip(*(part.count for part in parts), strict=True)]
+
+    def forget(self) -> None:
+        """Count from zero on."""
+        for name, kind in (("tallies", layout.Tally), ("histograms", layout.Counts)):
+            size = ctypes.sizeof(kind) * bpfsys.possible_cpus()
+            bpfsys.map_update(self.fds[name], _FIRST, bytes(size))
+
+    def _shared(self, name: str, kind: type[_Struct]) -> _Struct:
+        return kind.from_buffer(mmap.mmap(self.fds[name], ctypes.sizeof(kind)))
+
+    def _read(self, name: str, kind: type[_Struct]) -> list[_Struct]:
+        size = ctypes.sizeof(kind)
+        data = bpfsys.map_lookup(self.fds[name], _FIRST, size * bpfsys.possible_cpus())
+        if data is None:
+            raise LabError(f"The traffic's map {name} is gone.")
+        return [kind.from_buffer_copy(data, start) for start in range(0, len(data), size)]
+
+
+_SUMMED: tuple[Any, ...] = layout.Tally._fields_[:-1]
+
+
+@cache
+def kit() -> Kit:
+    """The programs and maps of this process, built when they are first asked for.
+
+    Raises:
+        LabError: They cannot be built; the text says why and what to do.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-m", f"{__package__}.build", str(theirs.fileno())]
+        child = subprocess.run(
+            command, check=False, pass_fds=[theirs.fileno()], capture_output=True, text=True
+        )
+        theirs.close()
+        data, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS)
+    if child.returncode != 0:
+        raise LabError(child.stderr.strip().rpartition("\n")[2])
+    return Kit(dict(zip(json.loads(data), fds, strict=True)))
