@@ -247,7 +247,9 @@ class Agent:
             return SocketForEach(loop, counters, self._from_transceiver)
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
-            steered = SteeredSocket(hosts, loop, counters, self._from_transceiver)
+            steered = SteeredSocket(
+                hosts, self._config.ports, loop, counters, self._from_transceiver
+            )
             self._dataplane.steer(steered.udp)
             sockets[family] = steered
         return SteeredUpstreams(sockets)
@@ -285,8 +287,8 @@ class Agent:
 
     def _adopt(self) -> None:
         now = _now()
-        for record in self._dataplane.flows():
-            self._execute(self._table.adopt(record, now))
+        for flow in self._dataplane.tuples():
+            self._execute(self._table.adopt(flow, now))
         if adopted := self._table.counters["adopted"]:
             _log.info("adopted %d flows that the kernel forwards", adopted)
 

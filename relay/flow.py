@@ -1,12 +1,12 @@
 """Flows, and the commands by which the session table asks for IO."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from relay.dataplane.base import FlowTuple
 from relay.wire.endpoint import Endpoint
-from relay.wire.route import Target
+from relay.wire.route import Target, decode
 
 # A client retransmits a check with the same transaction id, and has few checks under way.
 TRANSACTIONS_KEPT = 16
@@ -31,45 +31,41 @@ class State(Enum):
     CONFIRMED = "confirmed"  # the transceiver answered a check with success; everything passes
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Packets and bytes (UDP payload) that the agent itself forwarded in one direction."""
-
-    packets: int = 0
-    bytes: int = 0
-
-    def add(self, size: int) -> None:
-        """Count one packet."""
-        self.packets += 1
-        self.bytes += size
-
-
 @dataclass(slots=True, eq=False)
 class Flow:
     """A flow of the session table.
 
+    There are tens of thousands, so each is two objects: this one and its addresses.
+
     Attributes:
         addresses: Its addresses and the route that made it.
-        target: Who the route leads to.
         state: Pending or confirmed.
         last_from_client: When the client last sent something, monotonic seconds.
         last_from_transceiver: When the transceiver last sent something, monotonic seconds.
         transactions: Transaction ids of the client's latest checks: only an answer to one of
             them confirms the flow. A confirmed flow needs none.
-        to_transceiver: What the agent forwarded to the transceiver.
-        to_client: What the agent forwarded to the client.
+        packets_to_transceiver: Packets that the agent itself forwarded to the transceiver.
+        bytes_to_transceiver: Their bytes, UDP payload only.
+        packets_to_client: The same to the client.
+        bytes_to_client: Their bytes.
         stored_at: When it was last written to the mirror, monotonic seconds.
     """
 
     addresses: FlowTuple
-    target: Target
     state: State
     last_from_client: float
     last_from_transceiver: float
     transactions: tuple[bytes, ...] = ()
-    to_transceiver: Traffic = field(default_factory=Traffic)
-    to_client: Traffic = field(default_factory=Traffic)
+    packets_to_transceiver: int = 0
+    bytes_to_transceiver: int = 0
+    packets_to_client: int = 0
+    bytes_to_client: int = 0
     stored_at: float = 0.0
+
+    @property
+    def target(self) -> Target:
+        """Who the route leads to."""
+        return decode(self.addresses.route).target
 
 
 @dataclass(frozen=True, slots=True)

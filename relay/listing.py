@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relay.dataplane.base import Activity, FlowRecord
-from relay.flow import Flow, State, Traffic
+from relay.flow import Flow, State
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import decode
 
@@ -36,8 +36,10 @@ def list_flows(
             _addresses(parts.client, parts.vip, parts.upstream, parts.transceiver, parts.route)
             | {
                 "state": flow.state.value,
-                "to_transceiver": _direction(inward, flow.to_transceiver),
-                "to_client": _direction(outward, flow.to_client),
+                "to_transceiver": _direction(
+                    inward, flow.packets_to_transceiver, flow.bytes_to_transceiver
+                ),
+                "to_client": _direction(outward, flow.packets_to_client, flow.bytes_to_client),
                 "idle_seconds": _idle(
                     now,
                     flow.last_from_client,
@@ -62,8 +64,8 @@ def list_records(records: Iterable[FlowRecord], now: float) -> list[dict[str, An
         )
         | {
             "state": State.CONFIRMED.value,
-            "to_transceiver": _direction(record.to_transceiver, Traffic()),
-            "to_client": _direction(record.to_client, Traffic()),
+            "to_transceiver": _direction(record.to_transceiver),
+            "to_client": _direction(record.to_client),
             "idle_seconds": _idle(now, record.to_transceiver.last_seen, record.to_client.last_seen),
         }
         for record in records
@@ -86,12 +88,14 @@ def _addresses(
     }
 
 
-def _direction(kernel: Activity, userspace: Traffic) -> Mapping[str, int]:
+def _direction(
+    kernel: Activity, userspace_packets: int = 0, userspace_bytes: int = 0
+) -> Mapping[str, int]:
     return {
-        "packets": kernel.packets + userspace.packets,
-        "bytes": kernel.bytes + userspace.bytes,
+        "packets": kernel.packets + userspace_packets,
+        "bytes": kernel.bytes + userspace_bytes,
         "kernel_packets": kernel.packets,
-        "userspace_packets": userspace.packets,
+        "userspace_packets": userspace_packets,
     }
 
 

@@ -46,7 +46,6 @@ class Registry:
     transceivers: tuple[Transceiver, ...]
     relays: tuple[Endpoint, ...] = ()
     _by_target: Mapping[Target, Transceiver] = field(init=False, repr=False, compare=False)
-    _by_address: Mapping[Endpoint, Transceiver] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         owners = Counter((each.target.cluster, each.target.slot) for each in self.transceivers)
@@ -54,7 +53,6 @@ class Registry:
             if count > 1:
                 raise RegistryError(f"{count} transceivers have slot {slot} of cluster {cluster}")
         object.__setattr__(self, "_by_target", {each.target: each for each in self.transceivers})
-        object.__setattr__(self, "_by_address", {each.address: each for each in self.transceivers})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -100,10 +98,6 @@ class Registry:
     def find(self, target: Target) -> Transceiver | None:
         """The transceiver of a target, if its slot has this very generation."""
         return self._by_target.get(target)
-
-    def find_address(self, address: Endpoint) -> Transceiver | None:
-        """The transceiver that has a media address."""
-        return self._by_address.get(address)
 
     @property
     def clusters(self) -> frozenset[int]:

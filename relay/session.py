@@ -16,9 +16,8 @@ them in order. The rules:
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
-from relay.dataplane.base import FlowRecord, FlowTuple
+from relay.dataplane.base import FlowTuple
 from relay.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
@@ -45,9 +44,9 @@ from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import RouteError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import Route, Target, decode, open_raw, open_ufrag
+from relay.wire.route import Route, Target, open_raw, open_ufrag
 
-ClientKey = tuple[Endpoint, Endpoint]  # client, VIP
+ClientKey = bytes  # client and VIP, as `FlowTuple.from_client`
 
 
 class SessionTable:
@@ -72,7 +71,7 @@ class SessionTable:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.limits = limits or Limits()
-        self._vips = {vip: vip for vip in vips}
+        self._vips = vips
         self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
@@ -91,17 +90,17 @@ class SessionTable:
 
     def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
         """A client's confirmed flow."""
-        return self._confirmed.get((client, vip))
+        return self._confirmed.get(client.packed + vip.packed)
 
     def from_client(
         self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
     ) -> list[Command]:
         """Take a datagram that came to a VIP."""
         self.counters["received_from_clients"] += 1
-        flow = self._confirmed.get((client, vip))
+        flow = self.confirmed(client, vip)
         kind = classify(data)
         if kind is Kind.STUN:
-            return self._stun_from_client(data, (client, vip), now)
+            return self._stun_from_client(data, client, vip, flow, now)
         if flow is not None:
             return self._to_transceiver(flow, data, now)
         self.counters["unknown_source"] += 1
@@ -131,17 +130,17 @@ class SessionTable:
             return [Alarm(text), *self._drop_pending(flow, now)]
         return self._confirm(flow, now) + self._to_client(flow, data, now)
 
-    def adopt(self, record: FlowRecord, now: Instant) -> list[Command]:
+    def adopt(self, installed: FlowTuple, now: Instant) -> list[Command]:
         """Take over a flow that the dataplane forwarded before this agent started.
 
         It counts as just refreshed, so that a restart expires nobody.
         """
         # The dataplane holds only what this relay verified, perhaps with a key that has left.
-        flow = self._rebuild(record.flow, decode(record.flow.route), now)
+        flow = self._rebuild(installed, now)
         if flow is None or not self._claim(flow):
             self.counters["not_adopted"] += 1
-            return [Remove(_stray(record.flow))]
-        self._confirmed[flow.addresses.client, flow.addresses.vip] = flow
+            return [Remove(_stray(installed))]
+        self._confirmed[installed.from_client] = flow
         self.counters["adopted"] += 1
         return [OpenUpstream(flow), Store(flow)]
 
@@ -151,13 +150,13 @@ class SessionTable:
         What the mirror says is believed only where this relay's own settings agree: the VIP is
         ours, the route verifies, and the registry has its target at that very address.
         """
-        if (stored.client, stored.vip) in self._confirmed:
+        if stored.from_client in self._confirmed:
             return []
         flow = self._verified(stored, now)
         if flow is None or not (self._claim(flow) or self._take_port(flow, now)):
             self.counters["restore_refused"] += 1
             return []
-        self._confirmed[stored.client, stored.vip] = flow
+        self._confirmed[stored.from_client] = flow
         flow.stored_at = now.monotonic
         self.counters["restored"] += 1
         return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
@@ -169,7 +168,7 @@ class SessionTable:
         """
         commands: list[Command] = []
         for addresses in idle:
-            flow = self._confirmed.get((addresses.client, addresses.vip))
+            flow = self._confirmed.get(addresses.from_client)
             if flow is None or flow.addresses.upstream != addresses.upstream:
                 commands.append(Remove(_stray(addresses)))
             elif self._silent(flow, now):
@@ -220,8 +219,9 @@ class SessionTable:
 
     # A client's STUN
 
-    def _stun_from_client(self, data: bytes, source: ClientKey, now: Instant) -> list[Command]:
-        flow = self._confirmed.get(source)
+    def _stun_from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, flow: Flow | None, now: Instant
+    ) -> list[Command]:
         try:
             header = stun.header(data)
             route = self._route_in(data, header)
@@ -237,9 +237,9 @@ class SessionTable:
             self.counters["unknown_source"] += 1
             return []
         commands: list[Command] = []
-        pending = self._pending.get((source, route.target))
+        pending = self._pending.get((client.packed + vip.packed, route.target))
         if pending is None:
-            pending = self._open(route, source, now)
+            pending = self._open(route, client, vip, now)
             if pending is None:
                 return []
             commands.append(OpenUpstream(pending))
@@ -255,7 +255,7 @@ class SessionTable:
             return None
         return open_ufrag(stun.server_ufrag(data), self._keys)
 
-    def _open(self, route: Route, source: ClientKey, now: Instant) -> Flow | None:
+    def _open(self, route: Route, client: Endpoint, vip: Endpoint, now: Instant) -> Flow | None:
         transceiver = self._registry.find(route.target)
         if route.expired(now.unix):
             reason = "route_expired"
@@ -265,21 +265,19 @@ class SessionTable:
             reason = "pending_full"
         elif self._pending_of_route[route.raw] >= self.limits.pending_per_route:
             reason = "pending_per_route_full"
+        elif upstream := self._free_upstream(client, vip, transceiver.address, now):
+            addresses = FlowTuple(client, vip, upstream, transceiver.address, route.raw)
+            flow = Flow(addresses, State.PENDING, now.monotonic, now.monotonic)
+            self._pending[addresses.from_client, route.target] = flow
+            self._pending_of_route[route.raw] += 1
+            return flow
         else:
-            unset = Endpoint("", 0)  # until _take_port
-            addresses = FlowTuple(*source, unset, transceiver.address, route.raw)
-            at = now.monotonic
-            flow = Flow(addresses, transceiver.target, State.PENDING, at, at)
-            if self._take_port(flow, now):
-                self._pending[source, route.target] = flow
-                self._pending_of_route[route.raw] += 1
-                return flow
             reason = "no_upstream_port"
         self.counters[reason] += 1
         return None
 
     def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
-        key = (flow.addresses.client, flow.addresses.vip)
+        key = flow.addresses.from_client
         old = self._confirmed.get(key)
         self._discard(flow)
         flow.state = State.CONFIRMED
@@ -298,13 +296,15 @@ class SessionTable:
 
     def _to_transceiver(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
         flow.last_from_client = now.monotonic
-        flow.to_transceiver.add(len(data))
+        flow.packets_to_transceiver += 1
+        flow.bytes_to_transceiver += len(data)
         self.counters["forwarded_to_transceivers"] += 1
         return [SendToTransceiver(flow, data)]
 
     def _to_client(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
         flow.last_from_transceiver = now.monotonic
-        flow.to_client.add(len(data))
+        flow.packets_to_client += 1
+        flow.bytes_to_client += len(data)
         self.counters["forwarded_to_clients"] += 1
         return [SendToClient(flow, data)]
 
@@ -315,20 +315,10 @@ class SessionTable:
 
     # Flows come and go
 
-    def _rebuild(self, stored: FlowTuple, route: Route, now: Instant) -> Flow | None:
+    def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
         if stored.vip not in self._vips or stored.transceiver.family not in self._upstreams:
             return None
-        # A table of many flows keeps each address of a VIP and a transceiver once.
-        known = self._registry.find_address(stored.transceiver)
-        addresses = FlowTuple(
-            client=stored.client,
-            vip=self._vips[stored.vip],
-            upstream=stored.upstream,
-            transceiver=known.address if known else stored.transceiver,
-            route=stored.route,
-        )
-        target = known.target if known and known.target == route.target else route.target
-        return Flow(addresses, target, State.CONFIRMED, now.monotonic, now.monotonic)
+        return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
 
     def _verified(self, stored: FlowTuple, now: Instant) -> Flow | None:
         """A stored flow, if all that it says can be believed and there is room for it."""
@@ -341,7 +331,7 @@ class SessionTable:
             return None
         if len(self._confirmed) >= self.limits.flows:
             return None
-        return self._rebuild(stored, route, now)
+        return self._rebuild(stored, now)
 
     def _claim(self, flow: Flow) -> bool:
         pool = self._upstreams[flow.addresses.transceiver.family]
@@ -349,14 +339,17 @@ class SessionTable:
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
         parts = flow.addresses
-        if parts.transceiver.family not in self._upstreams:
-            return False
-        pool = self._upstreams[parts.transceiver.family]
-        upstream = pool.take(parts.client, parts.vip, parts.transceiver, now.monotonic)
+        upstream = self._free_upstream(parts.client, parts.vip, parts.transceiver, now)
         if upstream is None:
             return False
-        flow.addresses = replace(parts, upstream=upstream)
+        flow.addresses = parts._replace(upstream=upstream)
         return True
+
+    def _free_upstream(
+        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: Instant
+    ) -> Endpoint | None:
+        pool = self._upstreams.get(transceiver.family)
+        return pool.take(client, vip, transceiver, now.monotonic) if pool else None
 
     def _release(self, flow: Flow, now: Instant) -> None:
         pool = self._upstreams[flow.addresses.transceiver.family]
@@ -364,7 +357,7 @@ class SessionTable:
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""
-        key = (flow.addresses.client, flow.addresses.vip)
+        key = flow.addresses.from_client
         if self._pending.pop((key, flow.target), None) is not None:
             self._pending_of_route[flow.addresses.route] -= 1
             if not self._pending_of_route[flow.addresses.route]:
@@ -392,4 +385,4 @@ class SessionTable:
 
 def _stray(addresses: FlowTuple) -> Flow:
     """A flow that only the dataplane has, to be removed there."""
-    return Flow(addresses, decode(addresses.route).target, State.CONFIRMED, 0.0, 0.0)
+    return Flow(addresses, State.CONFIRMED, 0.0, 0.0)

@@ -133,6 +133,7 @@ class SteeredSocket:
 
     Args:
         hosts: The upstream addresses.
+        ports: The upstream ports at each.
         loop: It watches the socket.
         counters: Where datagrams that could not be sent, or are nobody's, are counted.
         received: Gets what a transceiver sends.
@@ -144,6 +145,7 @@ class SteeredSocket:
     def __init__(
         self,
         hosts: Sequence[str],
+        ports: range,
         loop: asyncio.AbstractEventLoop,
         counters: Counter[str],
         received: Received,
@@ -151,7 +153,9 @@ class SteeredSocket:
         self._loop = loop
         self._counters = counters
         self._received = received
-        self._flows: dict[Endpoint, Flow] = {}  # by upstream address
+        self._ports = ports
+        # By upstream address: a place for each port of each takes less than a dictionary.
+        self._flows: dict[str, list[Flow | None]] = {host: [None] * len(ports) for host in hosts}
         self._raw: dict[str, socket.socket] = {}
         # The program steers to it what comes to any of the addresses, whichever it is bound to.
         self.udp = bound(Endpoint(hosts[0], 0))
@@ -169,17 +173,20 @@ class SteeredSocket:
 
     def open(self, flow: Flow) -> bool:
         """Always true: the steering program comes before other processes' sockets."""
-        self._flows[flow.addresses.upstream] = flow
+        self._put(flow.addresses.upstream, flow)
         return True
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
-        if self._flows.get(flow.addresses.upstream) is flow:
-            del self._flows[flow.addresses.upstream]
+        upstream = flow.addresses.upstream
+        if self.find(upstream) is flow:
+            self._put(upstream, None)
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
-        return self._flows.get(upstream)
+        if upstream.host not in self._flows or upstream.port not in self._ports:
+            return None
+        return self._flows[upstream.host][self._ports.index(upstream.port)]
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
@@ -207,11 +214,14 @@ class SteeredSocket:
             except OSError as error:
                 count_failure(self._counters, error)
                 return
-            flow = self._flows.get(_original_destination(control))
+            flow = self.find(_original_destination(control))
             if flow is None or flow.addresses.transceiver != Endpoint.of(source):
                 self._counters["unknown_upstream"] += 1
                 continue
             self._received(flow, data)
+
+    def _put(self, upstream: Endpoint, flow: Flow | None) -> None:
+        self._flows[upstream.host][self._ports.index(upstream.port)] = flow
 
 
 class SteeredUpstreams:

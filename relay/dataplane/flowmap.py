@@ -74,14 +74,18 @@ class FlowMap:
     def records(self) -> Iterator[FlowRecord]:
         """Every flow, with what passed in both directions."""
         for key, value in self._to_transceiver():
-            client, vip = self._endpoints(key)
-            upstream, transceiver = self._endpoints(value[self._rewrite])
-            back = self._map.lookup(self._tuple(transceiver, upstream))
+            flow = self._flow_there(key, value)
+            back = self._map.lookup(self._tuple(flow.transceiver, flow.upstream))
             yield FlowRecord(
-                FlowTuple(client, vip, upstream, transceiver, value[self._route]),
+                flow,
                 self._read_activity(value),
                 self._read_activity(back) if back else Activity(),
             )
+
+    def tuples(self) -> Iterator[FlowTuple]:
+        """Every flow."""
+        for key, value in self._to_transceiver():
+            yield self._flow_there(key, value)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment; a list for each piece read.
@@ -90,17 +94,12 @@ class FlowMap:
         about a second, in some hundred pieces.
         """
         limit = round(before / _NANOSECOND)
-        reader, size = self._map.reader(), self._map.key.size
-        while True:
-            count, keys, values = reader.read_raw()
-            if not count:
-                return
-            found = []
-            for index, (last_seen, direction) in enumerate(self._glance.iter_unpack(values)):
-                if last_seen < limit and direction == _TO_CLIENT:
-                    value = values[index * self._glance.size :][: self._glance.size]
-                    found.append(self._flow_back(keys[index * size :][:size], value))
-            yield found
+        for keys, values in self._pieces():
+            yield [
+                self._flow_back(*self._entry(keys, values, index))
+                for index, (last_seen, direction) in enumerate(self._glance.iter_unpack(values))
+                if last_seen < limit and direction == _TO_CLIENT
+            ]
 
     def count(self) -> int:
         """How many flows there are."""
@@ -110,17 +109,34 @@ class FlowMap:
         """Close the map; it stays pinned."""
         self._map.close()
 
+    def _flow_there(self, key: bytes, value: bytes) -> FlowTuple:
+        """The flow of an entry that its client sends into."""
+        client, vip = self._ends(key)
+        upstream, transceiver = self._ends(value[self._rewrite])
+        return FlowTuple.of(client, vip, upstream, transceiver, value[self._route])
+
     def _flow_back(self, key: bytes, value: bytes) -> FlowTuple:
         """The flow of an entry that its transceiver sends into."""
-        transceiver, upstream = self._endpoints(key)
-        vip, client = self._endpoints(value[self._rewrite])
-        return FlowTuple(client, vip, upstream, transceiver, value[self._route])
+        transceiver, upstream = self._ends(key)
+        vip, client = self._ends(value[self._rewrite])
+        return FlowTuple.of(client, vip, upstream, transceiver, value[self._route])
 
     def _to_transceiver(self) -> Iterator[Entry]:
         """The entries that clients send into: one of each flow."""
-        for key, value in self._map.items():
-            if value[self._direction] == _TO_TRANSCEIVER:
-                yield key, value
+        for keys, values in self._pieces():
+            for index, (_, direction) in enumerate(self._glance.iter_unpack(values)):
+                if direction == _TO_TRANSCEIVER:
+                    yield self._entry(keys, values, index)
+
+    def _pieces(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries in large pieces: the keys of one, and the values."""
+        reader = self._map.reader()
+        while (piece := reader.read_raw())[0]:
+            yield piece[1:]
+
+    def _entry(self, keys: bytes, values: bytes, index: int) -> Entry:
+        k, v = self._map.key.size, self._map.value.size
+        return keys[index * k : index * k + k], values[index * v : index * v + v]
 
     def _entries(self, flow: FlowTuple) -> tuple[Entry, Entry]:
         """The entries to the transceiver and to the client."""
@@ -166,10 +182,11 @@ class FlowMap:
             packed[port] = raw[16:]
         return bytes(packed)
 
-    def _endpoints(self, packed: bytes) -> tuple[Endpoint, Endpoint]:
+    def _ends(self, packed: bytes) -> tuple[bytes, bytes]:
+        """Source and destination, each as `Endpoint.packed` has it."""
         source = (_V4_MAPPED + packed[self._src])[-16:] + packed[self._src_port]
         destination = (_V4_MAPPED + packed[self._dst])[-16:] + packed[self._dst_port]
-        return Endpoint.unpack(source), Endpoint.unpack(destination)
+        return source, destination
 
     def _read_activity(self, value: bytes) -> Activity:
         packets, size, last_seen = (

@@ -32,6 +32,10 @@ class UserspaceDataplane:
         """None: the session table has them."""
         return iter(())
 
+    def tuples(self) -> Iterator[FlowTuple]:
+        """None: the session table has them."""
+        return iter(())
+
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:  # noqa: ARG002  # the interface's
         """None: the session table knows."""
         return iter(())

@@ -191,6 +191,11 @@ class XdpDataplane:
         yield from self._narrow.records()
         yield from self._wide.records()
 
+    def tuples(self) -> Iterator[FlowTuple]:
+        """Every flow that is installed, in no order."""
+        yield from self._narrow.tuples()
+        yield from self._wide.tuples()
+
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment, piece by piece."""
         yield from self._narrow.idle(before)

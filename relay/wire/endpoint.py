@@ -3,13 +3,16 @@
 import re
 import socket
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address, ip_address
 from typing import Any, NamedTuple, Self
 
 from relay.wire.errors import EndpointError
 
 PACKED_SIZE = 18
 _V4_MAPPED = bytes(10) + b"\xff\xff"
+# Packing and unpacking take a microsecond, and most packets are from those of a moment ago.
+_RECENT = 2048
 
 
 class Endpoint(NamedTuple):
@@ -56,27 +59,19 @@ class Endpoint(NamedTuple):
             host = canonical_host(host)
         return cls(host, address[1])
 
-    @classmethod
-    def unpack(cls, packed: bytes) -> Self:
+    @staticmethod
+    def unpack(packed: bytes) -> "Endpoint":
         """Read the 18 bytes that `packed` writes.
 
         Raises:
             EndpointError: There are not exactly 18 bytes.
         """
-        if len(packed) != PACKED_SIZE:
-            raise EndpointError(f"a packed transport address has {PACKED_SIZE} bytes")
-        port = int.from_bytes(packed[16:], "big")
-        if packed.startswith(_V4_MAPPED):
-            return cls(str(IPv4Address(packed[12:16])), port)
-        return cls(str(IPv6Address(packed[:16])), port)
+        return _unpack(packed)
 
     @property
     def packed(self) -> bytes:
         """18 bytes: the address (IPv4 as IPv4-mapped IPv6), then the port; network byte order."""
-        port = self.port.to_bytes(2, "big")
-        if ":" in self.host:
-            return socket.inet_pton(socket.AF_INET6, self.host) + port
-        return _V4_MAPPED + socket.inet_aton(self.host) + port
+        return _pack(self)
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -86,6 +81,24 @@ class Endpoint(NamedTuple):
     def __str__(self) -> str:
         """The text that `parse` reads."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@lru_cache(_RECENT)
+def _unpack(packed: bytes) -> Endpoint:
+    if len(packed) != PACKED_SIZE:
+        raise EndpointError(f"a packed transport address has {PACKED_SIZE} bytes")
+    port = int.from_bytes(packed[16:], "big")
+    if packed.startswith(_V4_MAPPED):
+        return Endpoint(socket.inet_ntoa(packed[12:16]), port)
+    return Endpoint(str(IPv6Address(packed[:16])), port)
+
+
+@lru_cache(_RECENT)
+def _pack(endpoint: Endpoint) -> bytes:
+    port = endpoint.port.to_bytes(2, "big")
+    if ":" in endpoint.host:
+        return socket.inet_pton(socket.AF_INET6, endpoint.host) + port
+    return _V4_MAPPED + socket.inet_aton(endpoint.host) + port
 
 
 def canonical_host(text: str) -> str:

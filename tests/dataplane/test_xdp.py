@@ -186,6 +186,7 @@ def test_flows_of_all_families_are_kept_apart_and_adopted(dataplane: XdpDataplan
         dataplane.install(each)
         dataplane.install(each)
     assert {record.flow for record in dataplane.flows()} == installed
+    assert sorted(dataplane.tuples()) == sorted(installed)
     assert dataplane.status().flows == 4
     for each in installed:
         dataplane.remove(each)

@@ -12,7 +12,6 @@ from typing import Self
 import pytest
 import redis
 
-from relay.dataplane.base import Activity, FlowRecord, FlowTuple
 from relay.flow import (
     Alarm,
     CloseUpstream,
@@ -130,10 +129,6 @@ class Scene:
         flow = self.flow(source, target)
         self.transceiver(self.answer(request), flow)
         return flow
-
-    def record(self, flow: FlowTuple) -> FlowRecord:
-        """What a dataplane says of a flow."""
-        return FlowRecord(flow, Activity(), Activity(1, 100, 0.0))
 
     def states(self) -> list[tuple[Endpoint, State]]:
         return [(flow.addresses.client, flow.state) for flow in self.table]

@@ -14,7 +14,7 @@ import pytest
 from relay.admin import AdminError, ask
 from relay.agent import Agent
 from relay.config import DataplaneChoice, RelayConfig
-from relay.dataplane.base import Activity, Dataplane, DataplaneFull, FlowRecord, FlowTuple
+from relay.dataplane.base import Dataplane, DataplaneFull, FlowTuple
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.registry import Registry, Transceiver
 from relay.sockets import BindError
@@ -67,8 +67,8 @@ class MemoryDataplane(UserspaceDataplane):
         if flow in self.installed:
             self.installed.remove(flow)
 
-    def flows(self) -> Iterator[FlowRecord]:
-        return (FlowRecord(flow, Activity(), Activity()) for flow in self.installed)
+    def tuples(self) -> Iterator[FlowTuple]:
+        return iter(self.installed)
 
 
 @dataclass

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from relay.dataplane.base import Activity, FlowRecord, FlowTuple
-from relay.flow import Flow, State, Traffic
+from relay.flow import Flow, State
 from relay.listing import list_flows, list_records
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -31,12 +31,13 @@ NOW = 1000.0
 def flow(from_client: float = 990.0, from_transceiver: float = 0.0) -> Flow:
     return Flow(
         addresses=TUPLE,
-        target=TARGET,
         state=State.CONFIRMED,
         last_from_client=from_client,
         last_from_transceiver=from_transceiver,
-        to_transceiver=Traffic(packets=3, bytes=300),
-        to_client=Traffic(packets=1, bytes=50),
+        packets_to_transceiver=3,
+        bytes_to_transceiver=300,
+        packets_to_client=1,
+        bytes_to_client=50,
     )
 
 
@@ -74,9 +75,8 @@ def test_a_flow_with_what_the_kernel_forwarded_of_it() -> None:
 
 @pytest.mark.parametrize("name", ["client", "vip", "upstream"])
 def test_another_flow_of_the_kernel_is_not_counted(name: str) -> None:
-    other: dict[str, Any] = {part: getattr(TUPLE, part) for part in TUPLE.__slots__}
-    other[name] = other[name]._replace(port=1)
-    (listed,) = list_flows([flow()], [record(FlowTuple(**other))], NOW)
+    other = TUPLE._replace(**{name: getattr(TUPLE, name)._replace(port=1)})
+    (listed,) = list_flows([flow()], [record(other)], NOW)
     assert listed["to_transceiver"] == packets(0, 3, 300)
 
 

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -73,8 +72,8 @@ async def test_forgotten_flow_is_deleted(redis_server: RedisServer, scene: Scene
 async def test_start_loads_the_flows_of_its_vips_only(
     redis_server: RedisServer, scene: Scene, vip: Endpoint
 ) -> None:
-    mine = replace(scene.connect().addresses, vip=vip)
-    other = replace(mine, vip=Endpoint("203.0.113.11", 3478))
+    mine = scene.connect().addresses._replace(vip=vip)
+    other = mine._replace(vip=Endpoint("203.0.113.11", 3478))
     client = redis_server.client()
     async with mirroring(redis_server, scene) as watched:
         watched.mirror.store(mine)

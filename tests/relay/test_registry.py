@@ -65,12 +65,6 @@ def test_find_wants_the_very_generation(target: Target, found: bool) -> None:
     assert (registry_of().find(target) is not None) is found
 
 
-def test_find_address() -> None:
-    registry = registry_of()
-    assert registry.find_address(Endpoint("192.0.2.2", 5000)) is registry.transceivers[0]
-    assert registry.find_address(Endpoint("192.0.2.2", 5001)) is None
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -47,7 +47,7 @@ def test_confirmed_flow_carries_everything_both_ways(scene: Scene) -> None:
         assert scene.client(data) == [f"{name} -> {ONE}"]
         assert scene.transceiver(data, flow) == [f"{name} -> {ALICE}"]
     assert scene.client(scene.request()) == [f"request -> {ONE}"]
-    assert (flow.to_transceiver.packets, flow.to_client.packets) == (5, 4)
+    assert (flow.packets_to_transceiver, flow.packets_to_client) == (5, 4)
 
 
 def test_announcement_tells_who_the_client_is(scene: Scene) -> None:

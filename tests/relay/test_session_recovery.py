@@ -1,7 +1,5 @@
 """The session table of a relay that starts anew: flows adopted and restored."""
 
-from dataclasses import replace
-
 import pytest
 
 from relay.flow import State
@@ -18,7 +16,7 @@ ONE = str(ADDRESSES[FIRST])
 def test_adopted_flow_goes_on_with_its_port() -> None:
     before = Scene().connect().addresses
     scene = Scene()
-    commands = words(scene.table.adopt(scene.record(before), scene.now))
+    commands = words(scene.table.adopt(before, scene.now))
     assert commands == [f"open {ONE}", f"store {ONE}"]
     assert scene.client(RTP) == [f"RTP -> {ONE}"]
     assert scene.flow().addresses == before
@@ -27,7 +25,7 @@ def test_adopted_flow_goes_on_with_its_port() -> None:
 def test_flow_is_adopted_though_its_key_has_left() -> None:
     before = Scene(keys=KeyRing({0: bytes(32)}, 0)).connect().addresses
     scene = Scene(keys=KeyRing({1: bytes(range(32))}, 1))
-    scene.table.adopt(scene.record(before), scene.now)
+    scene.table.adopt(before, scene.now)
     assert scene.states() == [(ALICE, State.CONFIRMED)]
 
 
@@ -43,15 +41,15 @@ def test_flow_is_adopted_though_its_key_has_left() -> None:
 def test_flow_of_other_settings_is_removed_from_the_dataplane(
     change: dict[str, Endpoint],
 ) -> None:
-    before = replace(Scene().connect().addresses, **change)  # type: ignore[arg-type]
+    before = Scene().connect().addresses._replace(**change)
     scene = Scene()
-    assert words(scene.table.adopt(scene.record(before), scene.now)) == [f"remove {ONE}"]
+    assert words(scene.table.adopt(before, scene.now)) == [f"remove {ONE}"]
     assert scene.states() == []
 
 
 def test_stray_entry_of_the_dataplane_is_removed(scene: Scene) -> None:
     flow = scene.connect()
-    stray = replace(flow.addresses, upstream=flow.addresses.upstream._replace(port=1))
+    stray = flow.addresses._replace(upstream=flow.addresses.upstream._replace(port=1))
     assert words(scene.table.expire([stray], scene.now)) == [f"remove {ONE}"]
     assert scene.states() == [(ALICE, State.CONFIRMED)]
 
@@ -70,7 +68,7 @@ def test_restored_flow_is_announced_and_installed_with_its_port() -> None:
 
 
 def test_flow_restored_on_another_relay_gets_an_address_of_its_own() -> None:
-    before = replace(Scene().connect().addresses, upstream=Endpoint("192.0.2.99", 20_050))
+    before = Scene().connect().addresses._replace(upstream=Endpoint("192.0.2.99", 20_050))
     scene = Scene()
     assert words(scene.table.restore(before, scene.now))[1] == f"announcement -> {ONE}"
     assert scene.flow().addresses.upstream.host == UPSTREAM
@@ -78,7 +76,7 @@ def test_flow_restored_on_another_relay_gets_an_address_of_its_own() -> None:
 
 def test_what_a_ufrag_made_is_not_replaced_by_the_mirror(scene: Scene) -> None:
     flow = scene.connect()
-    stale = replace(flow.addresses, transceiver=ADDRESSES[SECOND])
+    stale = flow.addresses._replace(transceiver=ADDRESSES[SECOND])
     assert scene.table.restore(stale, scene.now) == []
     assert scene.client(RTP) == [f"RTP -> {ONE}"]
 
@@ -94,7 +92,7 @@ def test_what_a_ufrag_made_is_not_replaced_by_the_mirror(scene: Scene) -> None:
     ids=["unknown-address", "address-of-another-slot", "other-vip", "forged-route"],
 )
 def test_mirror_is_not_believed_against_own_settings(change: dict[str, Endpoint | bytes]) -> None:
-    before = replace(Scene().connect().addresses, **change)  # type: ignore[arg-type]
+    before = Scene().connect().addresses._replace(**change)
     scene = Scene()
     assert scene.table.restore(before, scene.now) == []
     assert (scene.states(), scene.counted()) == ([], {"restore_refused": 1})

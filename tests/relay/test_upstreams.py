@@ -1,4 +1,7 @@
-"""Packets that the agent builds itself, against scapy."""
+"""Packets that the agent builds itself, against scapy, and whose an upstream address is."""
+
+import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -6,7 +9,9 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 
-from relay.upstreams import udp_packet
+from relay.dataplane.base import FlowTuple
+from relay.flow import Flow, State
+from relay.upstreams import SteeredSocket, udp_packet
 from relay.wire.endpoint import Endpoint
 
 V4 = Endpoint("192.0.2.1", 20_000), Endpoint("192.0.2.2", 5000)
@@ -30,3 +35,33 @@ def test_checksum_of_zero_is_sent_as_ones() -> None:
     packet = udp_packet(*V4, b"\0\0")
     word = int.from_bytes(packet[6:8], "big")
     assert udp_packet(*V4, word.to_bytes(2, "big"))[6:8] == b"\xff\xff"
+
+
+@pytest.mark.netns
+async def test_a_steered_socket_knows_whose_an_upstream_address_is() -> None:
+    def flow(port: int) -> Flow:
+        upstream = Endpoint("127.0.0.1", port)
+        return Flow(FlowTuple(V4[1], V4[0], upstream, V4[1], bytes(21)), State.CONFIRMED, 0.0, 0.0)
+
+    def found() -> list[Flow | None]:
+        return [steered.find(Endpoint("127.0.0.1", port)) for port in range(19_999, 20_004)]
+
+    steered = SteeredSocket(
+        ["127.0.0.1"],
+        range(20_000, 20_003),
+        asyncio.get_running_loop(),
+        Counter(),
+        lambda _flow, _data: None,
+    )
+    try:
+        first, last, late = flow(20_000), flow(20_002), flow(20_002)
+        steered.open(first)
+        steered.open(last)
+        assert found() == [None, first, None, last, None]
+        assert steered.find(V4[0]) is None
+        steered.open(late)
+        steered.close(last)  # its address is another one's by now
+        steered.close(first)
+        assert found() == [None, None, None, late, None]
+    finally:
+        steered.shutdown()
