@@ -10,6 +10,7 @@ from pathlib import Path
 from relay.dataplane import bpfsys
 from relay.dataplane.config import Mode
 from relay.dataplane.pins import Pins
+from relay.dataplane.tables import find_ports, write_ports
 
 
 def came_back(pins: Pins) -> list[str]:
@@ -45,9 +46,8 @@ def repair(pins: Pins, program: Path, mode: Mode) -> list[str]:
         DataplaneError: One cannot run it; the text says why.
         OSError: The kernel refuses.
     """
-    # They bring pyroute2, 11 MB that an agent seldom needs.
+    # It brings pyroute2, 11 MB that an agent seldom needs.
     from relay.dataplane.attach import Attacher  # noqa: PLC0415
-    from relay.dataplane.tables import find_ports, write_ports  # noqa: PLC0415
 
     back = came_back(pins)
     if not back:
