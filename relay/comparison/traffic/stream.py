@@ -54,7 +54,7 @@ class Passed:
     @property
     def loss(self) -> float:
         """The share of packets that did not arrive, or too late."""
-        return 1 - self.arrived / self.sent if self.sent else 1.0
+        return (self.sent - self.arrived) / self.sent if self.sent else 1.0
 
     @property
     def sent_rate(self) -> float:
