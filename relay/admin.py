@@ -1,17 +1,21 @@
-"""The admin socket: a Unix socket on which the agent tells what it does, one JSON line each way."""
+"""The admin socket: a Unix socket on which the agent tells what it does.
+
+A question is a JSON line. So is the answer, or it comes in pieces: all but the last line say
+``"more": true``, and lists of the same name belong together.
+"""
 
 import asyncio
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 MAX_LINE = 1 << 16
 TIMEOUT = 5.0  # seconds for an agent to answer
 
-Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Handler = Callable[[Mapping[str, Any]], AsyncIterator[Mapping[str, Any]]]  # the pieces
 
 
 class AdminError(Exception):
@@ -27,7 +31,7 @@ def default_path(instance: str) -> Path:
 
 
 async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
-    """Answer `{"command": NAME, ...}` with what the handler of that name makes of it.
+    """Answer `{"command": NAME, ...}` with the pieces that the handler of that name yields.
 
     Raises:
         AdminError: The path cannot be used, or another agent answers there.
@@ -59,7 +63,7 @@ def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) ->
             connection.connect(str(path))
             connection.sendall(json.dumps({"command": command} | fields).encode() + b"\n")
             with connection.makefile("rb") as answers:
-                answer: dict[str, Any] = json.loads(answers.readline())
+                answer = _joined(answers)
     except (OSError, ValueError) as error:
         raise AdminError(f"no agent answers at {path}: {error}") from None
     if "error" in answer:
@@ -103,22 +107,53 @@ async def _answer(
 ) -> None:
     try:
         while line := await reader.readline():
-            answer = await _reply(line, handlers)
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
+            async for piece in _marked(_reply(line, handlers)):
+                writer.write(json.dumps(piece).encode() + b"\n")
+                await writer.drain()
     except (ConnectionError, ValueError):  # gone, or a line without an end
         pass
     finally:
         writer.close()
 
 
-async def _reply(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:
+async def _marked(pieces: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
+    """The same pieces, of which all but the last say that there are more."""
+    last = None
+    async for piece in pieces:
+        if last is not None:
+            yield {**last, "more": True}
+        last = piece
+    if last is not None:
+        yield last
+
+
+async def _reply(line: bytes, handlers: Mapping[str, Handler]) -> AsyncIterator[Mapping[str, Any]]:
     try:
         request = json.loads(line)
         handler = handlers[request["command"]]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return {"error": f"unknown command; known are {', '.join(sorted(handlers))}"}
+        yield {"error": f"unknown command; known are {', '.join(sorted(handlers))}"}
+        return
     try:
-        return await handler(request)
+        async for piece in handler(request):
+            yield piece
     except AdminError as error:
-        return {"error": str(error)}
+        yield {"error": str(error)}
+
+
+def _joined(lines: Iterable[bytes]) -> dict[str, Any]:
+    """An answer from its pieces; ValueError when its end is missing."""
+    answer: dict[str, Any] = {}
+    for line in lines:
+        piece = json.loads(line)
+        if not isinstance(piece, dict):
+            raise ValueError("this is no answer")  # noqa: TRY004  # of whoever listens there
+        more = piece.pop("more", False)
+        for name, value in piece.items():
+            if isinstance(value, list):
+                answer.setdefault(name, []).extend(value)
+            else:
+                answer[name] = value
+        if not more:
+            return answer
+    raise ValueError("the answer has no end")

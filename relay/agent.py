@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -158,13 +158,25 @@ class Agent:
             raise
         self._dataplane = dataplane
 
-    async def _tell_status(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.status()
+    async def _tell_status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield {
+            "pid": os.getpid(),
+            "dataplane": self.forwarder,
+            "instance": self._config.instance,
+            "vips": [str(vip) for vip in self._config.vips],
+            "upstreams": list(self._config.upstreams),
+            "counters": self.counters(),
+            "dataplane_counters": self._dataplane.counters(),
+            "flows": [],
+        }
+        for piece in list_flows(list(self._table), self._dataplane.record, time.monotonic):
+            yield {"flows": piece}
+            await asyncio.sleep(0)  # datagrams come first
 
-    async def _tell_counters(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.counters()  # alone: the list of all flows may be long
+    async def _tell_counters(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self.counters()  # alone: the list of all flows may be long
 
-    async def _switch(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _switch(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         choice = request.get("dataplane")
         if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
             raise AdminError("switch to xdp or to userspace")
@@ -175,20 +187,7 @@ class Agent:
                 await self.switch(DataplaneChoice(choice))
             except DataplaneError as error:
                 raise AdminError(str(error)) from None
-        return {"dataplane": self.forwarder}
-
-    def status(self) -> Mapping[str, Any]:
-        """What the agent knows of itself: the answer to the admin command ``status``."""
-        return {
-            "pid": os.getpid(),
-            "dataplane": self.forwarder,
-            "instance": self._config.instance,
-            "vips": [str(vip) for vip in self._config.vips],
-            "upstreams": list(self._config.upstreams),
-            "counters": self.counters(),
-            "dataplane_counters": self._dataplane.counters(),
-            "flows": list_flows(self._table, self._dataplane.flows(), time.monotonic()),
-        }
+        yield {"dataplane": self.forwarder}
 
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.

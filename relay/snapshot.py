@@ -8,7 +8,7 @@ from typing import Any
 from relay.admin import AdminError, ask, default_path
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.xdp import XdpDataplane
-from relay.listing import list_records
+from relay.listing import list_record
 
 
 def take(instance: str, admin: Path | None) -> Mapping[str, Any]:
@@ -26,6 +26,7 @@ def take(instance: str, admin: Path | None) -> Mapping[str, Any]:
         dataplane = XdpDataplane(instance)
     except DataplaneError as error:
         raise DataplaneError(f"{no_agent}; and no program: {error}") from None
+    now = time.monotonic()
     try:
         return {
             "agent": False,
@@ -33,7 +34,7 @@ def take(instance: str, admin: Path | None) -> Mapping[str, Any]:
             "dataplane": dataplane.name,
             "counters": {},
             "dataplane_counters": dataplane.counters(),
-            "flows": list_records(dataplane.flows(), time.monotonic()),
+            "flows": [list_record(each, now) for each in dataplane.flows()],
         }
     finally:
         dataplane.close()

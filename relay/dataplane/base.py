@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any, Protocol, Self
 
-from relay.wire.endpoint import PACKED_SIZE, Endpoint
+from relay.wire.endpoint import PACKED_SIZE, V4_MAPPED, Endpoint
 
 
 class DataplaneError(Exception):
@@ -86,6 +86,16 @@ class FlowTuple(bytes):
         return self[_ROUTE]
 
     @property
+    def ends(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """The four addresses in their order, each packed."""
+        return self[_CLIENT], self[_VIP], self[_UPSTREAM], self[_TRANSCEIVER]
+
+    @property
+    def is_ipv4(self) -> bool:
+        """Whether all four addresses are IPv4."""
+        return all(end.startswith(V4_MAPPED) for end in self.ends)
+
+    @property
     def from_client(self) -> bytes:
         """Client and VIP, packed: what the packets of its client, and of no other flow, carry."""
         return self[_FROM_CLIENT]
@@ -119,8 +129,8 @@ class FlowRecord:
     """A flow as a dataplane holds it, with what passed in each direction."""
 
     flow: FlowTuple
-    to_transceiver: Activity
-    to_client: Activity
+    to_transceiver: Activity = Activity()
+    to_client: Activity = Activity()
 
 
 class Dataplane(Protocol):
@@ -154,11 +164,11 @@ class Dataplane(Protocol):
     def remove(self, flow: FlowTuple) -> None:
         """Stop forwarding a flow; one that is not there is fine."""
 
-    def flows(self) -> Iterator[FlowRecord]:
-        """Every flow that is installed, in no order, with its activity."""
-
     def tuples(self) -> Iterator[FlowTuple]:
-        """Every flow that is installed, in no order; in a tenth of the time of `flows`."""
+        """Every flow that is installed, in no order."""
+
+    def record(self, flow: FlowTuple) -> FlowRecord:
+        """What passed here of a flow; nothing if it is not installed."""
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing through here since a moment.

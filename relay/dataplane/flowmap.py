@@ -9,11 +9,10 @@ from struct import Struct
 from relay.dataplane import bpfsys
 from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowRecord, FlowTuple
 from relay.dataplane.pins import PinnedMap
-from relay.wire.endpoint import Endpoint
+from relay.wire.endpoint import V4_MAPPED
 
 _TO_TRANSCEIVER, _TO_CLIENT = 1, 2  # enum direction in bpf/relay.h
 _NANOSECOND = 1e-9
-_V4_MAPPED = bytes(10) + b"\xff\xff"
 
 Entry = tuple[bytes, bytes]
 
@@ -36,6 +35,7 @@ class FlowMap:
         key, value = self._map.key.spans, self._map.value.spans
         self._src, self._dst = (key.get(name) or key[f"{name}.word"] for name in ("src", "dst"))
         self._src_port, self._dst_port = key["src_port"], key["dst_port"]
+        self._address = slice(16 - (self._src.stop - self._src.start), 16)
         start = next(span.start for path, span in value.items() if path.startswith("rewrite."))
         self._rewrite = slice(start, start + self._map.key.size)
         self._direction: int = value["state.direction"].start
@@ -71,16 +71,10 @@ class FlowMap:
             if found is not None and self._same_flow(found, value):
                 self._map.delete(key)
 
-    def records(self) -> Iterator[FlowRecord]:
-        """Every flow, with what passed in both directions."""
-        for key, value in self._to_transceiver():
-            flow = self._flow_there(key, value)
-            back = self._map.lookup(self._tuple(flow.transceiver, flow.upstream))
-            yield FlowRecord(
-                flow,
-                self._read_activity(value),
-                self._read_activity(back) if back else Activity(),
-            )
+    def record(self, flow: FlowTuple) -> FlowRecord:
+        """What passed of a flow; nothing if it is not there."""
+        there, back = self._entries(flow)
+        return FlowRecord(flow, self._passed(*there), self._passed(*back))
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow."""
@@ -140,11 +134,12 @@ class FlowMap:
 
     def _entries(self, flow: FlowTuple) -> tuple[Entry, Entry]:
         """The entries to the transceiver and to the client."""
-        received, sent = (flow.client, flow.vip), (flow.upstream, flow.transceiver)
-        answered, returned = (flow.transceiver, flow.upstream), (flow.vip, flow.client)
+        client, vip, upstream, transceiver = flow.ends
+        received, sent = self._tuple(client, vip), self._tuple(upstream, transceiver)
+        answered, returned = self._tuple(transceiver, upstream), self._tuple(vip, client)
         return (
-            (self._tuple(*received), self._value(self._tuple(*sent), flow, _TO_TRANSCEIVER)),
-            (self._tuple(*answered), self._value(self._tuple(*returned), flow, _TO_CLIENT)),
+            (received, self._value(sent, flow, _TO_TRANSCEIVER)),
+            (answered, self._value(returned, flow, _TO_CLIENT)),
         )
 
     def _put(self, key: bytes, value: bytes) -> bool:
@@ -171,26 +166,27 @@ class FlowMap:
         value[self._direction] = direction
         return bytes(value)
 
-    def _tuple(self, source: Endpoint, destination: Endpoint) -> bytes:
+    def _tuple(self, source: bytes, destination: bytes) -> bytes:
+        """The addresses that a packet has, from those as `Endpoint.packed` has them."""
         packed = bytearray(self._map.key.size)
-        for endpoint, address, port in (
-            (source, self._src, self._src_port),
-            (destination, self._dst, self._dst_port),
-        ):
-            raw = endpoint.packed  # 16 bytes of address, of which IPv4 takes the last
-            packed[address] = raw[16 - (address.stop - address.start) : 16]
-            packed[port] = raw[16:]
+        # Of the 16 bytes of address, IPv4 takes the last.
+        packed[self._src], packed[self._src_port] = source[self._address], source[16:]
+        packed[self._dst], packed[self._dst_port] = destination[self._address], destination[16:]
         return bytes(packed)
 
     def _ends(self, packed: bytes) -> tuple[bytes, bytes]:
-        """Source and destination, each as `Endpoint.packed` has it."""
-        source = (_V4_MAPPED + packed[self._src])[-16:] + packed[self._src_port]
-        destination = (_V4_MAPPED + packed[self._dst])[-16:] + packed[self._dst_port]
+        """Source and destination of `_tuple`."""
+        source = (V4_MAPPED + packed[self._src])[-16:] + packed[self._src_port]
+        destination = (V4_MAPPED + packed[self._dst])[-16:] + packed[self._dst_port]
         return source, destination
 
-    def _read_activity(self, value: bytes) -> Activity:
+    def _passed(self, key: bytes, value: bytes) -> Activity:
+        """What an entry has counted, if it is there and of this flow."""
+        found = self._map.lookup(key)
+        if found is None or not self._same_flow(found, value):
+            return Activity()
         packets, size, last_seen = (
-            int.from_bytes(value[span], sys.byteorder) for span in self._activity
+            int.from_bytes(found[span], sys.byteorder) for span in self._activity
         )
         return Activity(packets, size, last_seen * _NANOSECOND)
 

@@ -28,13 +28,13 @@ class UserspaceDataplane:
     def remove(self, flow: FlowTuple) -> None:
         """Nothing to do."""
 
-    def flows(self) -> Iterator[FlowRecord]:
-        """None: the session table has them."""
-        return iter(())
-
     def tuples(self) -> Iterator[FlowTuple]:
         """None: the session table has them."""
         return iter(())
+
+    def record(self, flow: FlowTuple) -> FlowRecord:
+        """Nothing passed here."""
+        return FlowRecord(flow)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:  # noqa: ARG002  # the interface's
         """None: the session table knows."""

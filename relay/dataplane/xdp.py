@@ -188,13 +188,16 @@ class XdpDataplane:
 
     def flows(self) -> Iterator[FlowRecord]:
         """Every flow that is installed, in no order, with its activity."""
-        yield from self._narrow.records()
-        yield from self._wide.records()
+        return map(self.record, self.tuples())
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow that is installed, in no order."""
         yield from self._narrow.tuples()
         yield from self._wide.tuples()
+
+    def record(self, flow: FlowTuple) -> FlowRecord:
+        """What passed here of a flow; nothing if it is not installed."""
+        return self._map_of(flow).record(flow)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment, piece by piece."""
@@ -259,8 +262,7 @@ class XdpDataplane:
 
     def _map_of(self, flow: FlowTuple) -> FlowMap:
         """IPv4 flows are most, and have a map with smaller entries."""
-        ends = (flow.client, flow.vip, flow.upstream, flow.transceiver)
-        return self._narrow if all(end.family == AF_INET for end in ends) else self._wide
+        return self._narrow if flow.is_ipv4 else self._wide
 
 
 def _mode_of(interface: str) -> str | None:

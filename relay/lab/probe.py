@@ -13,7 +13,7 @@ from relay.dataplane.xdp import XdpDataplane
 from relay.flow import State
 from relay.lab.figures import Count
 from relay.lab.lab import Lab
-from relay.listing import list_records
+from relay.listing import list_record
 
 KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
 AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
@@ -102,7 +102,7 @@ class Probe:
         with closing(dataplane):
             counters = dataplane.counters()
             by_kernel = Count(owner, sum(counters[name] for name in KERNEL_COUNTERS))
-            return by_kernel, list_records(dataplane.flows(), now=0.0)
+            return by_kernel, [list_record(each, now=0.0) for each in dataplane.flows()]
 
 
 def _confirmed(listed: Iterable[Mapping[str, Any]]) -> tuple[Flow, ...]:

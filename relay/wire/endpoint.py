@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from relay.wire.errors import EndpointError
 
 PACKED_SIZE = 18
-_V4_MAPPED = bytes(10) + b"\xff\xff"
+V4_MAPPED = bytes(10) + b"\xff\xff"  # how a packed IPv4 address begins
 # Packing and unpacking take a microsecond, and most packets are from those of a moment ago.
 _RECENT = 2048
 
@@ -88,7 +88,7 @@ def _unpack(packed: bytes) -> Endpoint:
     if len(packed) != PACKED_SIZE:
         raise EndpointError(f"a packed transport address has {PACKED_SIZE} bytes")
     port = int.from_bytes(packed[16:], "big")
-    if packed.startswith(_V4_MAPPED):
+    if packed.startswith(V4_MAPPED):
         return Endpoint(socket.inet_ntoa(packed[12:16]), port)
     return Endpoint(str(IPv6Address(packed[:16])), port)
 
@@ -98,7 +98,7 @@ def _pack(endpoint: Endpoint) -> bytes:
     port = endpoint.port.to_bytes(2, "big")
     if ":" in endpoint.host:
         return socket.inet_pton(socket.AF_INET6, endpoint.host) + port
-    return _V4_MAPPED + socket.inet_aton(endpoint.host) + port
+    return V4_MAPPED + socket.inet_aton(endpoint.host) + port
 
 
 def canonical_host(text: str) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from relay.dataplane import xdp
-from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowTuple
+from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, Settings, UpstreamRange
 from relay.dataplane.pins import PinnedMap, Pins
 from relay.dataplane.xdp import XdpDataplane
@@ -95,6 +95,18 @@ def test_a_later_process_adopts_the_flows_with_their_counters(
     assert set(records) == set(installed)
     for record in records.values():
         assert record.to_transceiver == record.to_client == Activity(3, 30, 5.0)
+
+
+def test_nothing_is_told_of_a_flow_that_another_has_replaced(
+    dataplane: XdpDataplane, instance: str
+) -> None:
+    old, new = flow(1), flow(1, transceiver=Endpoint("192.0.2.3", 5000))
+    dataplane.install(old)
+    dataplane.install(new)  # the old one's way back is still there
+    count(instance, 3)
+    assert dataplane.record(new) == FlowRecord(new, Activity(3, 30, 5.0), Activity(3, 30, 5.0))
+    assert dataplane.record(old) == FlowRecord(old, Activity(), Activity(3, 30, 5.0))
+    assert dataplane.record(flow(2)) == FlowRecord(flow(2))
 
 
 def test_installing_again_keeps_the_counters(dataplane: XdpDataplane, instance: str) -> None:

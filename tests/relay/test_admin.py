@@ -14,23 +14,35 @@ from relay.admin import MAX_LINE, AdminError, ask, default_path, serve
 STATUS = {"pid": 4711, "flows": [{"client": "203.0.113.2:40000"}]}
 
 
-async def tell_status(_: Mapping[str, Any]) -> Mapping[str, Any]:
-    return STATUS
+async def tell_status(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    yield STATUS
 
 
-async def echo(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"word": request["word"]}
+async def echo(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    yield {"word": request["word"]}
 
 
-async def refuse(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    raise AdminError(f"cannot switch to {request['dataplane']}")
+async def count(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    yield {"to": request["to"], "numbers": []}
+    for number in range(request["to"]):
+        yield {"numbers": [number]}
+    if request.get("refused"):
+        raise AdminError("that is far enough")
+
+
+async def refuse(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    if request:
+        raise AdminError(f"cannot switch to {request['dataplane']}")
+    yield request
 
 
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     """An admin socket at which somebody answers."""
     path = tmp_path / "icelane" / "default.sock"
-    server = await serve(path, {"status": tell_status, "switch": refuse, "echo": echo})
+    server = await serve(
+        path, {"status": tell_status, "switch": refuse, "echo": echo, "count": count}
+    )
     yield path
     server.close()
     await server.wait_closed()
@@ -59,8 +71,25 @@ async def test_ask_gets_what_the_handler_returns(path: Path) -> None:
 
 
 async def test_an_unknown_command_is_answered_with_the_known_ones(path: Path) -> None:
-    with pytest.raises(AdminError, match="unknown command; known are echo, status, switch"):
+    with pytest.raises(AdminError, match="unknown command; known are count, echo, status, switch"):
         await asked(path, "shutdown")
+
+
+@pytest.mark.parametrize("to", [0, 1, 1000])
+async def test_an_answer_in_pieces_is_put_together(path: Path, to: int) -> None:
+    answer = await asyncio.to_thread(ask, path, "count", to=to)
+    assert answer == {"to": to, "numbers": list(range(to))}
+
+
+async def test_all_pieces_but_the_last_say_that_there_are_more(path: Path) -> None:
+    first, last = await exchange(path, b'{"command": "count", "to": 1}\n')
+    assert json.loads(first) == {"to": 1, "numbers": [], "more": True}
+    assert json.loads(last) == {"numbers": [0]}
+
+
+async def test_an_error_after_some_pieces_is_told(path: Path) -> None:
+    with pytest.raises(AdminError, match="that is far enough"):
+        await asyncio.to_thread(ask, path, "count", to=3, refused=True)
 
 
 async def test_one_connection_may_ask_more_than_once(path: Path) -> None:
@@ -171,7 +200,9 @@ class TestAsk:
         with pytest.raises(AdminError, match=f"no agent answers at .*{name}: "):
             ask(tmp_path / name, "status")
 
-    @pytest.mark.parametrize("answer", [b"", b"\n", b"{", b"\xff\n"], ids=ascii)
+    @pytest.mark.parametrize(
+        "answer", [b"", b"\n", b"{", b"5\n", b"\xff\n", b'{"more": true}\n'], ids=ascii
+    )
     async def test_where_somebody_else_answers(self, tmp_path: Path, answer: bytes) -> None:
         async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(answer)

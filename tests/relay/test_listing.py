@@ -4,7 +4,7 @@ import pytest
 
 from relay.dataplane.base import Activity, FlowRecord, FlowTuple
 from relay.flow import Flow, State
-from relay.listing import list_flows, list_records
+from relay.listing import PIECE, list_flows, list_record
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
@@ -45,6 +45,17 @@ def record(parts: FlowTuple = TUPLE, inward: float = 0.0, outward: float = 0.0) 
     return FlowRecord(parts, Activity(1000, 160_000, inward), Activity(900, 150_000, outward))
 
 
+def listed(flow: Flow, kernel: FlowRecord | None = None) -> dict[str, Any]:
+    """The one flow of a table, of which the dataplane has this record or none."""
+
+    def record_of(asked: FlowTuple) -> FlowRecord:
+        assert asked == flow.addresses
+        return kernel or FlowRecord(asked)
+
+    ((found,),) = list_flows([flow], record_of, lambda: NOW)
+    return found
+
+
 def packets(kernel: int, userspace: int, size: int) -> dict[str, int]:
     return {
         "packets": kernel + userspace,
@@ -55,58 +66,57 @@ def packets(kernel: int, userspace: int, size: int) -> dict[str, int]:
 
 
 def test_a_flow_of_the_table_alone() -> None:
-    assert list_flows([flow()], [], NOW) == [
-        ADDRESSES
-        | {
-            "state": "confirmed",
-            "to_transceiver": packets(0, 3, 300),
-            "to_client": packets(0, 1, 50),
-            "idle_seconds": 10.0,
-        }
-    ]
+    assert listed(flow()) == ADDRESSES | {
+        "state": "confirmed",
+        "to_transceiver": packets(0, 3, 300),
+        "to_client": packets(0, 1, 50),
+        "idle_seconds": 10.0,
+    }
 
 
 def test_a_flow_with_what_the_kernel_forwarded_of_it() -> None:
-    (listed,) = list_flows([flow()], [record(outward=999.5)], NOW)
-    assert listed["to_transceiver"] == packets(1000, 3, 160_300)
-    assert listed["to_client"] == packets(900, 1, 150_050)
-    assert listed["idle_seconds"] == 0.5
+    found = listed(flow(), record(outward=999.5))
+    assert found["to_transceiver"] == packets(1000, 3, 160_300)
+    assert found["to_client"] == packets(900, 1, 150_050)
+    assert found["idle_seconds"] == 0.5
 
 
-@pytest.mark.parametrize("name", ["client", "vip", "upstream"])
-def test_another_flow_of_the_kernel_is_not_counted(name: str) -> None:
-    other = TUPLE._replace(**{name: getattr(TUPLE, name)._replace(port=1)})
-    (listed,) = list_flows([flow()], [record(other)], NOW)
-    assert listed["to_transceiver"] == packets(0, 3, 300)
+def test_many_flows_come_in_pieces_in_their_order() -> None:
+    flows = [flow(from_client=NOW - number) for number in range(2 * PIECE + 1)]
+    pieces = list(list_flows(flows, FlowRecord, lambda: NOW))
+    assert [len(piece) for piece in pieces] == [PIECE, PIECE, 1]
+    assert [each["idle_seconds"] for piece in pieces for each in piece] == [
+        float(number) for number in range(2 * PIECE + 1)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("listed", "idle"),
+    ("found", "idle"),
     [
-        (list_flows([flow(990.0, 995.25)], [], NOW), 4.75),
-        (list_flows([flow(995.25, 990.0)], [], NOW), 4.75),
-        (list_flows([flow(990.0)], [record(inward=999.0)], NOW), 1.0),
-        (list_flows([flow(990.0)], [record(inward=1000.1)], NOW), 0.0),
-        (list_records([record(inward=997.0, outward=999.0)], NOW), 1.0),
-        (list_records([record()], NOW), None),
+        (listed(flow(990.0, 995.25)), 4.75),
+        (listed(flow(995.25, 990.0)), 4.75),
+        (listed(flow(990.0), record(inward=999.0)), 1.0),
+        (listed(flow(990.0), record(inward=1000.1)), 0.0),
+        (list_record(record(inward=997.0, outward=999.0), NOW), 1.0),
+        (list_record(record(), NOW), None),
     ],
     ids=["transceiver", "client", "kernel", "read just after", "no agent", "never"],
 )
 def test_idle_is_since_the_last_packet_of_either_side(
-    listed: list[dict[str, Any]], idle: float | None
+    found: dict[str, Any], idle: float | None
 ) -> None:
-    assert [each["idle_seconds"] for each in listed] == [idle]
+    assert found["idle_seconds"] == idle
 
 
 def test_a_pending_flow_is_called_so() -> None:
     pending = flow()
     pending.state = State.PENDING
-    assert list_flows([pending], [], NOW)[0]["state"] == "pending"
+    assert listed(pending)["state"] == "pending"
 
 
 def test_records_alone_make_the_same_list() -> None:
-    (with_agent,) = list_flows([flow()], [record(inward=999.0)], NOW)
-    (without,) = list_records([record(inward=999.0)], NOW)
+    with_agent = listed(flow(), record(inward=999.0))
+    without = list_record(record(inward=999.0), NOW)
     assert without.keys() == with_agent.keys()
     assert without == ADDRESSES | {
         "state": "confirmed",
