@@ -20,12 +20,15 @@ class Metric:
         title: Its name for people, with the unit.
         better: Which way is good.
         digits: Digits after the decimal point.
+        bounded_by: The metric that is not 0 where the figure is what the traffic's sender could
+            send, so that the contestant's own may be higher.
     """
 
     name: str
     title: str
     better: Better
     digits: int = 0
+    bounded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

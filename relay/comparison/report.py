@@ -1,9 +1,10 @@
 """The report: tables and text made from results, never typed. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
+from relay.comparison.aims import Aim, outcomes
 from relay.comparison.catalogue import METRIC, Metric, Subject
 from relay.comparison.results import Key, Parameters, Results
 
@@ -57,15 +58,21 @@ def grids(subject: Subject, results: Results) -> list[Grid]:
     ]
 
 
-def write(subjects: Sequence[Subject], results: Results, plot: Callable[[Subject], str]) -> str:
+def write(
+    subjects: Sequence[Subject],
+    aims: Sequence[Aim],
+    results: Results,
+    plot: Callable[[Subject], str],
+) -> str:
     """The report as Markdown.
 
     Args:
         subjects: Its sections.
+        aims: What the figures are held against.
         results: The figures.
         plot: Tells the path of the picture of a subject, from the report's place.
     """
-    lines = [*_opening(results)]
+    lines = [*_opening(results), *_judgement(aims, results)]
     for subject in subjects:
         tables = grids(subject, results)
         if tables:
@@ -120,6 +127,22 @@ within a round, and are the ones to compare: absolute figures are those of this 
         yield ""
 
 
+def _judgement(aims: Sequence[Aim], results: Results) -> Iterator[str]:
+    judged = list(outcomes(aims, results))
+    if not judged:
+        return
+    yield "## Aims of the XDP dataplane"
+    yield ""
+    yield "| aim | limit | measured | |"
+    yield "| --- | ---: | ---: | --- |"
+    for outcome in judged:
+        aim = outcome.aim
+        limit = f"{'at least' if aim.at_least else 'at most'} {aim.bound:.{aim.digits}f}"
+        verdict = "met" if outcome.met else "missed"
+        yield f"| {aim.text} | {limit} | {outcome.value:.{aim.digits}f} | {verdict} |"
+    yield ""
+
+
 def _section(subject: Subject, grid: Grid, results: Results) -> Iterator[str]:
     rows = present(subject, grid.columns, results)
     if grid.caption:
@@ -127,7 +150,10 @@ def _section(subject: Subject, grid: Grid, results: Results) -> Iterator[str]:
         yield ""
 
     def figure(contestant: str, column: Column) -> str:
-        return _figure(results.values(column.key(subject.question, contestant)), column.metric)
+        key = column.key(subject.question, contestant)
+        bounded = results.values(replace(key, metric=column.metric.bounded_by or ""))
+        prefix = "≥ " if any(bounded) else ""
+        return prefix + _figure(results.values(key), column.metric)
 
     yield from _table(grid, rows, figure)
     reference = subject.reference

@@ -7,17 +7,18 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from relay.comparison.aims import Aim
 from relay.comparison.catalogue import METRIC, Better, Metric, Subject
 from relay.comparison.model import Measurement
 from relay.comparison.plots import draw
 from relay.comparison.report import write
-from relay.comparison.results import Results
+from relay.comparison.results import Key, Results
 
 Fill = Callable[..., Results]
 
 
 def report(subject: Subject, results: Results) -> str:
-    return write([subject], results, lambda each: f"benchmarks/{each.question}.svg")
+    return write([subject], [], results, lambda each: f"benchmarks/{each.question}.svg")
 
 
 def test_a_figure_is_the_median_with_its_spread(fill: Fill, subject: Subject) -> None:
@@ -51,6 +52,7 @@ def test_what_was_not_measured_stays_empty(fill: Fill, subject: Subject) -> None
 def test_a_question_that_was_not_asked_has_no_section(fill: Fill, subject: Subject) -> None:
     assert "Latency" not in write(
         [subject, replace(subject, question="latency", title="Latency")],
+        [],
         fill(go=[400.0]),
         lambda _: "",
     )
@@ -73,6 +75,30 @@ def test_metrics_can_be_the_columns(fill: Fill) -> None:
     assert "| | rate | p99 (µs) |" in text
     assert "| go | 400 | 9.2 |" in text
     assert "**100 flows, 160 bytes**" in text
+
+
+def test_aims_are_judged(fill: Fill, subject: Subject) -> None:
+    key = Key("rate", "kpps", (("flows", 100), ("payload", 160)), "go")
+    results = fill(go=[400.0])
+    aims = [
+        Aim("go's rate", lambda of: of(key), 300, at_least=True, digits=0),
+        Aim("go's rate, again", lambda of: of(key), 300, digits=0),
+    ]
+    text = write([subject], aims, results, lambda _: "")
+    assert "| go's rate | at least 300 | 400 | met |" in text
+    assert "| go's rate, again | at most 300 | 400 | missed |" in text
+
+
+def test_a_figure_that_the_sender_bounds_is_marked(fill: Fill, subject: Subject) -> None:
+    (metric,) = subject.metrics
+    bounded = replace(subject, metrics=(replace(metric, bounded_by="limited"),))
+    results = fill(ceiling=[5000.0], go=[400.0])
+    for contestant, value in (("ceiling", 1.0), ("go", 0.0)):
+        parameters: dict[str, int | str] = {"payload": 160, "flows": 100}
+        results.add(Measurement("rate", contestant, "limited", value, parameters), 0)
+    text = report(bounded, results)
+    assert "| ceiling | ≥ 5,000 |" in text
+    assert "| go | 400 |" in text
 
 
 def test_who_was_left_out_and_what_failed_is_said(fill: Fill, subject: Subject) -> None:

@@ -1,0 +1,63 @@
+"""What the XDP dataplane aims at, as ratios within a run, and whether a run met it. Pure."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from relay.comparison.results import Key, Results
+
+Figure = Callable[[Key], float]  # a figure of one round; KeyError where it was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """An aim.
+
+    Attributes:
+        text: What people read.
+        value: Computes what is compared, from the figures of a round.
+        bound: The limit.
+        at_least: Whether the limit is a lower one.
+        digits: Digits after the decimal point.
+    """
+
+    text: str
+    value: Callable[[Figure], float]
+    bound: float
+    at_least: bool = False
+    digits: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run says about an aim.
+
+    Attributes:
+        aim: The aim.
+        value: The median over the rounds.
+        met: Whether that is enough.
+    """
+
+    aim: Aim
+    value: float
+    met: bool
+
+
+def outcomes(aims: Sequence[Aim], results: Results) -> Iterator[Outcome]:
+    """The outcomes of those aims for which there are figures."""
+    for aim in aims:
+        values = [
+            value
+            for number in range(results.rounds)
+            if (value := _value(aim, results, number)) is not None
+        ]
+        if values:
+            value = median(values)
+            yield Outcome(aim, value, value >= aim.bound if aim.at_least else value <= aim.bound)
+
+
+def _value(aim: Aim, results: Results, number: int) -> float | None:
+    try:
+        return aim.value(lambda key: results.figures[key][number])
+    except (KeyError, ZeroDivisionError):
+        return None
