@@ -10,7 +10,13 @@ import re
 import time
 
 from aioice import Candidate
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.rtcdtlstransport import RTCDtlsTransport
@@ -33,6 +39,7 @@ class Peer:
 
     Args:
         track: The audio to send.
+        turn: A TURN server, through which alone it goes then.
 
     Attributes:
         connection: The peer connection.
@@ -44,9 +51,15 @@ class Peer:
         dtls_connected: When DTLS was complete, by the same.
     """
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(self, track: MediaStreamTrack, turn: RTCIceServer | None = None) -> None:
         self.connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+            RTCConfiguration(
+                iceServers=[turn] if turn else [],
+                iceTransportPolicy=(
+                    RTCIceTransportPolicy.RELAY if turn else RTCIceTransportPolicy.ALL
+                ),
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
         )
         self._sender = self.connection.addTrack(track)
         self.channel = self.connection.createDataChannel("oai-events")

@@ -42,11 +42,13 @@ class Options:
         redis: Whether a redis-server runs beside the relay and mirrors its flows.
         relay_user: The user that the relay runs as; None means root. It works with the
             userspace dataplane only: nobody else may load a program into the kernel.
+        capacity: The most sessions of the transceiver; None leaves it to the transceiver.
     """
 
     dataplane: str = "auto"
     redis: bool = False
     relay_user: str | None = None
+    capacity: int | None = None
 
     def dump(self) -> dict[str, Any]:
         """The options as plain data."""
@@ -134,7 +136,7 @@ def stages(files: Files, options: Options) -> tuple[tuple[Service, ...], ...]:
     """The services of a lab; each stage starts when the one before it serves."""
     redis = (_redis(files),) if options.redis else ()
     # Signaling asks for transceivers when it starts, and the relay asks Redis for flows.
-    return (_transceiver(files), *redis), (_signaling(files), _relay(files, options))
+    return (_transceiver(files, options), *redis), (_signaling(files), _relay(files, options))
 
 
 def _redis(files: Files) -> Service:
@@ -149,13 +151,15 @@ def _redis(files: Files) -> Service:
     )
 
 
-def _transceiver(files: Files) -> Service:
+def _transceiver(files: Files, options: Options) -> Service:
+    capacity = () if options.capacity is None else ("--capacity", str(options.capacity))
     return Service(
         TRANSCEIVER_SERVICE,
         TRANSCEIVER,
         (
             *(icelane(), "transceiver", "run", "--listen", str(MEDIA), "--control", str(CONTROL)),
             *("--cluster", "1", "--slot", "1", "--generation", "1", "--keys", str(files.keys)),
+            *capacity,
         ),
         ready="^ready",
     )

@@ -47,6 +47,17 @@ def test_a_relay_that_runs_as_another_user_keeps_no_power(files: Files) -> None:
     assert "--bounding-set=-all" in service.command
 
 
+@pytest.mark.parametrize(("capacity", "given"), [(None, []), (300, ["--capacity", "300"])])
+def test_the_transceiver_takes_as_many_sessions_as_it_is_told(
+    files: Files, capacity: int | None, given: list[str]
+) -> None:
+    stages = plan.stages(files, Options(capacity=capacity))
+    (service,) = (
+        each for stage in stages for each in stage if each.name == plan.TRANSCEIVER_SERVICE
+    )
+    assert [word for word in service.command if word in ("--capacity", "300")] == given
+
+
 def test_options_are_remembered() -> None:
     options = Options(dataplane="userspace", redis=True, relay_user="nobody")
     assert Options.load(json.loads(json.dumps(options.dump()))) == options
