@@ -1,0 +1,88 @@
+"""nginx's stream module as a UDP proxy."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from relay.comparison.arena import Arena
+from relay.comparison.model import Running
+from relay.comparison.opening import open_flows
+from relay.lab.topology import RELAY
+
+_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+_PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_NO_UFRAG = "nobody"  # it forwards whatever comes
+
+
+class Nginx:
+    """nginx with one worker."""
+
+    name = "nginx stream"
+    most_flows = 50_000  # as many as one address has ports
+
+    def missing(self) -> str | None:
+        """Why it cannot take part on this machine."""
+        if _program() is None or not _MODULE.exists():
+            return "nginx is not installed: apt-get install nginx libnginx-mod-stream"
+        return None
+
+    @contextmanager
+    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+        """Run it, on one core, with flows opened through it.
+
+        Raises:
+            LabError: It does not start, or flows do not open.
+        """
+        ports = arena.upstream_ports
+        with arena.hosts[RELAY].inside():
+            # It leaves the choice of ports to the kernel, which has too few of them by itself.
+            _PORT_RANGE.write_text(f"{ports[0]} {ports[-1]}", encoding="ascii")
+        file = arena.directory / "nginx.conf"
+        file.write_text(configuration(arena, flows), encoding="ascii")
+        command = [_program() or "nginx", "-e", "stderr", "-p", str(arena.directory)]
+        with arena.start([*command, "-c", str(file)], ready="start worker process ") as started:
+            opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
+            yield Running(opened, (started.pid, *_children(started.pid)))
+
+
+def configuration(arena: Arena, flows: int) -> str:
+    """The configuration, tuned for this work.
+
+    `proxy_responses` is not set: a session lasts until it times out, however many packets come
+    back. A session takes two connections, for its client and for its upstream socket.
+    """
+    connections = 2 * flows + 1024
+    return f"""\
+load_module {_MODULE};
+daemon off;
+user root;
+pid nginx.pid;
+error_log stderr notice;
+worker_processes 1;
+worker_rlimit_nofile {connections + 1024};
+events {{
+	use epoll;
+	worker_connections {connections};
+}}
+stream {{
+	access_log off;
+	server {{
+		listen {arena.vip} udp reuseport rcvbuf=8m sndbuf=8m;
+		proxy_bind {arena.upstreams[0]};
+		proxy_pass {arena.transceiver};
+		proxy_timeout 1h;
+	}}
+}}
+"""
+
+
+def _program() -> str | None:
+    return shutil.which("nginx", path=_PROGRAMS)
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return tuple(map(int, text.split()))
