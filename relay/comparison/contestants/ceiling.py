@@ -1,19 +1,17 @@
 """The ceiling: bare XDP, which looks up no flow and translates no address."""
 
 import importlib.util
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from relay.comparison.arena import MOST_FLOWS, Arena
+from relay.comparison.bpfbuild import Build, built
+from relay.comparison.contestants.build import HERE
 from relay.comparison.contestants.flows import straight
 from relay.comparison.contestants.routing import forwarding
 from relay.comparison.model import Running
 from relay.comparison.traffic.ends import attached
-from relay.lab.errors import LabError
 from relay.lab.topology import INTERNAL, PUBLIC, RELAY
 
 
@@ -48,17 +46,4 @@ class Ceiling:
 @cache
 def _program() -> int:
     """The program's descriptor, which stays open as long as this process runs."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        child = subprocess.run(
-            [sys.executable, "-m", f"{__package__}.ceiling_build", str(theirs.fileno())],
-            check=False,
-            pass_fds=[theirs.fileno()],
-            capture_output=True,
-            text=True,
-        )
-        theirs.close()
-        _, fds, _, _ = socket.recv_fds(ours, 16, 1)
-    if child.returncode != 0:
-        raise LabError(child.stderr.strip().rpartition("\n")[2])
-    return fds[0]
+    return built(Build(str(HERE), ("ceiling.bpf.c",), ("ceiling",)))["ceiling"]

@@ -1,27 +1,30 @@
 """The programs and maps of the comparison's traffic, loaded once in a process."""
 
 import ctypes
-import json
 import mmap
-import socket
-import subprocess
-import sys
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+from relay.comparison.bpfbuild import Build, built
 from relay.comparison.traffic import layout
 from relay.dataplane import bpfsys
 from relay.lab.errors import LabError
 
-_MOST_FDS = 32
-_MOST_BYTES = 4096
+_BUILD = Build(
+    directory=str(Path(__file__).resolve().parent),
+    sources=("sender.bpf.c", "sink.bpf.c"),
+    xdp=("send_frame", "near_end", "far_end"),
+    classifiers=("send_burst",),
+    maps=("legs", "plans", "progresses", "watches", "tallies", "histograms"),
+)
 _FIRST = bytes(4)  # the key of the only entry
 
 _Struct = TypeVar("_Struct", bound=ctypes.Structure)
 
 
 class Kit:
-    """Programs and maps by name, as build.py made them.
+    """Programs and maps by name, as they were built.
 
     Args:
         fds: Their descriptors, which are its own from then on.
@@ -79,14 +82,4 @@ def kit() -> Kit:
     Raises:
         LabError: They cannot be built; the text says why and what to do.
     """
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = [sys.executable, "-m", f"{__package__}.build", str(theirs.fileno())]
-        child = subprocess.run(
-            command, check=False, pass_fds=[theirs.fileno()], capture_output=True, text=True
-        )
-        theirs.close()
-        data, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS)
-    if child.returncode != 0:
-        raise LabError(child.stderr.strip().rpartition("\n")[2])
-    return Kit(dict(zip(json.loads(data), fds, strict=True)))
+    return Kit(built(_BUILD))
