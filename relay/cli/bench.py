@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli import comparison
 from relay.cli.errors import clear_errors, fail
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from relay.bench.dataplane import Result
 
 app = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
+app.command()(comparison.run)
+app.command()(comparison.report)
+app.command()(comparison.check)
+app.command()(comparison.contestants)
 
 
 @app.callback()

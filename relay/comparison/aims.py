@@ -43,6 +43,41 @@ class Outcome:
     met: bool
 
 
+def _rate(contestant: str, flows: int = 100) -> Key:
+    return Key("rate", "kpps", (("flows", flows), ("payload", 160)), contestant)
+
+
+_XDP, _GO = "icelane xdp", "Go relay"
+
+AIMS = (
+    Aim(
+        "loss-free rate, divided by the ceiling's",
+        lambda of: of(_rate(_XDP)) / of(_rate("ceiling")),
+        0.7,
+        at_least=True,
+    ),
+    Aim(
+        "loss-free rate, divided by the Go relay's",
+        lambda of: of(_rate(_XDP)) / of(_rate(_GO)),
+        10,
+        at_least=True,
+        digits=1,
+    ),
+    Aim(
+        "loss-free rate, divided by that of nftables",
+        lambda of: of(_rate(_XDP)) / of(_rate("nftables")),
+        3,
+        at_least=True,
+        digits=1,
+    ),
+    Aim(
+        "loss-free rate with 100 flows, divided by that with 100,000",
+        lambda of: of(_rate(_XDP)) / of(_rate(_XDP, 100_000)),
+        2,
+    ),
+)
+
+
 def outcomes(aims: Sequence[Aim], results: Results) -> Iterator[Outcome]:
     """The outcomes of those aims for which there are figures."""
     for aim in aims:

@@ -60,3 +60,35 @@ class Subject:
 
 
 METRIC = "metric"
+
+_CEILING, _GO = "ceiling", "Go relay"
+
+SUBJECTS = (
+    Subject(
+        question="rate",
+        title="Packets a second without loss",
+        text="""\
+The highest rate from client to transceiver at which at most 0.1 % of packets are lost, by binary
+search. Packets are made and counted inside the kernel. They are made on one core, on which the
+kernel also receives them and an XDP program or the kernel's own forwarding runs; a userspace relay
+has the other core to itself, or both when it has two workers. "≥" stands where the sender could not
+send more.""",
+        metrics=(Metric("kpps", "thousand packets a second", Better.HIGHER, bounded_by="limited"),),
+        columns=("flows",),
+        reference=_CEILING,
+    ),
+    Subject(
+        question="overload",
+        title="Delivered under overload",
+        text="""\
+What arrives when twice as much is sent as passes without loss. "Load" is how much that was, since
+the sender cannot send more than it can.""",
+        metrics=(
+            Metric("load", "load, times the loss-free rate", Better.HIGHER, 2),
+            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1),
+            Metric("kpps", "thousand packets a second", Better.HIGHER),
+        ),
+        columns=(METRIC,),
+        plotted="delivered_percent",
+    ),
+)

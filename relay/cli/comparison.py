@@ -1,0 +1,188 @@
+"""`icelane bench run`, `report` and `check`: Icelane beside what people use instead."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.errors import clear_errors, fail
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from relay.comparison.results import Results
+
+_RESULTS = typer.Argument(help="Results of `icelane bench run`.", dir_okay=False)
+_as_json = typer.Option("--json", help="Print JSON.")
+
+
+def contestants(*, as_json: Annotated[bool, _as_json] = False) -> None:
+    """Who can take part on this machine, and what is asked."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from relay.comparison.scale import FULL
+
+    listed = [{"name": each.name, "missing": each.missing()} for each in FULL.contestants]
+    if as_json:
+        typer.echo(json.dumps({"contestants": listed, "questions": FULL.names()}))
+        return
+    table = Table("contestant", "can take part")
+    for each in listed:
+        table.add_row(each["name"], each["missing"] or "yes")
+    out = Console(highlight=False)
+    out.print(table)
+    out.print("questions: " + ", ".join(FULL.names()))
+
+
+def run(
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two minutes instead of fifteen; rough figures.")
+    ] = False,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, max=100, help="How often everything is measured.")
+    ] = None,
+    contestant: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the results go.", dir_okay=False)
+    ] = Path("benchmarks.json"),
+) -> None:
+    """Measure all contestants side by side, in network namespaces of its own."""
+    from rich.console import Console
+
+    from relay.comparison import machine
+    from relay.comparison.results import Results
+    from relay.comparison.run import run as work
+    from relay.comparison.scale import FULL, QUICK, ScaleError
+
+    if os.geteuid() != 0:
+        fail("the benchmark makes network namespaces and loads BPF programs, which needs root")
+    console = Console(stderr=True, highlight=False)
+    scale = QUICK if quick else FULL
+    with clear_errors(ScaleError):
+        plan = scale.only(contestant, question).plan(rounds)
+    results = Results(
+        machine=machine.describe(),
+        command=_command(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        rounds=plan.rounds,
+    )
+    with clear_errors(OSError):
+        output.write_text(results.dumps(), "utf-8")  # now, rather than after all the work
+    for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]")):
+        output.write_text(results.dumps(), "utf-8")
+    for failure in results.failures:
+        console.print(f"failed: {failure}", markup=False)
+    console.print(f"{len(results.figures)} figures in {output}")
+    if results.failures:
+        raise typer.Exit(1)
+
+
+def report(
+    results: Annotated[Path, _RESULTS],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The report; its pictures go beside it.")
+    ] = Path("benchmarks.md"),
+) -> None:
+    """Write a report with tables and plots."""
+    try:
+        from relay.comparison.plots import draw
+    except ModuleNotFoundError:
+        fail("the report is drawn by matplotlib: pip install 'icelane[bench]'")
+    from relay.comparison.aims import AIMS
+    from relay.comparison.catalogue import SUBJECTS
+    from relay.comparison.report import write
+
+    found = _read(results)
+    pictures = output.parent / output.stem
+    with clear_errors(OSError):
+        text = write(
+            SUBJECTS, AIMS, found, lambda subject: f"{pictures.name}/{subject.question}.svg"
+        )
+        for subject in SUBJECTS:
+            if any(key.question == subject.question for key in found.figures):
+                draw(subject, found, pictures / f"{subject.question}.svg")
+        output.write_text(text, "utf-8")
+    typer.echo(f"{output}, and pictures in {pictures}", err=True)
+
+
+def check(
+    results: Annotated[Path, _RESULTS],
+    *,
+    baseline: Annotated[Path, typer.Option(help="Results to compare with.", dir_okay=False)],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 if a ratio of Icelane's got worse.")
+    ] = False,
+    as_json: Annotated[bool, _as_json] = False,
+) -> None:
+    """Print which ratios moved since a baseline."""
+    from rich.console import Console
+
+    from relay.comparison.baseline import moves
+    from relay.comparison.catalogue import SUBJECTS
+
+    moved = [
+        {
+            "question": move.key.question,
+            "metric": move.key.metric,
+            "parameters": dict(move.key.parameters),
+            "contestant": move.key.contestant,
+            "reference": move.reference,
+            "before": move.before,
+            "now": move.now,
+            "worse": move.worse,
+        }
+        for move in moves(SUBJECTS, _read(baseline), _read(results))
+    ]
+    if as_json:
+        typer.echo(json.dumps(moved))
+    elif not moved:
+        typer.echo("No ratio moved beyond its spread.")
+    else:
+        Console(highlight=False).print(_moves(moved))
+    if strict and any(each["worse"] for each in moved if "icelane" in str(each["contestant"])):
+        raise typer.Exit(1)
+
+
+def _moves(moved: Sequence[dict[str, object]]) -> "Table":
+    from rich.table import Table
+
+    table = Table("question", "metric", "with", "ratio", "before", "now", "")
+    for each in moved:
+        parameters = each["parameters"]
+        table.add_row(
+            str(each["question"]),
+            str(each["metric"]),
+            ", ".join(f"{k} {v}" for k, v in parameters.items())
+            if isinstance(parameters, dict)
+            else "",
+            f"{each['contestant']} / {each['reference']}",
+            f"{each['before']:.3f}",
+            f"{each['now']:.3f}",
+            "worse" if each["worse"] else "better",
+        )
+    return table
+
+
+def _command() -> str:
+    """The command that was run, as one types it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _read(path: Path) -> "Results":
+    from relay.comparison.results import Results, ResultsError
+
+    with clear_errors(OSError, ResultsError):
+        return Results.loads(path.read_text("utf-8"))

@@ -1,0 +1,110 @@
+"""How much a run measures: all of it in a quarter of an hour, or a rough look at everything."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from relay.comparison.contestants.all import ALL
+from relay.comparison.model import Contestant, Question, SystemQuestion
+from relay.comparison.questions.overload import Overload
+from relay.comparison.questions.rate import Rate
+from relay.comparison.run import Plan
+from relay.comparison.system.continuity import Continuity
+from relay.comparison.system.setting_up import CallRate, SetUp
+from relay.comparison.system.stage import Way
+
+
+class ScaleError(ValueError):
+    """There is no such contestant or question; the text says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a run consists of.
+
+    Attributes:
+        rounds: How often everything is measured, unless told otherwise.
+        questions: What is asked of each contestant.
+        system: What is asked of whole systems.
+        contestants: Who takes part.
+    """
+
+    rounds: int
+    questions: tuple[Question, ...]
+    system: tuple[SystemQuestion, ...]
+    contestants: tuple[Contestant, ...] = ALL
+
+    def names(self) -> list[str]:
+        """The questions' names, each once."""
+        asked = (*self.questions, *self.system)
+        return list(dict.fromkeys(question.name for question in asked))
+
+    def only(
+        self, contestants: Collection[str] | None, questions: Collection[str] | None
+    ) -> "Scale":
+        """A part of it; None and nothing mean all.
+
+        Raises:
+            ScaleError: There is no contestant or question of a name.
+        """
+        everybody = [each.name for each in self.contestants]
+        everybody += [each.contestant for each in self.system]
+        _check("contestant", contestants or (), everybody)
+        _check("question", questions or (), self.names())
+        return replace(
+            self,
+            contestants=tuple(
+                each for each in self.contestants if not contestants or each.name in contestants
+            ),
+            questions=tuple(
+                each for each in self.questions if not questions or each.name in questions
+            ),
+            system=tuple(
+                each
+                for each in self.system
+                if (not contestants or each.contestant in contestants)
+                and (not questions or each.name in questions)
+            ),
+        )
+
+    def plan(self, rounds: int | None) -> Plan:
+        """What the run does."""
+        return Plan(
+            rounds=rounds or self.rounds,
+            contestants=self.contestants,
+            questions=self.questions,
+            system=self.system,
+        )
+
+
+def _check(what: str, asked: Collection[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            there_are = ", ".join(dict.fromkeys(known))
+            raise ScaleError(f"there is no {what} {name!r}; there are {there_are}")
+
+
+FULL = Scale(
+    rounds=3,
+    questions=(
+        Rate((1, 100, 10_000), seconds=0.25),
+        Overload(seconds=0.25),
+    ),
+    system=(
+        *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
+        *(SetUp(way) for way in Way),
+        *(CallRate(way) for way in Way),
+    ),
+)
+
+QUICK = Scale(
+    rounds=1,
+    questions=(
+        Rate((100,), payloads=(160,), seconds=0.1),
+        Overload(seconds=0.1),
+    ),
+    system=(
+        *(Continuity(dataplane, seconds=0.2, dead=0.3) for dataplane in ("xdp", "userspace")),
+        *(SetUp(way, calls=3) for way in Way),
+        *(CallRate(way, callers=4, seconds=3.0) for way in Way),
+    ),
+)
