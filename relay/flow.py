@@ -10,6 +10,7 @@ from relay.wire.route import Target, decode
 
 # A client retransmits a check with the same transaction id, and has few checks under way.
 TRANSACTIONS_KEPT = 16
+NEVER = float("-inf")  # seconds of the monotonic clock
 
 
 class Instant(NamedTuple):
@@ -48,7 +49,7 @@ class Flow:
         bytes_to_transceiver: Their bytes, UDP payload only.
         packets_to_client: The same to the client.
         bytes_to_client: Their bytes.
-        stored_at: When it was last written to the mirror, monotonic seconds.
+        stored_at: When it was last written to the mirror, monotonic seconds; NEVER if not yet.
     """
 
     addresses: FlowTuple
@@ -60,7 +61,7 @@ class Flow:
     bytes_to_transceiver: int = 0
     packets_to_client: int = 0
     bytes_to_client: int = 0
-    stored_at: float = 0.0
+    stored_at: float = NEVER
 
     @property
     def target(self) -> Target:

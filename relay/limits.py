@@ -17,6 +17,8 @@ class Limits:
         idle: How long a confirmed flow lives after the transceiver's last packet, in seconds;
             at least 120 (RFC 4787 REQ-5).
         store_every: How often a live flow is written to the mirror again, in seconds.
+        stores: The most flows written again in one sweep: more at once would overflow the mirror's
+            queue, and keep datagrams waiting.
     """
 
     flows: int = 65_536
@@ -25,3 +27,4 @@ class Limits:
     pending_life: float = 10.0
     idle: float = 300.0
     store_every: float = 100.0
+    stores: int = 5_000

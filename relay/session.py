@@ -16,6 +16,7 @@ them in order. The rules:
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from relay.dataplane.base import FlowTuple
 from relay.flow import (
@@ -133,7 +134,8 @@ class SessionTable:
     def adopt(self, installed: FlowTuple, now: Instant) -> list[Command]:
         """Take over a flow that the dataplane forwarded before this agent started.
 
-        It counts as just refreshed, so that a restart expires nobody.
+        It counts as just refreshed, so that a restart expires nobody. The sweeps to come write it
+        to the mirror.
         """
         # The dataplane holds only what this relay verified, perhaps with a key that has left.
         flow = self._rebuild(installed, now)
@@ -142,7 +144,7 @@ class SessionTable:
             return [Remove(_stray(installed))]
         self._confirmed[installed.from_client] = flow
         self.counters["adopted"] += 1
-        return [OpenUpstream(flow), Store(flow)]
+        return [OpenUpstream(flow)]
 
     def restore(self, stored: FlowTuple, now: Instant) -> list[Command]:
         """Rebuild a flow from the mirror, unless its client has one already.
@@ -190,12 +192,14 @@ class SessionTable:
         ]:
             self.counters["pending_expired"] += 1
             commands += self._drop_pending(flow, now)
-        for flow in list(self._confirmed.values()):
-            if not dataplane_forwards and self._silent(flow, now):
+        if not dataplane_forwards:
+            for flow in [each for each in self._confirmed.values() if self._silent(each, now)]:
                 commands += self._expire(flow, now)
-            elif now.monotonic - flow.stored_at > self.limits.store_every:
-                flow.stored_at = now.monotonic
-                commands.append(Store(flow))
+        old = now.monotonic - self.limits.store_every
+        due = (flow for flow in self._confirmed.values() if flow.stored_at < old)
+        for flow in islice(due, self.limits.stores):
+            flow.stored_at = now.monotonic
+            commands.append(Store(flow))
         return commands
 
     def change_port(self, flow: Flow, now: Instant) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.flow import State
+from relay.limits import Limits
 from relay.registry import Registry, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -16,8 +17,8 @@ ONE = str(ADDRESSES[FIRST])
 def test_adopted_flow_goes_on_with_its_port() -> None:
     before = Scene().connect().addresses
     scene = Scene()
-    commands = words(scene.table.adopt(before, scene.now))
-    assert commands == [f"open {ONE}", f"store {ONE}"]
+    assert words(scene.table.adopt(before, scene.now)) == [f"open {ONE}"]
+    assert words(scene.table.sweep(scene.now)) == [f"store {ONE}"]
     assert scene.client(RTP) == [f"RTP -> {ONE}"]
     assert scene.flow().addresses == before
 
@@ -103,3 +104,16 @@ def test_generation_that_has_passed_is_not_restored() -> None:
     reused = Registry((Transceiver(Target(1, 1, 2), ADDRESSES[FIRST]),))
     scene = Scene(registry=reused)
     assert scene.table.restore(before, scene.now) == []
+
+
+def test_many_adopted_flows_are_stored_by_some_sweeps() -> None:
+    before = Scene().connect().addresses
+    scene = Scene(limits=Limits(stores=2))
+    for number in range(5):
+        client = ALICE._replace(port=number + 1)
+        upstream = before.upstream._replace(port=20_000 + number)
+        scene.table.adopt(before._replace(client=client, upstream=upstream), scene.now)
+    sweeps = [scene.table.sweep(scene.now) for _ in range(4)]
+    assert [len(commands) for commands in sweeps] == [2, 2, 1, 0]
+    stored = [command.flow for commands in sweeps for command in commands]  # type: ignore[union-attr]
+    assert stored == list(scene.table)
