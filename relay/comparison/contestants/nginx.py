@@ -52,7 +52,8 @@ def configuration(arena: Arena, flows: int) -> str:
     """The configuration, tuned for this work.
 
     `proxy_responses` is not set: a session lasts until it times out, however many packets come
-    back. A session takes two connections, for its client and for its upstream socket.
+    back. A session takes two connections, for its client and for its upstream socket. With
+    `multi_accept` a worker takes all that clients have sent before it asks for more events.
     """
     connections = 2 * flows + 1024
     return f"""\
@@ -65,6 +66,7 @@ worker_processes 1;
 worker_rlimit_nofile {connections + 1024};
 events {{
 	use epoll;
+	multi_accept on;
 	worker_connections {connections};
 }}
 stream {{
@@ -74,6 +76,7 @@ stream {{
 		proxy_bind {arena.upstreams[0]};
 		proxy_pass {arena.transceiver};
 		proxy_timeout 1h;
+		proxy_buffer_size 2k;
 	}}
 }}
 """
