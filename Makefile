@@ -9,7 +9,12 @@ BIN := $(VENV)/bin
 
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
-TEST_PACKAGES := chromium chromium-driver tcpdump
+# What the comparison compares with, and what builds the relays that are written for it.
+BENCH_PACKAGES := nginx-light libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
+TEST_PACKAGES := chromium chromium-driver tcpdump $(BENCH_PACKAGES)
+
+# Where benchmarks leave results and report; `make bench BENCH=docs` renews those of the project.
+BENCH := .bench
 
 # $(call apt,PACKAGES): install those that are missing; says what to do when it may not.
 define apt
@@ -25,7 +30,8 @@ define apt
 	    rm -f $(VENV).apt.log; fi
 endef
 
-.PHONY: help setup setup-test demo test lint types unit format lock clean
+.PHONY: help setup setup-test setup-bench demo test lint types unit bench bench-quick format lock \
+    clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -34,12 +40,17 @@ setup: packages $(VENV)/.runtime ## install what running needs (apt packages, .v
 
 setup-test: packages test-packages $(VENV)/.dev ## install what testing needs, too
 
-.PHONY: packages test-packages
+setup-bench: packages bench-packages $(VENV)/.bench ## install what the benchmarks need, too
+
+.PHONY: packages test-packages bench-packages
 packages:
 	$(call apt,$(PACKAGES))
 
 test-packages:
 	$(call apt,$(TEST_PACKAGES))
+
+bench-packages:
+	$(call apt,$(BENCH_PACKAGES))
 
 $(VENV)/bin/python: | packages
 	@echo "Making the virtual environment"
@@ -53,6 +64,11 @@ $(VENV)/.runtime: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
 	@echo "Installing Python packages for development"
 	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[dev]'
+	@touch $@ $(VENV)/.runtime $(VENV)/.bench
+
+$(VENV)/.bench: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
+	@echo "Installing Python packages for benchmarks"
+	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[bench]'
 	@touch $@ $(VENV)/.runtime
 
 demo: setup ## a real call through the XDP relay, with the agent killed in the middle
@@ -70,6 +86,21 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
+bench: setup-bench ## the comparison with other relays, with report, in 15 minutes
+	@$(call compare,)
+
+bench-quick: setup-bench ## the same in 2 minutes, with rough figures
+	@$(call compare,--quick)
+
+# $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.
+define compare
+	mkdir -p $(BENCH) && cp docs/benchmarks.json $(BENCH)/baseline.json && rm -f $(BENCH)/benchmarks.json; \
+	$(BIN)/icelane bench run $(1) --output $(BENCH)/benchmarks.json $(ARGS); ran=$$?; \
+	$(BIN)/icelane bench report $(BENCH)/benchmarks.json --output $(BENCH)/benchmarks.md \
+	    && $(BIN)/icelane bench check $(BENCH)/benchmarks.json --baseline $(BENCH)/baseline.json; \
+	told=$$?; rm -f $(BENCH)/baseline.json; exit $$((ran || told))
+endef
+
 format: setup-test ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -80,4 +111,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 	         $$tmp/bin/pip freeze --exclude icelane; } > .ci/requirements.lock; rm -rf $$tmp
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(VENV).apt.log .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).apt.log .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -35,8 +35,8 @@ class Scale:
 
     def names(self) -> list[str]:
         """The questions' names, each once."""
-        asked = (*self.questions, *self.system)
-        return list(dict.fromkeys(question.name for question in asked))
+        names = [each.name for each in self.questions] + [each.name for each in self.system]
+        return list(dict.fromkeys(names))
 
     def only(
         self, contestants: Collection[str] | None, questions: Collection[str] | None
