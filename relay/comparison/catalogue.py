@@ -43,7 +43,7 @@ class Subject:
         columns: What a table has columns for: `METRIC`, or names of parameters. What else there
             is makes tables of its own.
         reference: The contestant that the others are compared with, if it was measured.
-        plotted: The metric of the plot; the first one unless said.
+        plotted: The metric of the plot and of the ratios; the first one unless said.
     """
 
     question: str
@@ -53,6 +53,11 @@ class Subject:
     columns: tuple[str, ...]
     reference: str | None = None
     plotted: str | None = None
+
+    @property
+    def main(self) -> str:
+        """The metric of the plot and of the ratios."""
+        return self.plotted or self.metrics[0].name
 
     def metric(self, name: str) -> Metric | None:
         """A metric by its name."""
@@ -90,5 +95,70 @@ the sender cannot send more than it can.""",
         ),
         columns=(METRIC,),
         plotted="delivered_percent",
+    ),
+    Subject(
+        question="continuity",
+        title="Packets lost when the relay changes",
+        text="""\
+A flow has numbered packets both ways, while its agent is killed and started again after a while,
+while another version takes over ("upgrade": the program in the kernel is replaced, then the agent),
+and while the dataplane is switched to the other one and back.""",
+        metrics=(
+            Metric("lost", "packets lost", Better.LOWER),
+            Metric("longest_gap_ms", "longest gap (ms)", Better.LOWER),
+            Metric("duplicated", "duplicated", Better.LOWER),
+            Metric("reordered", "reordered", Better.LOWER),
+        ),
+        columns=("event", "rate"),
+    ),
+    Subject(
+        question="set_up",
+        title="Setting a call up",
+        text="""\
+One client sets up a call after another: HTTP signaling, ICE, DTLS, and audio until the first packet
+of it comes back. On the bare lab, and over a line with a delay to everything that the client
+talks to, signaling included. What the line adds, divided by its round trip, is the number of round
+trips that a call needs. The same client takes the direct way, the way through Icelane, and the way
+through a TURN server (coturn).""",
+        metrics=(
+            Metric("round_trips", "round trips until the first audio", Better.LOWER, 1),
+            Metric("first_audio_ms", "first audio (ms)", Better.LOWER),
+            Metric("connected_ms", "DTLS complete (ms)", Better.LOWER),
+            Metric("offer_ms", "offer complete (ms)", Better.LOWER),
+        ),
+        columns=("round_trip_ms",),
+        reference="direct",
+    ),
+    Subject(
+        question="call_rate",
+        title="Whole calls a second",
+        text="""\
+Many clients place short calls as fast as they can, each with its own DTLS handshake. Clients and
+transceiver, which are Python, share the machine with the relay, and are the limit.""",
+        metrics=(
+            Metric("calls_per_second", "calls a second", Better.HIGHER, 1),
+            Metric("p50_ms", "p50 (ms)", Better.LOWER),
+            Metric("p99_ms", "p99 (ms)", Better.LOWER),
+            Metric("failed", "failed", Better.LOWER),
+        ),
+        columns=(METRIC,),
+        reference="direct",
+    ),
+    Subject(
+        question="capacity",
+        title="Calls held at once",
+        text="""\
+Calls with real audio, more and more of them, until it suffers: more than 1 % of packets lost, or a
+pause of more than 60 ms, in one of them. Clients and transceiver, which are Python and decode and
+encode the audio, share the machine with the relay, and are the limit.""",
+        metrics=(
+            Metric("calls", "calls", Better.HIGHER),
+            Metric("cpu_relay_percent", "relay (% of a core)", Better.LOWER, 1),
+            Metric("cpu_transceiver_percent", "transceiver (% of a core)", Better.LOWER),
+            Metric("cpu_clients_percent", "clients (% of a core)", Better.LOWER),
+            Metric("pause_ms", "longest pause (ms)", Better.LOWER),
+            Metric("lost_percent", "lost (%)", Better.LOWER, 1),
+        ),
+        columns=("calls",),
     ),
 )

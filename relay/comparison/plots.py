@@ -36,12 +36,11 @@ def draw(subject: Subject, results: Results, path: Path) -> None:
 
 
 def _columns(subject: Subject, results: Results) -> list[Column]:
-    plotted = subject.plotted or subject.metrics[0].name
     return [
         column
         for grid in grids(subject, results)
         for column in grid.columns
-        if column.metric.name == plotted
+        if column.metric.name == subject.main
     ]
 
 

@@ -8,6 +8,15 @@ from relay.comparison.aims import Aim, outcomes
 from relay.comparison.catalogue import METRIC, Metric, Subject
 from relay.comparison.results import Key, Parameters, Results
 
+_UNITS = {  # what a parameter's number is a number of
+    "flows": ("flow", "flows"),
+    "payload": ("byte", "bytes"),
+    "rate": ("packet a second each way", "packets a second each way"),
+    "round_trip_ms": ("ms round trip added", "ms round trip added"),
+    "calls": ("call", "calls"),
+    "callers": ("caller", "callers"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -87,8 +96,8 @@ def shown(name: str, value: int | str) -> str:
     """A parameter for people."""
     if not isinstance(value, int):
         return value
-    unit = {"flows": "flow", "payload": "byte", "workers": "worker"}.get(name, name)
-    return f"{value:,} {unit}{'' if value == 1 else 's'}"
+    one, many = _UNITS[name]
+    return f"{value:,} {one if value == 1 else many}"
 
 
 def present(subject: Subject, columns: Sequence[Column], results: Results) -> list[str]:
@@ -157,7 +166,8 @@ def _section(subject: Subject, grid: Grid, results: Results) -> Iterator[str]:
 
     yield from _table(grid, rows, figure)
     reference = subject.reference
-    if reference is None or reference not in rows or len(rows) == 1:
+    compared = subject.main in {column.metric.name for column in grid.columns}
+    if reference is None or reference not in rows or len(rows) == 1 or not compared:
         return
 
     def ratio(contestant: str, column: Column) -> str:
@@ -202,4 +212,4 @@ def _caption(subject: Subject, column: Column) -> str:
 def _heading(subject: Subject, column: Column) -> str:
     parts = [column.metric.title] if METRIC in subject.columns else []
     parts += [shown(*each) for each in column.parameters if each[0] in subject.columns]
-    return ", ".join(parts)
+    return ", ".join(parts) or column.metric.title

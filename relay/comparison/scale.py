@@ -8,6 +8,7 @@ from relay.comparison.model import Contestant, Question, SystemQuestion
 from relay.comparison.questions.overload import Overload
 from relay.comparison.questions.rate import Rate
 from relay.comparison.run import Plan
+from relay.comparison.system.capacity import Capacity
 from relay.comparison.system.continuity import Continuity
 from relay.comparison.system.setting_up import CallRate, SetUp
 from relay.comparison.system.stage import Way
@@ -93,6 +94,7 @@ FULL = Scale(
         *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
         *(SetUp(way) for way in Way),
         *(CallRate(way) for way in Way),
+        *(Capacity(way) for way in Way),
     ),
 )
 
@@ -106,5 +108,6 @@ QUICK = Scale(
         *(Continuity(dataplane, seconds=0.2, dead=0.3) for dataplane in ("xdp", "userspace")),
         *(SetUp(way, calls=3) for way in Way),
         *(CallRate(way, callers=4, seconds=3.0) for way in Way),
+        *(Capacity(way, steps=(2, 4), seconds=1.0) for way in Way),
     ),
 )
