@@ -14,7 +14,6 @@ from relay.comparison.results import Results
 _WIDTH = 8.0  # inches
 _BAR, _MARGIN = 0.16, 1.2  # inches of height for a bar, and around them
 _OURS = "icelane"
-_FAR_APART = 20.0  # the largest figure by the smallest, from which on a scale is logarithmic
 
 
 def draw(subject: Subject, results: Results, path: Path) -> None:
@@ -50,8 +49,8 @@ def _draw_bars(
     contestants = present(subject, columns, results)
     figure.set_size_inches(_WIDTH, _MARGIN + _BAR * len(contestants) * (len(columns) + 1))
     axes = figure.subplots()
+    metric = columns[0].metric
     height = 1 / (len(columns) + 1)
-    every: list[float] = []
     for place, column in enumerate(columns):
         at, medians, spread = [], [], []
         for row, name in enumerate(contestants):
@@ -62,14 +61,14 @@ def _draw_bars(
                 spread.append((median(values) - min(values), max(values) - median(values)))
         below, above = zip(*spread, strict=True)
         label = ", ".join(shown(*each) for each in column.parameters)
-        axes.barh(at, medians, height, xerr=(below, above), label=label, error_kw={"lw": 0.7})
-        every += medians
+        bars = axes.barh(
+            at, medians, height, xerr=(below, above), label=label, error_kw={"lw": 0.7}
+        )
+        axes.bar_label(bars, fmt=f"{{:,.{metric.digits}f}}", padding=2, fontsize=6)
     axes.set_yticks([row + height * (len(columns) - 1) / 2 for row in range(len(contestants))])
     axes.set_yticklabels(contestants)
     axes.invert_yaxis()
-    if min(every) > 0 and max(every) > _FAR_APART * min(every):
-        axes.set_xscale("log")
-    metric = columns[0].metric
+    axes.margins(x=0.1)  # for the labels
     axes.set_xlabel(f"{metric.title} ({metric.better.value})")
     if len(columns) > 1:
         axes.legend(fontsize=7)
