@@ -1,6 +1,6 @@
 """The words of the comparison, which its parts share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -54,10 +54,13 @@ class Running:
     Attributes:
         flows: Its open flows.
         pids: Its processes; none where the kernel forwards.
+        new_ufrag: Makes the ufrag that one more session's client names, for those that open flows
+            by Binding requests; None for others.
     """
 
     flows: Sequence[OpenFlow]
     pids: tuple[int, ...] = ()
+    new_ufrag: Callable[[], str] | None = None
 
 
 class Contestant(Protocol):

@@ -66,7 +66,7 @@ class Icelane:
             with arena.start(command, ready="^ready", cores=self.workers) as started:
                 if opened is None:
                     opened = open_flows(arena, arena.vip, setup.route.ufrag, flows)
-                yield Running(opened, (started.pid,))
+                yield Running(opened, (started.pid,), setup.new_ufrag)
         finally:
             xdp.unload(setup.instance)
 
@@ -78,7 +78,7 @@ class _Setup:
         self.instance = f"comparison-{os.getpid()}"
         self._arena = arena
         self._ports = arena.upstream_ports
-        keys = KeyRing.generate(secrets.token_bytes)
+        keys = self._keys = KeyRing.generate(secrets.token_bytes)
         self.route = _mint(keys)
         self._config = arena.directory / "relay.toml"
         files = {name: arena.directory / f"{name}.toml" for name in ("keys", "registry")}
@@ -109,6 +109,10 @@ class _Setup:
     def command(self, verb: str) -> Sequence[str]:
         """The command line of `icelane relay`."""
         return [icelane(), "relay", verb, "--config", str(self._config)]
+
+    def new_ufrag(self) -> str:
+        """The ufrag of one more session."""
+        return _mint(self._keys).ufrag
 
     def install(self, count: int) -> Sequence[OpenFlow]:
         """Load the program with flows in it, as an agent leaves them to the next one.

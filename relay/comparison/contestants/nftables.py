@@ -53,7 +53,8 @@ class Nftables:
             try:
                 for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
                     relay.sysctl(f"netfilter/{name}", _IDLE_SECONDS)
-                yield Running(open_flows(arena, arena.vip, _NO_UFRAG, flows))
+                opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
+                yield Running(opened, new_ufrag=lambda: _NO_UFRAG)
             finally:
                 _nft(relay, "delete table ip comparison\n")
 

@@ -14,6 +14,7 @@ from relay.lab.topology import RELAY
 _MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 _PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_MORE_FLOWS = 20_000  # that there is room for beyond those that are opened at once
 _NO_UFRAG = "nobody"  # it forwards whatever comes
 
 
@@ -45,7 +46,8 @@ class Nginx:
         command = [_program() or "nginx", "-e", "stderr", "-p", str(arena.directory)]
         with arena.start([*command, "-c", str(file)], ready="start worker process ") as started:
             opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
-            yield Running(opened, (started.pid, *_children(started.pid)))
+            pids = (started.pid, *_children(started.pid))
+            yield Running(opened, pids, lambda: _NO_UFRAG)
 
 
 def configuration(arena: Arena, flows: int) -> str:
@@ -55,7 +57,7 @@ def configuration(arena: Arena, flows: int) -> str:
     back. A session takes two connections, for its client and for its upstream socket. With
     `multi_accept` a worker takes all that clients have sent before it asks for more events.
     """
-    connections = 2 * flows + 1024
+    connections = 2 * (flows + _MORE_FLOWS) + 1024
     return f"""\
 load_module {_MODULE};
 daemon off;

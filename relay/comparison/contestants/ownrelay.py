@@ -13,7 +13,7 @@ from relay.comparison.model import Running
 from relay.comparison.opening import open_flows
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.wire.route import Target, mint
+from relay.wire.route import NONCE_SIZE, Target, mint
 
 TARGET = Target(cluster=1, slot=1, generation=1)
 
@@ -63,15 +63,14 @@ class OwnRelay:
             target=TARGET,
             transceiver=arena.transceiver,
         )
-        ufrag = mint(
-            TARGET,
-            keys,
-            now=time.time(),
-            lifetime=_ROUTE_SECONDS,
-            nonce=secrets.token_bytes(4),
-        ).ufrag
+
+        def new_ufrag() -> str:
+            nonce = secrets.token_bytes(NONCE_SIZE)
+            return mint(TARGET, keys, now=time.time(), lifetime=_ROUTE_SECONDS, nonce=nonce).ufrag
+
         with arena.start([*command, *self.options], ready="^ready") as started:
-            yield Running(open_flows(arena, arena.vip, ufrag, flows), (started.pid,))
+            opened = open_flows(arena, arena.vip, new_ufrag(), flows)
+            yield Running(opened, (started.pid,), new_ufrag)
 
 
 def relay_command(

@@ -23,6 +23,7 @@ _PORTS = struct.Struct("!HH")
 _IPV4_WITHOUT_OPTIONS = b"\x08\x00\x45"  # the EtherType, then version and length of the header
 _UDP, _RTP = 14 + 20, 14 + 20 + 8  # where these headers begin
 _PROTOCOL_UDP = 17
+_CHANNEL_DATA, _CHANNEL_HEADER = 0b01, 4  # the first two bits, and bytes (RFC 8656, section 12.4)
 _RTCP_TYPES = range(192, 224)  # RFC 5761, section 4
 
 
@@ -69,16 +70,17 @@ class Ear:
     calls: dict[int, Heard] = field(default_factory=dict)
 
     def take(self, frame: bytes, now: float, *, outgoing: bool) -> None:
-        """Take a frame; what is no RTP over UDP over IPv4 is left out.
+        """Take a frame; what is no RTP over UDP over IPv4, maybe in a channel, is left out.
 
         Args:
             frame: The frame, from its Ethernet header on.
             now: When it passed, in seconds.
             outgoing: Whether it left the host.
         """
-        if len(frame) <= _RTP + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
+        if len(frame) <= _RTP + _CHANNEL_HEADER + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
             return
-        if frame[23] != _PROTOCOL_UDP or frame[_RTP] >> 6 != 2 or frame[_RTP + 1] in _RTCP_TYPES:
+        rtp = _RTP + (_CHANNEL_HEADER if frame[_RTP] >> 6 == _CHANNEL_DATA else 0)
+        if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
             return
         source, destination = _PORTS.unpack_from(frame, _UDP)
         port = source if outgoing else destination
