@@ -1,6 +1,7 @@
 """Memory of a flow: in the contestant's processes, and in the kernel."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from relay.comparison.model import Contestant, Measurement
 from relay.comparison.system.usage import map_bytes, process_bytes, slab_bytes
 
 _SLABS = Path("/proc/slabinfo")
+_SETTLE_SECONDS = 2.0  # at most, until the kernel has freed what ended
+_SETTLED_BYTES = 8192  # between two looks
 _ENTRIES_OF_A_FLOW = 2  # in a map of Icelane, one for each direction
 
 
@@ -53,13 +56,25 @@ class Memory:
 
     def _taken(self, flows: int) -> "Taken":
         with Arena() as arena:
-            before = slab_bytes(_SLABS.read_text(encoding="ascii"))
+            before = _settled_slabs()
             with self._asked.running(arena, flows) as running:
                 return Taken(
                     processes=sum(map(process_bytes, running.pids)),
-                    slabs=slab_bytes(_SLABS.read_text(encoding="ascii")) - before,
+                    slabs=_settled_slabs() - before,
                     map_entry=sum(map_bytes(pid, 2 * self._flows) for pid in running.pids),
                 )
+
+
+def _settled_slabs() -> int:
+    """What the kernel's objects take, once it has freed those of what ended before."""
+    last = slab_bytes(_SLABS.read_text(encoding="ascii"))
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        time.sleep(_SETTLE_SECONDS / 10)
+        now = slab_bytes(_SLABS.read_text(encoding="ascii"))
+        if abs(now - last) < _SETTLED_BYTES or time.monotonic() > deadline:
+            return now
+        last = now
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-# Sockets, what makes files of them, what waits for them, connections of netfilter, and what has
-# no kind of its own.
+# Sockets, what makes files of them, what waits for them, connections of netfilter, and small things
+# without a kind of their own, such as what hangs on a connection.
 _COUNTED = re.compile(
     r"(UDP|UDPv6|sock_inode_cache|filp|eventpoll_epi|eventpoll_pwq|ep_head|nf_conntrack.*"
-    r"|kmalloc-.*|fib.*|ip_dst_cache)$"
+    r"|kmalloc-(8|16|32|64|96|128|192|256))$"
 )
 
 
