@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from relay import admin
-from relay.admin import AdminError
 from relay.config import DataplaneChoice, RelayConfig
+from relay.control import Control
 from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowTuple
 from relay.dataplane.choose import open_xdp
 from relay.dataplane.userspace import UserspaceDataplane
+from relay.fastpath import FastPath
 from relay.flow import (
     Alarm,
     CloseUpstream,
@@ -32,13 +33,16 @@ from relay.flow import (
     Store,
 )
 from relay.icmpsockets import IcmpSockets
+from relay.lanes import Lanes
 from relay.listing import list_flows
 from relay.ports import UpstreamPool
 from relay.registry import Registry
 from relay.session import SessionTable
-from relay.sockets import BindError, VipSockets
+from relay.sockets import BindError
+from relay.steered import SteeredSocket, SteeredUpstreams
 from relay.throttle import Throttle
-from relay.upstreams import SocketForEach, SteeredSocket, SteeredUpstreams, Upstreams
+from relay.upstreams import SocketForEach, Upstreams
+from relay.vips import VipSockets
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
@@ -68,7 +72,6 @@ class Agent:
         self._config = config
         self._registry = registry
         self._dataplane = dataplane
-        self._switching = asyncio.Lock()
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
         port_key = keys.port_key(min(registry.clusters, default=0))
         self._table = SessionTable(
@@ -158,7 +161,8 @@ class Agent:
             raise
         self._dataplane = dataplane
 
-    async def _tell_status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    async def status(self) -> AsyncIterator[Mapping[str, Any]]:
+        """What the agent knows of itself, in pieces: the answer to the admin command `status`."""
         yield {
             "pid": os.getpid(),
             "dataplane": self.forwarder,
@@ -173,45 +177,25 @@ class Agent:
             yield {"flows": piece}
             await asyncio.sleep(0)  # datagrams come first
 
-    async def _tell_counters(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self.counters()  # alone: the list of all flows may be long
-
-    async def _switch(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        choice = request.get("dataplane")
-        if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
-            raise AdminError("switch to xdp or to userspace")
-        if self._switching.locked():
-            raise AdminError("the agent is switching already")
-        async with self._switching:
-            try:
-                await self.switch(DataplaneChoice(choice))
-            except DataplaneError as error:
-                raise AdminError(str(error)) from None
-        yield {"dataplane": self.forwarder}
-
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
-        server = await admin.serve(
-            self.admin_path,
-            {
-                "status": self._tell_status,
-                "counters": self._tell_counters,
-                "switch": self._switch,
-            },
-        )
+        server = await admin.serve(self.admin_path, Control(self).handlers)
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
         self._serve_metrics()
         self._mirror = self._make_mirror()
         loop, counters = asyncio.get_running_loop(), self._table.counters
-        self._upstreams = self._open_upstreams()
-        self._closing.callback(self._upstreams.shutdown)
-        self._vips = VipSockets(loop, counters, self._from_client)
+        fast = FastPath(Lanes(counters), counters)
+        self._closing.callback(fast.close)
+        self._vips = VipSockets(loop, counters, fast, self._from_client)
         self._closing.callback(self._vips.shutdown)
-        self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
-        self._adopt()
         for vip in self._config.vips:
             self._vips.open(vip)
+        self._upstreams = self._open_upstreams(fast)
+        self._closing.callback(self._upstreams.shutdown)
+        self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
+        self._adopt()
+        self._vips.listen()
         self._spawn(self._sweep_now_and_then())
         if self._mirror is not None:
             self._spawn(self._mirror.run(self._config.vips))
@@ -240,10 +224,10 @@ class Agent:
             counters=self._table.counters,
         )
 
-    def _open_upstreams(self) -> Upstreams:
+    def _open_upstreams(self, fast: FastPath) -> Upstreams:
         loop, counters = asyncio.get_running_loop(), self._table.counters
         if not self._dataplane.steers:
-            return SocketForEach(loop, counters, self._from_transceiver)
+            return SocketForEach(loop, counters, fast, self._vips.fileno, self._from_transceiver)
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
             steered = SteeredSocket(
@@ -386,6 +370,7 @@ class Agent:
         except DataplaneError as error:
             self._alarm("a new flow could not be installed: %s", error)
         else:
+            self._upstreams.confirm(flow)
             return True
         self._execute(self._table.give_up(flow, _now()))
         return False

@@ -82,7 +82,7 @@ class IcmpSockets:
             except BlockingIOError:
                 return
             except OSError as error:
-                count_failure(self._counters, error)
+                count_failure(self._counters, error.errno)
                 return
             self._received(host, raw.family, data)
         self._counters["icmp_paused"] += 1
@@ -125,7 +125,7 @@ class IcmpSockets:
         try:
             self._sockets[relay.host].sendto(message, (sender.host, 0))
         except OSError as error:
-            count_failure(self._counters, error)
+            count_failure(self._counters, error.errno)
             return
         self._counters["icmp_translated"] += 1
 

@@ -1,33 +1,31 @@
-"""How the agent sends and receives at upstream addresses: by a socket each, or by one for all.
+"""How the agent sends and receives at upstream addresses: by a socket for each flow.
 
-Each flow has an upstream port of its own. Without further help that takes a socket for each flow,
-which is how the userspace dataplane works. Where the kernel forwards, there may be far more flows
-than files that a process may open, and little of their traffic reaches the agent: there a BPF
-program hands what comes to any upstream port to one socket, and a raw socket sends from any.
+Each flow has an upstream port of its own. Where the kernel forwards, `relay.steered` does with one
+socket for all.
 """
 
-import array
 import asyncio
 import errno
-import socket
-import struct
+import select
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-from relay.flow import Flow
-from relay.sockets import BATCH, MAX_DATAGRAM, BindError, bound, count_failure, let_fragment
-from relay.wire.checksum import internet_checksum
+from relay.fastpath import BATCH, FastPath
+from relay.flow import Flow, State
+from relay.lanes import Lane
+from relay.mmsg import pack_name
+from relay.sockets import BindError, bound, count_failure
 from relay.wire.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from socket import socket
+
+# Batches before the event loop's others get their turn: a few milliseconds at most.
+ROUNDS = 8
 
 Received = Callable[[Flow, bytes], None]
 
-# From the kernel's UAPI headers; the socket module lacks them.
-SO_ATTACH_FILTER = 26
-IP_RECVORIGDSTADDR = 20
-IPV6_RECVORIGDSTADDR = 74
-_RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0
-_UDP_HEADER = struct.Struct("!HHHH")
 _IN_USE = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -40,6 +38,9 @@ class Upstreams(Protocol):
         Raises:
             BindError: The address is not on this host, or there are too many open files.
         """
+
+    def confirm(self, flow: Flow) -> None:
+        """A flow is confirmed and installed: its datagrams may go the quickest way."""
 
     def close(self, flow: Flow) -> None:
         """Receive nothing for a flow any more; one that is not open is fine."""
@@ -60,17 +61,30 @@ class SocketForEach:
     Args:
         loop: It watches the sockets.
         counters: Where datagrams that could not be sent are counted.
-        received: Gets what a transceiver sends.
+        fast: Forwards what belongs to confirmed flows.
+        vip_socket: Finds the socket of a VIP.
+        received: Gets the rest of what transceivers send.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, counters: Counter[str], received: Received
+        self,
+        loop: asyncio.AbstractEventLoop,
+        counters: Counter[str],
+        fast: FastPath,
+        vip_socket: Callable[[Endpoint], int],
+        received: Received,
     ) -> None:
         self._loop = loop
         self._counters = counters
+        self._fast = fast
+        self._vip_socket = vip_socket
         self._received = received
-        self._sockets: dict[Flow, socket.socket] = {}
-        self._flows: dict[Endpoint, Flow] = {}  # by upstream address
+        self._sockets: dict[Flow, socket] = {}
+        self._flows: dict[int, Flow] = {}  # by socket
+        self._addresses: dict[Endpoint, Flow] = {}  # by upstream address
+        # The event loop watches all of them as one, and is told of many at a time.
+        self._ready = select.epoll()
+        loop.add_reader(self._ready, self._read)
 
     def open(self, flow: Flow) -> bool:
         """See `Upstreams.open`."""
@@ -82,21 +96,34 @@ class SocketForEach:
             raise
         udp.connect(flow.addresses.transceiver)
         self._sockets[flow] = udp
-        self._flows[flow.addresses.upstream] = flow
-        self._loop.add_reader(udp, self._read, udp, flow)
+        self._flows[udp.fileno()] = flow
+        self._addresses[flow.addresses.upstream] = flow
+        self._ready.register(udp, select.EPOLLIN)
+        if flow.state is State.CONFIRMED:
+            self.confirm(flow)
         return True
+
+    def confirm(self, flow: Flow) -> None:
+        """See `Upstreams.confirm`."""
+        udp = self._sockets.get(flow)
+        if udp is not None:
+            parts = flow.addresses
+            vip, name = self._vip_socket(parts.vip), pack_name(parts.client)
+            self._fast.lanes.open(Lane(flow, vip, name, udp.fileno()))
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
         udp = self._sockets.pop(flow, None)
         if udp is not None:
-            self._loop.remove_reader(udp)
+            self._fast.lanes.close(udp.fileno())
+            self._ready.unregister(udp)
+            del self._flows[udp.fileno()]
             udp.close()
-            del self._flows[flow.addresses.upstream]
+            del self._addresses[flow.addresses.upstream]
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
-        return self._flows.get(upstream)
+        return self._addresses.get(upstream)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
@@ -106,205 +133,27 @@ class SocketForEach:
         try:
             udp.send(data)
         except OSError as error:
-            count_failure(self._counters, error)
+            count_failure(self._counters, error.errno)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
         for flow in list(self._sockets):
             self.close(flow)
-
-    def _read(self, udp: socket.socket, flow: Flow) -> None:
-        for _ in range(BATCH):
-            # A datagram may have closed this very socket (a flow that was rebound or given up).
-            if udp.fileno() < 0:
-                return
-            try:
-                data = udp.recv(MAX_DATAGRAM)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                count_failure(self._counters, error)
-                return
-            self._received(flow, data)
-
-
-class SteeredSocket:
-    """One socket for all upstream addresses of a family; the steering program must run.
-
-    Args:
-        hosts: The upstream addresses.
-        ports: The upstream ports at each.
-        loop: It watches the socket.
-        counters: Where datagrams that could not be sent, or are nobody's, are counted.
-        received: Gets what a transceiver sends.
-
-    Raises:
-        BindError: An address is not on this host, or this process may not open raw sockets.
-    """
-
-    def __init__(
-        self,
-        hosts: Sequence[str],
-        ports: range,
-        loop: asyncio.AbstractEventLoop,
-        counters: Counter[str],
-        received: Received,
-    ) -> None:
-        self._loop = loop
-        self._counters = counters
-        self._received = received
-        self._ports = ports
-        # By upstream address: a place for each port of each takes less than a dictionary.
-        self._flows: dict[str, list[Flow | None]] = {host: [None] * len(ports) for host in hosts}
-        self._raw: dict[str, socket.socket] = {}
-        # The program steers to it what comes to any of the addresses, whichever it is bound to.
-        self.udp = bound(Endpoint(hosts[0], 0))
-        try:
-            for host in hosts:
-                self._raw[host] = _raw_socket(self.udp.family, host)
-        except BindError:
-            self.udp.close()
-            raise
-        if self.udp.family == socket.AF_INET:
-            self.udp.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
-        else:
-            self.udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
-        loop.add_reader(self.udp, self._read)
-
-    def open(self, flow: Flow) -> bool:
-        """Always true: the steering program comes before other processes' sockets."""
-        self._put(flow.addresses.upstream, flow)
-        return True
-
-    def close(self, flow: Flow) -> None:
-        """See `Upstreams.close`."""
-        upstream = flow.addresses.upstream
-        if self.find(upstream) is flow:
-            self._put(upstream, None)
-
-    def find(self, upstream: Endpoint) -> Flow | None:
-        """See `Upstreams.find`."""
-        if upstream.host not in self._flows or upstream.port not in self._ports:
-            return None
-        return self._flows[upstream.host][self._ports.index(upstream.port)]
-
-    def send(self, flow: Flow, data: bytes) -> None:
-        """See `Upstreams.send`."""
-        source, destination = flow.addresses.upstream, flow.addresses.transceiver
-        packet = udp_packet(source, destination, data)
-        try:
-            # A raw socket takes no port: that is in the packet.
-            self._raw[source.host].sendto(packet, (destination.host, 0))
-        except OSError as error:
-            count_failure(self._counters, error)
-
-    def shutdown(self) -> None:
-        """See `Upstreams.shutdown`."""
-        self._loop.remove_reader(self.udp)
-        self.udp.close()
-        for raw in self._raw.values():
-            raw.close()
+        self._loop.remove_reader(self._ready)
+        self._ready.close()
 
     def _read(self) -> None:
-        for _ in range(BATCH):
-            try:
-                data, control, _, source = self.udp.recvmsg(MAX_DATAGRAM, 64)
-            except BlockingIOError:
+        depth = 1
+        for _ in range(ROUNDS):
+            fds = [fd for fd, _ in self._ready.poll(0, BATCH)]
+            if not fds:
                 return
-            except OSError as error:
-                count_failure(self._counters, error)
-                return
-            flow = self.find(_original_destination(control))
-            if flow is None or flow.addresses.transceiver != Endpoint.of(source):
-                self._counters["unknown_upstream"] += 1
-                continue
+            # Sockets that have more and more waiting are asked more and more often at once.
+            depth = min(depth, BATCH // len(fds))
+            self._fast.from_transceivers(fds * depth, self._other)
+            depth *= 2
+
+    def _other(self, data: bytes, fd: int) -> None:
+        flow = self._flows.get(fd)
+        if flow is not None:  # a datagram before may have closed this very socket
             self._received(flow, data)
-
-    def _put(self, upstream: Endpoint, flow: Flow | None) -> None:
-        self._flows[upstream.host][self._ports.index(upstream.port)] = flow
-
-
-class SteeredUpstreams:
-    """One steered socket for each address family.
-
-    Args:
-        sockets: The sockets, by address family.
-    """
-
-    def __init__(self, sockets: Mapping[int, SteeredSocket]) -> None:
-        self._sockets = sockets
-
-    def open(self, flow: Flow) -> bool:
-        """See `Upstreams.open`."""
-        return self._of(flow).open(flow)
-
-    def close(self, flow: Flow) -> None:
-        """See `Upstreams.close`."""
-        self._of(flow).close(flow)
-
-    def find(self, upstream: Endpoint) -> Flow | None:
-        """See `Upstreams.find`."""
-        steered = self._sockets.get(upstream.family)
-        return steered.find(upstream) if steered else None
-
-    def send(self, flow: Flow, data: bytes) -> None:
-        """See `Upstreams.send`."""
-        self._of(flow).send(flow, data)
-
-    def shutdown(self) -> None:
-        """See `Upstreams.shutdown`."""
-        for each in self._sockets.values():
-            each.shutdown()
-
-    def _of(self, flow: Flow) -> SteeredSocket:
-        return self._sockets[flow.addresses.transceiver.family]
-
-
-def udp_packet(source: Endpoint, destination: Endpoint, data: bytes) -> bytes:
-    """A UDP header (RFC 768) and its payload, with the checksum."""
-    v6 = source.family == socket.AF_INET6
-    addresses = slice(0, 16) if v6 else slice(12, 16)
-    length = _UDP_HEADER.size + len(data)
-    pseudo_header = (
-        source.packed[addresses]
-        + destination.packed[addresses]
-        # The same sum for both families: the order of words and zeros do not count.
-        + struct.pack("!HH", socket.IPPROTO_UDP, length)
-    )
-    header = _UDP_HEADER.pack(source.port, destination.port, length, 0)
-    checksum = internet_checksum(pseudo_header + header + data)
-    # A computed zero is sent as all ones: zero says that there is none.
-    return _UDP_HEADER.pack(source.port, destination.port, length, checksum or 0xFFFF) + data
-
-
-def _raw_socket(family: int, host: str) -> socket.socket:
-    try:
-        return _bound_raw_socket(family, host)
-    except OSError as error:
-        raise BindError(f"no raw socket at {host}: {error.strerror}") from error
-
-
-def _bound_raw_socket(family: int, host: str) -> socket.socket:
-    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
-    try:
-        # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
-        instruction = array.array("B", _RETURN_NOTHING)
-        address, _ = instruction.buffer_info()
-        raw.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, address))
-        let_fragment(raw)
-        raw.bind((host, 0))
-    except OSError:
-        raw.close()
-        raise
-    return raw
-
-
-def _original_destination(control: list[tuple[int, int, bytes]]) -> Endpoint:
-    """Where a datagram was sent to, from its struct sockaddr_in or sockaddr_in6."""
-    for level, kind, value in control:
-        port = int.from_bytes(value[2:4], "big")
-        if (level, kind) == (socket.IPPROTO_IP, IP_RECVORIGDSTADDR):
-            return Endpoint(socket.inet_ntop(socket.AF_INET, value[4:8]), port)
-        if (level, kind) == (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR):
-            return Endpoint(socket.inet_ntop(socket.AF_INET6, value[8:24]), port)
-    return Endpoint("", 0)

@@ -25,7 +25,14 @@ def within(name: str, *packages: str) -> bool:
 # Without clocks, randomness, threads, files or event loops: those are arguments.
 PURE = [
     *(name for name in MODULES if within(name, "relay.wire")),
-    *("relay.flow", "relay.flowview", "relay.listing", "relay.ports", "relay.record"),
+    *(
+        "relay.flow",
+        "relay.flowview",
+        "relay.lanes",
+        "relay.listing",
+        "relay.ports",
+        "relay.record",
+    ),
     *("relay.session", "transceiver.ice", "transceiver.sdp"),
 ]
 IMPURE = ["asyncio", "os", "random", "secrets", "select", "subprocess", "threading", "time"]

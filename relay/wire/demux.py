@@ -2,6 +2,8 @@
 
 from enum import Enum, auto
 
+LAST_OF_STUN = 3  # the last first byte of STUN
+
 
 class Kind(Enum):
     """What a datagram carries."""
@@ -13,7 +15,7 @@ class Kind(Enum):
 
 
 def _kind_of(first: int) -> Kind:
-    if first <= 3:
+    if first <= LAST_OF_STUN:
         return Kind.STUN
     if 20 <= first <= 63:
         return Kind.DTLS

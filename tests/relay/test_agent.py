@@ -44,7 +44,7 @@ class Peer:
 
     async def receive(self) -> tuple[bytes, Endpoint]:
         loop = asyncio.get_running_loop()
-        data, source = await asyncio.wait_for(loop.sock_recvfrom(self._udp, 4096), WAIT)
+        data, source = await asyncio.wait_for(loop.sock_recvfrom(self._udp, 65_536), WAIT)
         return data, Endpoint.of(source)
 
     def close(self) -> None:
@@ -159,6 +159,24 @@ async def test_call_goes_through_in_both_directions(stage: Stage) -> None:
         counters = agent.counters()
     assert counters["forwarded_to_transceivers"] == 3
     assert counters["forwarded_to_clients"] == 3
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_500, 9_000, 65_000])
+async def test_datagrams_of_any_size_go_through(stage: Stage, size: int) -> None:
+    data = bytes([0x80]) * size
+    async with stage.relay() as agent:
+        upstream = await stage.connect()
+        # Twice: what is in a batch with the first must not tell about the second.
+        for each in (RTP, data, data):
+            stage.client.send(each, stage.vip)
+            assert await stage.transceiver.receive() == (each, upstream)
+            stage.transceiver.send(each, upstream)
+            assert await stage.client.receive() == (each, stage.vip)
+        (flow,) = (await asyncio.to_thread(ask, agent.admin_path, "status"))["flows"]
+    for direction in ("to_transceiver", "to_client"):
+        assert flow[direction]["packets"] == 4  # and a check, or its answer
+        assert flow[direction]["bytes"] - 2 * size - len(RTP) in range(20, 200)
+    assert flow["idle_seconds"] < WAIT
 
 
 async def test_flow_is_installed_before_the_success_arrives(stage4: Stage) -> None:

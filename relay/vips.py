@@ -1,0 +1,90 @@
+"""The sockets on the VIPs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from relay.fastpath import FastPath
+from relay.mmsg import unpack_name
+from relay.sockets import bound, count_failure
+from relay.wire.endpoint import Endpoint
+from relay.wire.errors import EndpointError
+
+if TYPE_CHECKING:
+    from socket import socket
+
+# Batches before the event loop's others get their turn: a few milliseconds at most.
+ROUNDS = 8
+
+Received = Callable[[bytes, Endpoint, Endpoint], None]
+
+
+class VipSockets:
+    """A socket on each VIP.
+
+    Args:
+        loop: It watches the sockets.
+        counters: Where datagrams that could not be sent are counted.
+        fast: Forwards what belongs to confirmed flows.
+        received: Gets each of the other datagrams, its source and the VIP.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        counters: Counter[str],
+        fast: FastPath,
+        received: Received,
+    ) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._fast = fast
+        self._received = received
+        self._sockets: dict[Endpoint, socket] = {}
+
+    def open(self, vip: Endpoint) -> None:
+        """Bind a VIP; what comes waits until `listen`.
+
+        Raises:
+            BindError: The address is not on this host, or the port is taken.
+        """
+        udp = bound(vip)
+        self._sockets[vip] = udp
+        self._fast.add_vip(udp.fileno(), udp.family)
+
+    def listen(self) -> None:
+        """Read from all VIPs from now on."""
+        for vip, udp in self._sockets.items():
+            self._loop.add_reader(udp, self._read, udp.fileno(), vip)
+
+    def fileno(self, vip: Endpoint) -> int:
+        """The socket on a VIP."""
+        return self._sockets[vip].fileno()
+
+    def send(self, vip: Endpoint, client: Endpoint, data: bytes) -> None:
+        """Send from a VIP to a client."""
+        try:
+            self._sockets[vip].sendto(data, client)
+        except OSError as error:
+            count_failure(self._counters, error.errno)
+
+    def shutdown(self) -> None:
+        """Close all sockets."""
+        for udp in self._sockets.values():
+            self._loop.remove_reader(udp)
+            udp.close()
+        self._sockets.clear()
+
+    def _read(self, fd: int, vip: Endpoint) -> None:
+        def received(data: bytes, name: bytes) -> None:
+            try:
+                client = unpack_name(name)
+            except EndpointError:  # a link-local source: its zone means nothing to other hosts
+                self._counters["unsupported_source"] += 1
+            else:
+                self._received(data, client, vip)
+
+        for _ in range(ROUNDS):
+            if not self._fast.from_clients(fd, received):
+                return
