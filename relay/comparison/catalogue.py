@@ -97,6 +97,42 @@ the sender cannot send more than it can.""",
         plotted="delivered_percent",
     ),
     Subject(
+        question="sessions",
+        title="New sessions a second",
+        text="""\
+A session is a client address and a ufrag that were never seen before: its Binding request goes to
+the transceiver, and the success comes back. The transceiver is a BPF program, so that the relay is
+the limit. Sessions are opened one after the other ("alone": what a first packet has to wait), and
+many at a time ("together": as many as the relay confirms). A request without an answer is sent
+again after 250 ms; Icelane's program drops those beyond a rate, so that a flood leaves its agent
+time for others. coturn has no such sessions.""",
+        metrics=(
+            Metric("per_second", "sessions a second", Better.HIGHER),
+            Metric("p50_us", "p50 (µs)", Better.LOWER),
+            Metric("p99_us", "p99 (µs)", Better.LOWER),
+            Metric("again_percent", "sent again (%)", Better.LOWER, 1),
+        ),
+        columns=(METRIC,),
+        reference=_GO,
+    ),
+    Subject(
+        question="memory",
+        title="Memory of a flow",
+        text="""\
+What a contestant takes with many flows beyond what it takes with one, by flow: in its processes,
+and in the kernel for sockets, connections and map entries. A BPF map takes its memory when it is
+made; what it takes for a flow is the flow's part of it. "Base" is what the processes take with one
+flow.""",
+        metrics=(
+            Metric("process_bytes", "processes (bytes a flow)", Better.LOWER),
+            Metric("kernel_bytes", "kernel (bytes a flow)", Better.LOWER),
+            Metric("base_mb", "base (MB)", Better.LOWER, 1),
+        ),
+        columns=(METRIC,),
+        reference=_GO,
+        plotted="kernel_bytes",
+    ),
+    Subject(
         question="continuity",
         title="Packets lost when the relay changes",
         text="""\

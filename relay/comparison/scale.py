@@ -4,12 +4,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from relay.comparison.contestants.all import ALL
+from relay.comparison.contestants.ceiling import Ceiling
+from relay.comparison.contestants.coturn import Coturn
+from relay.comparison.contestants.routing import Routing
 from relay.comparison.model import Contestant, Question, SystemQuestion
 from relay.comparison.questions.overload import Overload
 from relay.comparison.questions.rate import Rate
 from relay.comparison.run import Plan
 from relay.comparison.system.capacity import Capacity
 from relay.comparison.system.continuity import Continuity
+from relay.comparison.system.memory import Memory
+from relay.comparison.system.sessions import Sessions
 from relay.comparison.system.setting_up import CallRate, SetUp
 from relay.comparison.system.stage import Way
 
@@ -84,6 +89,9 @@ def _check(what: str, asked: Collection[str], known: Sequence[str]) -> None:
             raise ScaleError(f"there is no {what} {name!r}; there are {there_are}")
 
 
+_WITH_FLOWS = tuple(each for each in ALL if not isinstance(each, Ceiling | Routing))
+_OPENED_BY_CHECKS = tuple(each for each in _WITH_FLOWS if not isinstance(each, Coturn))
+
 FULL = Scale(
     rounds=3,
     questions=(
@@ -91,6 +99,8 @@ FULL = Scale(
         Overload(seconds=0.25),
     ),
     system=(
+        *(Sessions(each) for each in _OPENED_BY_CHECKS),
+        *(Memory(each) for each in _WITH_FLOWS),
         *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
         *(SetUp(way) for way in Way),
         *(CallRate(way) for way in Way),
@@ -105,6 +115,8 @@ QUICK = Scale(
         Overload(seconds=0.1),
     ),
     system=(
+        *(Sessions(each, seconds=0.3, alone=100) for each in _OPENED_BY_CHECKS),
+        *(Memory(each, flows=1000) for each in _WITH_FLOWS),
         *(Continuity(dataplane, seconds=0.2, dead=0.3) for dataplane in ("xdp", "userspace")),
         *(SetUp(way, calls=3) for way in Way),
         *(CallRate(way, callers=4, seconds=3.0) for way in Way),
