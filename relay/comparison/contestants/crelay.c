@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A relay in C, for the comparison: one thread, epoll, recvmmsg and sendmmsg.
+ * A relay in C, for the comparison: one thread, epoll, recvmmsg and sendmmsg, and io_uring where
+ * many sockets send at once.
  *
  * Clients send to one socket. A client's first Binding request with a valid route opens a flow: a
  * socket with a port of its own, connected to the transceiver, so that the kernel keeps its route
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "crelay_options.h"
+#include "crelay_ring.h"
 
 enum {
 	BATCH = 64,	   /* datagrams, or trains of datagrams, in one system call */
@@ -65,6 +67,7 @@ static struct flow flows[1 << 16]; /* by number of the port */
 static uint16_t next_port;
 static int public_fd, epoll_fd;
 static uint32_t now;
+static struct ring sends = { .fd = -1 }; /* by flows' sockets */
 static struct batch from_clients, from_transceivers;
 
 static void die(const char *what)
@@ -247,25 +250,37 @@ static void turn(struct batch *batch, int i, struct sockaddr_in *to)
 	memcpy(CMSG_DATA(CMSG_FIRSTHDR(header)), &size, sizeof(size));
 }
 
+/* Send a message that was received, by a flow's socket. */
+static void pass_on(int fd, int i)
+{
+	struct mmsghdr *message = &from_clients.message[i];
+
+	turn(&from_clients, i, NULL);
+	if (sends.fd < 0)
+		sendmsg(fd, &message->msg_hdr, MSG_DONTWAIT);
+	else if (message->msg_hdr.msg_control)
+		ring_add(&sends, IORING_OP_SENDMSG, fd, &message->msg_hdr, 1);
+	else
+		ring_add(&sends, IORING_OP_SEND, fd, from_clients.data[i], message->msg_len);
+}
+
 /* From clients to transceivers. */
 static void forward(void)
 {
 	int count = recvmmsg(public_fd, from_clients.message, BATCH, MSG_DONTWAIT, NULL);
 
 	for (int i = 0; i < count; i++) {
-		struct mmsghdr *message = &from_clients.message[i];
-		uint8_t *data = from_clients.data[i];
-		int size = message->msg_len, train = segment(message);
-		struct entry *entry = find_or_open(&from_clients.name[i], data, train ? train : size);
+		int size = from_clients.message[i].msg_len;
+		int train = segment(&from_clients.message[i]);
+		struct entry *entry = find_or_open(&from_clients.name[i], from_clients.data[i],
+						   train ? train : size);
 
-		if (entry && train) {
-			turn(&from_clients, i, NULL);
-			sendmsg(entry->fd, &message->msg_hdr, MSG_DONTWAIT);
-		} else if (entry) {
-			send(entry->fd, data, size, MSG_DONTWAIT);
-		}
-		reset(&from_clients, i);
+		if (entry)
+			pass_on(entry->fd, i);
 	}
+	ring_submit(&sends);
+	for (int i = 0; i < count; i++)
+		reset(&from_clients, i);
 }
 
 static void flush(int *filled)
@@ -352,6 +367,8 @@ int main(int argc, char **argv)
 	public_fd = open_socket(&options.vip);
 	if (epoll_fd < 0 || public_fd < 0)
 		die("listen");
+	if (!ring_open(&sends, BATCH))
+		fprintf(stderr, "crelay: no io_uring here; sending takes a system call each\n");
 	next_port = options.first_port;
 	now = seconds();
 	watch(public_fd, EPOLLIN, PUBLIC);
