@@ -94,12 +94,22 @@ _NEIGHBOURS = (  # host, interface, neighbour, its address
 
 
 class Started:
-    """A program in the background, which serves; it ends with the `with` block, or the arena."""
+    """A program in the background, which serves; it ends with the `with` block, or the arena.
 
-    def __init__(self, runner: Runner, name: str, process: Process) -> None:
+    Args:
+        runner: What runs it.
+        service: What to run.
+        host: Where.
+
+    Raises:
+        LabError: It ended, or does not serve in time; the text holds its last lines.
+    """
+
+    def __init__(self, runner: Runner, service: Service, host: Host) -> None:
         self._runner = runner
-        self._name = name
-        self._process = process
+        self._service = service
+        self._host = host
+        self._process = self._begin()
 
     def __enter__(self) -> Self:
         """Use it; it runs already."""
@@ -125,11 +135,28 @@ class Started:
 
     def lines(self) -> list[str]:
         """What it has printed so far, by line."""
-        return self._runner.lines(self._name)
+        return self._runner.lines(self._service.name)
 
     def stop(self) -> None:
         """Stop it; one that has ended is fine."""
-        self._runner.stop(self._name)
+        self._runner.stop(self._service.name)
+
+    def again(self) -> None:
+        """Start it again, after it has ended, and wait until it serves.
+
+        Raises:
+            LabError: It ended, or does not serve in time; the text holds its last lines.
+        """
+        self._process = self._begin()
+
+    def _begin(self) -> Process:
+        starting = self._runner.start(self._service, self._host)
+        try:
+            starting.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return starting.process
 
 
 class Arena:
@@ -218,13 +245,7 @@ class Arena:
         name = f"{Path(arguments[0]).name}-{next(self._numbers)}"
         line = _pinned(arguments, RELAY_CORES[cores])
         service = Service(name, host, tuple(line), ready)
-        starting = self._runner.start(service, self.hosts[host])
-        try:
-            starting.wait()
-        except BaseException:
-            self._runner.stop(name)
-            raise
-        return Started(self._runner, name, starting.process)
+        return Started(self._runner, service, self.hosts[host])
 
     def _prepare(self) -> None:
         for host in self.hosts.values():

@@ -56,11 +56,13 @@ class Running:
         pids: Its processes; none where the kernel forwards.
         new_ufrag: Makes the ufrag that one more session's client names, for those that open flows
             by Binding requests; None for others.
+        again: Starts its processes again, after they were killed; None where that takes more.
     """
 
     flows: Sequence[OpenFlow]
     pids: tuple[int, ...] = ()
     new_ufrag: Callable[[], str] | None = None
+    again: Callable[[], None] | None = None
 
 
 class Contestant(Protocol):

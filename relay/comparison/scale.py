@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from relay.comparison.contestants.all import ALL
 from relay.comparison.contestants.ceiling import Ceiling
 from relay.comparison.contestants.coturn import Coturn
+from relay.comparison.contestants.nginx import Nginx
+from relay.comparison.contestants.ownrelay import OwnRelay
 from relay.comparison.contestants.routing import Routing
 from relay.comparison.model import Contestant, Question, SystemQuestion
 from relay.comparison.questions.overload import Overload
 from relay.comparison.questions.rate import Rate
 from relay.comparison.run import Plan
 from relay.comparison.system.capacity import Capacity
-from relay.comparison.system.continuity import Continuity
+from relay.comparison.system.continuity import Continuity, Outage
 from relay.comparison.system.memory import Memory
 from relay.comparison.system.sessions import Sessions
 from relay.comparison.system.setting_up import CallRate, SetUp
@@ -90,6 +92,7 @@ def _check(what: str, asked: Collection[str], known: Sequence[str]) -> None:
 
 
 _WITH_FLOWS = tuple(each for each in ALL if not isinstance(each, Ceiling | Routing))
+_RESTARTED = tuple(each for each in ALL if isinstance(each, Nginx | OwnRelay))
 _OPENED_BY_CHECKS = tuple(each for each in _WITH_FLOWS if not isinstance(each, Coturn))
 
 FULL = Scale(
@@ -102,6 +105,7 @@ FULL = Scale(
         *(Sessions(each) for each in _OPENED_BY_CHECKS),
         *(Memory(each) for each in _WITH_FLOWS),
         *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
+        *(Outage(each) for each in _RESTARTED),
         *(SetUp(way) for way in Way),
         *(CallRate(way) for way in Way),
         *(Capacity(way) for way in Way),
@@ -116,8 +120,9 @@ QUICK = Scale(
     ),
     system=(
         *(Sessions(each, seconds=0.3, alone=100) for each in _OPENED_BY_CHECKS),
-        *(Memory(each, flows=1000) for each in _WITH_FLOWS),
+        *(Memory(each, flows=3000) for each in _WITH_FLOWS),
         *(Continuity(dataplane, seconds=0.2, dead=0.3) for dataplane in ("xdp", "userspace")),
+        *(Outage(each, seconds=0.2, dead=0.3) for each in _RESTARTED),
         *(SetUp(way, calls=3) for way in Way),
         *(CallRate(way, callers=4, seconds=3.0) for way in Way),
         *(Capacity(way, steps=(2, 4), seconds=1.0) for way in Way),

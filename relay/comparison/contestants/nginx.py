@@ -47,7 +47,7 @@ class Nginx:
         with arena.start([*command, "-c", str(file)], ready="start worker process ") as started:
             opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
             pids = (started.pid, *_children(started.pid))
-            yield Running(opened, pids, lambda: _NO_UFRAG)
+            yield Running(opened, pids, lambda: _NO_UFRAG, started.again)
 
 
 def configuration(arena: Arena, flows: int) -> str:

@@ -70,7 +70,7 @@ class OwnRelay:
 
         with arena.start([*command, *self.options], ready="^ready") as started:
             opened = open_flows(arena, arena.vip, new_ufrag(), flows)
-            yield Running(opened, (started.pid,), new_ufrag)
+            yield Running(opened, (started.pid,), new_ufrag, started.again)
 
 
 def relay_command(

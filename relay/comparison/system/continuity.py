@@ -9,15 +9,66 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from relay.comparison.model import Measurement
+from relay.comparison.arena import Arena
+from relay.comparison.model import Contestant, Measurement
 from relay.comparison.system.icelane import lacks
 from relay.lab.errors import LabError
 from relay.lab.load import Load, Tally
-from relay.lab.rig import Rig
+from relay.lab.process import Process
+from relay.lab.rig import Rig, bound
+from relay.lab.topology import CLIENT, TRANSCEIVER
 
 NAME = "continuity"
 
 _OTHER = {"xdp": "userspace", "userspace": "xdp"}
+
+
+class Outage:
+    """What a flow of another contestant feels when its processes are killed and started again.
+
+    Args:
+        contestant: Whom to ask.
+        rate: Packets a second, each way.
+        seconds: How long the load runs before and after.
+        dead: Seconds that the processes stay dead.
+    """
+
+    name = NAME
+
+    def __init__(
+        self, contestant: Contestant, *, rate: int = 500, seconds: float = 0.5, dead: float = 1.0
+    ) -> None:
+        self.contestant = contestant.name
+        self._asked = contestant
+        self._rate = rate
+        self._seconds = seconds
+        self._dead = dead
+
+    def missing(self) -> str | None:
+        """Why it cannot be asked on this machine."""
+        return self._asked.missing()
+
+    def ask(self) -> Iterator[Measurement]:
+        """Measure once.
+
+        Raises:
+            LabError: The contestant does not start, or nothing passes after its return.
+        """
+        with Arena() as arena, self._asked.running(arena, 1) as running:
+            if running.again is None or running.new_ufrag is None:
+                raise LabError(f"{self.contestant} cannot be killed and started again.")
+            client = bound(arena.hosts[CLIENT], arena.client(1))
+            transceiver = bound(arena.hosts[TRANSCEIVER], arena.transceiver)
+            ufrag = running.new_ufrag()
+            with Load(client, transceiver, arena.vip, ufrag, rate=self._rate) as load:
+                load.last_seconds(self._seconds)
+                for pid in running.pids:
+                    Process.of(pid).signal(signal.SIGKILL)
+                load.last_seconds(self._dead)
+                running.again()
+                load.passes_again()
+                load.last_seconds(self._seconds)
+        yield from _told(self.contestant, "kill", (load.there, load.back), self._rate)
 
 
 class Continuity:
@@ -72,9 +123,7 @@ class Continuity:
             EVENTS[event](rig, load, self._dead)
             load.passes_again()
             load.last_seconds(self._seconds)
-        parameters: dict[str, int | str] = {"event": event, "rate": self._rate}
-        for metric, value in felt((load.there, load.back), self._rate).items():
-            yield Measurement(NAME, self.contestant, metric, value, parameters)
+        yield from _told(self.contestant, event, (load.there, load.back), self._rate)
 
 
 def felt(ways: tuple[Tally, Tally], rate: int) -> Mapping[str, float]:
@@ -90,6 +139,14 @@ def felt(ways: tuple[Tally, Tally], rate: int) -> Mapping[str, float]:
         "duplicated": sum(way.duplicated for way in ways),
         "reordered": sum(way.reordered for way in ways),
     }
+
+
+def _told(
+    contestant: str, event: str, ways: tuple[Tally, Tally], rate: int
+) -> Iterator[Measurement]:
+    parameters: dict[str, int | str] = {"event": event, "rate": rate}
+    for metric, value in felt(ways, rate).items():
+        yield Measurement(NAME, contestant, metric, value, parameters)
 
 
 def _kill(rig: Rig, load: Load, dead: float) -> None:

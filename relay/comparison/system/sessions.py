@@ -98,7 +98,9 @@ class Sessions:
 
     def _told(self, how: str, outcome: "Outcome") -> Iterator[Measurement]:
         for metric, value in outcome.figures().items():
-            yield Measurement(self.name, self.contestant, metric, value, {"opened": how})
+            # Those that come one after the other come as fast as they are answered.
+            if how == "together" or metric != "per_second":
+                yield Measurement(self.name, self.contestant, metric, value, {"opened": how})
 
 
 @dataclass(frozen=True, slots=True)

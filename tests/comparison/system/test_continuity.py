@@ -2,7 +2,10 @@
 
 import pytest
 
-from relay.comparison.system.continuity import Continuity, felt
+from relay.comparison.contestants.all import ALL
+from relay.comparison.contestants.routing import Routing
+from relay.comparison.system.continuity import Continuity, Outage, felt
+from relay.lab.errors import LabError
 from relay.lab.load import Tally
 
 DEAD = 0.2  # seconds
@@ -48,3 +51,22 @@ def test_a_flow_of_the_agent_waits_for_it() -> None:
 @pytest.mark.bpf
 def test_the_dataplanes_hand_over() -> None:
     assert measured("userspace", "switch")["lost"] == 0
+
+
+@pytest.mark.netns
+@pytest.mark.bpf
+@pytest.mark.parametrize("name", ["nginx stream", "C relay", "Go relay"])
+def test_others_lose_what_comes_while_they_are_dead(name: str) -> None:
+    (contestant,) = (each for each in ALL if each.name == name)
+    question = Outage(contestant, seconds=0.1, dead=DEAD)
+    if reason := question.missing():
+        pytest.skip(reason)
+    felt = {each.metric: each.value for each in question.ask()}
+    assert felt["longest_gap_ms"] >= 1000 * DEAD
+
+
+@pytest.mark.netns
+@pytest.mark.bpf
+def test_what_is_no_process_cannot_be_killed() -> None:
+    with pytest.raises(LabError, match="cannot be killed"):
+        list(Outage(Routing()).ask())
