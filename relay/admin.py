@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_LINE = 1 << 16
+MAX_PIECE = 1 << 24  # of an answer, which may hold a hundred flows
 TIMEOUT = 5.0  # seconds for an agent to answer
 
 Handler = Callable[[Mapping[str, Any]], AsyncIterator[Mapping[str, Any]]]  # the pieces
@@ -69,6 +70,29 @@ def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) ->
     if "error" in answer:
         raise AdminError(str(answer["error"]))
     return answer
+
+
+async def pieces(path: Path, command: str) -> AsyncIterator[dict[str, Any]]:
+    """Ask the agent behind a socket without blocking, and give its answer piece by piece.
+
+    Raises:
+        AdminError: No agent answers there, or it does not answer in time.
+    """
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=MAX_PIECE)
+        try:
+            writer.write(json.dumps({"command": command}).encode() + b"\n")
+            more = True
+            while more:
+                async with asyncio.timeout(TIMEOUT):
+                    piece = json.loads(await reader.readline())
+                more = piece.pop("more", False)
+                yield piece
+        finally:
+            writer.close()
+    except (OSError, ValueError) as error:
+        raise AdminError(f"no agent answers at {path}: {error}") from None
 
 
 def require_nobody(path: Path) -> None:

@@ -45,6 +45,7 @@ from relay.upstreams import SocketForEach, Upstreams
 from relay.vips import VipSockets
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+from relay.worker import WHOLE, Worker
 
 if TYPE_CHECKING:
     from relay.mirror import Mirror
@@ -64,12 +65,19 @@ class Agent:
         keys: The cluster's keys.
         registry: The transceivers.
         dataplane: What forwards confirmed flows. The agent closes it.
+        worker: What it works on, when it is one of several.
     """
 
     def __init__(
-        self, config: RelayConfig, keys: KeyRing, registry: Registry, dataplane: Dataplane
+        self,
+        config: RelayConfig,
+        keys: KeyRing,
+        registry: Registry,
+        dataplane: Dataplane,
+        worker: Worker | None = None,
     ) -> None:
         self._config = config
+        self._worker = worker or WHOLE
         self._registry = registry
         self._dataplane = dataplane
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
@@ -190,7 +198,7 @@ class Agent:
         self._vips = VipSockets(loop, counters, fast, self._from_client)
         self._closing.callback(self._vips.shutdown)
         for vip in self._config.vips:
-            self._vips.open(vip)
+            self._vips.open(vip, self._worker.sockets.get(vip))
         self._upstreams = self._open_upstreams(fast)
         self._closing.callback(self._upstreams.shutdown)
         self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
@@ -222,6 +230,7 @@ class Agent:
             ttl=self._config.idle,
             found=self._restore,
             counters=self._table.counters,
+            wanted=self._worker.share.has,
         )
 
     def _open_upstreams(self, fast: FastPath) -> Upstreams:

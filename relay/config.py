@@ -1,10 +1,11 @@
 """What a relay is told: options of the command line over a TOML file, checked in one place."""
 
 import math
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -64,6 +65,7 @@ class RelayConfig:
         metrics: Where Prometheus metrics are served over HTTP, if anywhere.
         max_flows: The most confirmed flows.
         idle: How long a flow lives after the transceiver's last packet, in seconds.
+        workers: How many processes forward in userspace, a processor each.
     """
 
     vips: tuple[Endpoint, ...]
@@ -81,6 +83,7 @@ class RelayConfig:
     metrics: Endpoint | None = None
     max_flows: int = DEFAULT_MAX_FLOWS
     idle: float = 300.0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once.
@@ -97,6 +100,7 @@ class RelayConfig:
             raise ConfigError("the XDP dataplane needs --interface, once for each interface")
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.instance):
             raise ConfigError("an instance's name has letters, digits, - and _ only")
+        self._check_workers()
 
     def _check_addresses(self) -> None:
         if not self.vips:
@@ -108,6 +112,15 @@ class RelayConfig:
                 raise ConfigError(f"{vip} is no VIP: clients need one address, not all of them")
             if vip.host in self.upstreams and vip.port in self.ports:
                 raise ConfigError(f"the VIP {vip} lies among the upstream ports: move --ports")
+
+    def _check_workers(self) -> None:
+        if not 1 <= self.workers <= len(self.ports):
+            raise ConfigError("workers must be at least 1, and no more than there are ports")
+        if self.workers > 1 and self.dataplane is not DataplaneChoice.USERSPACE:
+            raise ConfigError(
+                "several workers are for userspace: write --dataplane userspace, "
+                "or leave --workers away (with XDP the kernel uses all processors by itself)"
+            )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -170,6 +183,18 @@ class RelayConfig:
     def limits(self) -> Limits:
         """The session table's bounds and times."""
         return Limits(flows=self.max_flows, idle=self.idle, store_every=self.idle / 3)
+
+    def worker(self, index: int) -> Self:
+        """What one of the workers is told: its share of the ports and of the room for flows."""
+        return replace(
+            self,
+            workers=1,
+            # Every so many ports, so that workers never compete for one.
+            ports=self.ports[index :: self.workers],
+            max_flows=-(-self.max_flows // self.workers),
+            admin=Path(f"{self.admin_path}.{index}"),
+            metrics=None,
+        )
 
     def settings(self, keys: KeyRing, registry: Registry) -> Settings:
         """What the XDP program is told."""
@@ -251,6 +276,17 @@ def _whole_number(value: object) -> int:
     return value
 
 
+def _workers(value: object) -> int:
+    if value == "auto":
+        return len(os.sched_getaffinity(0))
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    try:
+        return _whole_number(value)
+    except ConfigError:
+        raise ConfigError("must be a whole number, or auto: one for each processor") from None
+
+
 def _one_of(kind: type[StrEnum]) -> Callable[[object], StrEnum]:
     def read(value: object) -> StrEnum:
         try:
@@ -298,4 +334,5 @@ _SETTINGS: Mapping[str, tuple[str, Any]] = {
     "metrics": ("metrics", lambda value: Endpoint.parse(_text(value))),
     "max_flows": ("max_flows", _whole_number),
     "idle": ("idle", _number),
+    "workers": ("workers", _workers),
 }

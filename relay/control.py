@@ -19,6 +19,9 @@ class Controlled(Protocol):
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
 
+    def flow_counts(self) -> dict[str, int]:
+        """How many flows there are, by state."""
+
     def status(self) -> AsyncIterator[Mapping[str, Any]]:
         """What the agent knows of itself, in pieces."""
 
@@ -40,13 +43,21 @@ class Control:
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """The commands by name."""
-        return {"status": self._status, "counters": self._counters, "switch": self._switch}
+        return {
+            "status": self._status,
+            "counters": self._counters,
+            "flow_counts": self._flow_counts,
+            "switch": self._switch,
+        }
 
     def _status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         return self._agent.status()
 
     async def _counters(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         yield self._agent.counters()  # alone: the list of all flows may be long
+
+    async def _flow_counts(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.flow_counts()
 
     async def _switch(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         choice = request.get("dataplane")

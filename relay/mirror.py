@@ -58,6 +58,7 @@ class Mirror:
         ttl: How long a record lives after it was written, in seconds.
         found: Called with each flow that is found and whose record verifies.
         counters: Where what happens is counted.
+        wanted: Which clients' flows are loaded at the start.
 
     Raises:
         ValueError: The URL is malformed.
@@ -71,6 +72,7 @@ class Mirror:
         ttl: float,
         found: Callable[[FlowTuple], None],
         counters: Counter[str],
+        wanted: Callable[[Endpoint], bool] = lambda _: True,
     ) -> None:
         self._redis = Redis.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, protocol=2
@@ -79,6 +81,7 @@ class Mirror:
         self._ttl_ms = round(ttl * 1000)
         self._found = found
         self._counters = counters
+        self._wanted = wanted
         self._queue: asyncio.Queue[_Put | _Delete | _Get] = asyncio.Queue(QUEUE_SIZE)
         self._asked: dict[tuple[Endpoint, Endpoint], float] = {}
         self._away = False
@@ -172,9 +175,12 @@ class Mirror:
         requests = []
         for key in keys:
             try:
-                requests.append(_Get(*client_of(key)))
+                request = _Get(*client_of(key))
             except RecordError:
                 self._counters["mirror_record_refused"] += 1
+                continue
+            if self._wanted(request.client):
+                requests.append(request)
         await self._serve(requests)
 
     async def _serve(self, batch: Iterable[_Put | _Delete | _Get]) -> None:

@@ -1,8 +1,10 @@
 """UDP sockets of the agent: how they are made, and what may go wrong."""
 
+import array
 import contextlib
 import errno
 import socket
+import struct
 from collections import Counter
 
 from relay.wire.endpoint import Endpoint
@@ -20,8 +22,12 @@ class BindError(Exception):
     """A transport address cannot be bound; the text says why and what to do."""
 
 
-def bound(local: Endpoint) -> socket.socket:
+def bound(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     """A non-blocking UDP socket at a transport address; port 0 takes any.
+
+    Args:
+        local: The address.
+        share_port: Whether others of this user that share it, too, may be bound to the same.
 
     Raises:
         BindError: It cannot be had; its cause is the kernel's error.
@@ -37,6 +43,8 @@ def bound(local: Endpoint) -> socket.socket:
             with contextlib.suppress(OSError):  # a larger buffer is a wish
                 udp.setsockopt(socket.SOL_SOCKET, size, BUFFER_SIZE)
         let_fragment(udp)
+        if share_port:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         udp.bind(local)
     except OSError as error:
         udp.close()
@@ -53,6 +61,22 @@ def let_fragment(udp: socket.socket) -> None:
         udp.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
     else:
         udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+
+
+def attach_filter(udp: socket.socket, option: int, program: bytes) -> None:
+    """Give the kernel a program of classic BPF.
+
+    Args:
+        udp: The socket.
+        option: What the program is for, such as SO_ATTACH_FILTER.
+        program: An array of struct sock_filter, of 8 bytes each.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
+    instructions = array.array("B", program)
+    address, size = instructions.buffer_info()
+    udp.setsockopt(socket.SOL_SOCKET, option, struct.pack("@HP", size // 8, address))
 
 
 def count_failure(counters: Counter[str], number: int | None) -> None:

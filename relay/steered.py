@@ -5,7 +5,6 @@ reaches the agent. So a BPF program hands what comes to any upstream port to one
 socket sends from any.
 """
 
-import array
 import asyncio
 import socket
 import struct
@@ -13,7 +12,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from relay.flow import Flow
-from relay.sockets import MAX_DATAGRAM, BindError, bound, count_failure, let_fragment
+from relay.sockets import (
+    MAX_DATAGRAM,
+    BindError,
+    attach_filter,
+    bound,
+    count_failure,
+    let_fragment,
+)
 from relay.upstreams import Received
 from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import Endpoint
@@ -196,9 +202,7 @@ def _bound_raw_socket(family: int, host: str) -> socket.socket:
     raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
     try:
         # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
-        instruction = array.array("B", _RETURN_NOTHING)
-        address, _ = instruction.buffer_info()
-        raw.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, address))
+        attach_filter(raw, SO_ATTACH_FILTER, _RETURN_NOTHING)
         let_fragment(raw)
         raw.bind((host, 0))
     except OSError:

@@ -43,13 +43,13 @@ class VipSockets:
         self._received = received
         self._sockets: dict[Endpoint, socket] = {}
 
-    def open(self, vip: Endpoint) -> None:
-        """Bind a VIP; what comes waits until `listen`.
+    def open(self, vip: Endpoint, udp: "socket | None" = None) -> None:
+        """Bind a VIP, or take a socket that is bound to it; what comes waits until `listen`.
 
         Raises:
             BindError: The address is not on this host, or the port is taken.
         """
-        udp = bound(vip)
+        udp = udp or bound(vip)
         self._sockets[vip] = udp
         self._fast.add_vip(udp.fileno(), udp.family)
 

@@ -61,6 +61,10 @@ def run(
     idle: Annotated[
         float | None, typer.Option(help="Seconds until an idle flow expires, at least 120.")
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Processes that forward in userspace, or auto: one for each processor."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log more.")] = False,
 ) -> None:
     """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
@@ -80,6 +84,7 @@ def run(
         "metrics": metrics,
         "max_flows": max_flows,
         "idle": idle,
+        "workers": workers,
     }
     task = json.dumps([config, options, verbose], default=os.fspath)
     # -P: no module of the directory that this is run in, as root, takes the relay's place.

@@ -32,6 +32,21 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         return _taken_from_kernel(config) or UserspaceDataplane()
 
 
+def require_no_program(instance: str) -> None:
+    """Make sure that the kernel forwards nothing for this instance.
+
+    Raises:
+        DataplaneError: Its program is loaded.
+    """
+    from relay.dataplane import xdp  # noqa: PLC0415  # see open_xdp
+
+    if xdp.is_loaded(instance):
+        raise DataplaneError(
+            f"the XDP program of instance {instance} is loaded, and several workers cannot take "
+            "its flows over: remove it with `icelane relay unload`, or start without --workers"
+        )
+
+
 def _taken_from_kernel(config: RelayConfig) -> Dataplane | None:
     """The program of this instance, if one is loaded, with everything left to the agent.
 

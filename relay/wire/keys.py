@@ -128,6 +128,13 @@ class KeyRing:
         """
         return self._derive(b"port", cluster, min(self._masters))
 
+    def share_seed(self, cluster: int) -> int:
+        """The 32-bit number that shares clients out among workers.
+
+        It comes from the lowest slot, so that choosing another signing key moves no client.
+        """
+        return int.from_bytes(self._derive(b"share", cluster, min(self._masters))[:4], "big")
+
     def _derive_uncached(self, purpose: bytes, cluster: int, slot: int) -> bytes:
         # HKDF-Expand (RFC 5869, section 2.3) with one block: the masters are uniformly random.
         info = b"icelane " + purpose + cluster.to_bytes(2, "big") + bytes([slot])

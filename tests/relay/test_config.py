@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ admin = "/run/icelane/blue.sock"
 metrics = "127.0.0.1:9100"
 max-flows = 1000
 idle = 120
+workers = 1
 """
 
 
@@ -255,3 +257,34 @@ def test_upstream_addresses_are_grouped_by_family() -> None:
         socket.AF_INET: ["192.0.2.1", "192.0.2.9"],
         socket.AF_INET6: ["2001:db8:2::1"],
     }
+
+
+def test_workers_are_for_userspace_alone() -> None:
+    assert config_of(dataplane="userspace", workers=4).workers == 4
+    assert config_of(dataplane="userspace", workers="4").workers == 4
+    assert config_of(workers=1).workers == 1
+    for dataplane in ("auto", "xdp"):
+        with pytest.raises(ConfigError, match="--dataplane userspace, or leave --workers away"):
+            config_of(dataplane=dataplane, interface="eth0", workers=2)
+
+
+def test_auto_is_a_worker_for_each_processor() -> None:
+    config = config_of(dataplane="userspace", workers="auto")
+    assert config.workers == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("workers", [0, -1, "many", 1.5, True, 3])
+def test_impossible_numbers_of_workers_are_refused(workers: object) -> None:
+    with pytest.raises(ConfigError, match="workers"):
+        config_of(dataplane="userspace", workers=workers, ports="20000-20001")
+
+
+def test_workers_divide_ports_and_room_among_them() -> None:
+    whole = config_of(
+        dataplane="userspace", workers=3, ports="20000-20009", max_flows=10, admin="/run/a.sock"
+    )
+    shares = [whole.worker(index) for index in range(3)]
+    assert sorted(port for share in shares for port in share.ports) == list(whole.ports)
+    assert [share.max_flows for share in shares] == [4, 4, 4]
+    assert len({share.admin_path for share in shares} | {whole.admin_path}) == 4
+    assert all(share.workers == 1 for share in shares)
