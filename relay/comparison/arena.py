@@ -17,8 +17,8 @@ relay have the other one.
 
 import itertools
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -49,6 +49,8 @@ _UPSTREAM_HOSTS = tuple(f"198.19.0.{1 + i}" for i in range(21))  # ports for a m
 
 # A moment that an end has to wait before it may send an ICMP error: longer than any benchmark.
 _NO_ERRORS_MS = 100_000_000
+
+_AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")  # sched(7)
 
 _RT_TABLE_LOCAL, _RTN_LOCAL, _RT_SCOPE_HOST = 255, 2, 254  # linux/rtnetlink.h
 
@@ -191,6 +193,7 @@ class Arena:
             LabError: The kernel refuses something.
         """
         with ExitStack() as stack:
+            stack.enter_context(_one_scheduling_group())
             self.directory = Path(stack.enter_context(TemporaryDirectory(prefix="icelane-bench-")))
             topology.build(self.name, NETWORK)
             stack.callback(self._remove)
@@ -285,6 +288,25 @@ class Arena:
     def _remove(self) -> None:
         topology.unplug(self.hosts[CLIENT], DIRECT)
         topology.destroy(self.name)
+
+
+@contextmanager
+def _one_scheduling_group() -> Iterator[None]:
+    """Let programs that are started meanwhile compete with each other one by one.
+
+    The kernel may group them by session, and shares processors out among groups first. In a group
+    of its own, a program that is to run only when nobody else wants to would get half of one.
+    """
+    try:
+        before = _AUTOGROUP.read_text(encoding="ascii")
+        _AUTOGROUP.write_text("0", encoding="ascii")
+    except FileNotFoundError:  # a kernel that does not do so
+        yield
+        return
+    try:
+        yield
+    finally:
+        _AUTOGROUP.write_text(before, encoding="ascii")
 
 
 def _take_redirects(host: Host, interface: str) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from relay.comparison.arena import Arena
 from relay.comparison.model import Direction, Measurement, Running
-from relay.comparison.questions.rate import warm_up
-from relay.comparison.traffic.search import loss_free
+from relay.comparison.questions.rate import Rate
 from relay.comparison.traffic.stream import Traffic
 from relay.lab.errors import LabError
 
@@ -13,38 +12,39 @@ FACTOR = 2.0
 
 
 class Overload:
-    """What is delivered at twice the loss-free rate, which is searched for first.
+    """What is delivered at twice the loss-free rate.
 
     Where the kernel forwards on the sender's processor, the sender cannot send that much: the
     load says how much it was.
 
     Args:
+        rate: Finds the loss-free rate.
         flows: With which numbers of flows it is asked.
         payload: The size of packets' payloads in bytes.
-        seconds: For how long each rate is tried.
+        seconds: For how long packets are sent.
     """
 
     name = "overload"
 
     def __init__(
-        self, flows: Sequence[int] = (100,), payload: int = 160, seconds: float = 0.5
+        self, rate: Rate, flows: Sequence[int] = (100,), payload: int = 160, seconds: float = 0.5
     ) -> None:
         self.flows = flows
+        self._rate = rate
         self._payload = payload
         self._seconds = seconds
 
     def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
         """Measure, with packets to the transceiver."""
+        found = self._rate.find(arena, running, self._payload)
+        if not found.rate:
+            raise LabError("No rate passes without loss, so there is none to double.")
+        with Traffic(arena, running.flows, Direction.TO_TRANSCEIVER, self._payload) as traffic:
+            passed = traffic.send(FACTOR * found.rate, self._seconds)
         parameters: dict[str, int | str] = {
             "payload": self._payload,
             "flows": len(running.flows),
         }
-        with Traffic(arena, running.flows, Direction.TO_TRANSCEIVER, self._payload) as traffic:
-            warm_up(traffic)
-            found = loss_free(lambda rate: traffic.send(rate, self._seconds))
-            if not found.rate:
-                raise LabError("No rate passes without loss, so there is none to double.")
-            passed = traffic.send(FACTOR * found.rate, self._seconds)
         for metric, value in (
             ("load", passed.sent_rate / found.rate),
             ("delivered_percent", 100 * (1 - passed.loss)),

@@ -38,18 +38,27 @@ class Rate:
         self.flows = flows
         self._payloads = payloads
         self._seconds = seconds
+        self._running: Running | None = None
+        self._found: dict[int, Found] = {}
 
     def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
         """Search for it, with packets to the transceiver."""
         for payload in self._payloads:
+            found = self.find(arena, running, payload)
+            parameters: dict[str, int | str] = {"payload": payload, "flows": len(running.flows)}
+            for metric, value in (("kpps", found.rate / 1000), ("limited", float(found.limited))):
+                yield Measurement(self.name, contestant, metric, value, parameters)
+
+    def find(self, arena: Arena, running: Running, payload: int) -> Found:
+        """The rate of packets of a size; searched for once while a contestant runs.
+
+        Raises:
+            LabError: Nothing passes, or an end of the traffic fails.
+        """
+        if running is not self._running:
+            self._running, self._found = running, {}
+        if payload not in self._found:
             with Traffic(arena, running.flows, Direction.TO_TRANSCEIVER, payload) as traffic:
                 warm_up(traffic)
-                found = loss_free(lambda rate: traffic.send(rate, self._seconds))
-            yield from self._measurements(contestant, found, payload, len(running.flows))
-
-    def _measurements(
-        self, contestant: str, found: Found, payload: int, flows: int
-    ) -> Iterator[Measurement]:
-        parameters: dict[str, int | str] = {"payload": payload, "flows": flows}
-        for metric, value in (("kpps", found.rate / 1000), ("limited", float(found.limited))):
-            yield Measurement(self.name, contestant, metric, value, parameters)
+                self._found[payload] = loss_free(lambda rate: traffic.send(rate, self._seconds))
+        return self._found[payload]

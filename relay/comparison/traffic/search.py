@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from relay.comparison.traffic.stream import Passed
 
 MOST_LOSS = 0.001
-PRECISION = 0.03  # how far apart the best and the next rate that failed may be, as a share
+PRECISION = 0.05  # how far apart the best and the next rate that failed may be, as a share
 STEP = 1.25  # from one rate to the next until one passes and one fails
 LEAST_RATE = 1_000.0  # packets a second, below which nothing is searched
 MOST_TRIALS = 40
