@@ -114,14 +114,20 @@ enum direction {
 
 #define ROUTE_SIZE 21 /* the raw bytes of a route, of which a ufrag is the base64 text */
 
+/*
+ * last_seen_ns is set once in 2^6 of the scheduler's ticks: 64 ms where there are 1000 in a second,
+ * 640 ms where there are 100. Flows expire after minutes.
+ */
+#define SEEN_TICK_SHIFT 6
+
 /* What an entry of any width remembers besides its addresses. */
 struct flow_state {
 	__u64 packets;
 	__u64 bytes;	     /* of UDP payload */
-	__u64 last_seen_ns; /* CLOCK_MONOTONIC, to the scheduler's tick; 0: never */
+	__u64 last_seen_ns; /* CLOCK_MONOTONIC, to SEEN_TICK_SHIFT; 0: never */
 	__u8 route[ROUTE_SIZE];
-	__u8 direction; /* enum direction */
-	__u8 pad[2];
+	__u8 direction;	 /* enum direction */
+	__u16 seen_tick; /* when last_seen_ns was set */
 };
 _Static_assert(sizeof(struct flow_state) == 48, "no hidden padding");
 

@@ -205,7 +205,7 @@ static __always_inline bool write_packet(struct cursor *frame, const struct plan
 	if (plan->to_ip6) {
 		ip6 = cursor_take(frame, sizeof(*ip6));
 		udp = cursor_take(frame, sizeof(*udp));
-		if (!ip6 || !udp)
+		if (!ip6 || !udp || !plan->wide)
 			return false;
 		if (plan->from_ip6)
 			rewrite_ip6(ip6, udp, plan->wide);
@@ -215,7 +215,7 @@ static __always_inline bool write_packet(struct cursor *frame, const struct plan
 	}
 	ip4 = cursor_take(frame, sizeof(*ip4));
 	udp = cursor_take(frame, sizeof(*udp));
-	if (!ip4 || !udp)
+	if (!ip4 || !udp || (!plan->narrow && !plan->wide))
 		return false;
 	if (plan->narrow)
 		rewrite_ip4(ip4, udp, plan->narrow);
