@@ -75,7 +75,7 @@ def _grouped(results: "Sequence[Result]") -> dict[str, list[dict[str, Any]]]:
 
 
 _TITLES = {
-    "cost": "Cost of a packet in nanoseconds, above a program that does nothing",
+    "cost": "Cost of a packet in nanoseconds above a program that does nothing, cold and warm",
     "memory": "Memory of full maps (flows4: IPv4; flows: those with IPv6)",
     "scan": "A look at all flows of both maps for expired ones",
     "agent": "An agent that has taken flows over",

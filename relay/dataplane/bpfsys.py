@@ -317,13 +317,14 @@ def link_detach(fd: int) -> None:
     bpf(Command.LINK_DETACH, bpfattr.LinkDetach(fd))
 
 
-def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0) -> Run:
-    """Run an XDP program once on a frame of at least 14 bytes, in the caller's namespace.
+def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0, times: int = 1) -> Run:
+    """Run an XDP program on a frame of at least 14 bytes, in the caller's namespace.
 
     Args:
         program_fd: The program.
         frame: From the Ethernet header on.
         ingress_ifindex: Where the frame came in, an interface in XDP mode; 0 for loopback.
+        times: How often, each time on the frame as it was given; the last run is told.
     """
     data = ctypes.create_string_buffer(frame, len(frame))
     out = ctypes.create_string_buffer(len(frame) + 256)  # a program may add to the front
@@ -338,7 +339,9 @@ def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0) -> Run:
         ctx_size_in=ctypes.sizeof(context),
         ctx_in=ctypes.addressof(context),
     )
-    bpf(Command.PROG_TEST_RUN, attributes)
+    for _ in range(times):
+        attributes.data_size_out = len(out)  # the kernel has written here what came out
+        bpf(Command.PROG_TEST_RUN, attributes)
     return Run(attributes.retval, out.raw[: attributes.data_size_out], attributes.duration)
 
 
