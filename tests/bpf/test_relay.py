@@ -3,6 +3,7 @@
 The expected bytes are built by scapy with checksums of its own, from nothing that the program uses.
 """
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.bpf
 RTP = bytes([0x80, 111]) + bytes(range(170))
 DTLS = bytes([22, 254, 253]) + bytes(64)
 TWO = Gate(rate=1, burst=2)
+SEEN_WITHIN = 0.64  # seconds: 2^SEEN_TICK_SHIFT ticks of the slowest kernels
 
 
 class TestConfirmedFlow:
@@ -55,6 +57,20 @@ class TestConfirmedFlow:
         assert (record.to_transceiver.packets, record.to_transceiver.bytes) == (3, 3 * len(RTP))
         assert (record.to_client.packets, record.to_client.bytes) == (1, len(DTLS))
         assert 0 < record.to_transceiver.last_seen <= record.to_client.last_seen
+
+    def test_the_time_of_the_last_packet_moves_on(self, bench: "Bench") -> None:
+        bench.install()
+
+        def last_seen() -> float:
+            bench.run(bench.from_client(RTP))
+            (record,) = bench.dataplane.flows()
+            return record.to_transceiver.last_seen
+
+        before, first, after = time.monotonic(), last_seen(), time.monotonic()
+        assert before - SEEN_WITHIN < first <= after
+        while (later := last_seen()) == first:
+            assert time.monotonic() < after + 2 * SEEN_WITHIN
+        assert first < later <= time.monotonic()
 
     @pytest.mark.parametrize("tos", [0xB8, 0xB9, 0xBB, 0x03])
     def test_dscp_and_ecn_stay(self, bench: "Bench", tos: int) -> None:
