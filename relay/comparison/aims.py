@@ -47,7 +47,21 @@ def _rate(contestant: str, flows: int = 100) -> Key:
     return Key("rate", "kpps", (("flows", flows), ("payload", 160)), contestant)
 
 
-_XDP, _GO = "icelane xdp", "Go relay"
+def _cost(contestant: str) -> Key:
+    return Key("cpu", "ns_per_packet", (("flows", 100), ("payload", 160)), contestant)
+
+
+def _round_trip(contestant: str, metric: str, load: str) -> Key:
+    parameters = (("load", load), ("path", "round trip"), ("payload", 160))
+    return Key("latency", metric, parameters, contestant)
+
+
+def _above_routing(of: Figure, contestant: str, metric: str, load: str) -> float:
+    """What a contestant adds to a round trip, in microseconds."""
+    return of(_round_trip(contestant, metric, load)) - of(_round_trip(_ROUTING, metric, load))
+
+
+_XDP, _GO, _ROUTING = "icelane xdp", "Go relay", "plain routing"
 
 AIMS = (
     Aim(
@@ -74,6 +88,25 @@ AIMS = (
         "loss-free rate with 100 flows, divided by that with 100,000",
         lambda of: of(_rate(_XDP)) / of(_rate(_XDP, 100_000)),
         2,
+    ),
+    Aim(
+        "processor time a packet, divided by the Go relay's",
+        lambda of: of(_cost(_XDP)) / of(_cost(_GO)),
+        1 / 15,
+        digits=3,
+    ),
+    Aim(
+        "microseconds that a round trip takes longer than by plain routing, p50, idle",
+        lambda of: _above_routing(of, _XDP, "p50_us", "idle"),
+        3,
+    ),
+    Aim(
+        "the same at p99 under load, divided by what the Go relay adds",
+        lambda of: (
+            _above_routing(of, _XDP, "p99_us", "50 kpps")
+            / _above_routing(of, _GO, "p99_us", "50 kpps")
+        ),
+        0.1,
     ),
 )
 

@@ -97,6 +97,40 @@ the sender cannot send more than it can.""",
         plotted="delivered_percent",
     ),
     Subject(
+        question="cpu",
+        title="Processor time a packet",
+        text="""\
+What a packet costs on all processors together: programs, system calls, interrupts. 100,000 packets
+a second come in bursts; what the same traffic costs over a direct cable, without any relay, is
+subtracted. Idle time is measured by what lowest-priority loops achieve in it, which is finer than
+the kernel's accounts.""",
+        metrics=(
+            Metric("ns_per_packet", "nanoseconds a packet", Better.LOWER),
+            Metric("ns_without_relay", "without a relay (ns)", Better.LOWER),
+            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1),
+        ),
+        columns=(METRIC,),
+        reference=_GO,
+    ),
+    Subject(
+        question="latency",
+        title="Latency",
+        text="""\
+The time from one end to the other, taken in the kernel of both ends, and that of round trips, which
+begin and end in a client's socket; with little other traffic, and with 50,000 other packets a
+second in bursts. All of it happens on one processor, also a userspace relay: between two processors
+of a virtual machine, waking the other one up takes longer than all else.""",
+        metrics=(
+            Metric("p50_us", "p50 (µs)", Better.LOWER, 1),
+            Metric("p99_us", "p99 (µs)", Better.LOWER, 1),
+            Metric("p999_us", "p99.9 (µs)", Better.LOWER, 1),
+            Metric("max_us", "max (µs)", Better.LOWER),
+            Metric("lost_percent", "lost (%)", Better.LOWER, 2),
+        ),
+        columns=(METRIC,),
+        reference="plain routing",
+    ),
+    Subject(
         question="sessions",
         title="New sessions a second",
         text="""\

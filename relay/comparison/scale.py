@@ -10,6 +10,8 @@ from relay.comparison.contestants.nginx import Nginx
 from relay.comparison.contestants.ownrelay import OwnRelay
 from relay.comparison.contestants.routing import Routing
 from relay.comparison.model import Contestant, Question, SystemQuestion
+from relay.comparison.questions.cpu import Cpu
+from relay.comparison.questions.latency import Latency
 from relay.comparison.questions.overload import Overload
 from relay.comparison.questions.rate import Rate
 from relay.comparison.run import Plan
@@ -95,11 +97,16 @@ _WITH_FLOWS = tuple(each for each in ALL if not isinstance(each, Ceiling | Routi
 _RESTARTED = tuple(each for each in ALL if isinstance(each, Nginx | OwnRelay))
 _OPENED_BY_CHECKS = tuple(each for each in _WITH_FLOWS if not isinstance(each, Coturn))
 
+_RATE, _QUICK_RATE = Rate((100,), seconds=0.2), Rate((100,), payloads=(160,), seconds=0.05)
+
 FULL = Scale(
     rounds=3,
     questions=(
-        Rate((1, 100, 10_000), seconds=0.25),
-        Overload(seconds=0.25),
+        _RATE,
+        Rate((1, 10_000, 100_000, 1_000_000), payloads=(160,), seconds=0.2),
+        Overload(_RATE, seconds=0.2),
+        Cpu(seconds=1.0),
+        Latency(seconds=0.6),
     ),
     system=(
         *(Sessions(each) for each in _OPENED_BY_CHECKS),
@@ -115,8 +122,10 @@ FULL = Scale(
 QUICK = Scale(
     rounds=1,
     questions=(
-        Rate((100,), payloads=(160,), seconds=0.1),
-        Overload(seconds=0.1),
+        _QUICK_RATE,
+        Overload(_QUICK_RATE, seconds=0.05),
+        Cpu(seconds=0.2),
+        Latency(seconds=0.1),
     ),
     system=(
         *(Sessions(each, seconds=0.3, alone=100) for each in _OPENED_BY_CHECKS),

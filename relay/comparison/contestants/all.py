@@ -14,6 +14,7 @@ from relay.comparison.model import Contestant
 ALL: tuple[Contestant, ...] = (
     Icelane("icelane xdp", "xdp", MOST_FLOWS),
     Icelane("icelane userspace", "userspace", MOST_CHECKED),
+    Icelane("icelane userspace, 2 workers", "userspace", MOST_CHECKED, workers=2),
     Ceiling(),
     Routing(),
     Nftables(flowtable=False),
