@@ -133,7 +133,7 @@ QUICK = Scale(
         *(Continuity(dataplane, seconds=0.2, dead=0.3) for dataplane in ("xdp", "userspace")),
         *(Outage(each, seconds=0.2, dead=0.3) for each in _RESTARTED),
         *(SetUp(way, calls=3) for way in Way),
-        *(CallRate(way, callers=4, seconds=3.0) for way in Way),
-        *(Capacity(way, steps=(2, 4), seconds=1.0) for way in Way),
+        *(CallRate(way, callers=4, seconds=1.5, warm_up=0.5) for way in Way),
+        *(Capacity(way, steps=(4,), seconds=1.0) for way in Way),
     ),
 )

@@ -36,7 +36,7 @@ class Capacity:
     name = "capacity"
 
     def __init__(
-        self, way: Way, *, steps: Sequence[int] = (4, 8, 12, 16, 20, 24, 32), seconds: float = 3.0
+        self, way: Way, *, steps: Sequence[int] = (4, 6, 8, 10, 12, 14, 16, 20), seconds: float = 2.0
     ) -> None:
         self.contestant = way.value
         self._way = way

@@ -118,7 +118,7 @@ class CallRate:
         way: Way,
         *,
         callers: int = 16,
-        seconds: float = 6.0,
+        seconds: float = 4.0,
         warm_up: float = 1.0,
         hold: float = 0.1,
     ) -> None:
