@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from relay.comparison.arena import Arena
 from relay.comparison.contestants.flows import NumberedFlows
+from relay.comparison.contestants.processes import family
 from relay.comparison.model import Leg, OpenFlow, Running
 from relay.comparison.opening import open_flows
 from relay.dataplane import xdp
@@ -66,7 +67,7 @@ class Icelane:
             with arena.start(command, ready="^ready", cores=self.workers) as started:
                 if opened is None:
                     opened = open_flows(arena, arena.vip, setup.route.ufrag, flows)
-                yield Running(opened, (started.pid,), setup.new_ufrag)
+                yield Running(opened, family(started.pid), setup.new_ufrag)
         finally:
             xdp.unload(setup.instance)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relay.comparison.arena import Arena
+from relay.comparison.contestants.processes import family
 from relay.comparison.model import Running
 from relay.comparison.opening import open_flows
 from relay.lab.topology import RELAY
@@ -46,7 +47,7 @@ class Nginx:
         command = [_program() or "nginx", "-e", "stderr", "-p", str(arena.directory)]
         with arena.start([*command, "-c", str(file)], ready="start worker process ") as started:
             opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
-            pids = (started.pid, *_children(started.pid))
+            pids = family(started.pid)
             yield Running(opened, pids, lambda: _NO_UFRAG, started.again)
 
 
@@ -86,8 +87,3 @@ stream {{
 
 def _program() -> str | None:
     return shutil.which("nginx", path=_PROGRAMS)
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return tuple(map(int, text.split()))
