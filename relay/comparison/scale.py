@@ -105,17 +105,17 @@ FULL = Scale(
         _RATE,
         Rate((1, 10_000, 100_000, 1_000_000), payloads=(160,), seconds=0.2),
         Overload(_RATE, seconds=0.2),
-        Cpu(seconds=1.0),
-        Latency(seconds=0.6),
+        Cpu(seconds=0.8),
+        Latency(seconds=0.4),
     ),
     system=(
         *(Sessions(each) for each in _OPENED_BY_CHECKS),
         *(Memory(each) for each in _WITH_FLOWS),
         *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
         *(Outage(each) for each in _RESTARTED),
-        *(SetUp(way) for way in Way),
-        *(CallRate(way) for way in Way),
-        *(Capacity(way) for way in Way),
+        *(SetUp(way, calls=5) for way in Way),
+        *(CallRate(way, seconds=3.5) for way in Way),
+        *(Capacity(way, steps=(6, 10, 12, 14, 16)) for way in Way),
     ),
 )
 
