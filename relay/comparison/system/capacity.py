@@ -36,7 +36,11 @@ class Capacity:
     name = "capacity"
 
     def __init__(
-        self, way: Way, *, steps: Sequence[int] = (4, 6, 8, 10, 12, 14, 16, 20), seconds: float = 2.0
+        self,
+        way: Way,
+        *,
+        steps: Sequence[int] = (4, 6, 8, 10, 12, 14, 16, 20),
+        seconds: float = 2.0,
     ) -> None:
         self.contestant = way.value
         self._way = way
