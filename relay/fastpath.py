@@ -76,7 +76,7 @@ class FastPath:
         names, sizes = inbox.names(count), inbox.sizes(count)
         lanes, firsts = list(map(find, names)), self._slots.firsts(count)
         done = 0
-        if None in lanes or min(firsts) <= LAST_OF_STUN:
+        if not all(lanes) or min(firsts) <= LAST_OF_STUN:
             for slot, first in enumerate(firsts):
                 if lanes[slot] is not None and first > LAST_OF_STUN:
                     continue
@@ -99,7 +99,7 @@ class FastPath:
         find = self.lanes.of_sockets.get
         lanes, sizes = list(map(find, fds)), self._many.receive(fds)
         done = 0
-        if None in lanes or min(sizes) < 0:
+        if not all(lanes) or min(sizes) < 0:
             for slot, size in enumerate(sizes):
                 if size < 0:
                     lanes[slot] = None

@@ -71,14 +71,14 @@ class RingSockets:
         end = first + len(fds)
         self._ring.fds[first:end] = array("i", fds)
         self._ring.lengths[first:end] = array("I", sizes)
-        return [-result for _, result in self._ring.submit(range(first, end))]
+        return [-result for _, result in self._ring.submit(first, len(fds))]
 
     def receive(self, fds: Sequence[int]) -> list[int]:
         """See `ManySockets.receive`."""
         first, sizes = self._count, [-errno.EAGAIN] * len(fds)
         end = first + len(fds)
         self._ring.fds[first:end] = array("i", fds)
-        for request, result in self._ring.submit(range(first, end)):
+        for request, result in self._ring.submit(first, len(fds)):
             sizes[request - first] = result
         return sizes
 

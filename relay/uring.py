@@ -10,7 +10,6 @@ import mmap
 import os
 import struct
 from array import array
-from collections.abc import Sequence
 
 # From linux/io_uring.h.
 OP_SEND, OP_RECV = 26, 27
@@ -67,6 +66,7 @@ class Ring:
         self._words = self._shared.cast("I")[: size // 4]
         self._head, self._tail = submission[0] // 4, submission[1] // 4
         self._order = self._words[submission[6] // 4 :][:entries]
+        self._numbers = memoryview(array("I", range(entries)))
         self._done_head, self._done_tail = completion[0] // 4, completion[1] // 4
         done = self._shared[completion[5] :][: _COMPLETION_SIZE * words[1]]
         self._done_requests, self._done_results = done.cast("Q")[0::2], done.cast("i")[2::4]
@@ -80,25 +80,25 @@ class Ring:
             self._requests, at, opcode, flags, 0, -1, 0, address, length, wait, request
         )
 
-    def submit(self, requests: Sequence[int]) -> list[tuple[int, int]]:
-        """Do some requests, in their order.
+    def submit(self, first: int, count: int) -> list[tuple[int, int]]:
+        """Do some requests, from the first one on, in their order.
 
         Returns:
             Those that completed, each with its result: a size, or a negative error number.
         """
-        words, count = self._words, len(requests)
+        words, end = self._words, first + count
         tail = words[self._tail]
         start = tail & self._mask
-        order, room = array("I", requests), self._mask + 1 - start
-        self._order[start : start + count] = order[:room]
-        if count > room:
-            self._order[: count - room] = order[room:]
+        fit = min(count, self._mask + 1 - start)
+        self._order[start : start + fit] = self._numbers[first : first + fit]
+        if fit < count:
+            self._order[: count - fit] = self._numbers[first + fit : end]
         words[self._tail] = (tail + count) & 0xFFFF_FFFF
         taken = int(_enter(_ENTER, self._fd, count, 0, 0, None, 0))
         completed = self._completed()
         if taken < count:  # the kernel lacks memory
             words[self._tail] = words[self._head]
-            completed += [(request, -errno.ENOBUFS) for request in requests[max(0, taken) :]]
+            completed += [(each, -errno.ENOBUFS) for each in range(first + max(0, taken), end)]
         return completed
 
     def close(self) -> None:
