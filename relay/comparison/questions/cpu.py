@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from relay.comparison.arena import CORES, Arena
 from relay.comparison.model import Direction, Measurement, Running
 from relay.comparison.questions.rate import warm_up
-from relay.comparison.traffic.soak import Reading, Soak, busy_share, idle_rates
+from relay.comparison.traffic.soak import Readings, Soak, busy_share
 from relay.comparison.traffic.stream import Passed, Traffic
 from relay.lab.errors import LabError
 
@@ -40,8 +40,7 @@ class Cpu:
     def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
         """Measure, with packets to the transceiver."""
         path = (arena, running.flows, Direction.TO_TRANSCEIVER, self._payload)
-        idle, by_direct, by_relay = [], [], []
-        passed = []
+        by_direct, by_relay, passed = [], [], []
         with (
             Traffic(*path, direct=True) as direct,
             Traffic(*path) as relayed,
@@ -49,7 +48,6 @@ class Cpu:
         ):
             warm_up(relayed)
             for _ in range(TURNS):
-                idle.append(soak.watch(self._seconds / TURNS))
                 by_direct.append(self._turn(direct, soak)[0])
                 readings, outcome = self._turn(relayed, soak)
                 by_relay.append(readings)
@@ -57,9 +55,8 @@ class Cpu:
         delivered = sum(each.arrived for each in passed) / sum(each.seconds for each in passed)
         if not delivered:
             raise LabError("Nothing passes.")
-        rates = idle_rates(idle)
-        without = busy_share(by_direct, rates) / RATE
-        cost = busy_share(by_relay, rates) / delivered - without
+        without = busy_share(by_direct) / RATE
+        cost = busy_share(by_relay) / delivered - without
         parameters: dict[str, int | str] = {"payload": self._payload, "flows": len(running.flows)}
         for metric, value in (
             ("ns_per_packet", 1e9 * cost),
@@ -68,7 +65,7 @@ class Cpu:
         ):
             yield Measurement(self.name, contestant, metric, value, parameters)
 
-    def _turn(self, traffic: Traffic, soak: Soak) -> tuple[list[Reading], Passed]:
+    def _turn(self, traffic: Traffic, soak: Soak) -> tuple[list[Readings], Passed]:
         seconds = self._seconds / TURNS
         traffic.begin_bursts(RATE, seconds + 2 * MARGIN_SECONDS)
         time.sleep(MARGIN_SECONDS)

@@ -1,7 +1,8 @@
 """How busy processors are, by what they have left: programs that run only when nobody else wants.
 
 The kernel's own figures count ticks of 4 ms, and what interrupts do is counted as the work of
-whomever they interrupt. A count of what was left is exact, and keeps processors from going to
+whomever they interrupt. What is left is measured exactly, and by the clock, so that it does not
+matter how fast the processor is at the moment. The programs also keep processors from going to
 sleep, which on a virtual machine costs more than most packets.
 """
 
@@ -28,46 +29,43 @@ _LOOK_EVERY = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What each processor had left until a moment.
+    """What was seen of a processor until a moment.
 
     Attributes:
-        at: The moment, in seconds of the monotonic clock.
-        counts: Rounds by processor.
+        until: The moment, in ns of the monotonic clock.
+        taken: For how long it was busy until then, in ns.
     """
 
-    at: float
-    counts: Mapping[int, int]
-
-    def rates(self, since: "Reading") -> dict[int, float]:
-        """Rounds a second by processor, since an earlier reading."""
-        seconds = self.at - since.at
-        return {core: (self.counts[core] - since.counts[core]) / seconds for core in self.counts}
+    until: int
+    taken: int
 
 
-def idle_rates(series: Iterable[Sequence[Reading]]) -> dict[int, float]:
-    """Rounds a second by processor in the middle of all windows between two readings. Pure."""
-    rates = [end.rates(start) for readings in series for start, end in pairwise(readings)]
-    return {core: median(rate[core] for rate in rates) for core in rates[0]}
+Readings = Mapping[int, Reading]  # by processor
 
 
-def busy_share(series: Iterable[Sequence[Reading]], idle: Mapping[int, float]) -> float:
+def busy_share(series: Iterable[Sequence[Readings]]) -> float:
     """How many processors were busy, in the middle of all windows between two readings. Pure.
 
     The middle, because what else the machine does now and then is in some of the windows.
 
     Args:
         series: Readings, at short intervals, at times when the same was done.
-        idle: Rounds a second of each processor when nothing is done.
     """
     return median(
-        sum(1 - rate / idle[core] for core, rate in end.rates(start).items())
+        sum(_share(start[core], end[core]) for core in start)
         for readings in series
         for start, end in pairwise(readings)
     )
 
 
+def _share(start: Reading, end: Reading) -> float:
+    """How much of the time between two readings a processor was busy; all of it if none is seen."""
+    seconds = end.until - start.until
+    return (end.taken - start.taken) / seconds if seconds else 1.0
+
+
 class Soak:
-    """Programs that count what some processors have left, from entering to leaving.
+    """Programs that watch some processors, from entering to leaving.
 
     Args:
         cores: The processors.
@@ -78,7 +76,7 @@ class Soak:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        """Start them, and wait until they count.
+        """Start them, and wait until they have seen something.
 
         Raises:
             LabError: One of them does not.
@@ -86,7 +84,7 @@ class Soak:
         descriptor = os.memfd_create("icelane-soak")
         try:
             os.ftruncate(descriptor, mmap.PAGESIZE)
-            self._counts = soaker.Counts.from_buffer(mmap.mmap(descriptor, mmap.PAGESIZE))
+            self._shared = soaker.Shared.from_buffer(mmap.mmap(descriptor, mmap.PAGESIZE))
             for core in self._cores:
                 self._processes.append(self._start(descriptor, core))
             self._wait()
@@ -106,16 +104,16 @@ class Soak:
         """Stop them."""
         self._stop()
 
-    def read(self) -> Reading:
-        """What was left until now."""
-        counts = {core: int(self._counts.by_core[core]) for core in self._cores}
-        return Reading(time.monotonic(), counts)
+    def read(self) -> Readings:
+        """What was seen until now."""
+        seen = self._shared.by_core
+        return {core: Reading(seen[core].until, seen[core].taken) for core in self._cores}
 
-    def watch(self, seconds: float) -> list[Reading]:
+    def watch(self, seconds: float) -> list[Readings]:
         """Readings at short intervals, for some time from now on."""
+        end = time.monotonic() + seconds
         readings = [self.read()]
-        end = readings[0].at + seconds
-        while readings[-1].at < end:
+        while time.monotonic() < end:
             time.sleep(WINDOW_SECONDS)
             readings.append(self.read())
         return readings
@@ -130,9 +128,9 @@ class Soak:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not all(self._counts.by_core[core] for core in self._cores):
+        while not all(each.until for each in self.read().values()):
             if time.monotonic() > deadline:
-                raise LabError("The programs that count idle time do not start.")
+                raise LabError("The programs that watch the processors do not start.")
             time.sleep(_LOOK_EVERY)
 
     def _stop(self) -> None:

@@ -1,7 +1,8 @@
-"""A process that takes the time that a processor has left, and counts.
+"""A process that looks at the clock whenever nobody else wants a processor.
 
-Its arguments are the descriptor of shared memory and the number of a processor, on which it runs
-whenever nobody else wants to. It writes its count where the memory has the processor's number.
+Where it could not look for a while, the processor was somebody else's. Its arguments are the
+descriptor of shared memory and the number of a processor. It writes what it has seen where the
+memory has the processor's number.
 """
 
 import ctypes
@@ -10,28 +11,48 @@ import os
 import signal
 import sys
 import threading
+import time
 
-ROUND = 500  # passes of the loop between two counts: 5 to 10 us
+# A look takes a tenth of it, an interrupt or another program several times as much.
+GAP_NS = 1000
+LOOKS = 200  # between two times that what was seen is written: 20 us
+MOST_CORES = mmap.PAGESIZE // 16
 
 
-class Counts(ctypes.Structure):
-    """The shared memory: how many rounds each processor has had time for."""
+class Seen(ctypes.Structure):
+    """What was seen of a processor: until when, and how much was others' by then, in ns."""
 
-    _fields_ = (("by_core", ctypes.c_uint64 * (mmap.PAGESIZE // 8)),)
+    _fields_ = (("until", ctypes.c_uint64), ("taken", ctypes.c_uint64))
+
+
+class Shared(ctypes.Structure):
+    """The shared memory."""
+
+    _fields_ = (("by_core", Seen * MOST_CORES),)
 
 
 def main() -> None:
-    """Count until the process that asked for it has gone."""
+    """Look until the process that asked for it has gone."""
     descriptor, core = map(int, sys.argv[1:])
-    counts = Counts.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Counts)))
+    shared = Shared.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Shared)))
     os.sched_setaffinity(0, {core})
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    rounds = range(ROUND)
+    _look(shared.by_core[core])
+
+
+def _look(seen: Seen) -> None:
+    clock, looks = time.monotonic_ns, range(LOOKS)
+    taken = 0
+    before = clock()
     while True:
-        for _ in rounds:
-            pass
-        counts.by_core[core] += 1
+        for _ in looks:
+            now = clock()
+            if now - before > GAP_NS:
+                taken += now - before
+            before = now
+        seen.taken = taken
+        seen.until = before
 
 
 def _end_with_standard_input() -> None:
