@@ -28,7 +28,7 @@ def test_a_disturbance_of_some_windows_does_not_count() -> None:
 
 def test_a_processor_that_is_not_seen_is_busy() -> None:
     still = {0: Reading(100, 50)}
-    assert busy_share([[still, still]]) == 1.0
+    assert busy_share([[still, still, still]]) == 1.0
 
 
 @pytest.mark.netns

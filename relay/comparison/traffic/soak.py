@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import quantiles
 from types import TracebackType
 from typing import Self
 
@@ -44,18 +44,19 @@ Readings = Mapping[int, Reading]  # by processor
 
 
 def busy_share(series: Iterable[Sequence[Readings]]) -> float:
-    """How many processors were busy, in the middle of all windows between two readings. Pure.
+    """How many processors were busy, in the lower quartile of windows between readings. Pure.
 
-    The middle, because what else the machine does now and then is in some of the windows.
+    What else the machine does now and then is in some of the windows, where it can only add.
 
     Args:
-        series: Readings, at short intervals, at times when the same was done.
+        series: Readings, at short intervals, at times when the same was done; three at least.
     """
-    return median(
+    shares = [
         sum(_share(start[core], end[core]) for core in start)
         for readings in series
         for start, end in pairwise(readings)
-    )
+    ]
+    return quantiles(shares, n=4, method="inclusive")[0]
 
 
 def _share(start: Reading, end: Reading) -> float:
