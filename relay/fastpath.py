@@ -14,12 +14,14 @@ from relay.lanes import Lane, Lanes
 from relay.manysockets import ManySockets, open_sockets
 from relay.mmsg import Inbox, Outbox, Slots
 from relay.sockets import count_failure
+from relay.trains import TrainSender
 from relay.wire.demux import LAST_OF_STUN
 
 # What is taken with one system call.
 BATCH = 64
 
 FromClient = Callable[[bytes, bytes], None]  # a datagram and its source, as the kernel has it
+Find = Callable[[bytes], Lane | None]  # a client's lane
 FromTransceiver = Callable[[bytes, int], None]  # a datagram and the socket that it came to
 
 
@@ -42,6 +44,7 @@ class FastPath:
         self._counters = counters
         self._slots = Slots(BATCH)
         self._many = open_many(self._slots)
+        self._trains = TrainSender()
         self._inboxes: dict[int, Inbox] = {}  # by VIP socket
         self._outboxes: dict[int, Outbox] = {}
 
@@ -75,15 +78,21 @@ class FastPath:
         find = self.lanes.of_clients(vip).get
         names, sizes = inbox.names(count), inbox.sizes(count)
         lanes, firsts = list(map(find, names)), self._slots.firsts(count)
+        trains = inbox.segments(count)
         done = 0
-        if not all(lanes) or min(firsts) <= LAST_OF_STUN:
+        if trains or not all(lanes) or min(firsts) <= LAST_OF_STUN:
             for slot, first in enumerate(firsts):
-                if lanes[slot] is not None and first > LAST_OF_STUN:
+                segment = trains[slot] if trains else 0
+                if lanes[slot] is not None and first > LAST_OF_STUN and not segment:
                     continue
                 self._send_inward(done, lanes[done:slot], sizes[done:slot])
                 done = slot + 1
                 version = self.lanes.version
-                other(self._slots.copy(slot, sizes[slot]), names[slot])
+                if segment:
+                    train = self._slots.views[slot][: sizes[slot]]
+                    self._train_inward(train, segment, names[slot], find, other)
+                else:
+                    other(self._slots.copy(slot, sizes[slot]), names[slot])
                 if version != self.lanes.version:
                     lanes[done:] = map(find, names[done:])
         self._send_inward(done, lanes[done:], sizes[done:])
@@ -122,6 +131,31 @@ class FastPath:
         for error in self._many.send(first, [lane.upstream for lane in known], sizes):
             count_failure(self._counters, error)
         self.lanes.passed_inward(known, sizes, time.monotonic())
+
+    def _train_inward(
+        self, train: memoryview, segment: int, name: bytes, find: Find, other: FromClient
+    ) -> None:
+        """Send a train to its transceiver: as one, unless part of it needs the table."""
+        starts = range(0, len(train), segment)
+        parts = [train[start : start + segment] for start in starts]
+        lane = find(name)
+        if lane is not None and min(train[::segment]) > LAST_OF_STUN:
+            self._train(lane, train, segment, parts)
+            return
+        for part in parts:
+            lane = find(name)
+            if lane is not None and part[0] > LAST_OF_STUN:
+                self._train(lane, part, segment, [part])
+            else:
+                other(part.tobytes(), name)
+
+    def _train(
+        self, lane: Lane, train: memoryview, segment: int, parts: Sequence[memoryview]
+    ) -> None:
+        for error in self._trains.send(lane.upstream, train, segment):
+            count_failure(self._counters, error)
+        sizes = [len(part) for part in parts]
+        self.lanes.passed_inward([lane] * len(parts), sizes, time.monotonic())
 
     def _send_outward(self, first: int, lanes: Sequence[Lane | None], sizes: Sequence[int]) -> None:
         """Send the datagrams of the slots from `first` on to their clients, where there is one."""

@@ -24,6 +24,7 @@ _IOVEC = struct.Struct("@PN")  # struct iovec: base, length
 _MMSGHDR = struct.Struct("@PIPNPNi4xI4x")  # struct mmsghdr: a struct msghdr, then the size
 # Bytes of struct sockaddr_in and sockaddr_in6.
 _NAME_SIZES: Mapping[int, int] = {socket.AF_INET: 16, socket.AF_INET6: 28}
+_SAID_SIZE = 24  # bytes: CMSG_SPACE(sizeof(int))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
@@ -93,6 +94,13 @@ class Inbox:
         self._name = struct.Struct(f"{_NAME_SIZES[family]}s")
         self._envelopes = _Envelopes(slots, family)
         self._sizes = self._envelopes.headers.cast("I")[_MMSGHDR.size // 4 - 2 :: 16]
+        # Room for what the kernel says of each: struct cmsghdr, and the size of a train's parts.
+        said = bytearray(slots.count * _SAID_SIZE)
+        words, start = self._envelopes.headers.cast("Q"), _address(said)
+        words[4::8] = array("Q", range(start, start + len(said), _SAID_SIZE))
+        self._said_sizes = words[5::8]
+        self._room = array("Q", [_SAID_SIZE] * slots.count)
+        self._segments = memoryview(said).cast("i")[4 :: _SAID_SIZE // 4]
 
     def receive(self, fd: int) -> int:
         """Take what waits in a socket; how many datagrams that was.
@@ -101,6 +109,7 @@ class Inbox:
             OSError: The kernel's, such as one about what was sent before.
         """
         box = self._envelopes
+        self._said_sizes[:] = self._room
         count = int(_recvmmsg(fd, box.address, box.count, socket.MSG_DONTWAIT, None))
         if count >= 0:
             return count
@@ -112,6 +121,17 @@ class Inbox:
     def sizes(self, count: int) -> list[int]:
         """The sizes of the first datagrams."""
         return self._sizes[:count].tolist()
+
+    def segments(self, count: int) -> list[int]:
+        """Of each of the first ones the size of its parts if it is a train, or 0.
+
+        Empty when none is; see `relay.trains`.
+        """
+        said = self._said_sizes[:count].tolist()
+        if not any(said):
+            return []
+        parts = self._segments[:count].tolist()
+        return [part if size else 0 for part, size in zip(parts, said, strict=True)]
 
     def names(self, count: int) -> list[bytes]:
         """The sources of the first datagrams, as `pack_name` writes them."""

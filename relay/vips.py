@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from relay.fastpath import FastPath
 from relay.mmsg import unpack_name
 from relay.sockets import bound, count_failure
+from relay.trains import join
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
@@ -50,6 +51,7 @@ class VipSockets:
             BindError: The address is not on this host, or the port is taken.
         """
         udp = udp or bound(vip)
+        join(udp)
         self._sockets[vip] = udp
         self._fast.add_vip(udp.fileno(), udp.family)
 

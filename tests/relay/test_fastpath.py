@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -12,10 +13,12 @@ from relay.flow import Flow
 from relay.lanes import Lane, Lanes
 from relay.manysockets import ManySockets, PlainSockets, open_sockets
 from relay.mmsg import Slots, pack_name
+from relay.trains import SOL_UDP, UDP_SEGMENT, join
 from relay.wire.endpoint import Endpoint
 
 from .conftest import ALICE, DTLS, RTP, Scene
 
+SO_NO_CHECK = 11  # asm-generic/socket.h
 STUN = bytes([0, 1]) + bytes(18)
 
 
@@ -31,6 +34,7 @@ class Street:
         self._open: list[socket.socket] = []
         self.vips = [self.udp(), self.udp("::1")]
         for vip in self.vips:
+            join(vip)
             self.fast.add_vip(vip.fileno(), vip.family)
 
     def udp(self, host: str = "127.0.0.1") -> socket.socket:
@@ -213,6 +217,78 @@ def test_datagrams_of_any_size_pass_whole(street: Street, size: int) -> None:
     street.outward(lane.upstream)
     assert client.recv(70_000) == data
     assert street.handed == []
+
+
+def train(*data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """What a socket sends as one, and how it is taken apart."""
+    return b"".join(data), [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", len(data[0])))]
+
+
+def send_train(street: Street, client: socket.socket, *data: bytes) -> None:
+    joined, control = train(*data)
+    client.sendmsg([joined], control, 0, street.vips[0].getsockname())
+
+
+MEDIA = [bytes([0x80, number]) + bytes(98) for number in range(6)]
+
+
+def test_train_goes_on_as_its_datagrams(street: Street) -> None:
+    client, transceiver, _ = street.lane()
+    other, other_transceiver, _ = street.lane()
+    street.send(client, RTP)
+    send_train(street, client, *MEDIA[:4], MEDIA[4][:7])
+    street.send(other, DTLS)
+    street.send(client, MEDIA[5])
+    street.inward()
+    got = [transceiver.recv(70_000) for _ in range(7)]
+    assert got == [RTP, *MEDIA[:4], MEDIA[4][:7], MEDIA[5]]
+    assert other_transceiver.recv(100) == DTLS
+    assert street.handed == []
+    assert street.counters["forwarded_to_transceivers"] == 8
+
+
+def test_train_with_stun_in_it_is_taken_apart(street: Street) -> None:
+    client, transceiver, lane = street.lane()
+    check = STUN + bytes(80)
+    send_train(street, client, *MEDIA[:2], check, MEDIA[2], check[:20])
+    with socket.socket(fileno=socket.dup(lane.upstream)) as forward:
+        street.fast.from_clients(lane.vip, lambda data, _: forward.sendall(data))
+    got = [transceiver.recv(70_000) for _ in range(5)]
+    assert got == [*MEDIA[:2], check, MEDIA[2], check[:20]]
+    assert street.counters["forwarded_to_transceivers"] == 3
+
+
+def test_train_of_a_stranger_is_handed_over_in_parts(street: Street) -> None:
+    stranger = street.udp()
+    send_train(street, stranger, *MEDIA)
+    street.inward()
+    assert street.handed == MEDIA
+
+
+def test_flow_that_ends_within_a_train_gets_nothing_more(street: Street) -> None:
+    client, transceiver, lane = street.lane()
+    check = STUN + bytes(80)
+    send_train(street, client, MEDIA[0], check, MEDIA[1])
+    street.send(client, RTP)
+
+    def end(data: bytes, _: bytes) -> None:
+        street.handed.append(data)
+        street.lanes.close(lane.upstream)
+
+    street.fast.from_clients(lane.vip, end)
+    assert transceiver.recv(70_000) == MEDIA[0]
+    assert street.handed == [check, MEDIA[1], RTP]
+
+
+def test_train_that_cannot_go_as_one_goes_in_parts(street: Street) -> None:
+    client, transceiver, lane = street.lane()
+    send_train(street, client, *MEDIA)
+    upstream = socket.socket(fileno=socket.dup(lane.upstream))
+    with upstream:
+        upstream.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)  # refused for UDP_SEGMENT: EINVAL
+        street.inward()
+    assert [transceiver.recv(70_000) for _ in MEDIA] == MEDIA
+    assert not [name for name in street.counters if name.startswith("send_failed")]
 
 
 def test_error_at_a_vip_is_counted(street: Street) -> None:
