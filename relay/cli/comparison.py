@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -81,7 +82,13 @@ def run(
     )
     with clear_errors(OSError):
         output.write_text(results.dumps(), "utf-8")  # now, rather than after all the work
-    for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]")):
+    # So that the clean-up runs, as it does after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]")):
+            output.write_text(results.dumps(), "utf-8")
+    except KeyboardInterrupt:
+        results.failures.append("the run was interrupted")
         output.write_text(results.dumps(), "utf-8")
     for failure in results.failures:
         console.print(f"failed: {failure}", markup=False)
