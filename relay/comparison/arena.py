@@ -297,16 +297,14 @@ def _one_scheduling_group() -> Iterator[None]:
     The kernel may group them by session, and shares processors out among groups first. In a group
     of its own, a program that is to run only when nobody else wants to would get half of one.
     """
-    try:
-        before = _AUTOGROUP.read_text(encoding="ascii")
-        _AUTOGROUP.write_text("0", encoding="ascii")
-    except FileNotFoundError:  # a kernel that does not do so
+    if not _AUTOGROUP.exists() or _AUTOGROUP.read_text(encoding="ascii").strip() == "0":
         yield
         return
+    _AUTOGROUP.write_text("0", encoding="ascii")
     try:
         yield
     finally:
-        _AUTOGROUP.write_text(before, encoding="ascii")
+        _AUTOGROUP.write_text("1", encoding="ascii")
 
 
 def _take_redirects(host: Host, interface: str) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from relay.comparison import arena as arena_module
 from relay.comparison.arena import DIRECT, MOST_FLOWS, Arena
 from relay.lab.errors import LabError
 from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
@@ -63,3 +64,12 @@ def test_nothing_is_left_of_an_arena() -> None:
     assert not started.alive()
     assert not directory.exists()
     assert not any(host.exists() for host in arena.hosts.values())
+
+
+def test_programs_compete_one_by_one_for_as_long_as_there_is_an_arena() -> None:
+    grouping = arena_module._AUTOGROUP
+    if not grouping.exists() or grouping.read_text("ascii").strip() == "0":
+        pytest.skip("this kernel does not group programs, or another arena is there")
+    with Arena("test-grouping"):
+        assert grouping.read_text("ascii").strip() == "0"
+    assert grouping.read_text("ascii").strip() == "1"
