@@ -1,6 +1,7 @@
 """The arena: who reaches whom, on which processors programs run, and that nothing is left."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,10 +67,17 @@ def test_nothing_is_left_of_an_arena() -> None:
     assert not any(host.exists() for host in arena.hosts.values())
 
 
-def test_programs_compete_one_by_one_for_as_long_as_there_is_an_arena() -> None:
-    grouping = arena_module._AUTOGROUP
-    if not grouping.exists() or grouping.read_text("ascii").strip() == "0":
-        pytest.skip("this kernel does not group programs, or another arena is there")
-    with Arena("test-grouping"):
-        assert grouping.read_text("ascii").strip() == "0"
-    assert grouping.read_text("ascii").strip() == "1"
+@pytest.mark.parametrize("before", ["1", "0", None])
+def test_programs_compete_one_by_one_for_as_long_as_there_is_an_arena(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    grouping = tmp_path / "sched_autogroup_enabled"
+    monkeypatch.setattr(arena_module, "_AUTOGROUP", grouping)
+    if before is None:
+        with arena_module._one_scheduling_group():
+            assert not grouping.exists()
+        return
+    grouping.write_text(before, "ascii")
+    with arena_module._one_scheduling_group():
+        assert grouping.read_text("ascii") == "0"
+    assert grouping.read_text("ascii") == before
