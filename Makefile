@@ -86,10 +86,10 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
-bench: setup-bench ## the comparison with other relays, with report, in 15 minutes
+bench: setup-bench ## the comparison with other relays, with a report, in 20 minutes
 	@$(call compare,)
 
-bench-quick: setup-bench ## the same in 2 minutes, with rough figures
+bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 	@$(call compare,--quick)
 
 # $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.

@@ -45,7 +45,7 @@ def contestants(*, as_json: Annotated[bool, _as_json] = False) -> None:
 def run(
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two minutes instead of fifteen; rough figures.")
+        bool, typer.Option("--quick", help="Three minutes instead of twenty; rough figures.")
     ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, max=100, help="How often everything is measured.")

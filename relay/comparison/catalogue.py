@@ -22,6 +22,7 @@ class Metric:
         digits: Digits after the decimal point.
         bounded_by: The metric that is not 0 where the figure is what the traffic's sender could
             send, so that the contestant's own may be higher.
+        compared: Whether ratios to other contestants' say something.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Metric:
     better: Better
     digits: int = 0
     bounded_by: str | None = None
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ send more.""",
 What arrives when twice as much is sent as passes without loss. "Load" is how much that was, since
 the sender cannot send more than it can.""",
         metrics=(
-            Metric("load", "load, times the loss-free rate", Better.HIGHER, 2),
-            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1),
+            Metric("load", "load, times the loss-free rate", Better.HIGHER, 2, compared=False),
+            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1, compared=False),
             Metric("kpps", "thousand packets a second", Better.HIGHER),
         ),
         columns=(METRIC,),
@@ -106,8 +108,8 @@ subtracted. Idle time is measured by what lowest-priority loops achieve in it, w
 the kernel's accounts.""",
         metrics=(
             Metric("ns_per_packet", "nanoseconds a packet", Better.LOWER),
-            Metric("ns_without_relay", "without a relay (ns)", Better.LOWER),
-            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1),
+            Metric("ns_without_relay", "without a relay (ns)", Better.LOWER, compared=False),
+            Metric("delivered_percent", "delivered (%)", Better.HIGHER, 1, compared=False),
         ),
         columns=(METRIC,),
         reference=_GO,
@@ -125,7 +127,7 @@ of a virtual machine, waking the other one up takes longer than all else.""",
             Metric("p99_us", "p99 (µs)", Better.LOWER, 1),
             Metric("p999_us", "p99.9 (µs)", Better.LOWER, 1),
             Metric("max_us", "max (µs)", Better.LOWER),
-            Metric("lost_percent", "lost (%)", Better.LOWER, 2),
+            Metric("lost_percent", "lost (%)", Better.LOWER, 2, compared=False),
         ),
         columns=(METRIC,),
         reference="plain routing",
@@ -144,7 +146,7 @@ time for others. coturn has no such sessions.""",
             Metric("per_second", "sessions a second", Better.HIGHER),
             Metric("p50_us", "p50 (µs)", Better.LOWER),
             Metric("p99_us", "p99 (µs)", Better.LOWER),
-            Metric("again_percent", "sent again (%)", Better.LOWER, 1),
+            Metric("again_percent", "sent again (%)", Better.LOWER, 1, compared=False),
         ),
         columns=(METRIC,),
         reference=_GO,
@@ -209,7 +211,7 @@ transceiver, which are Python, share the machine with the relay, and are the lim
             Metric("calls_per_second", "calls a second", Better.HIGHER, 1),
             Metric("p50_ms", "p50 (ms)", Better.LOWER),
             Metric("p99_ms", "p99 (ms)", Better.LOWER),
-            Metric("failed", "failed", Better.LOWER),
+            Metric("failed", "failed", Better.LOWER, compared=False),
         ),
         columns=(METRIC,),
         reference="direct",
@@ -227,7 +229,7 @@ encode the audio, share the machine with the relay, and are the limit.""",
             Metric("cpu_transceiver_percent", "transceiver (% of a core)", Better.LOWER),
             Metric("cpu_clients_percent", "clients (% of a core)", Better.LOWER),
             Metric("pause_ms", "longest pause (ms)", Better.LOWER),
-            Metric("lost_percent", "lost (%)", Better.LOWER, 1),
+            Metric("lost_percent", "lost (%)", Better.LOWER, 1, compared=False),
         ),
         columns=("calls",),
     ),

@@ -77,11 +77,12 @@ def _draw_bars(
 def _draw_curves(
     figure: Figure, subject: Subject, columns: Sequence[Column], results: Results
 ) -> None:
-    """A panel for each combination of the other parameters."""
+    """A panel for each combination of the other parameters that has several numbers of flows."""
     panels: dict[str, list[Column]] = {}
     for column in columns:
         others = (shown(*each) for each in column.parameters if each[0] != "flows")
         panels.setdefault(", ".join(others), []).append(column)
+    panels = {title: members for title, members in panels.items() if len(members) > 1}
     contestants = present(subject, columns, results)
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, members) in zip(all_axes, panels.items(), strict=True):

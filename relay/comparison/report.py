@@ -166,9 +166,11 @@ def _section(subject: Subject, grid: Grid, results: Results) -> Iterator[str]:
 
     yield from _table(grid, rows, figure)
     reference = subject.reference
-    compared = subject.main in {column.metric.name for column in grid.columns}
-    if reference is None or reference not in rows or len(rows) == 1 or not compared:
+    main = any(column.metric.name == subject.main for column in grid.columns)
+    if reference is None or reference not in rows or len(rows) == 1 or not main:
         return
+    pairs = zip(grid.headings, grid.columns, strict=True)
+    headings, columns = zip(*(pair for pair in pairs if pair[1].metric.compared), strict=True)
 
     def ratio(contestant: str, column: Column) -> str:
         ratios = results.ratios(column.key(subject.question, contestant), reference)
@@ -176,7 +178,7 @@ def _section(subject: Subject, grid: Grid, results: Results) -> Iterator[str]:
 
     yield f"The same, divided by the figure of {reference}:"
     yield ""
-    yield from _table(grid, rows, ratio)
+    yield from _table(Grid(grid.caption, headings, columns), rows, ratio)
 
 
 def _table(grid: Grid, rows: Sequence[str], cell: Callable[[str, Column], str]) -> Iterator[str]:

@@ -41,6 +41,18 @@ def test_without_the_reference_there_are_no_ratios(fill: Fill, subject: Subject)
     assert "divided by" not in report(subject, fill(go=[400.0], nginx=[440.0]))
 
 
+def test_what_is_not_compared_has_no_ratios(fill: Fill, subject: Subject) -> None:
+    lost = Metric("lost", "lost", Better.LOWER, compared=False)
+    both = replace(subject, metrics=(*subject.metrics, lost), columns=(METRIC,))
+    results = fill(ceiling=[4000.0], go=[400.0])
+    for name in ("ceiling", "go"):
+        parameters: dict[str, int | str] = {"payload": 160, "flows": 100}
+        results.add(Measurement("rate", name, "lost", 7.0, parameters), 0)
+    figures, ratios = report(both, results).split("divided by the figure of ceiling")
+    assert "| go | 400 | 7 |" in figures
+    assert "| go | 0.10 |" in ratios
+
+
 def test_what_was_not_measured_stays_empty(fill: Fill, subject: Subject) -> None:
     results = fill(ceiling=[5000.0])
     results.add(Measurement("rate", "go", "kpps", 1.0, {"payload": 160, "flows": 1}), 0)
