@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
 # What the comparison compares with, and what builds the relays that are written for it.
-BENCH_PACKAGES := nginx-light libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
+BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
 TEST_PACKAGES := chromium chromium-driver tcpdump $(BENCH_PACKAGES)
 
 # Where benchmarks leave results and report; `make bench BENCH=docs` renews those of the project.
