@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from relay.cli.errors import clear_errors, fail
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from relay.comparison.results import Results
@@ -82,12 +84,10 @@ def run(
     )
     with clear_errors(OSError):
         output.write_text(results.dumps(), "utf-8")  # now, rather than after all the work
-    # So that the clean-up runs, as it does after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]")):
-            output.write_text(results.dumps(), "utf-8")
-    except KeyboardInterrupt:
+    stopped = _stop_by_signal(console)
+    for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]"), stopped.is_set):
+        output.write_text(results.dumps(), "utf-8")
+    if stopped.is_set():
         results.failures.append("the run was interrupted")
         output.write_text(results.dumps(), "utf-8")
     for failure in results.failures:
@@ -161,6 +161,20 @@ def check(
         Console(highlight=False).print(_moves(moved))
     if strict and any(each["worse"] for each in moved if "icelane" in str(each["contestant"])):
         raise typer.Exit(1)
+
+
+def _stop_by_signal(console: "Console") -> threading.Event:
+    """What Ctrl-C and SIGTERM set: namespaces are taken down whole only between two figures."""
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        stopped.set()
+        console.print("stopping after this figure; Ctrl-C again ends at once")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped
 
 
 def _moves(moved: Sequence[dict[str, object]]) -> "Table":

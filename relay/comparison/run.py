@@ -3,7 +3,7 @@
 So what a machine does besides meets all of them alike, and its moods show as spread.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from relay.comparison.arena import Arena
@@ -13,6 +13,7 @@ from relay.dataplane.base import DataplaneError
 from relay.lab.errors import LabError
 
 Say = Callable[[str], None]
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Plan:
     system: Sequence[SystemQuestion]
 
 
-def run(plan: Plan, results: Results, say: Say) -> Iterator[None]:
+def run(plan: Plan, results: Results, say: Say, stop: Stop) -> Iterator[None]:
     """Measure all, adding to the results; after each part, the caller may store them.
 
     What fails is noted in the results, and the rest goes on.
@@ -41,6 +42,7 @@ def run(plan: Plan, results: Results, say: Say) -> Iterator[None]:
         plan: What to do.
         results: Where figures go.
         say: Told what comes next.
+        stop: Asked after each figure whether to take down what is up, and to go no further.
     """
     contestants = [
         each for each in plan.contestants if _takes_part(each.name, each.missing(), results, say)
@@ -57,13 +59,17 @@ def run(plan: Plan, results: Results, say: Say) -> Iterator[None]:
             for flows in _flow_counts(contestant, plan.questions):
                 what = f"{contestant.name}, {flows:,} flows"
                 say(f"round {number + 1} of {plan.rounds}: {what}")
-                _take(results, number, what, _ask(contestant, flows, plan.questions))
+                _take(results, number, what, _ask(contestant, flows, plan.questions), stop)
                 yield
+                if stop():
+                    return
         for question in system:
             what = f"{question.name}, {question.contestant}"
             say(f"round {number + 1} of {plan.rounds}: {what}")
-            _take(results, number, what, question.ask())
+            _take(results, number, what, question.ask(), stop)
             yield
+            if stop():
+                return
 
 
 def _takes_part(name: str, missing: str | None, results: Results, say: Say) -> bool:
@@ -88,9 +94,15 @@ def _ask(
                 yield from question.ask(arena, contestant.name, running)
 
 
-def _take(results: Results, number: int, what: str, measurements: Iterator[Measurement]) -> None:
+def _take(
+    results: Results, number: int, what: str, measurements: Iterator[Measurement], stop: Stop
+) -> None:
     try:
         for measurement in measurements:
             results.add(measurement, number)
+            if stop():
+                break
+        if isinstance(measurements, Generator):
+            measurements.close()  # now, rather than some time later
     except (LabError, DataplaneError, OSError) as error:
         results.failures.append(f"{what}: {error}")

@@ -1,5 +1,6 @@
 """Results to report on, with made-up figures, and an arena with a router for a relay."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -48,6 +49,7 @@ def fill() -> Fill:
 @pytest.fixture(scope="session")
 def routed() -> Iterator[Arena]:
     """An arena in which the kernel forwards whatever comes to the relay's host."""
-    with Arena() as made:
+    # It outlives single tests, which may make arenas of the usual name.
+    with Arena(f"test-{os.getpid()}") as made:
         made.hosts[RELAY].sysctl("ipv4/ip_forward", 1)
         yield made
