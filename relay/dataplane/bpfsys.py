@@ -22,7 +22,6 @@ class Command(IntEnum):
     MAP_LOOKUP_ELEM = 1
     MAP_UPDATE_ELEM = 2
     MAP_DELETE_ELEM = 3
-    MAP_GET_NEXT_KEY = 4
     PROG_LOAD = 5
     OBJ_PIN = 6
     OBJ_GET = 7
@@ -40,7 +39,6 @@ class MapType(IntEnum):
     """The kinds of map in use (enum bpf_map_type)."""
 
     HASH = 1
-    ARRAY = 2
     PERCPU_ARRAY = 6
 
 
@@ -154,16 +152,6 @@ def map_delete(fd: int, key: bytes) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def map_next_key(fd: int, key: bytes | None, key_size: int) -> bytes | None:
-    """The key after `key`, or the first for None; None after the last."""
-    following = ctypes.create_string_buffer(key_size)
-    try:
-        bpf(Command.MAP_GET_NEXT_KEY, _element(fd, key, following))
-    except FileNotFoundError:
-        return None
-    return following.raw
 
 
 class BatchReader:

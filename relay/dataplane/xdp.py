@@ -15,11 +15,10 @@ from struct import Struct
 
 from relay.dataplane import bpfsys, neighbours
 from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
-from relay.dataplane.config import LoadConfig, LoadReport, Mode, Settings
+from relay.dataplane.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.flowmap import FlowMap
 from relay.dataplane.pins import PinnedMap, Pins, locked, run_program
 from relay.dataplane.repair import came_back, repair
-from relay.dataplane.tables import write_settings
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
@@ -132,14 +131,6 @@ class XdpDataplane:
         self._wide = FlowMap(self._pins.map("flows"))
         self._counters = PinnedMap(self._pins.map("counters"))
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
-
-    def configure(self, settings: Settings) -> None:
-        """Put other addresses and keys in force; no confirmed flow is touched.
-
-        Raises:
-            DataplaneError: This is not root.
-        """
-        write_settings(self._pins, settings)
 
     def steer(self, udp: socket) -> None:
         """Give this socket what comes to any upstream port of its address, until it is closed.

@@ -9,6 +9,7 @@ from relay.dataplane import xdp
 from relay.dataplane.base import Activity, DataplaneError, DataplaneFull, FlowRecord, FlowTuple
 from relay.dataplane.config import LoadConfig, Settings, UpstreamRange
 from relay.dataplane.pins import PinnedMap, Pins
+from relay.dataplane.tables import write_settings
 from relay.dataplane.xdp import XdpDataplane
 from relay.lab.host import Host
 from relay.wire.endpoint import Endpoint
@@ -233,10 +234,11 @@ def test_idle_flows_are_found_in_both_maps(dataplane: XdpDataplane, instance: st
 def test_settings_change_without_touching_flows(dataplane: XdpDataplane, instance: str) -> None:
     dataplane.install(flow(1))
     vip = Endpoint("203.0.113.11", 3479)
-    dataplane.configure(
-        Settings((vip,), (UpstreamRange("192.0.2.9", 10000, 10001),), {(2, 6): bytes(range(16))})
-    )
     pins = Pins(instance)
+    write_settings(
+        pins,
+        Settings((vip,), (UpstreamRange("192.0.2.9", 10000, 10001),), {(2, 6): bytes(range(16))}),
+    )
     with (
         PinnedMap(pins.map("vips")) as vips,
         PinnedMap(pins.map("upstreams")) as upstreams,
