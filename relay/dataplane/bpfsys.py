@@ -39,6 +39,7 @@ class MapType(IntEnum):
     """The kinds of map in use (enum bpf_map_type)."""
 
     HASH = 1
+    ARRAY = 2
     PERCPU_ARRAY = 6
 
 

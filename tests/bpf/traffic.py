@@ -75,14 +75,17 @@ class Traffic:
     def flows(self) -> list[FlowTuple]:
         """A new table of flows, which the frames that come next are made for."""
         chance = self._chance
-        ports = chance.sample(range(20_000, 30_000), FLOWS)
+        # A tuple belongs to one flow at a time: the agent removes the old one of a client that goes
+        # elsewhere. So no two flows share a port, neither the client's nor the relay's.
+        upstream_ports = chance.sample(range(20_000, 30_000), FLOWS)
+        client_ports = chance.sample(range(1, 1 << 16), FLOWS)
         self._flows = []
-        for upstream_port in ports:
+        for client_port, upstream_port in zip(client_ports, upstream_ports, strict=True):
             outer, inner = chance.choice([4, 4, 6]), chance.choice([4, 4, 6])
             client = chance.choice(self._clients[outer])
             self._flows.append(
                 FlowTuple(
-                    Endpoint(client.host, chance.randrange(1, 1 << 16)),
+                    Endpoint(client.host, client_port),
                     self._vips[outer],
                     Endpoint(self._upstreams[inner].host, upstream_port),
                     chance.choice(self._transceivers[inner]),
