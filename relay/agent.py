@@ -15,7 +15,6 @@ from relay.control import Control
 from relay.dataplane.base import Dataplane, DataplaneError, DataplaneFull, FlowTuple
 from relay.dataplane.choose import open_xdp
 from relay.dataplane.userspace import UserspaceDataplane
-from relay.fastpath import FastPath
 from relay.flow import (
     Alarm,
     CloseUpstream,
@@ -32,20 +31,21 @@ from relay.flow import (
     State,
     Store,
 )
-from relay.icmpsockets import IcmpSockets
-from relay.lanes import Lanes
+from relay.forwarding.fastpath import FastPath
+from relay.forwarding.icmp import IcmpSockets
+from relay.forwarding.lanes import Lanes
+from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
+from relay.forwarding.upstreams import SocketForEach, Upstreams
+from relay.forwarding.vips import VipSockets
 from relay.listing import list_flows
 from relay.ports import UpstreamPool
 from relay.registry import Registry
 from relay.session import SessionTable
-from relay.sockets import BindError
-from relay.steered import SteeredSocket, SteeredUpstreams
+from relay.sockets.udp import BindError
 from relay.throttle import Throttle
-from relay.upstreams import SocketForEach, Upstreams
-from relay.vips import VipSockets
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.worker import WHOLE, Worker
+from relay.workers.worker import WHOLE, Worker
 
 if TYPE_CHECKING:
     from relay.mirror import Mirror

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from relay.sockets import BindError
+from relay.sockets.udp import BindError
 from relay.wire.endpoint import Endpoint
 
 Numbers = Callable[[], Mapping[str, int]]

@@ -28,12 +28,25 @@ PURE = [
     *(
         "relay.flow",
         "relay.flowview",
-        "relay.lanes",
+        "relay.forwarding.lanes",
         "relay.listing",
         "relay.ports",
         "relay.record",
     ),
     *("relay.session", "transceiver.ice", "transceiver.sdp"),
+]
+# What stands in one line knows nothing of each other.
+LAYERS = [
+    ("relay.wire", "relay.throttle"),
+    ("relay.registry", "relay.sockets"),
+    ("relay.dataplane",),
+    ("relay.session",),
+    ("relay.forwarding", "relay.mirror"),
+    ("relay.agent",),
+    ("relay.workers.supervisor", "relay.lab"),
+    ("relay.bench",),
+    ("relay.comparison",),
+    ("relay.cli",),
 ]
 IMPURE = ["asyncio", "os", "random", "secrets", "select", "subprocess", "threading", "time"]
 
@@ -110,8 +123,15 @@ def test_only_the_command_line_stands_above_the_three_packages() -> None:
     assert not [pair for pair in imports_of("signaling") if within(pair[0], "transceiver")]
 
 
-def test_nothing_imports_the_command_line_but_itself() -> None:
-    assert not [pair for pair in imports_of("relay.cli") if not within(pair[0], "relay.cli")]
+def test_a_layer_of_the_relay_imports_only_those_below() -> None:
+    layer = {name: level for level, names in enumerate(LAYERS) for name in names}
+    assert not [
+        (name, target)
+        for name, target in imports_of(*layer)
+        for own in [next((own for own in layer if within(name, own)), None)]
+        for other in [next(other for other in layer if within(target, other))]
+        if own and own != other and layer[own] <= layer[other]
+    ]
 
 
 def test_services_know_the_wire_and_the_registry_of_the_relay() -> None:

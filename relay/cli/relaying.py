@@ -19,10 +19,10 @@ from relay.config import ConfigError, RelayConfig
 from relay.dataplane.base import DataplaneError
 from relay.dataplane.choose import open_dataplane, require_no_program
 from relay.registry import Registry, RegistryError
-from relay.sockets import BindError
+from relay.sockets.udp import BindError
 from relay.wire.errors import WireError
 from relay.wire.keys import KeyRing
-from relay.workers import Task, WorkerError, Workers
+from relay.workers.supervisor import Task, WorkerError, Workers
 
 # What may go wrong, with a text for people.
 ERRORS = (

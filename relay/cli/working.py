@@ -1,4 +1,4 @@
-"""Run one of the workers of a relay, in the process that `relay.workers` started for it."""
+"""Run one of the workers of a relay, in the process that its supervisor started for it."""
 
 import asyncio
 import ctypes
@@ -17,10 +17,10 @@ from relay.cli.service import log_to_stderr, serve
 from relay.config import RelayConfig
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.registry import Registry
-from relay.share import Share
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.worker import Worker
+from relay.workers.share import Share
+from relay.workers.worker import Worker
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

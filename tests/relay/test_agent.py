@@ -17,7 +17,7 @@ from relay.config import DataplaneChoice, RelayConfig
 from relay.dataplane.base import Dataplane, DataplaneFull, FlowTuple
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.registry import Registry, Transceiver
-from relay.sockets import BindError
+from relay.sockets.udp import BindError
 from relay.wire import stun
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint

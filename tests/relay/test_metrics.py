@@ -5,7 +5,7 @@ from urllib.request import urlopen
 import pytest
 
 from relay.metrics import RelayCollector, serving
-from relay.sockets import BindError
+from relay.sockets.udp import BindError
 from relay.wire.endpoint import Endpoint
 
 

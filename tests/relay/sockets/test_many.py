@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from relay.manysockets import ManySockets, PlainSockets, RingSockets, open_sockets
-from relay.mmsg import Slots
+from relay.sockets.many import ManySockets, PlainSockets, RingSockets, open_sockets
+from relay.sockets.mmsg import Slots
 
 SLOTS = 8
 
@@ -124,5 +124,5 @@ def test_without_io_uring_each_datagram_has_its_call(monkeypatch: pytest.MonkeyP
     def refuse(_: Slots) -> ManySockets:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("relay.manysockets.RingSockets", refuse)
+    monkeypatch.setattr("relay.sockets.many.RingSockets", refuse)
     assert isinstance(open_sockets(Slots(SLOTS)), PlainSockets)

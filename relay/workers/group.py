@@ -2,9 +2,9 @@
 
 import socket
 
-from relay.share import program
-from relay.sockets import BindError, attach_filter, bound
+from relay.sockets.udp import BindError, attach_filter, bound
 from relay.wire.endpoint import Endpoint
+from relay.workers.share import program
 
 SO_ATTACH_REUSEPORT_CBPF = 51  # asm-generic/socket.h; the socket module lacks it
 

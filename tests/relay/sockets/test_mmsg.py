@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.mmsg import Inbox, Outbox, Slots, pack_name, unpack_name
+from relay.sockets.mmsg import Inbox, Outbox, Slots, pack_name, unpack_name
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 

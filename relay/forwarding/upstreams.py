@@ -1,7 +1,7 @@
 """How the agent sends and receives at upstream addresses: by a socket for each flow.
 
-Each flow has an upstream port of its own. Where the kernel forwards, `relay.steered` does with one
-socket for all.
+Each flow has an upstream port of its own. Where the kernel forwards, `relay.forwarding.steered`
+does with one socket for all.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from relay.fastpath import BATCH, FastPath
 from relay.flow import Flow, State
-from relay.lanes import Lane
-from relay.mmsg import pack_name
-from relay.sockets import BindError, bound, count_failure
+from relay.forwarding.fastpath import BATCH, FastPath
+from relay.forwarding.lanes import Lane
+from relay.sockets.mmsg import pack_name
+from relay.sockets.udp import BindError, bound, count_failure
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.group import open_group
 from relay.lab.host import Host
-from relay.share import Share, owner
-from relay.sockets import BindError, bound
+from relay.sockets.udp import BindError, bound
 from relay.wire.endpoint import Endpoint
+from relay.workers.group import open_group
+from relay.workers.share import Share, owner
 
 SEED = 0xC0FF_EE11
 CLIENTS = 200

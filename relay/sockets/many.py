@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.mmsg import Slots
-from relay.sockets import MAX_DATAGRAM
-from relay.uring import OP_RECV, OP_SEND, SKIP_SUCCESS, Ring
+from relay.sockets.mmsg import Slots
+from relay.sockets.udp import MAX_DATAGRAM
+from relay.sockets.uring import OP_RECV, OP_SEND, SKIP_SUCCESS, Ring
 
 
 class ManySockets(Protocol):

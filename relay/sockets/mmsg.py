@@ -13,7 +13,7 @@ import struct
 from array import array
 from collections.abc import Mapping, Sequence
 
-from relay.sockets import MAX_DATAGRAM
+from relay.sockets.udp import MAX_DATAGRAM
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
@@ -125,7 +125,7 @@ class Inbox:
     def segments(self, count: int) -> list[int]:
         """Of each of the first ones the size of its parts if it is a train, or 0.
 
-        Empty when none is; see `relay.trains`.
+        Empty when none is; see `relay.sockets.trains`.
         """
         said = self._said_sizes[:count].tolist()
         if not any(said):

@@ -11,8 +11,8 @@ from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6Para
 from scapy.packet import Packet, Raw
 from scapy.utils import checksum
 
-from relay.icmp import IcmpError, Report, parse_icmp4, parse_icmp6, translate
 from relay.wire.endpoint import Endpoint
+from relay.wire.icmp import IcmpError, Report, parse_icmp4, parse_icmp6, translate
 
 PAYLOAD = bytes([0x80, 111]) + bytes(range(200))
 Family = socket.AddressFamily

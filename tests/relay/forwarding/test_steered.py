@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6
 
 from relay.dataplane.base import FlowTuple
 from relay.flow import Flow, State
-from relay.steered import SteeredSocket, udp_packet
+from relay.forwarding.steered import SteeredSocket, udp_packet
 from relay.wire.endpoint import Endpoint
 
 V4 = Endpoint("192.0.2.1", 20_000), Endpoint("192.0.2.2", 5000)

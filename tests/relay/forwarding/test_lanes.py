@@ -5,9 +5,8 @@ from collections import Counter
 import pytest
 
 from relay.flow import Flow
-from relay.lanes import Lane, Lanes
-
-from .conftest import ALICE, MALLORY, Scene
+from relay.forwarding.lanes import Lane, Lanes
+from tests.relay.conftest import ALICE, MALLORY, Scene
 
 VIP, FIRST_SOCKET, SECOND_SOCKET = 3, 10, 11
 NAME = b"the client's"

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from relay.fastpath import BATCH, FastPath
 from relay.flow import Flow
-from relay.lanes import Lane, Lanes
-from relay.manysockets import ManySockets, PlainSockets, open_sockets
-from relay.mmsg import Slots, pack_name
-from relay.trains import SOL_UDP, UDP_SEGMENT, join
+from relay.forwarding.fastpath import BATCH, FastPath
+from relay.forwarding.lanes import Lane, Lanes
+from relay.sockets.many import ManySockets, PlainSockets, open_sockets
+from relay.sockets.mmsg import Slots, pack_name
+from relay.sockets.trains import SOL_UDP, UDP_SEGMENT, join
 from relay.wire.endpoint import Endpoint
-
-from .conftest import ALICE, DTLS, RTP, Scene
+from tests.relay.conftest import ALICE, DTLS, RTP, Scene
 
 SO_NO_CHECK = 11  # asm-generic/socket.h
 STUN = bytes([0, 1]) + bytes(18)

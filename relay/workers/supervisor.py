@@ -15,11 +15,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from relay import admin, merged
+from relay import admin
 from relay.admin import AdminError
 from relay.config import DataplaneChoice, RelayConfig
-from relay.group import open_group
 from relay.wire.endpoint import Endpoint
+from relay.workers import merged
+from relay.workers.group import open_group
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +57,7 @@ class Workers:
 
     Args:
         config: The relay's settings.
-        seed: By which clients are shared out; see `relay.share`.
+        seed: By which clients are shared out; see `relay.workers.share`.
         command: Makes the command line of a worker, which prints a line when it serves.
     """
 

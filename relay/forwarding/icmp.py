@@ -12,7 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from relay.dataplane.base import FlowTuple
-from relay.icmp import (
+from relay.sockets.udp import MAX_DATAGRAM, count_failure
+from relay.throttle import TokenBucket
+from relay.wire.endpoint import Endpoint
+from relay.wire.icmp import (
     V4_UNREACHABLE,
     V6_TOO_BIG,
     V6_UNREACHABLE,
@@ -22,9 +25,6 @@ from relay.icmp import (
     parse_icmp6,
     translate,
 )
-from relay.sockets import MAX_DATAGRAM, count_failure
-from relay.throttle import TokenBucket
-from relay.wire.endpoint import Endpoint
 
 # From linux/icmp.h, linux/icmpv6.h; the socket module lacks them.
 _SOL_RAW, _ICMP_FILTER, _ICMP6_FILTER = 255, 1, 1

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from relay.flow import Flow
-from relay.sockets import (
+from relay.forwarding.upstreams import Received
+from relay.sockets.udp import (
     MAX_DATAGRAM,
     BindError,
     attach_filter,
@@ -20,7 +21,6 @@ from relay.sockets import (
     count_failure,
     let_fragment,
 )
-from relay.upstreams import Received
 from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import Endpoint
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from relay.fastpath import FastPath
-from relay.mmsg import unpack_name
-from relay.sockets import bound, count_failure
-from relay.trains import join
+from relay.forwarding.fastpath import FastPath
+from relay.sockets.mmsg import unpack_name
+from relay.sockets.trains import join
+from relay.sockets.udp import bound, count_failure
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 

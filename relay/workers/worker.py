@@ -4,8 +4,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from relay.share import Share
 from relay.wire.endpoint import Endpoint
+from relay.workers.share import Share
 
 
 @dataclass(frozen=True, slots=True)

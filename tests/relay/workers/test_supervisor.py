@@ -15,14 +15,13 @@ from typing import Any, Self
 import pytest
 
 from relay.admin import AdminError, ask
-from relay.share import owner
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
-
-from .conftest import RTP, RedisServer
+from relay.workers.share import owner
+from tests.relay.conftest import RTP, RedisServer
 
 WORKERS, CLIENTS = 2, 12
 LIMIT = 20.0  # seconds until what must happen has happened

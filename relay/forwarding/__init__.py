@@ -1,0 +1,1 @@
+"""How datagrams come in, and how they go on, where the agent forwards."""

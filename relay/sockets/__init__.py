@@ -1,0 +1,1 @@
+"""UDP sockets: made, and read and written by the batch."""
