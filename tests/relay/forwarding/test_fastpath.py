@@ -173,6 +173,39 @@ def test_socket_without_a_lane_is_handed_over_in_its_turn(street: Street) -> Non
     pending.close()
 
 
+def test_lane_that_ends_during_a_batch_of_transceivers_takes_nothing_more(street: Street) -> None:
+    client, transceiver, lane = street.lane()
+    _, pending_transceiver, without = street.lane()
+    street.lanes.close(without.upstream)
+    pending_transceiver.send(STUN)
+    transceiver.send(RTP)
+
+    def end(data: bytes, _: int) -> None:
+        street.handed.append(data)
+        street.lanes.close(lane.upstream)
+
+    street.fast.from_transceivers([without.upstream, lane.upstream], end)
+    assert street.handed == [STUN, RTP]
+    client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.recv(100)
+
+
+def test_lane_that_begins_during_a_batch_of_transceivers_takes_the_next(street: Street) -> None:
+    client, transceiver, lane = street.lane()
+    street.lanes.close(lane.upstream)
+    transceiver.send(STUN)
+    transceiver.send(RTP)
+
+    def begin(data: bytes, _: int) -> None:
+        street.handed.append(data)
+        street.lanes.open(lane)
+
+    street.fast.from_transceivers([lane.upstream, lane.upstream], begin)
+    assert street.handed == [STUN]
+    assert client.recv(100) == RTP
+
+
 def test_nothing_and_errors_are_no_datagrams(street: Street) -> None:
     client, transceiver, lane = street.lane()
     silent, _, other = street.lane()
