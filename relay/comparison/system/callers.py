@@ -1,19 +1,14 @@
 """Callers on a stage: a process that places many calls (`signaling.crowd`), and what it tells."""
 
 import json
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from relay.comparison.system.stage import Stage
+from relay.lab.background import Background
 from relay.lab.errors import LabError
 from relay.lab.host import Host
 from relay.lab.plan import SIGNALING_URL
-
-_STOP_SECONDS = 10.0  # to hang all calls up
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,7 @@ class Placed:
     heard: float
 
 
-class Callers:
+class Callers(Background):
     """Callers that place call after call, from entering to leaving.
 
     Args:
@@ -59,70 +54,38 @@ class Callers:
     ) -> None:
         options = {"--callers": callers, "--calls": calls, "--window": window, "--hold": hold}
         turn = ("--turn", *stage.turn) if stage.turn else ()
-        self._command = (host or stage.client).command(
-            (
-                *(sys.executable, "-m", "signaling.crowd", SIGNALING_URL, *turn),
-                *(str(word) for option in options.items() for word in option),
+        super().__init__(
+            (host or stage.client).command(
+                (
+                    *(sys.executable, "-m", "signaling.crowd", SIGNALING_URL, *turn),
+                    *(str(word) for option in options.items() for word in option),
+                )
             )
         )
 
-    def __enter__(self) -> Self:
-        """Let them begin."""
-        self._output, self._errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End all calls."""
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-        self._errors.close()
-
-    @property
-    def pid(self) -> int:
-        """The number of their process."""
-        return self._process.pid
-
-    def wait(self, seconds: float) -> None:
+    def finish(self, seconds: float) -> None:
         """Wait until all calls have ended.
 
         Raises:
             LabError: They have not in that many seconds, or the process failed.
         """
-        try:
-            status = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise LabError(f"The calls have not ended after {seconds:.0f} s.") from None
-        if status != 0:
-            raise LabError(f"The callers failed: {self._last_words()}")
+        if not self.wait(seconds):
+            raise LabError(f"The calls have not ended after {seconds:.0f} s.")
+        self._require_success()
 
     def told(self) -> tuple[list[Placed], list[str]]:
         """The calls that were placed so far, and why others failed.
 
         Raises:
-            LabError: The process has ended before its time.
+            LabError: The process has failed.
         """
-        if self._process.poll() not in (None, 0):
-            raise LabError(f"The callers failed: {self._last_words()}")
-        self._output.seek(0)
-        whole, _, _ = self._output.read().rpartition("\n")  # a line may be half written
+        self._require_success()
+        whole, _, _ = self.output().rpartition("\n")  # a line may be half written
         return read_told(whole)
 
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        return (self._errors.read().strip() or "they printed nothing").splitlines()[-1]
+    def _require_success(self) -> None:
+        if self.status not in (None, 0):
+            raise LabError(f"The callers failed: {self.last_words()}")
 
 
 def read_told(text: str) -> tuple[list[Placed], list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from relay.comparison.model import Measurement
 from relay.comparison.system.callers import Callers
-from relay.comparison.system.listening import Heard, Listening
+from relay.comparison.system.listening import Heard, listening
 from relay.comparison.system.stage import Stage, Way
 from relay.comparison.system.usage import cpu_seconds, shares
 from relay.lab.topology import PUBLIC, SIGNALING
@@ -82,10 +82,10 @@ class Capacity:
         interface = SIGNALING if self._way is Way.DIRECT else PUBLIC
         before = _used(pids)
         begun = time.monotonic()
-        with Listening(stage.client, interface) as listening:
+        with listening(stage.client, interface) as ear:
             time.sleep(self._seconds)
         seconds = time.monotonic() - begun
-        return Stretch(tuple(listening.ear.calls.values()), shares(before, _used(pids), seconds))
+        return Stretch(tuple(ear.calls.values()), shares(before, _used(pids), seconds))
 
     def _told(self, stretch: "Stretch", calls: int) -> Iterator[Measurement]:
         parameters: dict[str, int | str] = {"calls": calls}

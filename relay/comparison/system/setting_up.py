@@ -63,7 +63,7 @@ class SetUp:
 
     def _times(self, stage: Stage, host: Host) -> "Times":
         with Callers(stage, host, calls=self._calls) as callers:
-            callers.wait(_SLACK_SECONDS)
+            callers.finish(_SLACK_SECONDS)
             return typical(*callers.told())
 
 
@@ -143,7 +143,7 @@ class CallRate:
             Stage(self._way) as stage,
             Callers(stage, callers=self._callers, hold=self._hold, window=self._seconds) as callers,
         ):
-            callers.wait(self._seconds + _SLACK_SECONDS)
+            callers.finish(self._seconds + _SLACK_SECONDS)
             placed, failed = callers.told()
         parameters: dict[str, int | str] = {"callers": self._callers}
         values = rate(placed, self._warm_up, self._seconds) | {"failed": len(failed)}
