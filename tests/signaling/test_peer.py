@@ -2,14 +2,18 @@
 
 import asyncio
 import inspect
+import struct
 from collections.abc import AsyncIterator
 
 import aioice.ice
+import aiortc.rtcrtpsender
+import aiortc.rtp
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpsender import RTCRtpSender
+from av import AudioFrame
 
 from signaling.audio import PacedTrack
 from signaling.errors import CallError, Failure
@@ -124,3 +128,12 @@ def test_the_private_names_are_where_the_peer_expects_them() -> None:
     assert "self._nominated" in inspect.getsource(aioice.ice.Connection.__init__)
     gather = inspect.signature(aioice.ice.Connection.get_component_candidates)
     assert list(gather.parameters) == ["self", "component", "addresses", "timeout"]
+
+
+def test_a_sender_asks_our_function_how_loud_a_frame_is() -> None:
+    assert "rtp.compute_audio_level_dbov(" in inspect.getsource(RTCRtpSender)
+    frame = AudioFrame(format="s16", layout="mono", samples=480)
+    frame.planes[0].update(struct.pack("=h", 3277) * 480)
+    assert vars(aiortc.rtcrtpsender)["rtp"] is aiortc.rtp
+    assert aiortc.rtp.compute_audio_level_dbov(frame) == -20
+    assert aiortc.rtp.compute_audio_level_dbov.__module__ in {"transceiver.peer", "signaling.peer"}

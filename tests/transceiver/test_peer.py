@@ -6,16 +6,20 @@ to follow it.
 
 import inspect
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 import aiortc.rtcdtlstransport
 import aiortc.rtcicetransport
+import aiortc.rtcrtpsender
+import aiortc.rtp
 import pytest
 from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceTransport, RTCPeerConnection
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
+from av import AudioFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +72,16 @@ def test_a_dtls_transport_has_the_methods_that_count() -> None:
         assert inspect.iscoroutinefunction(method)
         assert list(inspect.signature(method).parameters) == expected
         assert name in vars(peer.CountingDtlsTransport)
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_a_sender_asks_our_function_how_loud_a_frame_is(layout: str) -> None:
+    assert "rtp.compute_audio_level_dbov(" in inspect.getsource(aiortc.rtcrtpsender.RTCRtpSender)
+    assert vars(aiortc.rtcrtpsender)["rtp"] is aiortc.rtp
+    assert aiortc.rtp.compute_audio_level_dbov.__module__ in {"transceiver.peer", "signaling.peer"}
+    frame = AudioFrame(format="s16", layout=layout, samples=480)
+    frame.planes[0].update(struct.pack("=h", 3277) * 480 * frame.layout.nb_channels)
+    assert aiortc.rtp.compute_audio_level_dbov(frame) == -20
 
 
 def test_all_that_aiortc_asks_of_an_ice_transport_is_there() -> None:
