@@ -1,4 +1,4 @@
-"""How much a run measures: all of it in 20 minutes, or a rough look at everything in 3."""
+"""How much a run measures: all of it in 15 minutes, or a rough look at everything in 3."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -100,22 +100,22 @@ _OPENED_BY_CHECKS = tuple(each for each in _WITH_FLOWS if not isinstance(each, C
 _RATE, _QUICK_RATE = Rate((100,), seconds=0.2), Rate((100,), payloads=(160,), seconds=0.05)
 
 FULL = Scale(
-    rounds=3,
+    rounds=2,
     questions=(
         _RATE,
         Rate((1, 10_000, 100_000, 1_000_000), payloads=(160,), seconds=0.2),
         Overload(_RATE, seconds=0.2),
         Cpu(seconds=0.8),
-        Latency(seconds=0.4),
+        Latency(seconds=1.0),
     ),
     system=(
         *(Sessions(each) for each in _OPENED_BY_CHECKS),
-        *(Memory(each) for each in _WITH_FLOWS),
+        *(Memory(each, flows=5_000) for each in _WITH_FLOWS),
         *(Continuity(dataplane) for dataplane in ("xdp", "userspace")),
         *(Outage(each) for each in _RESTARTED),
         *(SetUp(way, calls=5) for way in Way),
         *(CallRate(way, seconds=3.5) for way in Way),
-        *(Capacity(way, steps=(6, 10, 12, 14, 16)) for way in Way),
+        *(Capacity(way, steps=(12, 16, 20, 24, 28)) for way in Way),
     ),
 )
 

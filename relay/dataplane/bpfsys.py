@@ -13,6 +13,7 @@ from enum import IntEnum
 from relay.dataplane import bpfattr
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
+_BPF = _SYSCALL_NUMBERS.get(platform.machine())
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -107,11 +108,10 @@ def bpf(command: Command, attributes: ctypes.Structure) -> int:
     Raises:
         OSError: The kernel refused, or this processor is unknown here.
     """
-    number = _SYSCALL_NUMBERS.get(platform.machine())
-    if number is None:
+    if _BPF is None:
         raise OSError(errno.ENOSYS, f"bpf(2) on {platform.machine()} is not known to Icelane")
     size = ctypes.sizeof(attributes)
-    result = _libc.syscall(number, int(command), ctypes.byref(attributes), size)
+    result = _libc.syscall(_BPF, int(command), ctypes.byref(attributes), size)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
