@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.comparison.traffic.search import MOST_TRIALS, PRECISION, Found, loss_free
+from relay.comparison.traffic.search import FLOODS, MOST_TRIALS, PRECISION, Found, loss_free
 from relay.comparison.traffic.stream import Passed
 
 SENDER = 5e6  # what the sender can send, in packets a second
@@ -37,10 +37,22 @@ def test_the_limit_is_found_however_little_passes_above_it(limit: float, share: 
     assert not found.limited
 
 
-def test_a_contestant_faster_than_the_sender_takes_one_trial() -> None:
+def test_of_a_contestant_faster_than_the_sender_the_best_of_a_few_floods_counts() -> None:
     contestant = Contestant(9e6)
     assert loss_free(contestant.send) == Found(SENDER, limited=True)
-    assert contestant.rates == [None]
+    assert contestant.rates == [None] * FLOODS
+
+
+def test_floods_that_are_slow_or_lose_packets_do_not_count() -> None:
+    outcomes = iter(
+        [
+            Passed(None, 1000, 1000, 0, 0.002),
+            Passed(None, 3000, 2900, 0, 0.001),  # the fastest, but some are lost
+            Passed(None, 2000, 2000, 0, 0.001),
+            *[Passed(None, 1000, 1000, 0, 0.001)] * (FLOODS - 3),
+        ]
+    )
+    assert loss_free(lambda _: next(outcomes)) == Found(2e6, limited=True)
 
 
 def test_a_sender_that_falls_behind_without_loss_is_the_limit() -> None:

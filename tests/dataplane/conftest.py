@@ -3,15 +3,17 @@
 import itertools
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from pyroute2 import IPRoute
 
 from relay.dataplane import xdp
 from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.pins import Pins, instances
 from relay.lab.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.dataplane.loading import FLOW, NewConfig, load
 
 _numbers = itertools.count(1)
 
@@ -37,15 +39,36 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def new_config() -> Iterator[Callable[..., LoadConfig]]:
+def new_config() -> Iterator[NewConfig]:
     """Makes configurations of instances of their own, unloaded in the end."""
-    instances = []
+    made = []
 
     def make(*interfaces: str, max_flows: int = 8, mode: Mode = Mode.AUTO) -> LoadConfig:
         instance = f"test-{os.getpid()}-{next(_numbers)}"
-        instances.append(instance)
+        made.append(instance)
         return LoadConfig(instance, interfaces, SETTINGS, max_flows, mode)
 
     yield make
-    for instance in instances:
+    for instance in made:
         xdp.unload(instance)
+
+
+@pytest.fixture(scope="module")
+def first_config(new_config: NewConfig) -> LoadConfig:
+    """Of the instance that most tests share: compiling takes a second."""
+    return new_config("a", "b")
+
+
+@pytest.fixture
+def running(host: Host, first_config: LoadConfig) -> LoadConfig:
+    """A loaded instance on both interfaces, with a flow; alone on the host."""
+    config = first_config
+    for instance in instances():
+        if instance.startswith(f"test-{os.getpid()}-") and instance != config.instance:
+            xdp.unload(instance)
+    if set(Pins(config.instance).links()) != {"a", "b"}:
+        load(host, config)
+    dataplane = xdp.XdpDataplane(config.instance)
+    dataplane.install(FLOW)
+    dataplane.close()
+    return config
