@@ -76,10 +76,10 @@ SUBJECTS = (
         title="Packets a second without loss",
         text="""\
 The highest rate from client to transceiver at which at most 0.1 % of packets are lost, by binary
-search; the best of six trials where the sender cannot send more than passes. Packets are made and counted inside the kernel. They are made on one core, on which the
-kernel also receives them and an XDP program or the kernel's own forwarding runs; a userspace relay
-has the other core to itself, or both when it has two workers. "≥" stands where the sender could not
-send more.""",
+search; the best of six trials where the sender cannot send more than passes. Packets are made and
+counted inside the kernel. They are made on one core, on which the kernel also receives them and an
+XDP program or the kernel's own forwarding runs; a userspace relay has the other core to itself, or
+both when it has two workers. "≥" stands where the sender could not send more.""",
         metrics=(Metric("kpps", "thousand packets a second", Better.HIGHER, bounded_by="limited"),),
         columns=("flows",),
         reference=_CEILING,
