@@ -86,7 +86,7 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
-bench: setup-bench ## the comparison with other relays, with a report, in 15 minutes
+bench: setup-bench ## the comparison with other relays, with a report, in 17 minutes
 	@$(call compare,)
 
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
