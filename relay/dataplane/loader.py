@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,7 +78,12 @@ def load(config: LoadConfig) -> LoadReport:
     if os.geteuid() != 0:
         raise DataplaneError("Loading a BPF program needs root.")
     indexes = {name: interface_index(name) for name in config.interfaces}
-    bpffs.mount()
+    mounted = bpffs.mount()
+    report = _load_or_replace(config, indexes)
+    return replace(report, warnings=(mounted, *report.warnings)) if mounted else report
+
+
+def _load_or_replace(config: LoadConfig, indexes: dict[str, int]) -> LoadReport:
     pins = Pins(config.instance)
     with locked():
         replaced = pins.loaded()
