@@ -30,8 +30,8 @@ define apt
 	    rm -f $(VENV).apt.log; fi
 endef
 
-.PHONY: help setup setup-test setup-bench demo test lint types unit bench bench-quick format lock \
-    clean
+.PHONY: help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
+    bench bench-quick format lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -72,7 +72,17 @@ $(VENV)/.bench: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runtime
 
 demo: setup ## a real call through the XDP relay, with the agent killed in the middle
-	@$(BIN)/icelane demo $(ARGS)
+	@$(BIN)/python -m tests.lab demo $(ARGS)
+
+lab-up: setup ## three hosts on this machine, joined by veth, with the services running in them
+	@$(BIN)/python -m tests.lab up $(ARGS)
+
+lab-down: setup ## take them down
+	@$(BIN)/python -m tests.lab down $(ARGS)
+
+HOST := client
+lab-shell: setup ## a shell in a host of the lab: HOST=client, relay or transceiver
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.lab exec $(HOST) $${SHELL:-bash}
 
 test: setup-test lint types unit ## lint, types and all tests
 
@@ -95,9 +105,9 @@ bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 # $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.
 define compare
 	mkdir -p $(BENCH) && cp docs/benchmarks.json $(BENCH)/baseline.json && rm -f $(BENCH)/benchmarks.json; \
-	$(BIN)/icelane bench run $(1) --output $(BENCH)/benchmarks.json $(ARGS); ran=$$?; \
-	$(BIN)/icelane bench report $(BENCH)/benchmarks.json --output $(BENCH)/benchmarks.md \
-	    && $(BIN)/icelane bench check $(BENCH)/benchmarks.json --baseline $(BENCH)/baseline.json; \
+	$(BIN)/python -m tests.bench run $(1) --output $(BENCH)/benchmarks.json $(ARGS); ran=$$?; \
+	$(BIN)/python -m tests.bench report $(BENCH)/benchmarks.json --output $(BENCH)/benchmarks.md \
+	    && $(BIN)/python -m tests.bench check $(BENCH)/benchmarks.json --baseline $(BENCH)/baseline.json; \
 	told=$$?; rm -f $(BENCH)/baseline.json; exit $$((ran || told))
 endef
 

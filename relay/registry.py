@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
+from relay.errors import ConfigError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 from relay.wire.route import Target
@@ -15,7 +16,7 @@ from relay.wire.route import Target
 _LIMITS = {"cluster": 1 << 16, "slot": 1 << 24, "generation": 1 << 8}
 
 
-class RegistryError(ValueError):
+class RegistryError(ConfigError):
     """A registry file cannot be used; the text says where and what to do."""
 
 

@@ -1,20 +1,20 @@
 """What can go wrong while a call is placed.
 
-ApiError             local: the answer that a client of the signaling routes gets
-ControlError         remote: what the control API of a transceiver answered, or did not
-├── OfferRejected    the transceiver cannot answer this offer; another one could not either
-├── SessionUnknown   the transceiver has no such session
-└── ControlFailed    this transceiver cannot serve now; another one may
-    ├── Unreachable  it does not answer in time, or answers nonsense
-    └── Busy         it is full
-NoTransceiver        local: nobody can take a session now
-CallError            local: why `icelane call` failed, with its exit code
+SignalingError
+├── ApiError             local: the answer that a client of the signaling routes gets
+├── ControlError         remote: what the control API of a transceiver answered, or did not
+│   ├── OfferRejected    the transceiver cannot answer this offer; another one could not either
+│   ├── SessionUnknown   the transceiver has no such session
+│   └── ControlFailed    this transceiver cannot serve now; another one may
+│       ├── Unreachable  it does not answer in time, or answers nonsense
+│       └── Busy         it is full
+└── NoTransceiver        local: nobody can take a session now
 """
 
-from enum import IntEnum
+from relay.errors import SignalingError
 
 
-class ApiError(Exception):
+class ApiError(SignalingError):
     """An error answer in the form of the OpenAI API.
 
     Attributes:
@@ -55,7 +55,7 @@ class ApiError(Exception):
         }
 
 
-class ControlError(Exception):
+class ControlError(SignalingError):
     """A transceiver did not do what signaling asked of it."""
 
 
@@ -95,7 +95,7 @@ class Busy(ControlFailed):
         self.retry_after = retry_after
 
 
-class NoTransceiver(Exception):  # noqa: N818  # named after the condition
+class NoTransceiver(SignalingError):  # noqa: N818  # named after the condition
     """Nobody can take a session now.
 
     Attributes:
@@ -105,28 +105,3 @@ class NoTransceiver(Exception):  # noqa: N818  # named after the condition
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-
-
-class Failure(IntEnum):
-    """Exit codes of `icelane call`; 2 is left to wrong usage, as everywhere."""
-
-    BAD_INPUT = 3
-    SIGNALING_UNREACHABLE = 4
-    SIGNALING_REFUSED = 5
-    ICE_FAILED = 6
-    DTLS_FAILED = 7
-    NO_AUDIO = 8
-    ENDED_EARLY = 9
-    INTERRUPTED = 130  # as a shell reports SIGINT
-
-
-class CallError(Exception):
-    """A call failed.
-
-    Attributes:
-        failure: What failed, which is the exit code.
-    """
-
-    def __init__(self, failure: Failure, message: str) -> None:
-        super().__init__(message)
-        self.failure = failure

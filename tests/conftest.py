@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from relay.lab import topology
-from relay.lab.host import Host
-from relay.lab.lab import Lab
-from relay.lab.plan import Options
+from relay.netns.host import Host
+from tests.lab import topology
+from tests.lab.lab import Lab
+from tests.lab.plan import Options
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)

@@ -24,34 +24,27 @@ def within(name: str, *packages: str) -> bool:
 
 # Without clocks, randomness, threads, files or event loops: those are arguments.
 PURE = [
-    *(name for name in MODULES if within(name, "relay.wire")),
-    *(
-        "relay.flow",
-        "relay.flowview",
-        "relay.forwarding.lanes",
-        "relay.listing",
-        "relay.ports",
-        "relay.record",
-    ),
-    *("relay.session", "transceiver.ice", "transceiver.sdp"),
+    *(name for name in MODULES if within(name, "relay.wire", "relay.core")),
+    *("relay.admin.flowview", "relay.admin.listing", "relay.forwarding.flowcache"),
+    *("relay.mirror.record", "transceiver.ice", "transceiver.sdp"),
 ]
-# What stands in one line knows nothing of each other.
+# Each imports only what stands in lines above; what stands in one line knows nothing of each other.
 LAYERS = [
-    ("relay.wire", "relay.throttle"),
-    ("relay.registry", "relay.sockets"),
-    ("relay.dataplane",),
-    ("relay.session",),
-    ("relay.forwarding", "relay.mirror"),
-    ("relay.agent",),
-    ("relay.workers.supervisor", "relay.lab"),
-    ("relay.bench",),
-    ("relay.comparison",),
+    ("relay.errors",),
+    ("relay.wire",),
+    ("relay.registry",),
+    ("relay.core",),
+    ("relay.dataplane", "relay.forwarding", "relay.mirror", "relay.netns", "relay.caller"),
+    ("relay.admin",),
+    ("relay.run",),
+    ("transceiver", "signaling"),
     ("relay.cli",),
+    ("tests",),
 ]
 IMPURE = ["asyncio", "os", "random", "secrets", "select", "subprocess", "threading", "time"]
 
 # Each holds the private names that it touches with a contract test of its own.
-TOUCH_PRIVATE_NAMES = {"transceiver.peer", "transceiver.passthrough", "signaling.peer"}
+TOUCH_PRIVATE_NAMES = {"transceiver.peer", "transceiver.passthrough", "relay.caller.peer"}
 PUBLIC_DESPITE_THE_NAME = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples
 
 
@@ -69,7 +62,7 @@ def imported(name: str) -> frozenset[str]:
             case ast.Import(names=names):
                 found |= {alias.name for alias in names}
             case ast.ImportFrom(module=str(module), names=names, level=0):
-                # `from relay import metrics` imports relay.metrics.
+                # `from relay import metrics` imports relay.admin.metrics.
                 found |= {f"{module}.{alias.name}" for alias in names}
             case ast.ImportFrom():
                 pytest.fail(f"{name}: a relative import hides what it imports")
@@ -108,9 +101,13 @@ def test_the_wire_needs_nothing_but_the_standard_library_and_siphash(name: str) 
         target
         for target in imported(name)
         if target.split(".")[0] not in sys.stdlib_module_names
-        and not within(target, "relay.wire", "siphash24")
+        and not within(target, "relay.wire", "relay.errors", "siphash24")
     }
     assert strange == set()
+
+
+def test_products_never_import_tests() -> None:
+    assert not list(imports_of("tests"))
 
 
 def test_only_the_command_line_stands_above_the_three_packages() -> None:
@@ -139,17 +136,17 @@ def test_services_know_the_wire_and_the_registry_of_the_relay() -> None:
         (name, target)
         for name, target in imports_of("relay")
         if within(name, "transceiver", "signaling")
-        and not within(target, "relay.wire", "relay.registry")
+        and not within(target, "relay.errors", "relay.wire", "relay.registry")
     ]
 
 
 @pytest.mark.parametrize(
     ("library", "users"),
     [
-        ("bcc", {"relay.dataplane.loader", "relay.comparison.bpfbuild"}),
-        ("redis", {"relay.mirror"}),
+        ("bcc", {"relay.dataplane.kernel.loader"}),
+        ("redis", {"relay.mirror.mirror"}),
         ("siphash24", {"relay.wire.siphash"}),
-        ("prometheus_client", {"relay.metrics"}),
+        ("prometheus_client", {"relay.admin.metrics"}),
     ],
 )
 def test_a_library_is_used_where_it_belongs_only(library: str, users: set[str]) -> None:
@@ -166,7 +163,7 @@ def test_pure_modules_are_told_the_time_and_get_their_randomness(name: str) -> N
     sorted(
         name
         for name in MODULES.keys() - TOUCH_PRIVATE_NAMES
-        if within(name, "transceiver", "signaling")
+        if within(name, "transceiver", "signaling", "relay.caller")
     ),
 )
 def test_private_names_of_others_are_touched_in_few_places(name: str) -> None:
@@ -181,14 +178,14 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import relay.agent", ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "rich", "typer"]),
-        ("import relay.session", ["bcc", "aiortc", "asyncio", "redis", "pyroute2"]),
+        ("import relay.run.agent", ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "rich", "typer"]),
+        ("import relay.core.session", ["bcc", "aiortc", "asyncio", "redis", "pyroute2"]),
         (
             "import relay.cli.main",
             ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client", "rich"],
         ),
         (
-            "import relay.dataplane.xdp, relay.cli.relaying",
+            "import relay.dataplane.xdp, relay.run.process",
             ["bcc", "pyroute2", "aiohttp", "redis", "prometheus_client", "rich", "typer"],
         ),
         ("import transceiver.server", ["bcc", "pyroute2", "redis"]),

@@ -8,34 +8,16 @@ from aiohttp import web
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
+from transceiver.errors import ControlApiError, FullError, OfferError
 from transceiver.mux import Mux
-from transceiver.sdp import MAX_SIZE, OfferError, parse_offer
-from transceiver.session import FullError, Session, Sessions
+from transceiver.sdp import MAX_SIZE, parse_offer
+from transceiver.session import Session, Sessions
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 4 * MAX_SIZE  # bytes; JSON escapes may lengthen an offer
 MAX_CANDIDATES = 8
 RETRY_AFTER = "5"  # seconds
-
-
-class ApiError(Exception):
-    """An answer other than success.
-
-    Args:
-        status: The HTTP status.
-        code: One word for programs.
-        message: For people.
-        headers: More headers of the answer.
-    """
-
-    def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = headers
 
 
 class ControlApi:
@@ -73,7 +55,7 @@ class ControlApi:
             session, answer = await self._sessions.create(_sdp(body), candidates)
         except FullError as error:
             headers = {"Retry-After": RETRY_AFTER}
-            raise ApiError(503, "full", str(error), headers) from None
+            raise ControlApiError(503, "full", str(error), headers) from None
         return web.json_response({"id": session.id, "sdp": answer}, status=201)
 
     async def _offer(self, request: web.Request) -> web.Response:
@@ -107,7 +89,7 @@ class ControlApi:
     def _session(self, request: web.Request) -> Session:
         session = self._sessions.get(request.match_info["id"])
         if session is None:
-            raise ApiError(404, "no_session", "there is no such session")
+            raise ControlApiError(404, "no_session", "there is no such session")
         return session
 
 
@@ -115,35 +97,35 @@ async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.text())
     except ValueError:
-        raise ApiError(400, "invalid_json", "the body is not JSON") from None
+        raise ControlApiError(400, "invalid_json", "the body is not JSON") from None
     if not isinstance(body, dict):
-        raise ApiError(400, "invalid_json", "the body is not a JSON object")
+        raise ControlApiError(400, "invalid_json", "the body is not a JSON object")
     return body
 
 
 def _sdp(body: dict[str, Any]) -> str:
     sdp = body.get("sdp")
     if not isinstance(sdp, str):
-        raise ApiError(400, "invalid_sdp", "`sdp` must be a string with the offer")
+        raise ControlApiError(400, "invalid_sdp", "`sdp` must be a string with the offer")
     return sdp
 
 
 def _candidates(value: object) -> list[Endpoint]:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_CANDIDATES:
-        raise ApiError(
+        raise ControlApiError(
             400, "invalid_candidates", f"`candidates` must be a list of 1 to {MAX_CANDIDATES}"
         )
     try:
         return [Endpoint.parse(str(text)) for text in value]
     except EndpointError as error:
-        raise ApiError(400, "invalid_candidates", str(error)) from None
+        raise ControlApiError(400, "invalid_candidates", str(error)) from None
 
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
-    except ApiError as error:
+    except ControlApiError as error:
         return _failure(error.status, error.code, str(error), error.headers)
     except OfferError as error:
         return _failure(400, error.code, str(error))

@@ -24,10 +24,11 @@ from OpenSSL import SSL
 
 from relay.wire.audiolevel import audio_level
 from relay.wire.endpoint import Endpoint
+from transceiver.errors import OfferError
 from transceiver.mux import Mux
 from transceiver.passthrough import PassThroughBuffer
 from transceiver.rtp import RtpCounters
-from transceiver.sdp import Offer, OfferError
+from transceiver.sdp import Offer
 from transceiver.transport import CredentialSource, LiteTransport
 
 # What aiortc raises on SDP that passed our checks and is still not for it.

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from transceiver.errors import OfferError
+
 MAX_SIZE = 65536  # characters; offers of browsers have 2,000 to 10,000
 
 _MEDIA_LINE = re.compile(r"m=([a-z]+) (\d{1,5})(?:/\d+)? ([A-Za-z/]+)((?: \S+)+)$")
@@ -23,19 +25,6 @@ _CODEC = re.compile(r"\d{1,3} (opus/48000|PCMU/8000|PCMA/8000|G722/8000)(/\d)?$"
 _STATIC_CODECS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
 _DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 _SETUPS = {"actpass", "active", "passive"}
-
-
-class OfferError(ValueError):
-    """An offer cannot be answered; the text says why.
-
-    Args:
-        message: For the client's developer.
-        code: One word for programs.
-    """
-
-    def __init__(self, message: str, code: str = "invalid_sdp") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from relay.wire.route import Target
 from transceiver import DEFAULT_CAPACITY
 from transceiver.backend import BackendFactory, EchoBackend
 from transceiver.control import ControlApi
+from transceiver.errors import StartError
 from transceiver.mux import Mux
 from transceiver.session import Sessions
 
@@ -23,10 +24,6 @@ _HINTS = {
     errno.EADDRNOTAVAIL: "this host has no such address: see `ip address`",
     errno.EACCES: "ports below 1024 need root: choose a higher one",
 }
-
-
-class StartError(Exception):
-    """The transceiver cannot start; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import NONCE_SIZE, Target, mint
 from transceiver.backend import Backend, BackendFactory
+from transceiver.errors import FullError
 from transceiver.ice import CONSENT_LIFETIME, Credentials
 from transceiver.mux import Mux
 from transceiver.peer import Peer
@@ -27,10 +28,6 @@ TICK = 1.0  # seconds between two looks at a session's timers
 # ufrag can do ends with the session: the mux forgets it.
 ROUTE_LIFETIME = 24 * 3600.0  # seconds
 PASSWORD_BYTES = 18  # 24 base64 characters; RFC 8445 wants at least 22 (128 random bits)
-
-
-class FullError(Exception):
-    """There is no room for another session, or the transceiver is stopping."""
 
 
 class Session:

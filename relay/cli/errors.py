@@ -1,22 +1,27 @@
-"""How a command ends when it cannot do what it was asked: one line, no traceback."""
+"""How a command ends when it cannot do what it was asked: one sentence, no traceback.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+Exit codes: 0 done; 1 it could not be done; 2 a setting, file or option is wrong; 130 interrupted
+by Ctrl-C. `icelane call` has more, see `relay.caller.errors.Failure`.
+"""
+
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+
+from relay.errors import IcelaneError
 
 
-def fail(message: object) -> NoReturn:
-    """Print an error and end with exit code 1."""
-    typer.echo(f"icelane: {message}", err=True)
-    raise typer.Exit(1) from None
+class Commands(TyperGroup):
+    """The root of a command line: it turns an `IcelaneError` into its sentence and exit code.
 
+    Everything else that a command raises is a bug, and keeps its traceback.
+    """
 
-@contextmanager
-def clear_errors(*errors: type[Exception]) -> Iterator[None]:
-    """End the command with the text of these errors, which is meant for people."""
-    try:
-        yield
-    except errors as error:
-        fail(error)
+    def invoke(self, ctx: Any) -> Any:
+        """Run what the command line says."""
+        try:
+            return super().invoke(ctx)
+        except IcelaneError as error:
+            typer.echo(f"icelane: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None

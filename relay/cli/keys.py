@@ -1,31 +1,23 @@
-"""`icelane keys` and `icelane ufrag`: the secrets, and the routes that they sign."""
+"""`icelane keys`: the secrets that sign routes."""
 
-import json
 import secrets
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from relay.cli.errors import clear_errors, fail
-from relay.wire.errors import WireError
+from relay.wire.errors import KeyFileError
 from relay.wire.keys import KeyRing
-from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, open_ufrag
 
-keys_app = typer.Typer(no_args_is_help=True, help="Make key files.")
-ufrag_app = typer.Typer(no_args_is_help=True, help="Make and read the routes in ufrags.")
-
-KeyFile = Annotated[Path, typer.Option(help="The key file; see `icelane keys new`.")]
+app = typer.Typer(no_args_is_help=True, help="Make key files.")
 
 
-@keys_app.callback()
+@app.callback()
 def _keys() -> None:
     """Make key files."""
 
 
-@keys_app.command()
+@app.command()
 def new(
     path: Annotated[Path, typer.Argument(help="Where to write it; nothing is overwritten.")],
 ) -> None:
@@ -35,63 +27,9 @@ def new(
         path.touch(mode=0o600, exist_ok=False)
         path.write_text(text, encoding="utf-8")
     except FileExistsError:
-        fail(f"{path} exists: remove it first, if no relay uses it any more")
+        raise KeyFileError(
+            f"{path} exists: remove it first, if no relay uses it any more"
+        ) from None
     except OSError as error:
-        fail(f"cannot write {path}: {error.strerror}")
+        raise KeyFileError(f"cannot write {path}: {error.strerror}") from None
     typer.echo(f"wrote {path}")
-
-
-@ufrag_app.command("mint")
-def mint_ufrag(
-    *,
-    keys: KeyFile,
-    cluster: Annotated[int, typer.Option(min=0, max=0xFFFF, help="The cluster.")] = 1,
-    slot: Annotated[int, typer.Option(min=0, max=0xFFFFFF, help="The transceiver's slot.")] = 1,
-    generation: Annotated[int, typer.Option(min=0, max=0xFF, help="Of the slot.")] = 1,
-    lifetime: Annotated[
-        float, typer.Option(min=1, help="For how many seconds it may open flows.")
-    ] = 4 * 3600,
-) -> None:
-    """Print a ufrag that leads to a transceiver; give it to any WebRTC server as its own."""
-    with clear_errors(WireError, ValueError):
-        route = mint(
-            Target(cluster, slot, generation),
-            KeyRing.load(keys),
-            now=time.time(),
-            lifetime=lifetime,
-            nonce=secrets.token_bytes(NONCE_SIZE),
-        )
-        typer.echo(route.ufrag)
-
-
-@ufrag_app.command()
-def show(
-    ufrag: Annotated[str, typer.Argument(help="The 28 characters, as in a=ice-ufrag.")],
-    *,
-    keys: KeyFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Verify a ufrag and say where it leads."""
-    with clear_errors(WireError):
-        fields = _fields(open_ufrag(ufrag, KeyRing.load(keys)), time.time())
-    if as_json:
-        typer.echo(json.dumps(fields))
-        return
-    for name, value in fields.items():
-        typer.echo(f"{name:<12} {value}")
-
-
-def _fields(route: Route, now: float) -> dict[str, object]:
-    # The expiry is the low 16 bits of a number of units: the moment nearest to now is meant.
-    units = int(now // EXPIRY_UNIT)
-    distance = (route.expiry - units + (1 << 15)) % (1 << 16) - (1 << 15)
-    expires = datetime.fromtimestamp((units + distance) * EXPIRY_UNIT, UTC)
-    return {
-        "cluster": route.target.cluster,
-        "slot": route.target.slot,
-        "generation": route.target.generation,
-        "key_slot": route.key_slot,
-        "nonce": route.nonce.hex(),
-        "expires": expires.isoformat(),
-        "expired": route.expired(now),
-    }

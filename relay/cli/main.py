@@ -4,13 +4,24 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import bench, demo, flows, keys, lab, relay, switch, up
-from relay.cli.dataplane import maps_app
-from signaling import cli as signaling
-from transceiver import cli as transceiver
+from relay.cli import (
+    call,
+    dataplane,
+    flows,
+    keys,
+    maps,
+    relay,
+    signaling,
+    top,
+    transceiver,
+    ufrag,
+    up,
+)
+from relay.cli.errors import Commands
 
 app = typer.Typer(
     name="icelane",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,19 +50,16 @@ def _root(
 
 
 app.command()(up.up)
-app.command()(signaling.call)
+app.command()(call.call)
 app.add_typer(relay.app, name="relay")
 app.add_typer(transceiver.app, name="transceiver")
 app.add_typer(signaling.app, name="signaling")
 app.command()(flows.flows)
-app.command()(flows.top)
-app.add_typer(switch.app, name="dataplane")
-app.add_typer(maps_app, name="maps")
-app.add_typer(keys.keys_app, name="keys")
-app.add_typer(keys.ufrag_app, name="ufrag")
-app.add_typer(lab.app, name="lab")
-app.command()(demo.demo)
-app.add_typer(bench.app, name="bench")
+app.command()(top.top)
+app.add_typer(dataplane.app, name="dataplane")
+app.add_typer(maps.app, name="maps")
+app.add_typer(keys.app, name="keys")
+app.add_typer(ufrag.app, name="ufrag")
 
 
 def main() -> None:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.errors import clear_errors
-from relay.cli.service import log_to_stderr
+from relay.run.service import log_to_stderr
 
 
 def up(
@@ -31,8 +30,7 @@ def up(
     verbose: Annotated[bool, typer.Option(help="Log more.")] = False,
 ) -> None:
     """Serve everything on this host: open the page in a browser and talk."""
-    from relay.cli import single
+    from relay.cli import allinone
 
     log_to_stderr(verbose)
-    with clear_errors(*single.ERRORS):
-        single.run(vip, listen, dataplane, tuple(interface or ()), instance)
+    allinone.run(vip, listen, dataplane, tuple(interface or ()), instance)

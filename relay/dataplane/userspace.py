@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from socket import socket
 
-from relay.dataplane.base import FlowRecord, FlowTuple
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.interface import FlowRecord
 
 
 class UserspaceDataplane:

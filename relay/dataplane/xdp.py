@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from socket import AF_INET, socket
 from struct import Struct
 
-from relay.dataplane import bpfsys, neighbours
-from relay.dataplane.base import DataplaneError, FlowRecord, FlowTuple
-from relay.dataplane.config import LoadConfig, LoadReport, Mode
-from relay.dataplane.flowmap import FlowMap
-from relay.dataplane.pins import PinnedMap, Pins, locked, run_program
-from relay.dataplane.repair import came_back, repair
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.interface import FlowRecord
+from relay.dataplane.kernel import bpfsys, neighbours
+from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
+from relay.dataplane.kernel.flowmap import FlowMap
+from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, run_program
+from relay.dataplane.kernel.repair import came_back, repair
+from relay.errors import DataplaneError
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
@@ -34,7 +36,7 @@ def load(config: LoadConfig) -> LoadReport:
     """
     done = subprocess.run(
         # -P: no module of the directory that this is run in, as root, takes the loader's place.
-        [sys.executable, "-P", "-m", "relay.dataplane.loader"],
+        [sys.executable, "-P", "-m", "relay.dataplane.kernel.loader"],
         input=config.dumps(),
         capture_output=True,
         text=True,
@@ -258,7 +260,7 @@ class XdpDataplane:
 
 def _mode_of(interface: str) -> str | None:
     # It brings pyroute2, 11 MB that an agent does not need.
-    from relay.dataplane.attach import attached_mode  # noqa: PLC0415
+    from relay.dataplane.kernel.attach import attached_mode  # noqa: PLC0415
 
     try:
         mode = attached_mode(interface)

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from relay.forwarding.lanes import Lane, Lanes
-from relay.sockets.many import ManySockets, open_sockets
-from relay.sockets.mmsg import Inbox, Outbox, Slots
-from relay.sockets.trains import TrainSender
-from relay.sockets.udp import count_failure
+from relay.forwarding.connected import ManySockets, open_sockets
+from relay.forwarding.flowcache import Lane, Lanes
+from relay.forwarding.gro import TrainSender
+from relay.forwarding.mmsg import Inbox, Outbox, Slots
+from relay.forwarding.udp import count_failure
 from relay.wire.demux import LAST_OF_STUN
 
 # What is taken with one system call.

@@ -11,15 +11,15 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from relay.dataplane.base import FlowTuple
-from relay.sockets.udp import MAX_DATAGRAM, count_failure
-from relay.throttle import TokenBucket
+from relay.core.flowtuple import FlowTuple
+from relay.core.throttle import TokenBucket
+from relay.forwarding.udp import MAX_DATAGRAM, count_failure
 from relay.wire.endpoint import Endpoint
+from relay.wire.errors import IcmpError
 from relay.wire.icmp import (
     V4_UNREACHABLE,
     V6_TOO_BIG,
     V6_UNREACHABLE,
-    IcmpError,
     Report,
     parse_icmp4,
     parse_icmp6,

@@ -11,16 +11,10 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from relay.flow import Flow
+from relay.core.flow import Flow
+from relay.errors import BindError
+from relay.forwarding.udp import MAX_DATAGRAM, attach_filter, bound, count_failure, let_fragment
 from relay.forwarding.upstreams import Received
-from relay.sockets.udp import (
-    MAX_DATAGRAM,
-    BindError,
-    attach_filter,
-    bound,
-    count_failure,
-    let_fragment,
-)
 from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import Endpoint
 

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from relay.flow import Flow, State
+from relay.core.flow import Flow, State
+from relay.errors import BindError
 from relay.forwarding.fastpath import BATCH, FastPath
-from relay.forwarding.lanes import Lane
-from relay.sockets.mmsg import pack_name
-from relay.sockets.udp import BindError, bound, count_failure
+from relay.forwarding.flowcache import Lane
+from relay.forwarding.mmsg import pack_name
+from relay.forwarding.udp import bound, count_failure
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from relay.forwarding.fastpath import FastPath
-from relay.sockets.mmsg import unpack_name
-from relay.sockets.trains import join
-from relay.sockets.udp import bound, count_failure
+from relay.forwarding.gro import join
+from relay.forwarding.mmsg import unpack_name
+from relay.forwarding.udp import bound, count_failure
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 

@@ -1,8 +1,9 @@
 """What can be wrong with a packet, a token or a key file.
 
+ConfigError
+└── KeyFileError           local: a key file
 WireError
 ├── EndpointError          local: the text of an address in a setting
-├── KeyFileError           local: a key file
 └── MessageError           remote: something that came from the network
     ├── StunError          not a STUN message of RFC 8489
     │   └── IntegrityError MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
@@ -10,21 +11,20 @@ WireError
     │   ├── RouteFormatError   wrong length, alphabet or version
     │   ├── RouteKeyError      its key slot holds no key
     │   └── RouteTagError      its tag does not verify
+    ├── IcmpError          not an ICMP error about a relayed packet
     └── AnnouncementError  not an announcement of one of our relays
 
 Each is a `ValueError` whose text names the fault. A remote error never carries key material.
 """
 
-
-class WireError(ValueError):
-    """The root of the errors of `relay.wire`."""
+from relay.errors import ConfigError, WireError
 
 
 class EndpointError(WireError):
     """A text is not a transport address."""
 
 
-class KeyFileError(WireError):
+class KeyFileError(ConfigError):
     """A key file cannot be read or used; the text says what to do."""
 
 
@@ -54,6 +54,10 @@ class RouteKeyError(RouteError):
 
 class RouteTagError(RouteError):
     """The route's tag does not verify: it was forged or damaged."""
+
+
+class IcmpError(MessageError):
+    """The message is malformed, or not an error about a UDP packet that can be translated."""
 
 
 class AnnouncementError(MessageError):

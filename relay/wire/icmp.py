@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from relay.wire.checksum import internet_checksum, update_checksum
 from relay.wire.endpoint import Endpoint
+from relay.wire.errors import IcmpError
 
 V4_UNREACHABLE, V6_UNREACHABLE, V6_TOO_BIG = 3, 1, 2
 V6_PARAMETER_PROBLEM = 4
@@ -50,10 +51,6 @@ _V4_TO_V6: Mapping[int, tuple[int, int]] = (
 )
 _V6_TO_V4 = {0: 1, 1: 10, 2: 1, 3: 1, 4: 3}
 _NEXT_HEADER = 6  # where an IPv6 header says what follows: the pointer of a parameter problem
-
-
-class IcmpError(ValueError):
-    """The message is malformed, or not an error about a UDP packet that can be translated."""
 
 
 @dataclass(frozen=True, slots=True)

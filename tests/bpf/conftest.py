@@ -14,12 +14,13 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
-from relay.dataplane import bpfsys, xdp
-from relay.dataplane.base import FlowTuple
-from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
-from relay.dataplane.pins import PinnedMap, Pins
-from relay.dataplane.tables import GATES, Gate, Port, write_gates, write_ports
-from relay.lab.host import Host
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane import xdp
+from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.tables import GATES, Gate, Port, write_gates, write_ports
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint

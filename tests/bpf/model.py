@@ -13,14 +13,14 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from relay.dataplane.base import FlowTuple
+from relay.core.flowtuple import FlowTuple
 from relay.wire.demux import Kind, classify
 from relay.wire.errors import StunError
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, decode
 from relay.wire.stun import BINDING, MessageClass, header, server_ufrag
 from tests.bpf.packet import UDP, Address, Packet, Stop, Wrapped, read_ip4, read_ip6
-from tests.wire.verdict import NO_ROUTE, ROUTED, request_verdict, verdict
+from tests.relay.wire.verdict import NO_ROUTE, ROUTED, request_verdict, verdict
 
 TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 DROPPED = {

@@ -16,7 +16,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from relay.dataplane.base import FlowTuple
+from relay.core.flowtuple import FlowTuple
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

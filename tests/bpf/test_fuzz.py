@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay.dataplane.base import Activity, FlowTuple
-from relay.dataplane.tables import GATES, Gate
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.kernel.tables import GATES, Gate
 from relay.wire.endpoint import Endpoint
 from tests.bpf.model import Expected, Model, Way
 from tests.bpf.oracle import require_scapy_agrees
@@ -27,6 +27,7 @@ from tests.bpf.packet import Address, host
 from tests.bpf.traffic import SEED, Came, Traffic
 
 if TYPE_CHECKING:
+    from relay.dataplane.interface import Activity
     from tests.bpf.conftest import Bench
 
 pytestmark = pytest.mark.bpf

@@ -11,7 +11,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from relay.dataplane.tables import Gate
+from relay.dataplane.kernel.tables import Gate
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

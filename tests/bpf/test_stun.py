@@ -1,4 +1,4 @@
-"""The parser in C gives the verdicts of tests/wire/parser.json, as the one in Python does."""
+"""The parser in C gives the verdicts of tests/relay/wire/parser.json, as the one in Python does."""
 
 import random
 from typing import TYPE_CHECKING
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
-from tests.wire.cases import CASES, CLUSTER, KEYS, Case
-from tests.wire.verdict import ROUTED, verdict
+from tests.relay.wire.cases import CASES, CLUSTER, KEYS, Case
+from tests.relay.wire.verdict import ROUTED, verdict
 
 if TYPE_CHECKING:
     from tests.bpf.conftest import Bench

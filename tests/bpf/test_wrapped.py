@@ -16,7 +16,7 @@ from scapy.layers.ipsec import AH
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from relay.dataplane.tables import Gate
+from relay.dataplane.kernel.tables import Gate
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

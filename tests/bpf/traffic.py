@@ -5,7 +5,7 @@ import random
 from base64 import b64encode
 from typing import TYPE_CHECKING, NamedTuple
 
-from relay.dataplane.base import FlowTuple
+from relay.core.flowtuple import FlowTuple
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Route, Target, mint
 from relay.wire.stun import Attribute, Message, MessageClass

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from relay import admin
-from relay.lab.call import Call
-from relay.lab.capture import Capture
-from relay.lab.frame import Datagram
-from relay.lab.lab import Lab
-from relay.lab.probe import Probe, Sample
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, TRANSCEIVER
+from relay.admin import transport as admin
+from tests.lab.call import Call
+from tests.lab.capture import Capture
+from tests.lab.frame import Datagram
+from tests.lab.lab import Lab
+from tests.lab.probe import Probe, Sample
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, TRANSCEIVER
 
 WAIT = 10.0  # seconds; a limit
 AUDIBLE = 60  # packets, which is a second and more; the set-up takes fewer than 20

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from relay.lab.lab import Lab
-from relay.lab.plan import SIGNALING_URL, VIP, Options
-from relay.lab.topology import CLIENT
-from signaling.call import SPEECH
+from relay.caller.call import SPEECH
+from tests.lab.lab import Lab
+from tests.lab.plan import SIGNALING_URL, VIP, Options
+from tests.lab.topology import CLIENT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.netns]
 

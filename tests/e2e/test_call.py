@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from relay.lab.frame import Datagram, passage
-from relay.lab.lab import Lab
-from relay.lab.plan import CLIENT_ADDRESS, MEDIA, PORTS, UPSTREAM, VIP, Options
-from relay.lab.topology import RELAY
+from tests.lab.frame import Datagram, passage
+from tests.lab.lab import Lab
+from tests.lab.plan import CLIENT_ADDRESS, MEDIA, PORTS, UPSTREAM, VIP, Options
+from tests.lab.topology import RELAY
 
 pytestmark = pytest.mark.e2e
 

@@ -1,4 +1,4 @@
-"""`icelane demo` as a user runs it."""
+"""The demo, as `make demo` runs it."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from relay.dataplane.pins import Pins
-from relay.lab import demo
-from relay.lab.lab import RUN, Lab
+from relay.dataplane.kernel.pins import Pins
+from tests.lab import demo
+from tests.lab.lab import RUN, Lab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
 
-ICELANE = str(Path(sys.executable).with_name("icelane"))
+LAB = (sys.executable, "-m", "tests.lab")
 LIMIT = 120.0  # seconds; the demo takes 30
 
 
@@ -51,7 +51,7 @@ def _command_line(process: Path) -> bytes:
 @pytest.mark.usefixtures("nothing_left")
 def test_it_shows_what_it_is_to_show() -> None:
     done = subprocess.run(
-        [ICELANE, "demo", "--json", "--seconds", "6"],
+        [*LAB, "demo", "--json", "--seconds", "6"],
         check=False,
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def test_it_shows_what_it_is_to_show() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_cleans_up_when_it_is_interrupted(number: signal.Signals) -> None:
     with subprocess.Popen(
-        [ICELANE, "demo"],
+        [*LAB, "demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -104,7 +104,7 @@ def test_it_cleans_up_when_it_is_interrupted(number: signal.Signals) -> None:
 def test_two_at_the_same_time_are_one_too_many() -> None:
     with demo.alone():
         done = subprocess.run(
-            [ICELANE, "demo"], check=False, capture_output=True, text=True, timeout=LIMIT
+            [*LAB, "demo"], check=False, capture_output=True, text=True, timeout=LIMIT
         )
     assert done.returncode == 1
     assert "running on this machine already" in done.stdout

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from relay.lab.frame import Datagram, passage
-from relay.lab.lab import Lab
-from relay.lab.plan import CLIENT_ADDRESS, MEDIA, RELAY_SERVICE, Options
+from tests.lab.frame import Datagram, passage
+from tests.lab.lab import Lab
+from tests.lab.plan import CLIENT_ADDRESS, MEDIA, RELAY_SERVICE, Options
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
 

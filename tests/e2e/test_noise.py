@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from relay.lab.call import Call
-from relay.lab.lab import Lab
-from relay.lab.plan import CLIENT_ADDRESS, RELAY_SERVICE, VIP, Options
-from relay.lab.topology import CLIENT
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
+from tests.lab.call import Call
+from tests.lab.lab import Lab
+from tests.lab.plan import CLIENT_ADDRESS, RELAY_SERVICE, VIP, Options
+from tests.lab.topology import CLIENT
 
 pytestmark = pytest.mark.e2e
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from relay import admin
-from relay.admin import AdminError
-from relay.lab.call import Call
-from relay.lab.lab import Lab
-from relay.lab.plan import RELAY_SERVICE, Options
-from relay.lab.probe import Probe, Sample
+from relay.admin import transport as admin
+from relay.errors import AdminError
+from tests.lab.call import Call
+from tests.lab.lab import Lab
+from tests.lab.plan import RELAY_SERVICE, Options
+from tests.lab.probe import Probe, Sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
 

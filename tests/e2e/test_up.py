@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from relay.dataplane.pins import instances
-from relay.lab.host import NAMESPACES, Host
-from relay.lab.plan import icelane
-from relay.lab.topology import CLIENT, RELAY
+from relay.dataplane.kernel.pins import instances
+from relay.netns.host import NAMESPACES, Host
+from tests.lab.plan import icelane
+from tests.lab.topology import CLIENT, RELAY
 
 START = 30.0  # seconds; a limit
 VIP = "203.0.113.10:3478"

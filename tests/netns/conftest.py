@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from relay.lab import topology
-from relay.lab.rig import Rig
+from tests.lab import topology
+from tests.lab.rig import Rig
 
 _numbers = itertools.count(1)
 NETWORKS = {"two NICs": topology.TWO_NICS, "one NIC": topology.ONE_NIC}

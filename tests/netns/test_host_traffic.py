@@ -10,13 +10,13 @@ import pytest
 from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import ICMPv6EchoRequest
 
-from relay.lab.host import Host
-from relay.lab.load import Tally, number_in, packet, tally
-from relay.lab.passing import pass_everything
-from relay.lab.plan import icelane
-from relay.lab.rig import Rig, bound
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.load import Tally, number_in, packet, tally
+from tests.lab.passing import pass_everything
+from tests.lab.plan import icelane
+from tests.lab.rig import Rig, bound
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

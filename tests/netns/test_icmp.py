@@ -8,10 +8,10 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet, Raw
 
-from relay.lab.host import Host
-from relay.lab.rig import FAMILIES, Rig, vip
-from relay.lab.topology import CLIENT, TRANSCEIVER
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.rig import FAMILIES, Rig, vip
+from tests.lab.topology import CLIENT, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

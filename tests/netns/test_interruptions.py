@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from relay.lab.load import Load, Tally
-from relay.lab.rig import FAMILIES, Rig
+from tests.lab.load import Load, Tally
+from tests.lab.rig import FAMILIES, Rig
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

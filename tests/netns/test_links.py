@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from relay.agent import SWEEP_EVERY
-from relay.lab import topology
-from relay.lab.host import Host
-from relay.lab.load import Load, Tally
-from relay.lab.rig import FAMILIES, Rig
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
+from relay.netns.host import Host
+from relay.run.agent import SWEEP_EVERY
+from tests.lab import topology
+from tests.lab.load import Load, Tally
+from tests.lab.rig import FAMILIES, Rig
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

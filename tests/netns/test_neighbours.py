@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from pyroute2.netlink.rtnl.ndmsg import NUD_DELAY, NUD_PERMANENT, NUD_STALE
 
-from relay.dataplane import neighbours
-from relay.lab.host import Host
+from relay.dataplane.kernel import neighbours
+from relay.netns.host import Host
 
 pytestmark = pytest.mark.netns
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from relay import admin
+from relay.admin import transport as admin
+from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.base import FlowTuple
 from relay.dataplane.xdp import XdpDataplane
-from relay.lab.host import Host
-from relay.lab.plan import icelane
-from relay.lab.topology import RELAY
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
+from tests.lab.plan import icelane
+from tests.lab.topology import RELAY
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.lab import service as module
-from relay.lab.errors import LabError
-from relay.lab.host import Host
-from relay.lab.process import Process
-from relay.lab.service import Runner, Service
-from relay.lab.topology import RELAY
+from relay.netns.host import Host
+from tests.lab import service as module
+from tests.lab.errors import LabError
+from tests.lab.process import Process
+from tests.lab.service import Runner, Service
+from tests.lab.topology import RELAY
 
 pytestmark = pytest.mark.netns
 

@@ -1,4 +1,4 @@
-"""The lab's network, as it is drawn in relay/lab/topology.py."""
+"""The lab's network, as it is drawn in tests/lab/topology.py."""
 
 import signal
 import socket
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.lab import topology
-from relay.lab.capture import Capture
-from relay.lab.errors import LabError
-from relay.lab.host import Host
-from relay.lab.offload import Offload, set_offload
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
+from relay.netns.host import Host
+from relay.netns.offload import Offload, set_offload
+from tests.lab import topology
+from tests.lab.capture import Capture
+from tests.lab.errors import LabError
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
 
 pytestmark = pytest.mark.netns
 
@@ -157,7 +157,7 @@ def test_a_shell_left_in_a_host_does_not_keep_the_cables(
 
 
 def test_building_twice_is_refused_with_the_way_out(network: Network, network_name: str) -> None:
-    with pytest.raises(LabError, match=f"icelane lab down --name {network_name}"):
+    with pytest.raises(LabError, match=f"python -m tests.lab down --name {network_name}"):
         topology.build(network_name)
     assert all(host.exists() for host in network.values())
 

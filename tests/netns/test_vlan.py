@@ -18,16 +18,16 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
+from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.base import FlowTuple
-from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
-from relay.dataplane.pins import Pins
-from relay.dataplane.tables import Port, write_ports
-from relay.lab.frame import parse
-from relay.lab.host import Host
-from relay.lab.load import Tally, number_in, packet, tally
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
+from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.tables import Port, write_ports
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.frame import parse
+from tests.lab.load import Tally, number_in, packet, tally
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

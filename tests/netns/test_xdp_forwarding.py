@@ -9,14 +9,14 @@ from contextlib import closing
 
 import pytest
 
+from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.base import FlowTuple
-from relay.dataplane.config import LoadConfig, Mode, Settings, UpstreamRange
-from relay.lab.capture import Capture
-from relay.lab.frame import Datagram
-from relay.lab.host import Host
-from relay.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
+from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.capture import Capture
+from tests.lab.frame import Datagram
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 

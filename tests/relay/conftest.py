@@ -12,7 +12,7 @@ from typing import Self
 import pytest
 import redis
 
-from relay.flow import (
+from relay.core.flow import (
     Alarm,
     CloseUpstream,
     Command,
@@ -28,10 +28,10 @@ from relay.flow import (
     State,
     Store,
 )
-from relay.limits import Limits
-from relay.ports import UpstreamPool
+from relay.core.limits import Limits
+from relay.core.ports import UpstreamPool
+from relay.core.session import SessionTable
 from relay.registry import Registry, Transceiver
-from relay.session import SessionTable
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify

@@ -78,7 +78,10 @@ def test_a_dtls_transport_has_the_methods_that_count() -> None:
 def test_a_sender_asks_our_function_how_loud_a_frame_is(layout: str) -> None:
     assert "rtp.compute_audio_level_dbov(" in inspect.getsource(aiortc.rtcrtpsender.RTCRtpSender)
     assert vars(aiortc.rtcrtpsender)["rtp"] is aiortc.rtp
-    assert aiortc.rtp.compute_audio_level_dbov.__module__ in {"transceiver.peer", "signaling.peer"}
+    assert aiortc.rtp.compute_audio_level_dbov.__module__ in {
+        "transceiver.peer",
+        "relay.caller.peer",
+    }
     frame = AudioFrame(format="s16", layout=layout, samples=480)
     frame.planes[0].update(struct.pack("=h", 3277) * 480 * frame.layout.nb_channels)
     assert aiortc.rtp.compute_audio_level_dbov(frame) == -20

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transceiver.sdp import MAX_SIZE, OfferError, parse_offer
+from transceiver.errors import OfferError
+from transceiver.sdp import MAX_SIZE, parse_offer
 
 SESSION = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 GROUP = "a=group:BUNDLE 0 1\r\n"

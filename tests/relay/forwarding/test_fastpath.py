@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from relay.flow import Flow
+from relay.core.flow import Flow
+from relay.forwarding.connected import ManySockets, PlainSockets, open_sockets
 from relay.forwarding.fastpath import BATCH, FastPath
-from relay.forwarding.lanes import Lane, Lanes
-from relay.sockets.many import ManySockets, PlainSockets, open_sockets
-from relay.sockets.mmsg import Slots, pack_name
-from relay.sockets.trains import SOL_UDP, UDP_SEGMENT, join
+from relay.forwarding.flowcache import Lane, Lanes
+from relay.forwarding.gro import SOL_UDP, UDP_SEGMENT, join
+from relay.forwarding.mmsg import Slots, pack_name
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import ALICE, DTLS, RTP, Scene
 

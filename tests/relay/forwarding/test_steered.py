@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 
-from relay.dataplane.base import FlowTuple
-from relay.flow import Flow, State
+from relay.core.flow import Flow, State
+from relay.core.flowtuple import FlowTuple
 from relay.forwarding.steered import SteeredSocket, udp_packet
 from relay.wire.endpoint import Endpoint
 

@@ -1,0 +1,182 @@
+"""Audio of a call: a WAV file as a paced track, and a meter and recorder of what comes back."""
+
+import asyncio
+import contextlib
+import time
+import wave
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import chain
+from operator import mul
+from pathlib import Path
+
+import av
+import av.error
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from relay.caller.errors import CallError, Failure
+
+RATE = 48000  # Hz; Opus over RTP always counts in it (RFC 7587)
+FRAME_SAMPLES = 960  # 20 ms, the usual packet
+FRAME_SECONDS = FRAME_SAMPLES / RATE
+_SAMPLE_BYTES = 2
+_FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
+_FULL_SCALE = 1 << 15
+
+
+def read_wav(path: Path, *, longest: float) -> list[bytes]:
+    """Read the start of a PCM WAV file of any rate, width and number of channels.
+
+    Args:
+        path: The file.
+        longest: Seconds of it that are needed at most.
+
+    Returns:
+        Frames of 20 ms: mono, 48 kHz, signed 16 bit, native byte order; the last one is padded.
+
+    Raises:
+        CallError: The file cannot be read, is not PCM WAV, or is empty.
+    """
+    wanted = max(1, round(longest / FRAME_SECONDS)) * _FRAME_BYTES
+    try:
+        with path.open("rb") as file, av.open(file, "r", format="wav") as container:
+            stream = container.streams.audio[0]
+            if not stream.codec_context.name.startswith("pcm_"):
+                raise _unusable(path, f"holds {stream.codec_context.name}, not PCM")
+            samples = bytearray()
+            for piece in _resampled(container, stream):
+                samples += piece
+                if len(samples) >= wanted:
+                    break
+    except (av.error.FFmpegError, IndexError):  # before OSError: some are of both kinds
+        raise _unusable(path, "is not a WAV file") from None
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {error.strerror}") from None
+    if not samples:
+        raise _unusable(path, "has no samples")
+    del samples[wanted:]
+    padded = bytes(samples) + bytes(-len(samples) % _FRAME_BYTES)
+    return [padded[at : at + _FRAME_BYTES] for at in range(0, len(padded), _FRAME_BYTES)]
+
+
+def _resampled(container: InputContainer, stream: AudioStream) -> Iterator[bytes]:
+    """The samples of a stream as mono, 48 kHz, signed 16 bit."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    for frame in chain(container.decode(stream), [None]):  # None flushes
+        for piece in resampler.resample(frame):
+            yield bytes(piece.planes[0])[: piece.samples * _SAMPLE_BYTES]
+
+
+def _unusable(path: Path, reason: str) -> CallError:
+    return CallError(Failure.BAD_INPUT, f"{path} {reason}; give a PCM WAV file")
+
+
+class PacedTrack(MediaStreamTrack):
+    """Frames of 20 ms, played in a loop at the pace of a clock.
+
+    The pace is kept from the first frame on: one that comes late does not delay those after it.
+
+    Args:
+        frames: Frames as `read_wav` returns them, at least one.
+    """
+
+    kind = "audio"
+
+    def __init__(self, frames: Sequence[bytes]) -> None:
+        super().__init__()
+        self._frames = frames
+        self._sent = 0
+        self._started = 0.0
+
+    async def recv(self) -> av.AudioFrame:
+        """The next frame, when it is time for it.
+
+        Raises:
+            MediaStreamError: The track was stopped.
+        """
+        if self.readyState != "live":
+            raise MediaStreamError
+        if not self._sent:
+            self._started = time.monotonic()
+        due = self._started + self._sent * FRAME_SECONDS
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME_SAMPLES)
+        frame.planes[0].update(self._frames[self._sent % len(self._frames)])
+        frame.sample_rate = RATE
+        frame.time_base = Fraction(1, RATE)
+        frame.pts = self._sent * FRAME_SAMPLES
+        self._sent += 1
+        return frame
+
+
+class Recorder:
+    """Writes what is heard to a WAV file: stereo, 48 kHz, signed 16 bit.
+
+    Args:
+        path: The file, which is replaced.
+
+    Raises:
+        CallError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._output = path.open("wb")
+        except OSError as error:
+            raise CallError(
+                Failure.BAD_INPUT, f"{path} cannot be written: {error.strerror}"
+            ) from None
+        # The file lives as long as the call, whose end closes it.
+        self._file = wave.open(self._output, "wb")  # noqa: SIM115
+        self._file.setnchannels(2)
+        self._file.setsampwidth(_SAMPLE_BYTES)
+        self._file.setframerate(RATE)
+
+    def write(self, samples: bytes) -> None:
+        """Append interleaved stereo samples."""
+        self._file.writeframes(samples)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+        self._output.close()
+
+
+class Listener:
+    """Listens to a remote track: measures its energy and records it.
+
+    Attributes:
+        energy: The sum of mean square times seconds, full scale being 1, as `totalAudioEnergy`
+            of the WebRTC statistics.
+        seconds: How much audio was heard.
+    """
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.energy = 0.0
+        self.seconds = 0.0
+        self._recorder = recorder
+
+    async def listen(self, track: MediaStreamTrack) -> None:
+        """Take frames until the track ends."""
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                frame = await track.recv()
+                if isinstance(frame, av.AudioFrame):
+                    self._hear(frame)
+
+    def _hear(self, frame: av.AudioFrame) -> None:
+        # The Opus decoder always gives interleaved stereo; its buffers have padding at the end.
+        samples = bytes(frame.planes[0])[: frame.samples * 2 * _SAMPLE_BYTES]
+        seconds = frame.samples / RATE
+        self.energy += mean_square(samples) * seconds
+        self.seconds += seconds
+        if self._recorder is not None:
+            self._recorder.write(samples)
+
+
+def mean_square(samples: bytes) -> float:
+    """The power of signed 16-bit samples in native byte order; full scale is 1."""
+    values = memoryview(samples).cast("h")
+    return float(sum(map(mul, values, values))) / max(1, len(values)) / _FULL_SCALE**2

@@ -1,0 +1,90 @@
+"""The client of the call routes: offer, answer, hang-up."""
+
+import json
+import os
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from relay.caller.errors import CallError, Failure
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)  # seconds
+
+
+class CallClient:
+    """Places one call and ends it.
+
+    Args:
+        http: The client session to use; its owner closes it.
+        url: The calls route.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, url: URL) -> None:
+        self._http = http
+        self._url = url
+        self._location: URL | None = None
+
+    @property
+    def call_id(self) -> str | None:
+        """The id that the server gave the call."""
+        return self._location.name if self._location else None
+
+    async def offer(self, sdp: str) -> str:
+        """Place the call and return the SDP answer.
+
+        Raises:
+            CallError: The server cannot be reached, or does not take the call.
+        """
+        try:
+            async with self._http.post(
+                self._url,
+                data=sdp.encode(),
+                headers={"Content-Type": "application/sdp"},
+                timeout=_TIMEOUT,
+            ) as response:
+                body = await response.text(errors="replace")
+                if response.status != 201:
+                    raise CallError(
+                        Failure.SIGNALING_REFUSED,
+                        f"{self._url} answered {response.status}: {_reason(body, response)}",
+                    )
+                if location := response.headers.get("Location"):
+                    self._location = response.url.join(URL(location))
+                return body
+        except TimeoutError:
+            raise _unreachable(self._url, "no answer in time") from None
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(self._url, _system_reason(error.os_error)) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _unreachable(self._url, str(error)) from None
+
+    async def hang_up(self) -> dict[str, Any] | None:
+        """End the call and return its statistics there; None if there are none to have."""
+        if self._location is None:
+            return None
+        try:
+            async with self._http.post(self._location / "hangup", timeout=_TIMEOUT) as response:
+                statistics = await response.json() if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, ValueError):
+            return None
+        return statistics if isinstance(statistics, dict) else None
+
+
+def _unreachable(url: URL, reason: str) -> CallError:
+    return CallError(Failure.SIGNALING_UNREACHABLE, f"cannot reach {url}: {reason}")
+
+
+def _system_reason(error: OSError) -> str:
+    """What the system says; asyncio puts more than that into the error of a failed connect."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # a failed look-up of a name has negative numbers
+
+
+def _reason(body: str, response: aiohttp.ClientResponse) -> str:
+    """The message of an error answer, or else the status in words."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.reason or "no reason given"

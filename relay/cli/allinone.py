@@ -1,0 +1,154 @@
+"""Relay, transceiver and signaling in one process, for a host of one's own."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from relay.dataplane.interface import Dataplane, DataplaneChoice
+from relay.errors import ConfigError
+from relay.netns.pair import FAR, NEAR, annex
+from relay.registry import Registry, Transceiver
+from relay.run.agent import Agent
+from relay.run.choose import open_dataplane
+from relay.run.config import RelayConfig
+from relay.run.service import serve
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target
+from signaling.server import SignalingServer
+from transceiver.server import Transceiver as TransceiverService
+from transceiver.server import TransceiverConfig
+
+DEFAULT_PORT = 3478
+LOOPBACK = "127.0.0.1"
+ANY_PORT = 0
+TARGET = Target(cluster=1, slot=1, generation=1)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """How the relay reaches the transceiver.
+
+    Attributes:
+        upstream: The relay's address.
+        media: The transceiver's socket.
+        interfaces: The interfaces that run the XDP program.
+    """
+
+    upstream: str
+    media: socket.socket
+    interfaces: tuple[str, ...] = ()
+
+
+def run(
+    vip: str | None, listen: str, dataplane: str, interfaces: tuple[str, ...], instance: str
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        IcelaneError: It cannot; the text says why.
+    """
+    page = Endpoint.parse(listen)
+    choice = _choice(dataplane, interfaces)
+    public = Endpoint.parse(vip) if vip else Endpoint(_own_address(), DEFAULT_PORT)
+    with _network(choice, interfaces, instance) as network:
+        settings = RelayConfig(
+            vips=(public,),
+            upstreams=(network.upstream,),
+            keys=Path(os.devnull),  # these keys live as long as this process
+            registry=Path(os.devnull),
+            dataplane=choice,
+            interfaces=network.interfaces,
+            instance=instance,
+        )
+        asyncio.run(_serve(settings, page, network.media))
+
+
+@contextmanager
+def _network(
+    choice: DataplaneChoice, interfaces: tuple[str, ...], instance: str
+) -> Iterator[_Network]:
+    if choice is DataplaneChoice.USERSPACE:
+        yield _Network(LOOPBACK, _udp_socket(LOOPBACK))
+        return
+    with annex(instance) as (host, inner):
+        with host.inside():
+            media = _udp_socket(str(FAR.ip))
+        yield _Network(str(NEAR.ip), media, (*interfaces, inner))
+
+
+async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) -> None:
+    keys = KeyRing.generate(secrets.token_bytes)
+    config = TransceiverConfig(
+        listen=Endpoint.of(media.getsockname()),
+        control=Endpoint(LOOPBACK, ANY_PORT),
+        target=TARGET,
+        keys=keys,
+    )
+    async with AsyncExitStack() as stack:
+        transceiver = await stack.enter_async_context(TransceiverService(config, media))
+        entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
+        registry = Registry((entry,), settings.vips)
+        forwarding = open_dataplane(settings, keys, registry)
+        stack.callback(_unload, forwarding, settings.instance)
+        await stack.enter_async_context(Agent(settings, keys, registry, forwarding))
+        try:
+            await serve(
+                SignalingServer(page, registry, random=SystemRandom()),
+                f"ready: open http://{_browsable(page)} in a browser and talk "
+                f"(media at {settings.vips[0]}, {forwarding.name} dataplane)",
+            )
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {page}: {error.strerror or error}") from None
+
+
+def _choice(dataplane: str, interfaces: tuple[str, ...]) -> DataplaneChoice:
+    try:
+        choice = DataplaneChoice(dataplane)
+    except ValueError:
+        raise ConfigError(f"{dataplane!r} is no dataplane: xdp, userspace or auto") from None
+    if choice is DataplaneChoice.XDP and not interfaces:
+        raise ConfigError("the XDP dataplane needs --interface, the public one of this host")
+    if choice is DataplaneChoice.AUTO and not (interfaces and os.geteuid() == 0):
+        _log.info("userspace dataplane: XDP needs root and --interface")
+        return DataplaneChoice.USERSPACE
+    return choice
+
+
+def _own_address() -> str:
+    """The address from which this host reaches others; nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            _log.warning("this host has no route to others: only clients on it reach %s", LOOPBACK)
+            return LOOPBACK
+        host: str = probe.getsockname()[0]
+        return host
+
+
+def _udp_socket(host: str) -> socket.socket:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((host, ANY_PORT))
+    return udp
+
+
+def _browsable(page: Endpoint) -> Endpoint:
+    # Browsers give the microphone to pages of localhost without HTTPS.
+    return Endpoint("localhost", page.port) if page.host in (LOOPBACK, "0.0.0.0") else page  # noqa: S104  # compared, not bound
+
+
+def _unload(dataplane: Dataplane, instance: str) -> None:
+    if dataplane.name == "xdp":
+        from relay.dataplane import xdp
+
+        xdp.unload(instance)

@@ -1,0 +1,35 @@
+"""What commands have in common: options by the same name, and records printed as tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Instance = Annotated[str, typer.Option(help="Which relay, where several share a host.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Admin = Annotated[
+    Path | None, typer.Option(help="The agent's admin socket, if it is not the default one.")
+]
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print records that share their fields: as a table, or below each other where too wide."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    if sum(widths.values()) + 2 * len(widths) <= console.width:
+        table = Table(box=None, pad_edge=False)
+        for name in widths:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+        return
+    margin = max(map(len, widths))
+    for row in rows:
+        for name, value in row.items():
+            print(f"{name:{margin}}  {value}")
+        print()

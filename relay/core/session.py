@@ -1,0 +1,392 @@
+"""The session table: which flow a datagram belongs to, and what is to be done.
+
+It is free of IO: a datagram, its source and the time go in, commands come out. The agent executes
+them in order. The rules:
+
+* A Binding request with a valid route makes a *pending* flow; only STUN passes, and it lives
+  shortly. A forged or replayed ufrag achieves no more than that.
+* The transceiver's Binding success, in answer to a request of that flow, *confirms* it. It is
+  installed in the dataplane before that success is forwarded, so that no packet comes too early.
+* A Binding request on a confirmed flow whose route names another target is routed by its route;
+  the flow is rebound when the new transceiver answers with success, and not before.
+* Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
+  does not.
+* No confirmed flow is ever evicted: when the table is full, new flows are refused.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from relay.core.flow import (
+    TRANSACTIONS_KEPT,
+    Alarm,
+    CloseUpstream,
+    Command,
+    Flow,
+    Forget,
+    Install,
+    Instant,
+    OpenUpstream,
+    Recall,
+    Remove,
+    SendToClient,
+    SendToTransceiver,
+    State,
+    Store,
+)
+from relay.core.flowtuple import FlowTuple
+from relay.core.limits import Limits
+from relay.core.ports import UpstreamPool
+from relay.registry import Registry
+from relay.wire import stun
+from relay.wire.announcement import Announcement
+from relay.wire.demux import Kind, classify
+from relay.wire.endpoint import Endpoint
+from relay.wire.errors import RouteError, StunError
+from relay.wire.keys import KeyRing
+from relay.wire.route import Route, Target, open_raw, open_ufrag
+
+ClientKey = bytes  # client and VIP, as `FlowTuple.from_client`
+
+
+class SessionTable:
+    """All flows of one relay.
+
+    Args:
+        vips: The public addresses served here.
+        upstreams: The upstream addresses, by their family.
+        registry: The transceivers.
+        keys: The cluster's keys.
+        limits: Bounds and times.
+    """
+
+    def __init__(
+        self,
+        *,
+        vips: frozenset[Endpoint],
+        upstreams: Mapping[int, UpstreamPool],
+        registry: Registry,
+        keys: KeyRing,
+        limits: Limits | None = None,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.limits = limits or Limits()
+        self._vips = vips
+        self._upstreams = upstreams
+        self._registry = registry
+        self._keys = keys
+        self._confirmed: dict[ClientKey, Flow] = {}
+        self._pending: dict[tuple[ClientKey, Target], Flow] = {}
+        self._pending_of_route: Counter[bytes] = Counter()
+
+    def __iter__(self) -> Iterator[Flow]:
+        """Confirmed flows, then pending ones."""
+        yield from self._confirmed.values()
+        yield from self._pending.values()
+
+    def count(self, state: State) -> int:
+        """How many flows are in a state."""
+        return len(self._confirmed if state is State.CONFIRMED else self._pending)
+
+    def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
+        """A client's confirmed flow."""
+        return self._confirmed.get(client.packed + vip.packed)
+
+    def from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
+    ) -> list[Command]:
+        """Take a datagram that came to a VIP."""
+        self.counters["received_from_clients"] += 1
+        flow = self.confirmed(client, vip)
+        kind = classify(data)
+        if kind is Kind.STUN:
+            return self._stun_from_client(data, client, vip, flow, now)
+        if flow is not None:
+            return self._to_transceiver(flow, data, now)
+        self.counters["unknown_source"] += 1
+        return [Recall(client, vip)] if kind is not Kind.OTHER else []
+
+    def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
+        """Take a datagram that came from a flow's transceiver to its upstream address."""
+        self.counters["received_from_transceivers"] += 1
+        if flow.state is State.CONFIRMED:
+            return self._to_client(flow, data, now)
+        try:
+            header = stun.header(data)
+        except StunError:
+            self.counters["pending_not_stun"] += 1
+            return []
+        confirms = (
+            header.message_class is stun.MessageClass.SUCCESS
+            and header.method == stun.BINDING
+            and header.transaction_id in flow.transactions
+        )
+        if not confirms:
+            return self._to_client(flow, data, now)
+        # Rebinding, too, needs room for both flows at a moment.
+        if len(self._confirmed) >= self.limits.flows:
+            self.counters["refused_full"] += 1
+            text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
+            return [Alarm(text), *self._drop_pending(flow, now)]
+        return self._confirm(flow, now) + self._to_client(flow, data, now)
+
+    def adopt(self, installed: FlowTuple, now: Instant) -> list[Command]:
+        """Take over a flow that the dataplane forwarded before this agent started.
+
+        It counts as just refreshed, so that a restart expires nobody. The sweeps to come write it
+        to the mirror.
+        """
+        # The dataplane holds only what this relay verified, perhaps with a key that has left.
+        flow = self._rebuild(installed, now)
+        if flow is None or not self._claim(flow):
+            self.counters["not_adopted"] += 1
+            return [Remove(_stray(installed))]
+        self._confirmed[installed.from_client] = flow
+        self.counters["adopted"] += 1
+        return [OpenUpstream(flow)]
+
+    def restore(self, stored: FlowTuple, now: Instant) -> list[Command]:
+        """Rebuild a flow from the mirror, unless its client has one already.
+
+        What the mirror says is believed only where this relay's own settings agree: the VIP is
+        ours, the route verifies, and the registry has its target at that very address.
+        """
+        if stored.from_client in self._confirmed:
+            return []
+        flow = self._verified(stored, now)
+        if flow is None or not (self._claim(flow) or self._take_port(flow, now)):
+            self.counters["restore_refused"] += 1
+            return []
+        self._confirmed[stored.from_client] = flow
+        flow.stored_at = now.monotonic
+        self.counters["restored"] += 1
+        return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
+
+    def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
+        """Expire flows that are idle in the dataplane, and here, too.
+
+        Those that only the dataplane has are removed there.
+        """
+        commands: list[Command] = []
+        for addresses in idle:
+            flow = self._confirmed.get(addresses.from_client)
+            if flow is None or flow.addresses.upstream != addresses.upstream:
+                commands.append(Remove(_stray(addresses)))
+            elif self._silent(flow, now):
+                commands += self._expire(flow, now)
+        return commands
+
+    def sweep(self, now: Instant, *, dataplane_forwards: bool = False) -> list[Command]:
+        """Drop pending flows in time, and refresh the mirror's records of confirmed ones.
+
+        Args:
+            now: The time.
+            dataplane_forwards: Whether confirmed flows may be busy though nothing comes here:
+                `expire` then ends them, and otherwise this does.
+        """
+        commands: list[Command] = []
+        life = self.limits.pending_life
+        for flow in [
+            each for each in self._pending.values() if now.monotonic - each.last_from_client > life
+        ]:
+            self.counters["pending_expired"] += 1
+            commands += self._drop_pending(flow, now)
+        if not dataplane_forwards:
+            for flow in [each for each in self._confirmed.values() if self._silent(each, now)]:
+                commands += self._expire(flow, now)
+        old = now.monotonic - self.limits.store_every
+        due = (flow for flow in self._confirmed.values() if flow.stored_at < old)
+        for flow in islice(due, self.limits.stores):
+            flow.stored_at = now.monotonic
+            commands.append(Store(flow))
+        return commands
+
+    def change_port(self, flow: Flow, now: Instant) -> bool:
+        """Another process has a pending flow's upstream port: choose another one.
+
+        Returns False when there is none; the flow is then gone. The lost port stays taken for
+        ever, so that nobody tries it again.
+        """
+        if self._take_port(flow, now):
+            return True
+        self.counters["no_upstream_port"] += 1
+        self._discard(flow)
+        return False
+
+    def give_up(self, flow: Flow, now: Instant) -> list[Command]:
+        """The agent cannot serve a flow: no socket for it, or no room in the dataplane."""
+        self.counters["given_up"] += 1
+        if flow.state is State.PENDING:
+            return self._drop_pending(flow, now)
+        return self._drop_confirmed(flow, now)
+
+    # A client's STUN
+
+    def _stun_from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, flow: Flow | None, now: Instant
+    ) -> list[Command]:
+        try:
+            header = stun.header(data)
+            route = self._route_in(data, header)
+        except StunError:
+            self.counters["malformed_stun"] += 1
+            return []
+        except RouteError:
+            self.counters["bad_route"] += 1
+            return []
+        if flow is not None and (route is None or route.target == flow.target):
+            return self._to_transceiver(flow, data, now)
+        if route is None:
+            self.counters["unknown_source"] += 1
+            return []
+        commands: list[Command] = []
+        pending = self._pending.get((client.packed + vip.packed, route.target))
+        if pending is None:
+            pending = self._open(route, client, vip, now)
+            if pending is None:
+                return []
+            commands.append(OpenUpstream(pending))
+        latest = (*pending.transactions, header.transaction_id)
+        pending.transactions = latest[-TRANSACTIONS_KEPT:]
+        # Announced each time: the datagram before may have been lost.
+        commands.append(self._announce(pending, now))
+        return commands + self._to_transceiver(pending, data, now)
+
+    def _route_in(self, data: bytes, header: stun.Header) -> Route | None:
+        """The route in a Binding request; None in anything else, which opens no flow."""
+        if header[:2] != (stun.MessageClass.REQUEST, stun.BINDING):
+            return None
+        return open_ufrag(stun.server_ufrag(data), self._keys)
+
+    def _open(self, route: Route, client: Endpoint, vip: Endpoint, now: Instant) -> Flow | None:
+        transceiver = self._registry.find(route.target)
+        if route.expired(now.unix):
+            reason = "route_expired"
+        elif transceiver is None:
+            reason = "no_transceiver"
+        elif len(self._pending) >= self.limits.pending:
+            reason = "pending_full"
+        elif self._pending_of_route[route.raw] >= self.limits.pending_per_route:
+            reason = "pending_per_route_full"
+        elif upstream := self._free_upstream(client, vip, transceiver.address, now):
+            addresses = FlowTuple(client, vip, upstream, transceiver.address, route.raw)
+            flow = Flow(addresses, State.PENDING, now.monotonic, now.monotonic)
+            self._pending[addresses.from_client, route.target] = flow
+            self._pending_of_route[route.raw] += 1
+            return flow
+        else:
+            reason = "no_upstream_port"
+        self.counters[reason] += 1
+        return None
+
+    def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
+        key = flow.addresses.from_client
+        old = self._confirmed.get(key)
+        self._discard(flow)
+        flow.state = State.CONFIRMED
+        flow.transactions = ()
+        flow.stored_at = now.monotonic
+        self._confirmed[key] = flow
+        self.counters["confirmed"] += 1
+        if old is None:
+            return [Install(flow), Store(flow)]
+        self.counters["rebound"] += 1
+        self._release(old, now)
+        # Install replaces the client's side of the old flow, and Remove then leaves that alone.
+        return [CloseUpstream(old), Install(flow), Remove(old), Store(flow)]
+
+    # Forwarding
+
+    def _to_transceiver(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
+        flow.last_from_client = now.monotonic
+        flow.packets_to_transceiver += 1
+        flow.bytes_to_transceiver += len(data)
+        self.counters["forwarded_to_transceivers"] += 1
+        return [SendToTransceiver(flow, data)]
+
+    def _to_client(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
+        flow.last_from_transceiver = now.monotonic
+        flow.packets_to_client += 1
+        flow.bytes_to_client += len(data)
+        self.counters["forwarded_to_clients"] += 1
+        return [SendToClient(flow, data)]
+
+    def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
+        parts = flow.addresses
+        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix)
+        return SendToTransceiver(flow, announcement.serialize(self._keys))
+
+    # Flows come and go
+
+    def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
+        if stored.vip not in self._vips or stored.transceiver.family not in self._upstreams:
+            return None
+        return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
+
+    def _verified(self, stored: FlowTuple, now: Instant) -> Flow | None:
+        """A stored flow, if all that it says can be believed and there is room for it."""
+        try:
+            route = open_raw(stored.route, self._keys)
+        except RouteError:
+            return None
+        known = self._registry.find(route.target)
+        if known is None or known.address != stored.transceiver:
+            return None
+        if len(self._confirmed) >= self.limits.flows:
+            return None
+        return self._rebuild(stored, now)
+
+    def _claim(self, flow: Flow) -> bool:
+        pool = self._upstreams[flow.addresses.transceiver.family]
+        return pool.claim(flow.addresses.upstream)
+
+    def _take_port(self, flow: Flow, now: Instant) -> bool:
+        parts = flow.addresses
+        upstream = self._free_upstream(parts.client, parts.vip, parts.transceiver, now)
+        if upstream is None:
+            return False
+        flow.addresses = parts._replace(upstream=upstream)
+        return True
+
+    def _free_upstream(
+        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: Instant
+    ) -> Endpoint | None:
+        pool = self._upstreams.get(transceiver.family)
+        return pool.take(client, vip, transceiver, now.monotonic) if pool else None
+
+    def _release(self, flow: Flow, now: Instant) -> None:
+        pool = self._upstreams[flow.addresses.transceiver.family]
+        pool.release(flow.addresses.upstream, now.monotonic)
+
+    def _discard(self, flow: Flow) -> None:
+        """Take a flow out of the table, without a word to anybody."""
+        key = flow.addresses.from_client
+        if self._pending.pop((key, flow.target), None) is not None:
+            self._pending_of_route[flow.addresses.route] -= 1
+            if not self._pending_of_route[flow.addresses.route]:
+                del self._pending_of_route[flow.addresses.route]
+        if self._confirmed.get(key) is flow:
+            del self._confirmed[key]
+
+    def _silent(self, flow: Flow, now: Instant) -> bool:
+        return now.monotonic - flow.last_from_transceiver > self.limits.idle
+
+    def _expire(self, flow: Flow, now: Instant) -> list[Command]:
+        self.counters["expired"] += 1
+        return [*self._drop_confirmed(flow, now), Forget(flow)]
+
+    def _drop_pending(self, flow: Flow, now: Instant) -> list[Command]:
+        self._discard(flow)
+        self._release(flow, now)
+        return [CloseUpstream(flow)]
+
+    def _drop_confirmed(self, flow: Flow, now: Instant) -> list[Command]:
+        self._discard(flow)
+        self._release(flow, now)
+        return [Remove(flow), CloseUpstream(flow)]
+
+
+def _stray(addresses: FlowTuple) -> Flow:
+    """A flow that only the dataplane has, to be removed there."""
+    return Flow(addresses, State.CONFIRMED, 0.0, 0.0)

@@ -1,0 +1,110 @@
+"""The interface between the relay agent and what forwards confirmed flows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from socket import socket
+from typing import Protocol
+
+from relay.core.flowtuple import FlowTuple
+from relay.errors import DataplaneError
+
+
+class DataplaneFull(DataplaneError):  # noqa: N818  # named after the condition, as queue.Full
+    """There is no room for another flow; nothing was installed and nobody was evicted."""
+
+
+class DataplaneChoice(StrEnum):
+    """Which dataplane a relay uses."""
+
+    XDP = "xdp"
+    USERSPACE = "userspace"
+    AUTO = "auto"  # XDP, or userspace with a warning where that is not possible
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What passed in one direction of a flow.
+
+    Attributes:
+        packets: Packets forwarded.
+        bytes: Bytes forwarded, UDP payload only.
+        last_seen: When the last one passed, in seconds of the monotonic clock; 0.0 means never.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    last_seen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRecord:
+    """A flow as a dataplane holds it, with what passed in each direction."""
+
+    flow: FlowTuple
+    to_transceiver: Activity = Activity()
+    to_client: Activity = Activity()
+
+
+class Dataplane(Protocol):
+    """What forwards confirmed flows.
+
+    The userspace path alone serves all traffic; a dataplane only takes confirmed flows off it.
+    """
+
+    name: str
+    # Whether confirmed flows are forwarded here, and not by the agent.
+    forwards: bool
+    # Whether `steer` works: whether one socket can have the packets of all upstream ports.
+    steers: bool
+
+    def steer(self, udp: socket) -> None:
+        """Give this socket what comes to any upstream port of its address, until it is closed."""
+
+    def take_over(self) -> None:
+        """Forward what is installed, from the next packet on; the state that it starts in."""
+
+    def hand_back(self) -> None:
+        """Leave everything to the agent, from the next packet on; what is installed stays."""
+
+    def install(self, flow: FlowTuple) -> None:
+        """Forward both directions of a flow from now on; again is fine.
+
+        Raises:
+            DataplaneFull: There is no room; nothing was installed.
+        """
+
+    def remove(self, flow: FlowTuple) -> None:
+        """Stop forwarding a flow; one that is not there is fine."""
+
+    def tuples(self) -> Iterator[FlowTuple]:
+        """Every flow that is installed, in no order."""
+
+    def record(self, flow: FlowTuple) -> FlowRecord:
+        """What passed here of a flow; nothing if it is not installed."""
+
+    def idle(self, before: float) -> Iterator[list[FlowTuple]]:
+        """The flows whose transceiver has sent nothing through here since a moment.
+
+        They come in lists, one for each piece that was looked through, empty ones too: a caller
+        may do something else between two pieces.
+
+        Args:
+            before: The moment, in seconds of the monotonic clock.
+        """
+
+    def counters(self) -> dict[str, int]:
+        """Packets by reason since the dataplane was loaded, summed over processors."""
+
+    def look_around(self) -> list[str]:
+        """Keep in step with interfaces and neighbours, every few seconds; it may block.
+
+        Returns:
+            What the administrator should know.
+
+        Raises:
+            DataplaneError: That was not possible; the text says why.
+        """
+
+    def close(self) -> None:
+        """Let go of the dataplane; what is pinned goes on forwarding."""

@@ -1,0 +1,194 @@
+"""Attaching the program to interfaces by pinned links."""
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.config import Mode
+from relay.dataplane.kernel.foreign import Foreign
+from relay.dataplane.kernel.pins import Pins, detach
+from relay.dataplane.kernel.refusal import advice
+from relay.errors import DataplaneError
+
+_FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
+_ATTACHED = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
+_XDP_FLAGS_UPDATE_IF_NOEXIST = 1  # linux/if_link.h
+
+
+class AttachError(DataplaneError):
+    """A driver does not take the program in the mode that was asked for."""
+
+
+def interface_index(name: str) -> int:
+    """The index of an interface in this network namespace.
+
+    Raises:
+        DataplaneError: There is none of that name.
+    """
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise DataplaneError(
+            f"There is no interface {name} here; `ip link` lists those of this namespace."
+        ) from None
+
+
+def attached_mode(interface: str) -> Mode | None:
+    """How an interface runs an XDP program, or None when it runs none."""
+    with IPRoute() as route:
+        (link,) = route.get_links(interface_index(interface))
+    xdp = link.get_attr("IFLA_XDP")
+    return _ATTACHED.get(xdp.get_attr("IFLA_XDP_ATTACHED")) if xdp else None
+
+
+class Attacher:
+    """Makes a set of interfaces run one program, or, when one fails, leaves all as they were.
+
+    Args:
+        pins: The instance, whose links these are.
+        program_fd: The program.
+        old_program_fd: The one that it replaces, if the instance runs already.
+        force: Whether somebody else's program may be taken off an interface.
+    """
+
+    def __init__(
+        self, pins: Pins, program_fd: int, old_program_fd: int | None, *, force: bool = False
+    ) -> None:
+        self._pins = pins
+        self._program_fd = program_fd
+        self._old_program_fd = old_program_fd
+        self._force = force
+
+    def attach(self, interfaces: Sequence[str], mode: Mode) -> list[str]:
+        """Run the program on all of them.
+
+        Those that run the older program get the new one in one step, in the mode they are in. The
+        others are attached in one mode, because the kernel cannot redirect a packet from a
+        native program to an interface that runs a generic one.
+
+        Returns:
+            Warnings.
+
+        Raises:
+            AttachError: A driver refuses the mode.
+            DataplaneError: An interface is missing, or runs somebody else's program.
+        """
+        with ExitStack() as held, ExitStack() as undo:
+            fresh = [name for name in interfaces if not self._update(name, undo)]
+            taken = [self._take_off(name, held, undo) for name in fresh] if self._force else []
+            running = {attached_mode(name) for name in interfaces if name not in fresh}
+            if mode is Mode.AUTO and running == {Mode.GENERIC}:
+                mode = Mode.GENERIC
+            warnings = [*filter(None, taken), *self._attach_fresh(fresh, mode, undo)]
+            if len({attached_mode(name) for name in interfaces}) > 1:
+                raise DataplaneError(
+                    "Some interfaces would run the program in native mode and some in generic "
+                    "mode, and packets could not pass between them. Unload the instance with "
+                    "`icelane relay unload`, then load it in one mode."
+                )
+            undo.pop_all()
+        return warnings
+
+    def _take_off(self, interface: str, held: ExitStack, undo: ExitStack) -> str | None:
+        """Take another program off an interface; a warning that says so, or None for none."""
+        other = Foreign.on(interface, interface_index(interface))
+        if other is None:
+            return None
+        held.callback(other.close)
+        other.take_off()
+        undo.callback(other.put_back)
+        return (
+            f"{interface} ran another XDP program (number {other.number}), which --force has "
+            "taken off."
+        )
+
+    def _attach_fresh(self, interfaces: list[str], mode: Mode, undo: ExitStack) -> list[str]:
+        first = Mode.NATIVE if mode is Mode.AUTO else mode
+        with ExitStack() as attempt:
+            try:
+                for name in interfaces:
+                    self._create(name, first, attempt)
+            except AttachError as error:
+                if mode is not Mode.AUTO:
+                    raise
+                reason = str(error)
+            else:
+                undo.push(attempt.pop_all())
+                return []
+        for name in interfaces:
+            self._create(name, Mode.GENERIC, undo)
+        return [f"{reason} All interfaces run it in generic mode, which is several times slower."]
+
+    def _update(self, interface: str, undo: ExitStack) -> bool:
+        """Replace the program of an interface's link; False when it has none that works."""
+        path = self._pins.link(interface)
+        index = interface_index(interface)
+        try:
+            fd = bpfsys.obj_get(path)
+        except FileNotFoundError:
+            return False
+        try:
+            if bpfsys.link_info(fd).ifindex != index:
+                return False  # its interface has gone, and this is another of the same name
+            bpfsys.link_update(fd, self._program_fd)
+        finally:
+            os.close(fd)
+        undo.callback(self._restore, interface)
+        return True
+
+    def _restore(self, interface: str) -> None:
+        if self._old_program_fd is None:
+            return
+        fd = bpfsys.obj_get(self._pins.link(interface))
+        try:
+            bpfsys.link_update(fd, self._old_program_fd)
+        finally:
+            os.close(fd)
+
+    def _create(self, interface: str, mode: Mode, undo: ExitStack) -> None:
+        index = interface_index(interface)
+        try:
+            fd = bpfsys.link_create_xdp(self._program_fd, index, _FLAGS[mode])
+        except OSError as error:
+            raise self._explain(interface, mode, error) from None
+        try:
+            path = self._pins.link(interface)
+            known = path.exists()  # of an interface of that name that has gone
+            self._pins.replace(path, fd)
+            undo.callback(detach, path, forget=not known)
+        finally:
+            os.close(fd)  # the pin holds the link; without one, this detaches the program
+
+    def _explain(self, interface: str, mode: Mode, error: OSError) -> DataplaneError:
+        if error.errno in (errno.EBUSY, errno.EEXIST):
+            return DataplaneError(
+                f"{interface} runs another XDP program already. If it may go, --force takes it off."
+            )
+        if error.errno == errno.EPERM:
+            return DataplaneError(f"Attaching a program to {interface} needs root.")
+        reason = self._driver_reason(interface, mode) or str(error.strerror)
+        reason += f" ({advice(interface, reason)})"
+        return AttachError(f"The driver of {interface} refuses {mode} mode: {reason}.")
+
+    def _driver_reason(self, interface: str, mode: Mode) -> str | None:
+        """The driver's own words, which only the older way to attach, over netlink, gives."""
+        attributes = [
+            ("IFLA_XDP_FD", self._program_fd),
+            ("IFLA_XDP_FLAGS", _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST),
+        ]
+        index = interface_index(interface)
+        with IPRoute(ext_ack=True) as route:
+            try:
+                route.link("set", index=index, IFLA_XDP={"attrs": attributes})
+            except NetlinkError as error:
+                return str(error.args[1])
+            # It works now: take the program off again, the caller reports the first refusal.
+            attributes[0] = ("IFLA_XDP_FD", -1)
+            route.link("set", index=index, IFLA_XDP={"attrs": attributes[:1]})
+        return None

@@ -1,0 +1,78 @@
+"""The BPF file system, in which pins live."""
+
+import ctypes
+import os
+from pathlib import Path
+
+from relay.dataplane.kernel.pins import BPFFS
+from relay.errors import DataplaneError
+
+_MAGIC = 0xCAFE4A11  # linux/magic.h: BPF_FS_MAGIC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _StatFs(ctypes.Structure):
+    """The head of struct statfs."""
+
+    _fields_ = (("type", ctypes.c_long), ("rest", ctypes.c_long * 31))
+
+
+def mounted() -> bool:
+    """Whether the BPF file system is at its place in the calling process's mounts."""
+    found = _StatFs()
+    if _libc.statfs(bytes(BPFFS), ctypes.byref(found)) != 0:
+        return False
+    return int(found.type) & 0xFFFF_FFFF == _MAGIC
+
+
+def mount() -> str | None:
+    """Mount it, unless it is mounted.
+
+    Whether others see the mount cannot always be known: ``/proc/1`` may be unreadable even for
+    root. What cannot be known stops nobody.
+
+    Returns:
+        What the administrator should know, in one line; None when there was nothing to do.
+
+    Raises:
+        DataplaneError: The kernel does not allow it.
+    """
+    if mounted():
+        return None
+    if _libc.mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") != 0:
+        raise DataplaneError(
+            f"Cannot mount the BPF file system: {os.strerror(ctypes.get_errno())}. "
+            f"Run as root: mount -t bpf bpf {BPFFS}"
+        )
+    if not _private():
+        return f"The BPF file system was not mounted: mounted it at {BPFFS}."
+    return (
+        f"The BPF file system was not mounted: mounted it at {BPFFS}, in a mount namespace that "
+        "only this process and its relatives have (as under `ip netns exec`). Flows and program "
+        "end with the last of them; `nsenter --net=/run/netns/NAME` keeps the host's mounts."
+    )
+
+
+def _private() -> bool:
+    """Whether the mount is certainly seen by this mount namespace only."""
+    try:
+        same = Path("/proc/1/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return not same and not _propagates(mounts)
+
+
+def _propagates(mountinfo: str) -> bool:
+    """Whether the newest mount at `BPFFS` is a copy in every namespace that shares its parent.
+
+    Args:
+        mountinfo: The text of proc(5)'s ``mountinfo``: in each line the mount point is the fifth
+            field, and optional fields, ``shared:N`` among them, follow the sixth, up to a hyphen.
+    """
+    lines = [line.split() for line in mountinfo.splitlines()]
+    found = [fields for fields in lines if fields[4] == str(BPFFS)]
+    if not found:
+        return False
+    fields = found[-1]
+    return any(each.startswith("shared:") for each in fields[6 : fields.index("-")])

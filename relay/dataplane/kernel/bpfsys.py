@@ -1,0 +1,360 @@
+"""The bpf(2) system call: pinned maps, links, programs, by file descriptor.
+
+Errors come out as OSError with the kernel's errno, and callers say what they mean.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+from dataclasses import dataclass
+from enum import IntEnum
+
+from relay.dataplane.kernel import bpfattr
+
+_SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
+_BPF = _SYSCALL_NUMBERS.get(platform.machine())
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Command(IntEnum):
+    """The commands in use (enum bpf_cmd)."""
+
+    MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
+    MAP_DELETE_ELEM = 3
+    PROG_LOAD = 5
+    OBJ_PIN = 6
+    OBJ_GET = 7
+    PROG_TEST_RUN = 10
+    PROG_GET_FD_BY_ID = 13
+    OBJ_GET_INFO_BY_FD = 15
+    BTF_GET_FD_BY_ID = 19
+    MAP_LOOKUP_BATCH = 24
+    LINK_CREATE = 28
+    LINK_UPDATE = 29
+    LINK_DETACH = 34
+
+
+class MapType(IntEnum):
+    """The kinds of map in use (enum bpf_map_type)."""
+
+    HASH = 1
+    ARRAY = 2
+    PERCPU_ARRAY = 6
+
+
+class Update(IntEnum):
+    """What an update may do (BPF_ANY and the like)."""
+
+    ANY = 0
+    CREATE_ONLY = 1  # BPF_NOEXIST: EEXIST when the key is there
+
+
+_PROG_TYPE_XDP = 6  # enum bpf_prog_type
+ATTACH_TYPE_XDP = 37  # enum bpf_attach_type
+XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
+XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
+_F_LINK_REPLACE = 1 << 2  # BPF_F_REPLACE: only when the link still runs the program one knows
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What the kernel says about a map; sizes in bytes, ids of types in the BTF `btf_id`."""
+
+    type: int
+    id: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    name: str
+    btf_id: int
+    key_type_id: int
+    value_type_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What the kernel says about a program; its tag is a hash of its instructions."""
+
+    id: int
+    tag: str
+    jited_size: int
+    translated_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """What the kernel says about an XDP link; `ifindex` 0 means that its interface has gone."""
+
+    id: int
+    program_id: int
+    ifindex: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a program did with a packet in a test run; the duration is in nanoseconds."""
+
+    verdict: int
+    data: bytes
+    duration: int
+
+
+def bpf(command: Command, attributes: ctypes.Structure) -> int:
+    """Make the call.
+
+    Raises:
+        OSError: The kernel refused, or this processor is unknown here.
+    """
+    if _BPF is None:
+        raise OSError(errno.ENOSYS, f"bpf(2) on {platform.machine()} is not known to Icelane")
+    size = ctypes.sizeof(attributes)
+    result = _libc.syscall(_BPF, int(command), ctypes.byref(attributes), size)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(result)
+
+
+def obj_get(path: str | os.PathLike[str]) -> int:
+    """Open what is pinned at a path; the caller closes the descriptor."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(Command.OBJ_GET, bpfattr.Object(pathname=ctypes.addressof(name)))
+
+
+def obj_pin(fd: int, path: str | os.PathLike[str]) -> None:
+    """Pin a map, program or link, so that it outlives its descriptors."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    bpf(Command.OBJ_PIN, bpfattr.Object(pathname=ctypes.addressof(name), fd=fd))
+
+
+def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """A value, or None. `value_size` is that of all processors' values for per-CPU maps."""
+    value = ctypes.create_string_buffer(value_size)
+    try:
+        bpf(Command.MAP_LOOKUP_ELEM, _element(fd, key, value))
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
+def map_update(fd: int, key: bytes, value: bytes, how: Update = Update.ANY) -> None:
+    """Set a value; E2BIG when the map is full, EEXIST as `Update.CREATE_ONLY` says."""
+    buffer = ctypes.create_string_buffer(value, len(value))
+    bpf(Command.MAP_UPDATE_ELEM, _element(fd, key, buffer, how))
+
+
+def map_delete(fd: int, key: bytes) -> bool:
+    """Delete an entry; says whether it was there."""
+    try:
+        bpf(Command.MAP_DELETE_ELEM, _element(fd, key, None))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class BatchReader:
+    """Reads a hash map in large pieces.
+
+    Args:
+        fd: The map.
+        key_size: Bytes of a key.
+        value_size: Bytes of a value.
+        count: How many entries to ask for at a time. The kernel never splits a hash bucket, and
+            this must be more than the longest one has.
+    """
+
+    def __init__(self, fd: int, key_size: int, value_size: int, count: int) -> None:
+        self._fd = fd
+        self._sizes = key_size, value_size
+        self._count = count
+        self._keys = ctypes.create_string_buffer(key_size * count)
+        self._values = ctypes.create_string_buffer(value_size * count)
+        # A token of the kernel's for where to go on: the size of a key or 4 bytes, if more.
+        self._token = ctypes.create_string_buffer(max(key_size, 4))
+        self._started = self._ended = False
+
+    def read(self) -> list[tuple[bytes, bytes]]:
+        """The next entries, as keys with values; an empty list at the end."""
+        count, keys, values = self.read_raw()
+        k, v = self._sizes
+        return [(keys[i * k : i * k + k], values[i * v : i * v + v]) for i in range(count)]
+
+    def read_raw(self) -> tuple[int, bytes, bytes]:
+        """How many entries come next, their keys and their values; none at the end."""
+        if self._ended:
+            return 0, b"", b""
+        attributes = bpfattr.Batch(
+            in_batch=ctypes.addressof(self._token) if self._started else 0,
+            out_batch=ctypes.addressof(self._token),
+            keys=ctypes.addressof(self._keys),
+            values=ctypes.addressof(self._values),
+            count=self._count,
+            map_fd=self._fd,
+        )
+        try:
+            bpf(Command.MAP_LOOKUP_BATCH, attributes)
+        except FileNotFoundError:
+            self._ended = True  # `count` entries came along with the news that there is no more
+        self._started = True
+        count, (k, v) = attributes.count, self._sizes
+        return count, self._keys.raw[: count * k], self._values.raw[: count * v]
+
+
+def map_info(fd: int) -> MapInfo:
+    """What the kernel says about a map."""
+    info = bpfattr.MapInfo()
+    _get_info(fd, info)
+    return MapInfo(
+        type=info.type,
+        id=info.id,
+        key_size=info.key_size,
+        value_size=info.value_size,
+        max_entries=info.max_entries,
+        flags=info.map_flags,
+        name=info.name.decode(),
+        btf_id=info.btf_id,
+        key_type_id=info.btf_key_type_id,
+        value_type_id=info.btf_value_type_id,
+    )
+
+
+def program_info(fd: int) -> ProgramInfo:
+    """What the kernel says about a program."""
+    info = bpfattr.ProgramInfo()
+    _get_info(fd, info)
+    return ProgramInfo(info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len)
+
+
+def program_by_id(number: int) -> int:
+    """Open a program by the kernel's number of it; the caller closes the descriptor."""
+    return bpf(Command.PROG_GET_FD_BY_ID, bpfattr.Id(id=number))
+
+
+def link_info(fd: int) -> LinkInfo:
+    """What the kernel says about an XDP link."""
+    info = bpfattr.XdpLinkInfo()
+    _get_info(fd, info)
+    return LinkInfo(info.id, info.prog_id, info.ifindex)
+
+
+def link_netns(fd: int) -> int:
+    """The inode number of a link's network namespace; 0 when that has gone."""
+    info = bpfattr.NetnsLinkInfo()
+    _get_info(fd, info)
+    return int(info.netns_ino)
+
+
+def btf_data(btf_id: int) -> bytes:
+    """The type information with an id, in the format of Documentation/bpf/btf.rst."""
+    fd = bpf(Command.BTF_GET_FD_BY_ID, bpfattr.Id(id=btf_id))
+    try:
+        info = bpfattr.BtfInfo()
+        _get_info(fd, info)
+        data = ctypes.create_string_buffer(info.size)
+        _get_info(fd, bpfattr.BtfInfo(btf=ctypes.addressof(data), size=info.size))
+    finally:
+        os.close(fd)
+    return data.raw
+
+
+def load_xdp(instructions: bytes) -> int:
+    """Load an XDP program that needs no maps and no helpers; a descriptor of it."""
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    terms = ctypes.create_string_buffer(b"Apache-2.0")
+    load = bpfattr.ProgramLoad(
+        prog_type=_PROG_TYPE_XDP,
+        insn_cnt=len(instructions) // 8,
+        insns=ctypes.addressof(code),
+        license=ctypes.addressof(terms),
+    )
+    return bpf(Command.PROG_LOAD, load)
+
+
+def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:
+    """Attach a program to an interface; the link's descriptor, to be pinned and closed."""
+    attributes = bpfattr.LinkCreate(program_fd, ifindex, ATTACH_TYPE_XDP, flags)
+    return bpf(Command.LINK_CREATE, attributes)
+
+
+def link_create_netns(program_fd: int, attach_type: int) -> int:
+    """Attach a program to the calling thread's network namespace; the link's descriptor."""
+    namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        attributes = bpfattr.LinkCreate(program_fd, namespace, attach_type, 0)
+        return bpf(Command.LINK_CREATE, attributes)
+    finally:
+        os.close(namespace)
+
+
+def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None) -> None:
+    """Replace a link's program in one step; no packet meets none or both.
+
+    With `old_program_fd` that must be its program (EPERM when it is another).
+    """
+    if old_program_fd is None:
+        attributes = bpfattr.LinkUpdate(link_fd, program_fd)
+    else:
+        attributes = bpfattr.LinkUpdate(link_fd, program_fd, _F_LINK_REPLACE, old_program_fd)
+    bpf(Command.LINK_UPDATE, attributes)
+
+
+def link_detach(fd: int) -> None:
+    """Detach a link's program at once; closing the link would do so a moment later."""
+    bpf(Command.LINK_DETACH, bpfattr.LinkDetach(fd))
+
+
+def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0, times: int = 1) -> Run:
+    """Run an XDP program on a frame of at least 14 bytes, in the caller's namespace.
+
+    Args:
+        program_fd: The program.
+        frame: From the Ethernet header on.
+        ingress_ifindex: Where the frame came in, an interface in XDP mode; 0 for loopback.
+        times: How often, each time on the frame as it was given; the last run is told.
+    """
+    data = ctypes.create_string_buffer(frame, len(frame))
+    out = ctypes.create_string_buffer(len(frame) + 256)  # a program may add to the front
+    context = bpfattr.XdpContext(data_end=len(frame), ingress_ifindex=ingress_ifindex)
+    attributes = bpfattr.ProgramRun(
+        prog_fd=program_fd,
+        data_size_in=len(frame),
+        data_size_out=len(out),
+        data_in=ctypes.addressof(data),
+        data_out=ctypes.addressof(out),
+        repeat=1,
+        ctx_size_in=ctypes.sizeof(context),
+        ctx_in=ctypes.addressof(context),
+    )
+    for _ in range(times):
+        attributes.data_size_out = len(out)  # the kernel has written here what came out
+        bpf(Command.PROG_TEST_RUN, attributes)
+    return Run(attributes.retval, out.raw[: attributes.data_size_out], attributes.duration)
+
+
+def possible_cpus() -> int:
+    """How many values an entry of a per-CPU map has."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:  # noqa: PTH123  # sysfs
+        last = file.read().strip().rpartition(",")[2].rpartition("-")[2]
+    return int(last) + 1
+
+
+def _element(
+    fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None, flags: int = 0
+) -> ctypes.Structure:
+    """The attributes of an element command; they live as long as the buffers they point to."""
+    attributes = bpfattr.Element(map_fd=fd, flags=flags)
+    if key is not None:
+        buffer = ctypes.create_string_buffer(key, len(key))
+        attributes.key = ctypes.addressof(buffer)
+        attributes.key_buffer = buffer
+    if value is not None:
+        attributes.value = ctypes.addressof(value)
+    return attributes
+
+
+def _get_info(fd: int, info: ctypes.Structure) -> None:
+    attributes = bpfattr.Info(fd=fd, length=ctypes.sizeof(info), info=ctypes.addressof(info))
+    bpf(Command.OBJ_GET_INFO_BY_FD, attributes)

@@ -1,0 +1,174 @@
+"""What the XDP dataplane is told: when it is loaded, and again whenever an agent starts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from relay.errors import DataplaneError
+from relay.wire.endpoint import Endpoint
+
+DEFAULT_MAX_FLOWS = 65_536
+
+
+class Mode(StrEnum):
+    """How the program is attached to interfaces."""
+
+    NATIVE = "native"  # in the driver
+    GENERIC = "generic"  # in the network stack: any driver, but slow
+    AUTO = "auto"  # native, and generic where a driver refuses
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRange:
+    """An internal address of the relay and its ports that belong to flows.
+
+    Attributes:
+        address: The address, canonical text.
+        first: The lowest port.
+        last: The highest port.
+    """
+
+    address: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may change while the program runs.
+
+    Attributes:
+        vips: The public addresses.
+        upstreams: The internal addresses, each at most once.
+        route_keys: The 16-byte keys of route tags, by cluster and key slot.
+    """
+
+    vips: tuple[Endpoint, ...]
+    upstreams: tuple[UpstreamRange, ...]
+    route_keys: Mapping[tuple[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadConfig:
+    """What is fixed once the program is loaded, and its first settings.
+
+    Attributes:
+        instance: Names the pinned state; several instances may share a host.
+        interfaces: Those that run the program.
+        settings: What may change later.
+        max_flows: For how many flows there is room; memory for them is taken at once.
+        mode: How to attach.
+        rebuild: Whether to build and replace a running program also when its sources have not
+            changed.
+        bypass: Whether everything goes to the agent at first, until `XdpDataplane.take_over`.
+        force: Whether somebody else's program may be taken off an interface.
+    """
+
+    instance: str
+    interfaces: tuple[str, ...]
+    settings: Settings
+    max_flows: int = DEFAULT_MAX_FLOWS
+    mode: Mode = Mode.AUTO
+    rebuild: bool = False
+    bypass: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what the loader could not use.
+
+        Raises:
+            DataplaneError: There is no interface, or no room for a flow.
+        """
+        if not self.interfaces:
+            raise DataplaneError("The XDP dataplane needs an interface: name one with --interface.")
+        if not 1 <= self.max_flows <= 1 << 24:
+            raise DataplaneError(f"{self.max_flows} flows: choose from 1 to {1 << 24:,}.")
+
+    def dumps(self) -> str:
+        """The configuration as JSON; it holds keys."""
+        settings = self.settings
+        return json.dumps(
+            {
+                "instance": self.instance,
+                "interfaces": self.interfaces,
+                "max_flows": self.max_flows,
+                "mode": self.mode,
+                "rebuild": self.rebuild,
+                "bypass": self.bypass,
+                "force": self.force,
+                "vips": [str(vip) for vip in settings.vips],
+                "upstreams": [asdict(upstream) for upstream in settings.upstreams],
+                "route_keys": [[*key, value.hex()] for key, value in settings.route_keys.items()],
+            }
+        )
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read what `dumps` wrote."""
+        document = json.loads(text)
+        return cls(
+            instance=document["instance"],
+            interfaces=tuple(document["interfaces"]),
+            settings=Settings(
+                vips=tuple(Endpoint.parse(vip) for vip in document["vips"]),
+                upstreams=tuple(UpstreamRange(**fields) for fields in document["upstreams"]),
+                route_keys={
+                    (cluster, slot): bytes.fromhex(key)
+                    for cluster, slot, key in document["route_keys"]
+                },
+            ),
+            max_flows=document["max_flows"],
+            mode=Mode(document["mode"]),
+            rebuild=document["rebuild"],
+            bypass=document["bypass"],
+            force=document["force"],
+        )
+
+
+class Outcome(StrEnum):
+    """What loading came to."""
+
+    LOADED = "loaded"  # nothing was there before
+    REPLACED = "replaced"  # another program ran before; its flows stayed
+    KEPT = "kept"  # the same program runs on, with the settings given
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What loading did.
+
+    Attributes:
+        instance: The instance's name.
+        interfaces: How the program is attached, by interface: ``native`` or ``generic``.
+        max_flows: For how many flows there is room.
+        outcome: What loading came to.
+        program: The kernel's tag of the program.
+        build_seconds: How long compiling and loading took; 0 when the program was kept.
+        warnings: What the administrator should know.
+    """
+
+    instance: str
+    interfaces: Mapping[str, str]
+    max_flows: int
+    outcome: Outcome
+    program: str
+    build_seconds: float
+    warnings: tuple[str, ...] = field(default=())
+
+    def dumps(self) -> str:
+        """The report as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read what `dumps` wrote."""
+        document = json.loads(text)
+        return cls(
+            **document
+            | {
+                "outcome": Outcome(document["outcome"]),
+                "warnings": tuple(document["warnings"]),
+            }
+        )

@@ -1,0 +1,276 @@
+"""Where an instance's maps, program and links are pinned, and access to the maps."""
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.btf import Btf
+from relay.errors import DataplaneError
+
+BPFFS = Path("/sys/fs/bpf")
+ROOT = BPFFS / "icelane"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LINK = "link-"
+_PROGRAM = "program"
+_STEER = "steer-"
+_NEW = "-new"
+_BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
+
+
+class Pins:
+    """The directory of one instance in the BPF file system.
+
+    Args:
+        instance: The instance's name: 1 to 64 of A-Z a-z 0-9 _ -.
+
+    Raises:
+        DataplaneError: The name is none.
+    """
+
+    def __init__(self, instance: str) -> None:
+        if not _NAME.fullmatch(instance):
+            raise DataplaneError(
+                f"{instance!r} is no instance name: use 1 to 64 of A-Z a-z 0-9 _ -"
+            )
+        self.instance = instance
+        self.directory = ROOT / instance
+        self.program = self.directory / _PROGRAM
+
+    @property
+    def bypass(self) -> Path:
+        """Where the program is pinned that leaves everything to the agent."""
+        return self.directory / (_PROGRAM + "-bypass")
+
+    def map(self, name: str) -> Path:
+        """Where a map is pinned."""
+        return self.directory / name
+
+    def link(self, interface: str) -> Path:
+        """Where an interface's link is pinned. The file system takes no dot, interfaces do."""
+        return self.directory / (_LINK + interface.replace(".", ":"))
+
+    def links(self) -> dict[str, Path]:
+        """The pinned links, by interface."""
+        return {
+            path.name.removeprefix(_LINK).replace(":", "."): path
+            for path in self._entries()
+            if path.name.startswith(_LINK)
+        }
+
+    def maps(self) -> list[str]:
+        """The names of the pinned maps, of those that can be read: sockets cannot."""
+        return [
+            path.name
+            for path in self._entries()
+            if not path.name.startswith((_LINK, _PROGRAM, _STEER))
+        ]
+
+    def loaded(self) -> bool:
+        """Whether the program is pinned."""
+        return self.program.exists()
+
+    @property
+    def steer_sockets(self) -> Path:
+        """Where the map of the agent's sockets is pinned."""
+        return self.directory / (_STEER + "sockets")
+
+    @property
+    def steer_link(self) -> Path:
+        """Where the link of the steering program to its network namespace is pinned."""
+        return self.directory / (_STEER + "link")
+
+    def replace(self, path: Path, fd: int) -> None:
+        """Pin an object in the place of the one that is pinned there, if any, in one step."""
+        new = path.with_name(path.name + _NEW)
+        new.unlink(missing_ok=True)
+        bpfsys.obj_pin(fd, new)
+        new.rename(path)
+
+    def remove(self) -> None:
+        """Remove every pin: links first, so that no packet meets a program without its maps."""
+        for path in (*self.links().values(), self.steer_link):
+            detach(path)
+        for path in self._entries():
+            path.unlink(missing_ok=True)
+        if self.directory.exists():
+            self.directory.rmdir()
+
+    def _entries(self) -> list[Path]:
+        try:
+            return sorted(self.directory.iterdir())
+        except FileNotFoundError:
+            return []
+        except PermissionError:
+            raise DataplaneError(f"Reading {self.directory} needs root.") from None
+
+
+def detach(link: Path, *, forget: bool = True) -> None:
+    """Detach a pinned link, and remove its pin if it is to be forgotten; no link is fine.
+
+    The kernel would detach it by itself after the pin has gone, but some time later: whoever looks
+    at the interface meanwhile, or attaches another program, would still meet this one.
+    """
+    try:
+        fd = bpfsys.obj_get(link)
+    except FileNotFoundError:
+        return
+    try:
+        bpfsys.link_detach(fd)
+    finally:
+        os.close(fd)
+    if forget:
+        link.unlink(missing_ok=True)
+
+
+def run_program(pins: Pins, program: Path) -> None:
+    """Let all interfaces of an instance run a pinned program from the next packet on.
+
+    One that has gone is passed over: when it is back, `repair` attaches what the others run.
+    """
+    program_fd = bpfsys.obj_get(program)
+    try:
+        for path in pins.links().values():
+            link = bpfsys.obj_get(path)
+            try:
+                bpfsys.link_update(link, program_fd)
+            except OSError as error:
+                if error.errno != errno.ENOLINK:
+                    raise
+            finally:
+                os.close(link)
+    finally:
+        os.close(program_fd)
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Let nobody else change what is attached meanwhile."""
+    ROOT.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def instances() -> list[str]:
+    """The names of the instances that are loaded."""
+    try:
+        return sorted(path.name for path in ROOT.iterdir() if Pins(path.name).loaded())
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise DataplaneError(f"Reading {ROOT} needs root.") from None
+
+
+class PinnedMap:
+    """A pinned map and the layout of its entries.
+
+    Args:
+        path: Where it is pinned.
+
+    Raises:
+        DataplaneError: There is none, or it may not be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._fd = bpfsys.obj_get(path)
+        except FileNotFoundError:
+            raise DataplaneError(
+                f"There is no pinned map {path}. Load the program with `icelane relay load`."
+            ) from None
+        except PermissionError:
+            raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
+        self.info = bpfsys.map_info(self._fd)
+        types = Btf(bpfsys.btf_data(self.info.btf_id))
+        self.key = types.layout(self.info.key_type_id)
+        self.value = types.layout(self.info.value_type_id)
+        self.per_cpu = self.info.type == bpfsys.MapType.PERCPU_ARRAY
+        self._stride = (self.value.size + 7) // 8 * 8 if self.per_cpu else self.value.size
+        self._lookup_size = self._stride * (bpfsys.possible_cpus() if self.per_cpu else 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the map; it stays pinned."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """A value, or None. Of a per-CPU map, that of every processor in turn."""
+        return bpfsys.map_lookup(self._fd, key, self._lookup_size)
+
+    def update(self, key: bytes, value: bytes, how: bpfsys.Update = bpfsys.Update.ANY) -> None:
+        """Set a value; OSError with E2BIG when the map is full, EEXIST as `how` says."""
+        bpfsys.map_update(self._fd, key, value, how)
+
+    def delete(self, key: bytes) -> bool:
+        """Delete an entry; says whether it was there."""
+        return bpfsys.map_delete(self._fd, key)
+
+    def reader(self) -> bpfsys.BatchReader:
+        """A reader of the entries of a hash, in large pieces."""
+        return bpfsys.BatchReader(
+            self._fd, self.key.size, self.value.size, min(_BATCH, self.info.max_entries)
+        )
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries. Those that come or go meanwhile may be among them or not."""
+        if self.info.type == bpfsys.MapType.HASH:
+            reader = self.reader()
+            while entries := reader.read():
+                yield from entries
+            return
+        for index in range(self.info.max_entries):
+            key = self.key.number(index)
+            value = self.lookup(key)
+            if value is not None:
+                yield key, value
+
+    def show(self) -> Iterator[dict[str, Any]]:
+        """All entries for people: key and value, and for a per-CPU map one for each processor."""
+        for key, value in self.items():
+            shown: dict[str, Any] = {"key": self.key.show(key)}
+            if not self.per_cpu:
+                yield shown | {"value": self.value.show(value)}
+                continue
+            for cpu, part in enumerate(self.by_cpu(value)):
+                yield shown | {"cpu": cpu, "value": self.value.show(part)}
+
+    @property
+    def kind(self) -> str:
+        """The kind of map, as BPF calls it."""
+        return bpfsys.MapType(self.info.type).name.lower()
+
+    def by_cpu(self, value: bytes) -> list[bytes]:
+        """The values of each processor in what `lookup` gave."""
+        return [
+            value[start : start + self.value.size] for start in range(0, len(value), self._stride)
+        ]
+
+    def sync(self, wanted: dict[bytes, bytes]) -> None:
+        """Make the entries of a hash exactly those; what is wanted is never missing meanwhile."""
+        for key, value in wanted.items():
+            self.update(key, value)
+        for key, _ in list(self.items()):
+            if key not in wanted:
+                self.delete(key)

@@ -1,0 +1,75 @@
+"""The root and the branches of all errors of Icelane; what lies below a branch is in its package.
+
+    IcelaneError
+    ├── ConfigError         a setting, a file or an option is missing or wrong
+    │   ├── RegistryError   relay.registry
+    │   └── KeyFileError    relay.wire.errors
+    ├── WireError           bytes or text are not what they should be: relay.wire.errors
+    ├── BindError           a transport address cannot be bound
+    ├── DataplaneError      a dataplane cannot be used: relay.dataplane
+    │   ├── DataplaneFull
+    │   ├── AttachError
+    │   └── BtfError
+    ├── MirrorError         Redis, or a record in it, cannot be used: relay.mirror
+    ├── WorkerError         a worker process does not serve
+    ├── AdminError          no agent answers, or it cannot do what is asked
+    ├── NetnsError          a network namespace cannot be made or entered
+    ├── TransceiverError    the transceiver cannot start or answer: transceiver.errors
+    ├── SignalingError      signaling cannot place a call: signaling.errors
+    └── CallError           `icelane call` failed: relay.caller.errors
+
+The text of an error is one sentence for people: what is wrong, and what to do. The command line
+prints it and ends with `exit_code`; anything that is not an `IcelaneError` is a bug.
+"""
+
+
+class IcelaneError(Exception):
+    """Something that a user can do something about; the text says what.
+
+    Attributes:
+        exit_code: With which a command ends.
+    """
+
+    exit_code: int = 1
+
+
+class ConfigError(IcelaneError, ValueError):
+    """A setting, file or option is missing or wrong; the text names it and says what to write."""
+
+    exit_code = 2  # as for wrong usage everywhere
+
+
+class WireError(IcelaneError, ValueError):
+    """Bytes from the network, or a text that stands for some, are not what they should be."""
+
+
+class BindError(IcelaneError):
+    """A transport address cannot be bound; the text says why and what to do."""
+
+
+class DataplaneError(IcelaneError):
+    """A dataplane cannot be used; the text says why and what to do."""
+
+
+class MirrorError(IcelaneError):
+    """Redis, or what it holds, cannot be used."""
+
+
+class WorkerError(IcelaneError):
+    """A worker process of a relay does not serve; it has said why."""
+
+
+class AdminError(IcelaneError):
+    """The admin socket cannot be opened, no agent answers there, or it cannot do what is asked."""
+
+
+class NetnsError(IcelaneError):
+    """A network namespace cannot be made or entered; the text says why and what to do."""
+
+
+class TransceiverError(IcelaneError):
+    """The transceiver cannot start, or cannot answer an offer."""
+
+
+class SignalingError(IcelaneError):
+    """Signaling cannot do what a client or a service asks."""

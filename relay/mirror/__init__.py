@@ -1,0 +1,1 @@
+"""The mirror: confirmed flows in Redis, from which a restarted relay recovers."""

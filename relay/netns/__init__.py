@@ -1,0 +1,1 @@
+"""Network namespaces: hosts on this machine with a network of their own."""

@@ -1,0 +1,394 @@
+"""The relay agent: sockets and timers around the session table, whose commands it executes."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from relay.admin import transport as admin
+from relay.admin.commands import Control
+from relay.admin.listing import list_flows
+from relay.core.flow import (
+    Alarm,
+    CloseUpstream,
+    Command,
+    Flow,
+    Forget,
+    Install,
+    Instant,
+    OpenUpstream,
+    Recall,
+    Remove,
+    SendToClient,
+    SendToTransceiver,
+    State,
+    Store,
+)
+from relay.core.flowtuple import FlowTuple
+from relay.core.ports import UpstreamPool
+from relay.core.session import SessionTable
+from relay.core.throttle import Throttle
+from relay.dataplane.interface import Dataplane, DataplaneChoice, DataplaneFull
+from relay.dataplane.userspace import UserspaceDataplane
+from relay.errors import BindError, DataplaneError
+from relay.forwarding.fastpath import FastPath
+from relay.forwarding.flowcache import Lanes
+from relay.forwarding.icmp import IcmpSockets
+from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
+from relay.forwarding.upstreams import SocketForEach, Upstreams
+from relay.forwarding.vips import VipSockets
+from relay.registry import Registry
+from relay.run.choose import open_xdp
+from relay.run.config import RelayConfig
+from relay.run.workers.worker import WHOLE, Worker
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+
+if TYPE_CHECKING:
+    from relay.mirror.mirror import Mirror
+
+SWEEP_EVERY = 5.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One relay.
+
+    Use it as an asynchronous context manager: it serves from entering to leaving.
+
+    Args:
+        config: Its settings.
+        keys: The cluster's keys.
+        registry: The transceivers.
+        dataplane: What forwards confirmed flows. The agent closes it.
+        worker: What it works on, when it is one of several.
+    """
+
+    def __init__(
+        self,
+        config: RelayConfig,
+        keys: KeyRing,
+        registry: Registry,
+        dataplane: Dataplane,
+        worker: Worker | None = None,
+    ) -> None:
+        self._config = config
+        self._worker = worker or WHOLE
+        self._registry = registry
+        self._dataplane = dataplane
+        # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
+        port_key = keys.port_key(min(registry.clusters, default=0))
+        self._table = SessionTable(
+            vips=frozenset(config.vips),
+            upstreams={
+                family: UpstreamPool(hosts, config.ports, port_key)
+                for family, hosts in config.upstreams_by_family.items()
+            },
+            registry=registry,
+            keys=keys,
+            limits=config.limits,
+        )
+        self._keys = keys
+        self._mirror: Mirror | None = None
+        self._vips: VipSockets
+        self._upstreams: Upstreams
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = contextlib.AsyncExitStack()
+        self._throttle = Throttle(time.monotonic)
+
+    async def __aenter__(self) -> Self:
+        """Start serving.
+
+        Raises:
+            BindError: A VIP cannot be bound.
+            AdminError: The admin socket cannot be opened.
+            ValueError: The URL of the mirror is malformed.
+        """
+        self._closing.callback(self._close_dataplane)
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop serving; what a pinned dataplane holds goes on being forwarded."""
+        await self._closing.aclose()
+
+    @property
+    def admin_path(self) -> Path:
+        """Where the admin socket is."""
+        return self._config.admin_path
+
+    @property
+    def forwarder(self) -> DataplaneChoice:
+        """What forwards confirmed flows right now."""
+        return DataplaneChoice.XDP if self._dataplane.forwards else DataplaneChoice.USERSPACE
+
+    def counters(self) -> dict[str, int]:
+        """What the agent itself did, in datagrams by reason."""
+        return dict(sorted(self._table.counters.items()))
+
+    def flow_counts(self) -> dict[str, int]:
+        """How many flows there are, by state."""
+        return {state.value: self._table.count(state) for state in State}
+
+    async def switch(self, choice: DataplaneChoice) -> None:
+        """Let the kernel forward, or the agent, from now on, without losing a packet.
+
+        Raises:
+            DataplaneError: The XDP dataplane cannot be had; all is as it was.
+        """
+        if choice is DataplaneChoice.USERSPACE:
+            # Each flow stays installed, so that the way back is as short.
+            await asyncio.to_thread(self._dataplane.hand_back)
+        else:
+            if isinstance(self._dataplane, UserspaceDataplane):
+                await self._load_xdp()
+            # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
+            # overtaken by what comes after.
+            await asyncio.to_thread(self._dataplane.take_over)
+        _log.info("the %s dataplane forwards from now on", choice)
+
+    async def _load_xdp(self) -> None:
+        # In a thread, because it takes seconds; until `take_over` everything comes here.
+        dataplane = await asyncio.to_thread(
+            open_xdp, self._config, self._keys, self._registry, bypass=True
+        )
+        try:
+            for flow in self._table:
+                if flow.state is State.CONFIRMED:
+                    dataplane.install(flow.addresses)
+        except DataplaneError:
+            dataplane.close()
+            raise
+        self._dataplane = dataplane
+
+    async def status(self) -> AsyncIterator[Mapping[str, Any]]:
+        """What the agent knows of itself, in pieces: the answer to the admin command `status`."""
+        yield {
+            "pid": os.getpid(),
+            "dataplane": self.forwarder,
+            "instance": self._config.instance,
+            "vips": [str(vip) for vip in self._config.vips],
+            "upstreams": list(self._config.upstreams),
+            "counters": self.counters(),
+            "dataplane_counters": self._dataplane.counters(),
+            "flows": [],
+        }
+        for piece in list_flows(list(self._table), self._dataplane.record, time.monotonic):
+            yield {"flows": piece}
+            await asyncio.sleep(0)  # datagrams come first
+
+    async def _start(self) -> None:
+        # First of all: it refuses a second agent of this instance.
+        server = await admin.serve(self.admin_path, Control(self).handlers)
+        self._closing.callback(self.admin_path.unlink, missing_ok=True)
+        self._closing.callback(server.close)
+        self._serve_metrics()
+        self._mirror = self._make_mirror()
+        loop, counters = asyncio.get_running_loop(), self._table.counters
+        fast = FastPath(Lanes(counters), counters)
+        self._closing.callback(fast.close)
+        self._vips = VipSockets(loop, counters, fast, self._from_client)
+        self._closing.callback(self._vips.shutdown)
+        for vip in self._config.vips:
+            self._vips.open(vip, self._worker.sockets.get(vip))
+        self._upstreams = self._open_upstreams(fast)
+        self._closing.callback(self._upstreams.shutdown)
+        self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
+        self._adopt()
+        self._vips.listen()
+        self._spawn(self._sweep_now_and_then())
+        if self._mirror is not None:
+            self._spawn(self._mirror.run(self._config.vips))
+        self._closing.push_async_callback(self._cancel_tasks)
+
+    def _serve_metrics(self) -> None:
+        if self._config.metrics is None:
+            return
+        from relay.admin import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
+
+        collector = metrics.RelayCollector(
+            self.counters, self._dataplane.counters, self.flow_counts
+        )
+        self._closing.enter_context(metrics.serving(self._config.metrics, collector))
+
+    def _make_mirror(self) -> "Mirror | None":
+        if self._config.redis is None:
+            return None
+        from relay.mirror.mirror import Mirror  # noqa: PLC0415  # 12 MB that a relay without Redis saves
+
+        return Mirror(
+            self._config.redis,
+            keys=self._keys,
+            ttl=self._config.idle,
+            found=self._restore,
+            counters=self._table.counters,
+            wanted=self._worker.share.has,
+        )
+
+    def _open_upstreams(self, fast: FastPath) -> Upstreams:
+        loop, counters = asyncio.get_running_loop(), self._table.counters
+        if not self._dataplane.steers:
+            return SocketForEach(loop, counters, fast, self._vips.fileno, self._from_transceiver)
+        sockets = {}
+        for family, hosts in self._config.upstreams_by_family.items():
+            steered = SteeredSocket(
+                hosts, self._config.ports, loop, counters, self._from_transceiver
+            )
+            self._dataplane.steer(steered.udp)
+            sockets[family] = steered
+        return SteeredUpstreams(sockets)
+
+    def _close_dataplane(self) -> None:
+        self._dataplane.close()
+
+    def _open_icmp(self, sockets: IcmpSockets) -> None:
+        self._closing.callback(sockets.shutdown)
+        try:
+            sockets.open({vip.host for vip in self._config.vips} | set(self._config.upstreams))
+        except OSError as error:
+            _log.warning(
+                "ICMP errors about relayed packets are not passed on: no raw socket (%s); "
+                "it needs root or CAP_NET_RAW",
+                error.strerror,
+            )
+
+    def _find_sent(self, source: Endpoint, destination: Endpoint) -> FlowTuple | None:
+        """The confirmed flow that has the relay send packets from one address to the other."""
+        flow = self._table.confirmed(destination, source) or self._upstreams.find(source)
+        if flow is None or flow.state is not State.CONFIRMED:
+            return None
+        parts = flow.addresses
+        sent = (parts.vip, parts.client), (parts.upstream, parts.transceiver)
+        return parts if (source, destination) in sent else None
+
+    def _spawn(self, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _adopt(self) -> None:
+        now = _now()
+        for flow in self._dataplane.tuples():
+            self._execute(self._table.adopt(flow, now))
+        if adopted := self._table.counters["adopted"]:
+            _log.info("adopted %d flows that the kernel forwards", adopted)
+
+    # What happens
+
+    def _from_client(self, data: bytes, client: Endpoint, vip: Endpoint) -> None:
+        self._execute(self._table.from_client(data, client, vip, _now()))
+
+    def _from_transceiver(self, flow: Flow, data: bytes) -> None:
+        self._execute(self._table.from_transceiver(data, flow, _now()))
+
+    def _restore(self, flow: FlowTuple) -> None:
+        commands = self._table.restore(flow, _now())
+        self._execute(commands)
+        if commands:
+            _log.info("restored the flow of %s from the mirror", flow.client)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            forwards = self._dataplane.forwards
+            self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
+            try:
+                await self._expire_idle()
+                for change in await asyncio.to_thread(self._dataplane.look_around):
+                    _log.warning("%s", change)
+            except DataplaneError as error:
+                self._alarm("the dataplane needs a look: %s", error)
+
+    async def _expire_idle(self) -> None:
+        for idle in self._dataplane.idle(time.monotonic() - self._table.limits.idle):
+            self._execute(self._table.expire(idle, _now()))
+            await asyncio.sleep(0)  # datagrams come first
+
+    # What is done about it
+
+    def _execute(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            match command:
+                case SendToTransceiver(flow, data):
+                    self._upstreams.send(flow, data)
+                case SendToClient(flow, data):
+                    self._vips.send(flow.addresses.vip, flow.addresses.client, data)
+                case OpenUpstream(flow):
+                    if not self._open_upstream(flow):
+                        return  # what follows is of this flow
+                case CloseUpstream(flow):
+                    self._upstreams.close(flow)
+                case Install(flow):
+                    if not self._install(flow):
+                        return
+                case Remove(flow):
+                    self._dataplane.remove(flow.addresses)
+                case _:
+                    self._tell(command)
+
+    def _tell(self, command: Store | Forget | Recall | Alarm) -> None:
+        if isinstance(command, Alarm):
+            self._alarm("%s", command.text)
+            return
+        if self._mirror is None:
+            return
+        match command:
+            case Store(flow):
+                self._mirror.store(flow.addresses)
+            case Forget(flow):
+                self._mirror.forget(flow.addresses)
+            case Recall(client, vip):
+                self._mirror.recall(client, vip)
+
+    def _open_upstream(self, flow: Flow) -> bool:
+        while True:
+            try:
+                opened = self._upstreams.open(flow)
+            except BindError as error:
+                self._alarm("no upstream socket: %s", error)
+                self._execute(self._table.give_up(flow, _now()))
+                return False
+            if opened:
+                return True
+            # A flow that the kernel forwards keeps its port: the other process cannot be reached
+            # at it anyway. It goes on without a socket of the agent's.
+            if flow.state is State.CONFIRMED:
+                self._alarm(
+                    "another process has the upstream port %s of a flow", flow.addresses.upstream
+                )
+                return True
+            if not self._table.change_port(flow, _now()):
+                return False
+
+    def _install(self, flow: Flow) -> bool:
+        try:
+            self._dataplane.install(flow.addresses)
+        except DataplaneFull as error:
+            self._alarm("a new flow was refused: %s", error)
+        except DataplaneError as error:
+            self._alarm("a new flow could not be installed: %s", error)
+        else:
+            self._upstreams.confirm(flow)
+            return True
+        self._execute(self._table.give_up(flow, _now()))
+        return False
+
+    def _alarm(self, text: str, reason: object) -> None:
+        if self._throttle.allows(text):
+            _log.error(text, reason)
+
+
+def _now() -> Instant:
+    return Instant(time.monotonic(), time.time())

@@ -1,0 +1,34 @@
+"""Sockets of several workers on one VIP, among which the kernel shares clients out."""
+
+import socket
+
+from relay.errors import BindError
+from relay.forwarding.udp import attach_filter, bound
+from relay.run.workers.share import program
+from relay.wire.endpoint import Endpoint
+
+SO_ATTACH_REUSEPORT_CBPF = 51  # asm-generic/socket.h; the socket module lacks it
+
+
+def open_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
+    """A socket on a VIP for each worker, in the order of their numbers.
+
+    They must all stay open as long as one is used: the kernel counts the sockets of the group
+    that are left.
+
+    Raises:
+        BindError: The address is not on this host, or the port is taken.
+    """
+    # SO_REUSEPORT would let this relay into the group of another one, and take its clients.
+    bound(vip).close()
+    group: list[socket.socket] = []
+    try:
+        group.extend(bound(vip, share_port=True) for _ in range(count))
+        attach_filter(group[0], SO_ATTACH_REUSEPORT_CBPF, program(vip.family, count, seed))
+    except (BindError, OSError) as error:
+        for udp in group:
+            udp.close()
+        if isinstance(error, OSError):
+            raise BindError(f"{vip} cannot be shared out: {error.strerror}") from error
+        raise
+    return group

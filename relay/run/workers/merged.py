@@ -1,0 +1,53 @@
+"""What several workers say of themselves, as one answer."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relay.admin import transport as admin
+from relay.errors import AdminError
+
+
+def add_up(numbers: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The sums by name, sorted."""
+    total: Counter[str] = Counter()
+    for each in numbers:
+        total.update(each)
+    return dict(sorted(total.items()))
+
+
+def ask_all(paths: Sequence[Path], command: str) -> dict[str, int]:
+    """Numbers of all workers, added up; one that is being started again has none. It may block."""
+    answers = []
+    for path in paths:
+        try:
+            answers.append(admin.ask(path, command))
+        except AdminError:
+            continue
+    return add_up(answers)
+
+
+async def numbers(paths: Sequence[Path], command: str) -> dict[str, int]:
+    """The same without blocking."""
+    return add_up([piece for path in paths async for piece in _answer(path, command)])
+
+
+async def status(
+    paths: Sequence[Path], head: Mapping[str, Any]
+) -> AsyncIterator[Mapping[str, Any]]:
+    """The status of all workers, in pieces: `head` with their counters, then their flows."""
+    counters = add_up([head["counters"], await numbers(paths, "counters")])
+    yield {**head, "counters": counters, "dataplane_counters": {}, "flows": []}
+    for path in paths:
+        async for piece in _answer(path, "status"):
+            yield {"flows": piece["flows"]}
+
+
+async def _answer(path: Path, command: str) -> AsyncIterator[dict[str, Any]]:
+    """A worker's answer, in pieces; nothing of one that is being started again."""
+    try:
+        async for piece in admin.pieces(path, command):
+            yield piece
+    except AdminError:
+        return

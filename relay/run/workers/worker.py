@@ -1,0 +1,24 @@
+"""What one of several workers of a relay works on."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relay.run.workers.share import Share
+from relay.wire.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker.
+
+    Attributes:
+        share: The clients that belong to it.
+        sockets: Its sockets on the VIPs; it binds those that are missing itself.
+    """
+
+    share: Share
+    sockets: Mapping[Endpoint, socket.socket] = field(default_factory=dict)
+
+
+WHOLE = Worker(Share(index=0, count=1, seed=0))  # there are no others

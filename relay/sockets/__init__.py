@@ -1,1 +1,0 @@
-"""UDP sockets: made, and read and written by the batch."""

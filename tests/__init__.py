@@ -1,0 +1,1 @@
+"""Tests, and the lab and the benchmarks that they share. Products never import them."""

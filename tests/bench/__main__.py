@@ -1,0 +1,23 @@
+"""The benchmarks' command line: ``python -m tests.bench``, `make bench`, `make bench-quick`."""
+
+import typer
+
+from relay.cli.errors import Commands
+from tests.bench.compare import cli as compare
+from tests.bench.cost import cli as cost
+
+app = typer.Typer(
+    name="python -m tests.bench",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure on this machine.",
+)
+app.command()(compare.run)
+app.command()(compare.report)
+app.command()(compare.check)
+app.command()(compare.systems)
+app.command()(cost.cost)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,159 @@
+"""A load generator: many calls from one process, to see how a system bears them.
+
+Several callers each place call after call. A line of JSON tells of each call, when its first audio
+has come back, or why it failed. Moments are seconds of the monotonic clock:
+
+* ``begun``: the client began to make its offer;
+* ``offered``: the offer was complete, with the candidates that it needs;
+* ``answered``: the answer had come;
+* ``connected``: DTLS was complete;
+* ``heard``: the first audio came back.
+
+SIGTERM ends all calls.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from aiortc import RTCIceServer
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from yarl import URL
+
+from relay.caller.audio import PacedTrack, read_wav
+from relay.caller.call import SPEECH
+from relay.caller.client import CallClient
+from relay.caller.errors import CallError, Failure
+from relay.caller.peer import Peer
+from signaling.callid import CALLS
+
+_CONNECT_SECONDS = 10.0
+_AUDIO_SECONDS = 5.0
+_LOOK_EVERY = 0.005  # seconds between two looks whether audio has come
+_SPEECH_SECONDS = 3.0  # of audio, which each call repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who calls.
+
+    Attributes:
+        url: The signaling server's base URL.
+        callers: How many place calls at the same time.
+        calls: How many each of them places at least, one after the other.
+        window: Seconds in which new calls are begun, also beyond that number.
+        hold: Seconds that each call lasts after its first audio.
+        turn: A TURN server to go through.
+    """
+
+    url: URL
+    callers: int
+    calls: int
+    window: float
+    hold: float
+    turn: RTCIceServer | None = None
+
+    async def run(self) -> None:
+        """Place all calls, until they have ended or the task is cancelled."""
+        frames = read_wav(SPEECH, longest=_SPEECH_SECONDS)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            over = time.monotonic() + self.window
+            async with asyncio.TaskGroup() as callers:
+                for _ in range(self.callers):
+                    callers.create_task(self._call_again(http, frames, over))
+
+    async def _call_again(
+        self, http: aiohttp.ClientSession, frames: Sequence[bytes], over: float
+    ) -> None:
+        placed = 0
+        while placed < self.calls or time.monotonic() < over:
+            await self._call(http, frames)
+            placed += 1
+
+    async def _call(self, http: aiohttp.ClientSession, frames: Sequence[bytes]) -> None:
+        client = CallClient(http, self.url.with_path(CALLS))
+        begun = time.monotonic()
+        peer = Peer(PacedTrack(frames), self.turn)
+        peer.connection.on("track", _swallow)
+        try:
+            _print({"begun": begun, **await _place(client, peer)})
+            await asyncio.sleep(self.hold)
+        except CallError as error:
+            _print({"error": str(error)})
+        finally:
+            await client.hang_up()
+            await peer.close()
+
+
+async def _place(client: CallClient, peer: Peer) -> dict[str, float]:
+    """Set a call up; tells when each step was reached.
+
+    Raises:
+        CallError: It was refused, did not connect, or no audio came back.
+    """
+    offer = await peer.make_offer()
+    offered = time.monotonic()
+    answer = await client.offer(offer)
+    answered = time.monotonic()
+    await peer.take_answer(answer)
+    await peer.connected(within=_CONNECT_SECONDS)
+    connected = peer.dtls_connected or time.monotonic()
+    heard = await _first_audio(peer)
+    return {"offered": offered, "answered": answered, "connected": connected, "heard": heard}
+
+
+async def _first_audio(peer: Peer) -> float:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_AUDIO_SECONDS):
+            while peer.received.first is None:  # noqa: ASYNC110  # nobody tells of a packet
+                await asyncio.sleep(_LOOK_EVERY)
+            return peer.received.first
+    raise CallError(Failure.NO_AUDIO, "no audio packet came back")
+
+
+async def _swallow(track: MediaStreamTrack) -> None:
+    """Take what comes back; somebody has to."""
+    with contextlib.suppress(MediaStreamError):
+        while True:
+            await track.recv()
+
+
+def _print(document: object) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def _crowd(arguments: Sequence[str]) -> Crowd:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.compare.calls.load", description=__doc__
+    )
+    parser.add_argument("url", type=URL)
+    parser.add_argument("--callers", type=int, default=1)
+    parser.add_argument("--calls", type=int, default=1)
+    parser.add_argument("--window", type=float, default=0.0)
+    parser.add_argument("--hold", type=float, default=0.0)
+    parser.add_argument("--turn", nargs=3, metavar=("HOST:PORT", "USER", "PASSWORD"))
+    given = parser.parse_args(arguments)
+    turn = None
+    if given.turn is not None:
+        address, user, password = given.turn
+        turn = RTCIceServer(urls=f"turn:{address}", username=user, credential=password)
+    return Crowd(given.url, given.callers, given.calls, given.window, given.hold, turn)
+
+
+async def _main(crowd: Crowd) -> None:
+    running = asyncio.ensure_future(crowd.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(_crowd(sys.argv[1:])))

@@ -1,0 +1,26 @@
+"""Everyone who takes part, in the order of tables."""
+
+from tests.bench.compare.model import Contestant
+from tests.bench.compare.systems.ceiling import Ceiling
+from tests.bench.compare.systems.coturn import Coturn
+from tests.bench.compare.systems.crelay import C_RELAY
+from tests.bench.compare.systems.gorelay import GO_RELAY
+from tests.bench.compare.systems.icelane import MOST_CHECKED, Icelane
+from tests.bench.compare.systems.nftables import Nftables
+from tests.bench.compare.systems.nginx import Nginx
+from tests.bench.compare.systems.routing import Routing
+from tests.bench.compare.testbed import MOST_FLOWS
+
+ALL: tuple[Contestant, ...] = (
+    Icelane("icelane xdp", "xdp", MOST_FLOWS),
+    Icelane("icelane userspace", "userspace", MOST_CHECKED),
+    Icelane("icelane userspace, 2 workers", "userspace", MOST_CHECKED, workers=2),
+    Ceiling(),
+    Routing(),
+    Nftables(flowtable=False),
+    Nftables(flowtable=True),
+    Nginx(),
+    Coturn(),
+    C_RELAY,
+    GO_RELAY,
+)

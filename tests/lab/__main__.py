@@ -1,0 +1,167 @@
+"""The lab's command line: ``python -m tests.lab``, and what `make demo` and `make lab-*` run."""
+
+import json
+import os
+import signal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay.cli.errors import Commands
+from relay.errors import IcelaneError
+
+if TYPE_CHECKING:
+    from tests.lab.figures import Figures
+
+SHORTEST = 6.0  # seconds: an agent needs time to start again while the call goes on
+
+
+app = typer.Typer(
+    name="python -m tests.lab",
+    cls=Commands,
+    pretty_exceptions_enable=False,
+    help="A lab on this machine: network namespaces with the services running in them.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Option(help="Which lab; several can be up at the same time.")]
+
+
+class Dataplane(StrEnum):
+    """What the relay in the lab forwards with."""
+
+    XDP = "xdp"
+    USERSPACE = "userspace"
+    AUTO = "auto"
+
+
+@app.command()
+def up(
+    dataplane: Annotated[Dataplane, typer.Option(help="What the relay forwards with.")] = (
+        Dataplane.AUTO
+    ),
+    redis: Annotated[
+        bool, typer.Option("--redis", help="Run a redis-server beside the relay, too.")
+    ] = False,
+    relay_user: Annotated[
+        str | None, typer.Option(help="Run the relay as this user (userspace dataplane only).")
+    ] = None,
+    name: Name = "default",
+) -> None:
+    """Bring a lab up; prints the signaling URL that its client reaches."""
+    from rich.console import Console
+
+    from tests.lab.lab import Lab
+    from tests.lab.plan import SIGNALING_URL, Options
+
+    console = Console(stderr=True, highlight=False)
+    lab = Lab(name)
+    lab.up(
+        Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user),
+        lambda step: console.print(f"[green]✓[/] {step}"),
+    )
+    chosen = "" if name == "default" else f"--name {name} "
+    console.print(
+        f"Now: python -m tests.lab exec {chosen}client icelane call {SIGNALING_URL}\n"
+        f"     icelane top --instance {lab.instance}\n"
+        f"     python -m tests.lab down {chosen}".rstrip()
+    )
+    typer.echo(SIGNALING_URL)
+
+
+@app.command()
+def down(name: Name = "default") -> None:
+    """Take a lab down and remove all of it; one that is not up is fine."""
+    from rich.console import Console
+
+    from tests.lab.lab import Lab
+
+    console = Console(stderr=True, highlight=False)
+    Lab(name).down(lambda step: console.print(f"[green]✓[/] {step}"))
+
+
+@app.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def execute(
+    host: Annotated[str, typer.Argument(help="client, relay or transceiver.")],
+    command: Annotated[list[str], typer.Argument(help="What to run, with its arguments.")],
+    name: Name = "default",
+) -> None:
+    """Run a command in a host of the lab, in place of this one."""
+    from tests.lab.lab import Lab, require_root
+
+    require_root()
+    lab = Lab(name)
+    target = lab.host(host)
+    lab.require_up()
+    line = target.command(command)
+    os.execvp(line[0], line)  # noqa: S606  # no shell is wanted: the arguments are a list
+
+
+@app.command()
+def status(
+    name: Name = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show whether a lab is up and what runs in it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tests.lab.lab import Lab
+
+    state = Lab(name).status()
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+        return
+    console = Console(highlight=False)
+    if not state["up"]:
+        console.print(f"The lab {name!r} is not up.")
+        return
+    console.print(f"Lab {name}: dataplane {state['dataplane']}, signaling {state['signaling_url']}")
+    table = Table("service", "host", "process", "log", box=None)
+    for each in state["services"]:
+        running = str(each["pid"]) if each["pid"] is not None else "[red]not running[/]"
+        table.add_row(each["name"], each["host"], running, each["log"])
+    console.print(table)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float, typer.Option(min=SHORTEST, max=600.0, help="How long each call lasts.")
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Place real calls through the kernel, kill the agent meanwhile, and count what is lost."""
+    from rich.console import Console
+
+    from tests.lab.demo import Demo
+    from tests.lab.view import View
+
+    view = View(Console(quiet=as_json, highlight=False))
+    # So that the clean-up runs, as it does after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    calls: list[Figures] = []
+    error: str | None = None
+    try:
+        calls = Demo(seconds, view).run()
+    except IcelaneError as problem:
+        error = str(problem)
+    except KeyboardInterrupt:
+        error = "interrupted"
+    ok = error is None and not any(problem for call in calls for problem in call.problems())
+    if as_json:
+        result = {"ok": ok, "error": error, "calls": [call.as_json() for call in calls]}
+        typer.echo(json.dumps(result, indent=2))
+    elif error is not None:
+        view.failed(error)
+    else:
+        view.summary(calls)
+    if not ok:
+        raise typer.Exit(130 if error == "interrupted" else 1)
+
+
+if __name__ == "__main__":
+    app()

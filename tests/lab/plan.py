@@ -1,0 +1,183 @@
+"""What a lab consists of beside its network: configuration files and services. Pure."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.wire.endpoint import Endpoint
+from tests.lab.service import Service
+from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
+
+VIP = Endpoint(address(RELAY, PUBLIC), 3478)
+UPSTREAM = address(RELAY, INTERNAL)
+CLIENT_ADDRESS = address(CLIENT, PUBLIC)
+MEDIA = Endpoint(address(TRANSCEIVER, INTERNAL), 5000)
+CONTROL = Endpoint(address(TRANSCEIVER, INTERNAL), 9000)
+SIGNALING_ENDPOINT = Endpoint(address(TRANSCEIVER, SIGNALING), 8080)
+SIGNALING_URL = f"http://{SIGNALING_ENDPOINT}"
+PORTS = "20000-29999"
+REDIS = Endpoint("127.0.0.1", 6379)  # the relay's own loopback: no other lab shares it
+
+# The agent of the relay may be started again in a running lab, so its name is public.
+RELAY_SERVICE, REDIS_SERVICE = "relay", "redis"
+TRANSCEIVER_SERVICE, SIGNALING_SERVICE = "transceiver", "signaling"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a lab is brought up.
+
+    Attributes:
+        dataplane: What the relay forwards with: xdp, userspace or auto.
+        redis: Whether a redis-server runs beside the relay and mirrors its flows.
+        relay_user: The user that the relay runs as; None means root. It works with the
+            userspace dataplane only: nobody else may load a program into the kernel.
+        capacity: The most sessions of the transceiver; None leaves it to the transceiver.
+    """
+
+    dataplane: str = "auto"
+    redis: bool = False
+    relay_user: str | None = None
+    capacity: int | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """The options as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> "Options":
+        """What `dump` gave."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a lab keeps what.
+
+    Attributes:
+        directory: The lab's own directory; everything below it goes with the lab.
+        admin: The admin socket of the relay.
+    """
+
+    directory: Path
+    admin: Path
+
+    @property
+    def keys(self) -> Path:
+        """The key file that the relay and the transceiver share."""
+        return self.directory / "keys.toml"
+
+    @property
+    def registry(self) -> Path:
+        """The registry file that the relay and signaling share."""
+        return self.directory / "registry.toml"
+
+    @property
+    def relay(self) -> Path:
+        """The relay's configuration."""
+        return self.directory / "relay.toml"
+
+    @property
+    def options(self) -> Path:
+        """How the lab was brought up."""
+        return self.directory / "lab.json"
+
+
+def registry_text() -> str:
+    """The registry: one relay, one transceiver."""
+    return f"""\
+[[relay]]
+vip = "{VIP}"
+
+[[transceiver]]
+cluster = 1
+slot = 1
+generation = 1
+address = "{MEDIA}"
+control = "http://{CONTROL}"
+"""
+
+
+def relay_text(instance: str, files: Files, options: Options) -> str:
+    """The relay's configuration."""
+    lines = [
+        f'vip = ["{VIP}"]',
+        f'upstream = "{UPSTREAM}"',
+        f'ports = "{PORTS}"',
+        f'interface = ["{PUBLIC}", "{INTERNAL}"]',
+        f'keys = "{files.keys}"',
+        f'registry = "{files.registry}"',
+        f'dataplane = "{options.dataplane}"',
+        f'instance = "{instance}"',
+        f'admin = "{files.admin}"',
+    ]
+    if options.redis:
+        lines.append(f'redis = "redis://{REDIS}/0"')
+    return "\n".join(lines) + "\n"
+
+
+def icelane() -> str:
+    """The `icelane` command of this environment."""
+    beside = Path(sys.executable).with_name("icelane")
+    return str(beside) if beside.exists() else "icelane"
+
+
+def stages(files: Files, options: Options) -> tuple[tuple[Service, ...], ...]:
+    """The services of a lab; each stage starts when the one before it serves."""
+    redis = (_redis(files),) if options.redis else ()
+    # Signaling asks for transceivers when it starts, and the relay asks Redis for flows.
+    return (_transceiver(files, options), *redis), (_signaling(files), _relay(files, options))
+
+
+def _redis(files: Files) -> Service:
+    return Service(
+        REDIS_SERVICE,
+        RELAY,
+        (
+            *("redis-server", "--bind", REDIS.host, "--port", str(REDIS.port)),
+            *("--save", "", "--appendonly", "no", "--dir", str(files.directory)),
+        ),
+        ready="Ready to accept connections",
+    )
+
+
+def _transceiver(files: Files, options: Options) -> Service:
+    capacity = () if options.capacity is None else ("--capacity", str(options.capacity))
+    return Service(
+        TRANSCEIVER_SERVICE,
+        TRANSCEIVER,
+        (
+            *(icelane(), "transceiver", "run", "--listen", str(MEDIA), "--control", str(CONTROL)),
+            *("--cluster", "1", "--slot", "1", "--generation", "1", "--keys", str(files.keys)),
+            *capacity,
+        ),
+        ready="^ready",
+    )
+
+
+def _signaling(files: Files) -> Service:
+    return Service(
+        SIGNALING_SERVICE,
+        TRANSCEIVER,
+        (
+            *(icelane(), "signaling", "run", "--listen", str(SIGNALING_ENDPOINT)),
+            *("--registry", str(files.registry)),
+        ),
+        ready="^ready",
+    )
+
+
+def _relay(files: Files, options: Options) -> Service:
+    command = (icelane(), "relay", "run", "--config", str(files.relay))
+    prefix = () if options.relay_user is None else _as_user(options.relay_user)
+    return Service(RELAY_SERVICE, RELAY, (*prefix, *command), ready="^ready")
+
+
+def _as_user(user: str) -> tuple[str, ...]:
+    """A command that gives up root and every capability for good, and runs what follows it."""
+    return (
+        *("setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--"),
+    )

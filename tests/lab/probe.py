@@ -1,0 +1,109 @@
+"""The relay of a lab at a moment: its flow, and what kernel and agent have forwarded."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from relay.admin import transport as admin
+from relay.admin.listing import list_record
+from relay.core.flow import State
+from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.xdp import XdpDataplane
+from relay.errors import AdminError, DataplaneError
+from tests.lab.figures import Count
+from tests.lab.lab import Lab
+
+KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
+AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
+TAKEN_OVER_COUNTERS = ("adopted", "restored")  # from the kernel's maps, from the mirror
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A confirmed flow.
+
+    Attributes:
+        path: The addresses that it runs through, from the client to the transceiver.
+        to_transceiver: Packets towards the transceiver.
+        to_client: Packets towards the client.
+    """
+
+    path: tuple[str, ...]
+    to_transceiver: int
+    to_client: int
+
+    @classmethod
+    def of(cls, listed: Mapping[str, Any]) -> "Flow":
+        """Take it from an entry of the list of flows."""
+        return cls(
+            path=tuple(listed[name] for name in ("client", "vip", "upstream", "transceiver")),
+            to_transceiver=listed["to_transceiver"]["packets"],
+            to_client=listed["to_client"]["packets"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the relay says of itself.
+
+    Attributes:
+        by_kernel: Packets that the BPF program has forwarded; None when none is loaded.
+        by_agent: Packets that the agent has forwarded; None when none runs.
+        taken_over: Flows that the agent found when it started, in the kernel's maps or in Redis.
+        flows: The confirmed flows, as the agent tells them, or else the maps.
+    """
+
+    by_kernel: Count | None = None
+    by_agent: Count | None = None
+    taken_over: int = 0
+    flows: tuple[Flow, ...] = ()
+
+    def newest(self, known: "Sample") -> Flow | None:
+        """A flow that was not there in an earlier sample."""
+        before = {flow.path for flow in known.flows}
+        return next((flow for flow in self.flows if flow.path not in before), None)
+
+
+class Probe:
+    """Looks at the relay of a lab, with or without an agent, from outside of the lab.
+
+    Args:
+        lab: A lab that is up.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._admin = lab.admin
+        self._instance = lab.instance
+        self._pins = Pins(lab.instance)
+
+    def sample(self) -> Sample:
+        """Look once."""
+        by_kernel, listed = self._kernel()
+        try:
+            status = admin.ask(self._admin, "status")
+        except AdminError:
+            return Sample(by_kernel, flows=_confirmed(listed))
+        counters = Counter(status["counters"])
+        return Sample(
+            by_kernel=by_kernel,
+            by_agent=Count(status["pid"], sum(counters[name] for name in AGENT_COUNTERS)),
+            taken_over=sum(counters[name] for name in TAKEN_OVER_COUNTERS),
+            flows=_confirmed(status["flows"]),
+        )
+
+    def _kernel(self) -> tuple[Count | None, list[dict[str, Any]]]:
+        try:
+            dataplane = XdpDataplane(self._instance)
+            owner = self._pins.map("counters").stat().st_ino  # each pin has a number of its own
+        except (DataplaneError, FileNotFoundError):
+            return None, []
+        with closing(dataplane):
+            counters = dataplane.counters()
+            by_kernel = Count(owner, sum(counters[name] for name in KERNEL_COUNTERS))
+            return by_kernel, [list_record(each, now=0.0) for each in dataplane.flows()]
+
+
+def _confirmed(listed: Iterable[Mapping[str, Any]]) -> tuple[Flow, ...]:
+    return tuple(Flow.of(each) for each in listed if each["state"] == State.CONFIRMED.value)

@@ -1,0 +1,100 @@
+"""`python -m tests.lab`: what it says, and how it ends."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.lab.__main__ import app
+from tests.lab.lab import Lab
+from tests.lab.plan import SIGNALING_URL
+
+
+def lab(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_lab_that_is_not_up_has_a_status() -> None:
+    as_json = lab("status", "--json", "--name", "nobody-made-this")
+    assert as_json.exit_code == 0
+    assert json.loads(as_json.stdout) == {"name": "nobody-made-this", "up": False}
+    assert "not up" in lab("status", "--name", "nobody-made-this").stdout
+
+
+@pytest.mark.parametrize("command", [("up",), ("down",), ("exec", "client", "true")])
+def test_without_root_the_error_says_what_to_do(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = lab(*command, *(["--name", "x"] if len(command) == 1 else []))
+    assert result.exit_code == 1
+    assert "sudo" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_name_that_is_no_name_is_refused() -> None:
+    result = lab("up", "--name", "../elsewhere")
+    assert result.exit_code == 1
+    assert "no name for a lab" in result.stderr
+
+
+@pytest.mark.netns
+def test_a_relay_that_does_not_start_is_shown_with_its_last_lines(
+    unused_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.lab.plan.PORTS", "1-2")
+    result = lab("up", "--dataplane", "userspace", "--name", unused_lab.name)
+    assert result.exit_code == 1
+    assert "relay ended before it served" in result.stderr
+    assert "ports" in result.stderr
+    assert not unused_lab.is_up
+    assert not any(host.exists() for host in unused_lab.hosts.values())
+
+
+@pytest.mark.netns
+def test_another_user_for_the_kernel_path_is_refused(unused_lab: Lab) -> None:
+    result = lab("up", "--dataplane", "xdp", "--relay-user", "nobody", "--name", unused_lab.name)
+    assert result.exit_code == 1
+    assert "userspace" in result.stderr
+
+
+@pytest.mark.netns
+def test_a_lab_from_up_to_down(
+    unused_lab: Lab, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = unused_lab.name
+    up = lab("up", "--dataplane", "userspace", "--name", name)
+    assert up.exit_code == 0, up.stderr
+    assert up.stdout.strip() == SIGNALING_URL
+
+    again = lab("up", "--name", name)
+    assert again.exit_code == 1
+    assert f"python -m tests.lab down --name {name}" in again.stderr
+
+    status = json.loads(lab("status", "--json", "--name", name).stdout)
+    assert status["up"]
+    assert status["signaling_url"] == SIGNALING_URL
+    assert {each["name"] for each in status["services"]} == {"transceiver", "signaling", "relay"}
+    processes = [each["pid"] for each in status["services"]]
+    assert all(Path(f"/proc/{pid}").exists() for pid in processes)
+
+    unknown = lab("exec", "--name", name, "server", "true")
+    assert unknown.exit_code == 1
+    assert "use client, relay, transceiver" in unknown.stderr
+
+    for script, code in (("exit 7", 7), (f"ls /sys/fs/bpf > {tmp_path}/seen", 0)):
+        child = os.fork()
+        if child == 0:  # the command takes the place of this process
+            lab("exec", "--name", name, "client", "sh", "-c", script)
+            os._exit(99)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+    assert (tmp_path / "seen").exists()
+
+    for _ in range(2):
+        assert lab("down", "--name", name).exit_code == 0
+    assert not any(Path(f"/proc/{pid}/exe").exists() for pid in processes)
+    assert not any(host.exists() for host in unused_lab.hosts.values())
+    assert not unused_lab.is_up
+    capfd.readouterr()

@@ -1,0 +1,136 @@
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from relay.admin.flowview import ROWS, View, flow_table, kernel_share
+
+
+def direction(packets: int, kernel: int) -> dict[str, int]:
+    return {
+        "packets": packets,
+        "bytes": packets * 100,
+        "kernel_packets": kernel,
+        "userspace_packets": packets - kernel,
+    }
+
+
+def flow(port: int = 40_000, inward: int = 0, outward: int = 0, **changes: Any) -> dict[str, Any]:
+    return {
+        "client": f"203.0.113.2:{port}",
+        "vip": "203.0.113.10:3478",
+        "upstream": f"192.0.2.1:{port}",
+        "transceiver": "192.0.2.2:5000",
+        "target": "1/1.1",
+        "state": "confirmed",
+        "to_transceiver": direction(inward, inward),
+        "to_client": direction(outward, outward),
+        "idle_seconds": 1.25,
+    } | changes
+
+
+def snapshot(*flows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "agent": True,
+        "pid": 4711,
+        "instance": "default",
+        "dataplane": "xdp",
+        "flows": list(flows),
+    } | changes
+
+
+def drawn(view: RenderableType, width: int = 200) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_the_list_shows_every_value_of_a_flow() -> None:
+    line = drawn(flow_table([flow(inward=12_345, outward=678)]))[1]
+    assert line.split() == [
+        *("203.0.113.2:40000", "203.0.113.10:3478", "192.0.2.1:40000", "192.0.2.2:5000"),
+        *("confirmed", "12,345", "678", "100.0", "%", "1.2"),
+    ]
+
+
+def test_an_empty_list_is_its_header() -> None:
+    (header,) = drawn(flow_table([]))
+    assert header.split()[:5] == ["client", "vip", "upstream", "transceiver", "state"]
+
+
+def test_an_ipv6_address_is_no_markup() -> None:
+    assert "[fd00::1]:3478" in drawn(flow_table([flow(vip="[fd00::1]:3478")]))[1]
+
+
+def test_a_narrow_screen_cuts_nothing_off() -> None:
+    text = "".join(drawn(flow_table([flow(inward=12_345)]), width=80))
+    assert "…" not in text
+    assert "12,345" in text
+
+
+def test_a_flow_without_packets_is_idle_for_no_known_time() -> None:
+    line = drawn(flow_table([flow(idle_seconds=None)]))[1]
+    assert line.split()[-4:] == ["0", "0", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("directions", "share"),
+    [
+        ((direction(0, 0), direction(0, 0)), "-"),
+        ((direction(10, 0), direction(10, 0)), "0.0 %"),
+        ((direction(500, 499), direction(500, 499)), "99.8 %"),
+        ((direction(1, 1),), "100.0 %"),
+    ],
+)
+def test_kernel_share(directions: tuple[dict[str, int], ...], share: str) -> None:
+    assert kernel_share(*directions) == share
+
+
+class TestView:
+    def test_the_first_look_knows_no_rates(self) -> None:
+        headline, _, row = drawn(View().render(snapshot(flow(inward=500)), now=10.0))
+        assert headline == (
+            "icelane default  xdp dataplane, agent 4711  1 confirmed, 0 pending  0 packets/s"
+        )
+        assert row.split()[5:8] == ["0", "0", "500"]
+
+    def test_the_second_look_shows_packets_per_second(self) -> None:
+        view = View()
+        view.render(snapshot(flow(inward=500, outward=100)), now=10.0)
+        headline, _, row = drawn(view.render(snapshot(flow(inward=600, outward=150)), now=12.0))
+        assert row.split()[5:8] == ["50", "25", "750"]
+        assert headline.endswith("75 packets/s")
+
+    def test_a_new_flow_starts_with_no_rate(self) -> None:
+        view = View()
+        view.render(snapshot(), now=10.0)
+        assert drawn(view.render(snapshot(flow(inward=9000)), now=11.0))[2].split()[5] == "0"
+
+    def test_two_looks_at_one_moment_divide_by_nothing(self) -> None:
+        view = View()
+        view.render(snapshot(flow(inward=1)), now=10.0)
+        assert drawn(view.render(snapshot(flow(inward=2)), now=10.0))[2].split()[5] == "0"
+
+    def test_the_busiest_come_first_and_the_rest_is_counted(self) -> None:
+        view = View()
+        ports = range(40_000, 40_000 + ROWS + 3)
+        view.render(snapshot(*(flow(port) for port in ports)), now=0.0)
+        later = snapshot(*(flow(port, inward=port - 40_000) for port in ports))
+        _, _, *rows, rest = drawn(view.render(later, now=1.0))
+        assert [row.split()[0] for row in rows] == [
+            f"203.0.113.2:{port}" for port in sorted(ports, reverse=True)[:ROWS]
+        ]
+        assert rest == "and 3 more"
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"agent": False}, "no agent"),
+            ({"dataplane": "userspace"}, "userspace dataplane"),
+            ({"flows": [flow(state="pending"), flow(1)]}, "1 confirmed, 1 pending"),
+        ],
+        ids=["no agent", "userspace", "pending"],
+    )
+    def test_the_headline_says_how_things_are(self, changes: dict[str, Any], says: str) -> None:
+        assert says in drawn(View().render(snapshot(**changes), now=0.0))[0]

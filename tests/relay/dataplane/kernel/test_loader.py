@@ -1,0 +1,190 @@
+"""Loading, replacing, refusing and unloading, with real interfaces."""
+
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane import xdp
+from relay.dataplane.kernel import loader
+from relay.dataplane.kernel.attach import attached_mode
+from relay.dataplane.kernel.config import LoadConfig, Outcome
+from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.errors import DataplaneError
+from relay.netns.host import Host
+from relay.wire.endpoint import Endpoint
+from tests.relay.dataplane.loading import FLOW, NewConfig, link_ids, load, program_of
+
+pytestmark = pytest.mark.bpf
+
+
+def flows(config: LoadConfig) -> list[FlowTuple]:
+    dataplane = xdp.XdpDataplane(config.instance)
+    found = [record.flow for record in dataplane.flows()]
+    dataplane.close()
+    return found
+
+
+def test_the_program_is_replaced_in_one_step_and_keeps_its_flows(
+    host: Host, running: LoadConfig
+) -> None:
+    before = link_ids(running.instance)
+    report = load(host, replace(running, rebuild=True))
+    assert report.outcome is Outcome.REPLACED
+    assert link_ids(running.instance) == before  # the interfaces were never without a program
+    assert flows(running) == [FLOW]
+    with host.inside():
+        status = xdp.status(running.instance)
+    assert status.interfaces == {"a": "native", "b": "native"}
+    assert (status.flows, status.max_flows, status.program) == (1, 8, report.program)
+
+
+def test_a_restarted_agent_keeps_the_program_and_needs_no_compiler(
+    host: Host, running: LoadConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = program_of(running, "a")
+    (tmp_path / "bcc.py").write_text("raise ImportError", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    vip = Endpoint("203.0.113.99", 3478)
+    report = load(host, replace(running, settings=replace(running.settings, vips=(vip,))))
+    assert (report.outcome, report.build_seconds) == (Outcome.KEPT, 0.0)
+    assert program_of(running, "a") == before
+    assert flows(running) == [FLOW]
+    with PinnedMap(Pins(running.instance).map("vips")) as vips:
+        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
+    with pytest.raises(DataplaneError, match="apt-get install python3-bpfcc"):
+        load(host, replace(running, rebuild=True))
+    assert program_of(running, "a") == before
+
+
+def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: LoadConfig) -> None:
+    before = link_ids(running.instance)
+    with pytest.raises(
+        DataplaneError,
+        match=r"has room for 8 flows, and 9 are wanted(.|\n)*--max-flows 8(.|\n)*relay unload",
+    ):
+        load(host, replace(running, max_flows=9))
+    assert link_ids(running.instance) == before
+    assert flows(running) == [FLOW]
+
+
+@pytest.mark.parametrize(
+    ("refused", "change"),
+    [
+        ("flows", ("__u64 packets;\n\t__u64 bytes;", "__u64 bytes;\n\t__u64 packets;")),
+        (  # the size of a value
+            "route_keys",
+            ("__le64 secret[2];\n};", "__le64 secret[2];\n\t__le64 more;\n};"),
+        ),
+        (  # a key, of the same size
+            "route_keys",
+            (
+                "__u16 cluster;\n\t__u8 slot;\n\t__u8 pad;",
+                "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
+            ),
+        ),
+        ("ports", ("#define MAX_PORTS 32", "#define MAX_PORTS 31")),
+        ("counters", ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)")),
+    ],
+    ids=["value", "size of a value", "key", "size of a map", "more counters"],
+)
+def test_another_layout_is_refused_and_what_runs_goes_on(
+    host: Host, running: LoadConfig, tmp_path: Path, refused: str, change: tuple[str, str]
+) -> None:
+    changed = tmp_path / "bpf"
+    shutil.copytree(loader.source_directory(), changed)
+    header = changed / "relay.h"
+    text = header.read_text(encoding="utf-8")
+    assert change[0] in text
+    header.write_text(text.replace(*change), encoding="utf-8")
+
+    def load_changed(answers: "multiprocessing.Queue[str]") -> None:
+        loader.source_directory = lambda: changed
+        try:
+            loader.load(running)
+        except DataplaneError as error:
+            answers.put(str(error))
+        else:
+            answers.put("loaded")
+
+    processes = multiprocessing.get_context("fork")
+    answers = processes.Queue()
+    with host.inside():
+        child = processes.Process(target=load_changed, args=(answers,))
+        child.start()
+    answer = answers.get(timeout=30)
+    child.join()
+    assert f"map {refused} has another layout or size" in answer
+    assert f"icelane relay unload --instance {running.instance}" in answer
+    assert flows(running) == [FLOW]
+
+
+def test_an_interface_that_is_no_longer_named_is_released(host: Host, running: LoadConfig) -> None:
+    load(host, replace(running, interfaces=("a",)))
+    assert list(Pins(running.instance).links()) == ["a"]
+    with host.inside():
+        assert attached_mode("b") is None
+
+
+def test_a_failed_replacement_leaves_the_old_program_everywhere(
+    host: Host, running: LoadConfig, new_config: NewConfig
+) -> None:
+    load(host, replace(running, interfaces=("a",)))
+    load(host, new_config("b"))
+    before = program_of(running, "a")
+    with pytest.raises(DataplaneError, match="another XDP program"):
+        load(host, running)
+    assert program_of(running, "a") == before
+
+
+def test_unloading_leaves_nothing(host: Host, running: LoadConfig) -> None:
+    assert xdp.unload(running.instance)
+    assert not xdp.unload(running.instance)
+    assert running.instance not in instances()
+    with host.inside():
+        assert attached_mode("a") is None
+
+
+def test_an_interface_that_is_not_there(host: Host, new_config: NewConfig) -> None:
+    with pytest.raises(DataplaneError, match=r"no interface nowhere0 here"):
+        load(host, new_config("nowhere0"))
+
+
+def test_mounts_of_its_own_are_noticed(host: Host, new_config: NewConfig) -> None:
+    config = new_config("a")
+    done = subprocess.run(
+        [
+            "ip",
+            "netns",
+            "exec",
+            host.namespace,
+            sys.executable,
+            "-m",
+            "relay.dataplane.kernel.loader",
+        ],
+        input=config.dumps(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nsenter --net=" in json.loads(done.stdout)["error"]
+
+
+def test_without_root_it_is_said(new_config: NewConfig) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "relay.dataplane.kernel.loader"],
+        input=replace(new_config("a"), interfaces=("lo",)).dumps(),
+        capture_output=True,
+        text=True,
+        check=False,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+    )
+    assert "needs root" in json.loads(done.stdout)["error"]

@@ -1,0 +1,361 @@
+"""The agent on real sockets, with clients and transceivers that are plain UDP sockets."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.admin.transport import ask
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.interface import Dataplane, DataplaneChoice, DataplaneFull
+from relay.dataplane.userspace import UserspaceDataplane
+from relay.errors import AdminError, BindError
+from relay.registry import Registry, Transceiver
+from relay.run.agent import Agent
+from relay.run.config import RelayConfig
+from relay.wire import stun
+from relay.wire.announcement import Announcement
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from tests.relay.conftest import DTLS, FIRST, RTP, RedisServer, Scene, eventually
+
+PORTS = range(20_000, 21_000)
+WAIT = 5.0  # seconds until a datagram that must come has come
+
+
+class Peer:
+    """A UDP socket on the loopback, with what reached it."""
+
+    def __init__(self, host: str) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._udp = socket.socket(family, socket.SOCK_DGRAM)
+        self._udp.bind((host, 0))
+        self._udp.setblocking(False)
+        self.address = Endpoint.of(self._udp.getsockname())
+
+    def send(self, data: bytes, to: Endpoint) -> None:
+        self._udp.sendto(data, to)
+
+    async def receive(self) -> tuple[bytes, Endpoint]:
+        loop = asyncio.get_running_loop()
+        data, source = await asyncio.wait_for(loop.sock_recvfrom(self._udp, 65_536), WAIT)
+        return data, Endpoint.of(source)
+
+    def close(self) -> None:
+        self._udp.close()
+
+
+class MemoryDataplane(UserspaceDataplane):
+    """Keeps what is installed where a test can see it."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.installed: list[FlowTuple] = []
+        self._room = room
+
+    def install(self, flow: FlowTuple) -> None:
+        if len(self.installed) == self._room:
+            raise DataplaneFull("no room")
+        self.installed.append(flow)
+
+    def remove(self, flow: FlowTuple) -> None:
+        if flow in self.installed:
+            self.installed.remove(flow)
+
+    def tuples(self) -> Iterator[FlowTuple]:
+        return iter(self.installed)
+
+
+@dataclass
+class Stage:
+    """A relay's surroundings on the loopback."""
+
+    host: str
+    scene: Scene
+    client: Peer
+    transceiver: Peer
+    config: RelayConfig
+
+    @property
+    def vip(self) -> Endpoint:
+        return self.config.vips[0]
+
+    @asynccontextmanager
+    async def relay(
+        self, dataplane: Dataplane | None = None, **changes: Any
+    ) -> AsyncIterator[Agent]:
+        agent = Agent(
+            replace(self.config, **changes),
+            self.scene.keys,
+            self.scene.registry,
+            dataplane or UserspaceDataplane(),
+        )
+        async with agent:
+            yield agent
+
+    async def check(self) -> tuple[bytes, Endpoint]:
+        """The client's first check, and where from the transceiver got it."""
+        request = self.scene.request()
+        self.client.send(request, self.vip)
+        announcement, upstream = await self.transceiver.receive()
+        told = Announcement.parse(announcement, self.scene.keys)
+        assert (told.client, told.vip) == (self.client.address, self.vip)
+        assert await self.transceiver.receive() == (request, upstream)
+        return request, upstream
+
+    async def connect(self) -> Endpoint:
+        """A check and its success; the upstream address."""
+        request, upstream = await self.check()
+        success = self.scene.answer(request)
+        self.transceiver.send(success, upstream)
+        assert await self.client.receive() == (success, self.vip)
+        return upstream
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"], ids=["ipv4", "ipv6"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    yield from _stage(request.param, tmp_path)
+
+
+@pytest.fixture
+def stage4(tmp_path: Path) -> Iterator[Stage]:
+    yield from _stage("127.0.0.1", tmp_path)
+
+
+def _stage(host: str, directory: Path) -> Iterator[Stage]:
+    client, transceiver, free = Peer(host), Peer(host), Peer(host)
+    free.close()  # its port is free now, and serves as the VIP's
+    registry = Registry((Transceiver(FIRST, transceiver.address),))
+    config = RelayConfig(
+        vips=(free.address,),
+        upstreams=(host,),
+        keys=directory / "keys.toml",
+        registry=directory / "registry.toml",
+        ports=PORTS,
+        dataplane=DataplaneChoice.USERSPACE,
+        admin=directory / "admin.sock",
+    )
+    scene = Scene(keys=KeyRing({0: bytes(range(32))}, 0), registry=registry)
+    yield Stage(host, scene, client, transceiver, config)
+    client.close()
+    transceiver.close()
+
+
+async def test_call_goes_through_in_both_directions(stage: Stage) -> None:
+    async with stage.relay() as agent:
+        upstream = await stage.connect()
+        assert upstream.host == stage.host
+        assert upstream.port in PORTS
+        for data in (DTLS, RTP):
+            stage.client.send(data, stage.vip)
+            assert await stage.transceiver.receive() == (data, upstream)
+            stage.transceiver.send(data, upstream)
+            assert await stage.client.receive() == (data, stage.vip)
+        counters = agent.counters()
+    assert counters["forwarded_to_transceivers"] == 3
+    assert counters["forwarded_to_clients"] == 3
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_500, 9_000, 65_000])
+async def test_datagrams_of_any_size_go_through(stage: Stage, size: int) -> None:
+    data = bytes([0x80]) * size
+    async with stage.relay() as agent:
+        upstream = await stage.connect()
+        # Twice: what is in a batch with the first must not tell about the second.
+        for each in (RTP, data, data):
+            stage.client.send(each, stage.vip)
+            assert await stage.transceiver.receive() == (each, upstream)
+            stage.transceiver.send(each, upstream)
+            assert await stage.client.receive() == (each, stage.vip)
+        (flow,) = (await asyncio.to_thread(ask, agent.admin_path, "status"))["flows"]
+    for direction in ("to_transceiver", "to_client"):
+        assert flow[direction]["packets"] == 4  # and a check, or its answer
+        assert flow[direction]["bytes"] - 2 * size - len(RTP) in range(20, 200)
+    assert flow["idle_seconds"] < WAIT
+
+
+async def test_flow_is_installed_before_the_success_arrives(stage4: Stage) -> None:
+    dataplane = MemoryDataplane()
+    async with stage4.relay(dataplane):
+        upstream = await stage4.connect()
+        assert dataplane.installed == [
+            FlowTuple(
+                stage4.client.address,
+                stage4.vip,
+                upstream,
+                stage4.transceiver.address,
+                dataplane.installed[0].route,
+            )
+        ]
+
+
+async def test_full_dataplane_refuses_and_says_so_once(
+    stage4: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage4.relay(MemoryDataplane(room=0)) as agent:
+        for _ in range(3):
+            request, upstream = await stage4.check()
+            stage4.transceiver.send(stage4.scene.answer(request), upstream)
+            await eventually(lambda: not agent.flow_counts()["confirmed"], "the flow is given up")
+            await eventually(lambda: not agent.flow_counts()["pending"], "the flow is given up")
+        assert agent.counters()["given_up"] == 3
+    errors = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert [each.getMessage() for each in errors] == ["a new flow was refused: no room"]
+
+
+async def test_only_the_flows_transceiver_is_heard(stage4: Stage) -> None:
+    async with stage4.relay():
+        upstream = await stage4.connect()
+        stranger = Peer(stage4.host)
+        stranger.send(b"\x80stranger", upstream)
+        stage4.transceiver.send(RTP, upstream)
+        assert await stage4.client.receive() == (RTP, stage4.vip)
+        stranger.close()
+
+
+async def test_refused_datagram_at_the_transceiver_ends_nothing(stage4: Stage) -> None:
+    async with stage4.relay() as agent:
+        upstream = await stage4.connect()
+        address = stage4.transceiver.address
+        stage4.transceiver.close()  # what is sent now comes back as an ICMP error
+        for _ in range(3):
+            stage4.client.send(RTP, stage4.vip)
+        await eventually(
+            lambda: agent.counters()["forwarded_to_transceivers"] == 4, "they were sent"
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(address)
+            again.sendto(RTP, upstream)
+            assert await stage4.client.receive() == (RTP, stage4.vip)
+            stage4.client.send(DTLS, stage4.vip)
+            again.settimeout(WAIT)
+            assert (await asyncio.to_thread(again.recv, 4096)) == DTLS
+
+
+async def test_upstream_port_of_another_process_is_avoided(stage4: Stage) -> None:
+    async with stage4.relay():
+        expected = await stage4.connect()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(expected)
+        async with stage4.relay():
+            assert (await stage4.connect()).port == expected.port + 1
+
+
+async def test_pinned_flows_are_adopted_with_their_ports(stage4: Stage) -> None:
+    dataplane = MemoryDataplane()
+    async with stage4.relay(dataplane):
+        upstream = await stage4.connect()
+    async with stage4.relay(dataplane) as agent:
+        assert agent.counters()["adopted"] == 1
+        stage4.client.send(RTP, stage4.vip)
+        assert await stage4.transceiver.receive() == (RTP, upstream)
+        stage4.transceiver.send(RTP, upstream)
+        assert await stage4.client.receive() == (RTP, stage4.vip)
+
+
+async def test_flow_survives_the_loss_of_everything_but_redis(
+    stage4: Stage, redis_server: RedisServer
+) -> None:
+    client = redis_server.client()
+    async with stage4.relay(redis=redis_server.url):
+        upstream = await stage4.connect()
+        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
+    async with stage4.relay(redis=redis_server.url) as agent:
+        await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
+        announcement, source = await stage4.transceiver.receive()
+        assert Announcement.parse(announcement, stage4.scene.keys).client == stage4.client.address
+        assert source == upstream
+        stage4.transceiver.send(RTP, upstream)
+        assert await stage4.client.receive() == (RTP, stage4.vip)
+
+
+async def test_client_of_a_lost_flow_is_recalled_by_its_next_packet(
+    stage4: Stage, redis_server: RedisServer
+) -> None:
+    client = redis_server.client()
+    async with stage4.relay(redis=redis_server.url):
+        await stage4.connect()
+        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
+    (key,) = client.keys()
+    value = client.get(key)
+    assert isinstance(value, bytes)
+    client.delete(key)
+    async with stage4.relay(redis=redis_server.url) as agent:
+        await eventually(
+            lambda: client.info("commandstats")["cmdstat_scan"]["calls"] == 2, "the start is over"
+        )
+        client.set(key, value)
+        stage4.client.send(RTP, stage4.vip)
+        await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
+
+
+async def test_dead_redis_delays_nothing(stage4: Stage) -> None:
+    async with stage4.relay(redis="redis://127.0.0.1:1/0"):
+        upstream = await stage4.connect()
+        stage4.client.send(RTP, stage4.vip)
+        assert await stage4.transceiver.receive() == (RTP, upstream)
+
+
+async def test_status_tells_flows_and_counters(stage4: Stage) -> None:
+    async with stage4.relay() as agent:
+        upstream = await stage4.connect()
+        status = await asyncio.to_thread(ask, agent.admin_path, "status")
+    (flow,) = status["flows"]
+    assert flow["client"] == str(stage4.client.address)
+    assert flow["upstream"] == str(upstream)
+    assert flow["state"] == "confirmed"
+    assert flow["to_transceiver"]["packets"] == 1
+    assert flow["to_transceiver"]["kernel_packets"] == 0
+    assert status["counters"]["confirmed"] == 1
+    assert status["dataplane"] == "userspace"
+
+
+async def test_second_agent_of_an_instance_is_refused(stage4: Stage) -> None:
+    async with stage4.relay():
+        with pytest.raises(AdminError, match="another agent runs"):
+            async with stage4.relay():
+                pass
+        await stage4.connect()  # the first one was not disturbed
+
+
+async def test_address_of_another_host_is_refused_in_words(stage4: Stage) -> None:
+    with pytest.raises(BindError, match="this host does not have that address"):
+        async with stage4.relay(vips=(Endpoint("198.51.100.77", 3478),)):
+            pass
+
+
+async def test_taken_vip_is_refused_and_leaves_nothing_behind(stage4: Stage) -> None:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(stage4.relay())
+        other = stage4.config.admin.with_name("other.sock")  # type: ignore[union-attr]
+        with pytest.raises(BindError, match="another process has that port"):
+            async with stage4.relay(admin=other):
+                pass
+        assert not other.exists()
+
+
+async def test_junk_flood_leaves_no_flow_and_no_log(
+    stage4: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage4.relay() as agent:
+        for number in range(1000):
+            stage4.client.send(number.to_bytes(2, "big") * 10, stage4.vip)
+        forged = stun.Message(
+            stun.MessageClass.REQUEST,
+            stun.BINDING,
+            bytes(12),
+            ((stun.Attribute.USERNAME, b"A" * 28 + b":peer"),),
+        ).serialize(b"x")
+        stage4.client.send(forged, stage4.vip)
+        stage4.client.send(DTLS, stage4.vip)
+        await eventually(
+            lambda: agent.counters().get("received_from_clients") == 1002, "all have come"
+        )
+        assert agent.flow_counts() == {"pending": 0, "confirmed": 0}
+        await stage4.connect()
+    assert [each for each in caplog.records if each.levelno > logging.INFO] == []

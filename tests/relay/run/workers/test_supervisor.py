@@ -1,0 +1,293 @@
+"""A relay of several workers, as a user starts it, on the loopback."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from relay.admin.transport import ask
+from relay.errors import AdminError
+from relay.run.workers.share import owner
+from relay.wire import stun
+from relay.wire.announcement import is_announcement
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target, mint
+from tests.relay.conftest import RTP, RedisServer
+
+WORKERS, CLIENTS = 2, 12
+LIMIT = 20.0  # seconds until what must happen has happened
+KEYS = KeyRing({0: bytes(range(32))}, 0)
+TARGET = Target(1, 1, 1)
+
+
+def udp_socket(host: str = "127.0.0.1") -> socket.socket:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((host, 0))
+    udp.settimeout(0.5)
+    return udp
+
+
+def address(udp: socket.socket) -> Endpoint:
+    return Endpoint.of(udp.getsockname())
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {LIMIT} s: {what}"
+        time.sleep(0.02)
+
+
+class Relay:
+    """A relay, its transceiver, and clients at addresses of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.admin = directory / "admin.sock"
+        self._directory = directory
+        self._process: subprocess.Popen[str] | None = None
+        self.transceiver = udp_socket()
+        with udp_socket() as free:
+            self.vip = address(free)
+        self.clients = [udp_socket(f"127.0.0.{2 + number}") for number in range(CLIENTS)]
+        (directory / "keys.toml").write_text(KEYS.dumps())
+        (directory / "registry.toml").write_text(
+            "[[transceiver]]\ncluster = 1\nslot = 1\ngeneration = 1\n"
+            f'address = "{address(self.transceiver)}"\n'
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        for udp in (*self.clients, self.transceiver):
+            udp.close()
+
+    def command(self, options: dict[str, object]) -> list[str]:
+        settings = {
+            "vip": [str(self.vip)],
+            "upstream": ["127.0.0.1"],
+            "ports": "20000-20999",
+            "keys": str(self._directory / "keys.toml"),
+            "registry": str(self._directory / "registry.toml"),
+            "dataplane": "userspace",
+            "admin": str(self.admin),
+            "workers": WORKERS,
+        }
+        task = json.dumps([None, settings | options, False])
+        return [sys.executable, "-m", "relay.run.process", task]
+
+    def start(self, **options: object) -> None:
+        self._process = subprocess.Popen(
+            self.command(options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        ready = self._process.stdout.readline()
+        assert f"{WORKERS} userspace workers" in ready, self._process.communicate()
+
+    def refused(self, **options: object) -> str:
+        """What a relay says that does not start."""
+        ran = subprocess.run(
+            self.command(options), capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        assert ran.returncode == 1
+        assert ran.stdout == ""
+        assert "Traceback" not in ran.stderr
+        return ran.stderr
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        if self._process is None:
+            return 0, ""
+        process, self._process = self._process, None
+        process.send_signal(number)
+        _, said = process.communicate(timeout=LIMIT)
+        return process.returncode, said
+
+    def ask(self, command: str, **fields: str) -> dict[str, Any]:
+        return ask(self.admin, command, LIMIT, **fields)
+
+    def pids(self) -> list[int]:
+        return [worker["pid"] for worker in self.ask("status")["workers"]]
+
+    def connect(self, client: socket.socket) -> Endpoint:
+        """Check until the answer has come; the upstream address."""
+        ufrag = mint(TARGET, KEYS, now=time.time(), lifetime=60, nonce=os.urandom(4)).ufrag
+        username = (stun.Attribute.USERNAME, f"{ufrag}:peer".encode())
+        request = stun.Message(
+            stun.MessageClass.REQUEST, stun.BINDING, os.urandom(12), (username,)
+        ).serialize(b"password")
+        success = stun.Message(
+            stun.MessageClass.SUCCESS, stun.BINDING, request[8:20], ()
+        ).serialize(b"password")
+        for _ in range(20):
+            client.sendto(request, self.vip)
+            try:
+                data = b""
+                while data != request:
+                    data, upstream = self.transceiver.recvfrom(2048)
+                self.transceiver.sendto(success, upstream)
+                assert client.recv(2048) == success
+            except TimeoutError:
+                continue
+            return Endpoint.of(upstream)
+        raise AssertionError("no answer")
+
+    def passes(self, client: socket.socket, upstream: Endpoint) -> None:
+        """Media goes both ways."""
+        client.sendto(RTP, self.vip)
+        data, source = self.transceiver.recvfrom(2048)
+        while is_announcement(data):
+            data, source = self.transceiver.recvfrom(2048)
+        assert (data, Endpoint.of(source)) == (RTP, upstream)
+        self.transceiver.sendto(RTP, upstream)
+        assert client.recvfrom(2048) == (RTP, self.vip)
+
+    def worker_of(self, client: socket.socket) -> int:
+        return owner(address(client), WORKERS, KEYS.share_seed(1))
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    with Relay(tmp_path) as made:
+        yield made
+
+
+def test_clients_are_shared_out_and_told_as_one(relay: Relay) -> None:
+    relay.start()
+    upstreams = {client: relay.connect(client) for client in relay.clients}
+    for client, upstream in upstreams.items():
+        relay.passes(client, upstream)
+    assert {relay.worker_of(client) for client in relay.clients} == {0, 1}
+    for index in range(WORKERS):
+        flows = ask(relay.admin.with_name(f"{relay.admin.name}.{index}"), "status")["flows"]
+        mine = [client for client in relay.clients if relay.worker_of(client) == index]
+        assert {flow["client"] for flow in flows} == {str(address(client)) for client in mine}
+        assert {upstreams[client].port % WORKERS for client in mine} == {index}
+    status = relay.ask("status")
+    assert {flow["upstream"] for flow in status["flows"]} == set(map(str, upstreams.values()))
+    assert all(flow["to_transceiver"]["packets"] == 2 for flow in status["flows"])
+    assert status["dataplane"] == "userspace"
+    assert status["counters"]["confirmed"] == relay.ask("counters")["confirmed"] == CLIENTS
+    assert relay.ask("flow_counts") == {"confirmed": CLIENTS, "pending": 0}
+
+
+def test_worker_that_is_killed_is_started_again_and_the_other_goes_on(relay: Relay) -> None:
+    relay.start()
+    upstreams = {client: relay.connect(client) for client in relay.clients}
+    pids = relay.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    others = [client for client in relay.clients if relay.worker_of(client) == 1]
+    for client in others:
+        relay.passes(client, upstreams[client])
+    wait_until(lambda: relay.ask("counters").get("workers_restarted") == 1, "it is seen")
+    # A client checks again and again, and its flow has the same upstream address as before.
+    for client in relay.clients:
+        if client not in others:
+            assert relay.connect(client) == upstreams[client]
+            relay.passes(client, upstreams[client])
+    after = relay.pids()
+    assert after[0] != pids[0]
+    assert after[1] == pids[1]
+    code, said = relay.stop()
+    assert code == 0
+    assert "worker 0 ended (killed by SIGKILL) and is started again" in said
+    assert "Traceback" not in said
+
+
+def test_datagrams_wait_while_a_worker_is_started_again(relay: Relay) -> None:
+    relay.start()
+    client = relay.clients[0]
+    worker = relay.worker_of(client)
+    pid = relay.pids()[worker]
+    os.kill(pid, signal.SIGSTOP)  # it reads nothing more, and is killed before it could
+    ufrag = mint(TARGET, KEYS, now=time.time(), lifetime=60, nonce=os.urandom(4)).ufrag
+    username = (stun.Attribute.USERNAME, f"{ufrag}:peer".encode())
+    request = stun.Message(
+        stun.MessageClass.REQUEST, stun.BINDING, bytes(12), (username,)
+    ).serialize(b"password")
+    client.sendto(request, relay.vip)
+    os.kill(pid, signal.SIGKILL)
+    relay.transceiver.settimeout(LIMIT)
+    assert is_announcement(relay.transceiver.recv(2048))
+    assert relay.transceiver.recv(2048) == request
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_relay(relay: Relay, number: signal.Signals) -> None:
+    relay.start()
+    pids = relay.pids()
+    relay.stop(number)
+    wait_until(lambda: not any(_alive(pid) for pid in pids), "the workers are gone")
+    relay.start()  # nothing is left in its way
+    if number is not signal.SIGKILL:
+        relay.stop()
+        assert list(relay.admin.parent.glob("*.sock*")) == []
+
+
+def test_each_worker_restores_its_own_flows(relay: Relay, redis_server: RedisServer) -> None:
+    relay.start(redis=redis_server.url)
+    upstreams = {client: relay.connect(client) for client in relay.clients}
+    keeper = redis_server.client()
+    wait_until(lambda: keeper.dbsize() == CLIENTS, "the flows are mirrored")
+    relay.stop()
+    relay.start(redis=redis_server.url)
+    wait_until(lambda: relay.ask("flow_counts")["confirmed"] == CLIENTS, "they are restored")
+    assert relay.ask("counters")["restored"] == CLIENTS
+    for client, upstream in upstreams.items():
+        relay.passes(client, upstream)
+
+
+def test_metrics_are_those_of_all_workers(relay: Relay) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        metrics = Endpoint.of(free.getsockname())
+    relay.start(metrics=str(metrics))
+    for client in relay.clients:
+        relay.connect(client)
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=LIMIT) as answer:
+        text = answer.read().decode()
+    assert f'icelane_flows{{state="confirmed"}} {CLIENTS}.0' in text
+    assert f'icelane_agent_datagrams_total{{reason="confirmed"}} {CLIENTS}.0' in text
+
+
+def test_switch_says_what_to_do(relay: Relay) -> None:
+    relay.start()
+    assert relay.ask("switch", dataplane="userspace") == {"dataplane": "userspace"}
+    with pytest.raises(AdminError, match="start the relay without --workers"):
+        relay.ask("switch", dataplane="xdp")
+
+
+def test_second_relay_is_refused(relay: Relay) -> None:
+    relay.start()
+    assert "another agent runs as this instance" in relay.refused()
+    assert "another process has that port" in relay.refused(admin=f"{relay.admin}.other")
+    relay.connect(relay.clients[0])  # the first one was not disturbed
+
+
+def test_worker_that_does_not_start_ends_the_relay_in_words(relay: Relay) -> None:
+    in_its_way = relay.admin.with_name(f"{relay.admin.name}.1")
+    in_its_way.write_text("not a socket")
+    said = relay.refused()
+    assert f"worker 1: {in_its_way} is a file of another kind" in said
+    assert "worker 1 does not start" in said
+    in_its_way.unlink()
+    relay.start()  # nothing is left in its way
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
