@@ -1,16 +1,16 @@
-"""Where calls are, and what their ids say.
+"""Call ids, which contain the transceiver of the call.
 
-An id, as clients see it, is the transceiver's own id with the way to it in front:
+A call id, as clients see it, is the transceiver's own session id with the transceiver in front:
 ``rtc_1-5-0-Kc9...`` is session ``rtc_Kc9...`` of generation 0 of slot 5 in cluster 1. So any
 signaling server, also one that has just been restarted, finds the transceiver of a call without
-a table of calls. The unguessable part is the transceiver's.
+a table of calls. The random part is the transceiver's.
 """
 
 import re
 
 from relay.wire.route import Target
 
-#: The route that makes calls; an id is the last part of a call's own URL below it.
+#: The route that creates calls; a call's own URL is this, a slash and its id.
 CALLS = "/v1/realtime/calls"
 
 _PREFIX = "rtc_"
@@ -20,12 +20,12 @@ _CALL = re.compile(rf"{_PREFIX}(\d{{1,5}})-(\d{{1,8}})-(\d{{1,3}})-({_TAIL})", r
 
 
 def is_session_id(text: str) -> bool:
-    """Tell whether a text is an id as transceivers give them to sessions."""
+    """Whether a text has the format of a transceiver's session ids."""
     return _SESSION.fullmatch(text) is not None
 
 
 def join_call_id(target: Target, session_id: str) -> str:
-    """Write the id of a call.
+    """Make the id of a call.
 
     Args:
         target: The transceiver that has the session.
@@ -36,7 +36,7 @@ def join_call_id(target: Target, session_id: str) -> str:
 
 
 def split_call_id(call_id: str) -> tuple[Target, str] | None:
-    """Read a call's transceiver and its session id there; None if this is no id of ours."""
+    """The transceiver and session id in a call id; None if it is malformed."""
     match = _CALL.fullmatch(call_id)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""The client of a transceiver's control API."""
+"""The HTTP client of a transceiver's control API."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from signaling.callid import is_session_id
-from signaling.errors import Busy, OfferRejected, SessionUnknown, Unreachable
+from signaling.errors import BusyError, OfferRejectedError, SessionNotFoundError, UnreachableError
 from signaling.placement import Load
 
 _DEFAULT_RETRY_AFTER = 2  # seconds
@@ -16,7 +16,7 @@ _DEFAULT_RETRY_AFTER = 2  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that a transceiver has just made.
+    """A session that a transceiver has just created.
 
     Attributes:
         id: The transceiver's id of it.
@@ -42,28 +42,28 @@ class ControlClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def health(self) -> Load:
-        """Ask how loaded the transceiver is.
+        """Ask the transceiver for its load.
 
         Raises:
-            Unreachable: It did not say in time.
+            UnreachableError: It did not answer in time.
         """
         status, answer, _ = await self._request("GET", "/v1/health")
         sessions, capacity = answer.get("sessions"), answer.get("capacity")
         if status != 200 or not isinstance(sessions, int) or not isinstance(capacity, int):
-            raise Unreachable(f"{self._url}/v1/health answered {status} without a load")
+            raise UnreachableError(f"{self._url}/v1/health answered {status} without a load")
         return Load(sessions, capacity, draining=answer.get("draining") is not False)
 
     async def create(self, offer: str, candidates: list[str]) -> Session:
-        """Have a session made for an offer.
+        """Create a session for an offer.
 
         Args:
             offer: The client's SDP.
-            candidates: Transport addresses that the answer shall advertise.
+            candidates: Transport addresses for the answer to advertise.
 
         Raises:
-            OfferRejected: The offer cannot be answered.
-            Busy: The transceiver is full.
-            Unreachable: It did not answer in time.
+            OfferRejectedError: The offer cannot be answered.
+            BusyError: The transceiver is full.
+            UnreachableError: It did not answer in time.
         """
         status, answer, headers = await self._request(
             "POST", "/v1/sessions", {"sdp": offer, "candidates": candidates}
@@ -73,23 +73,23 @@ class ControlClient:
             if isinstance(session_id, str) and is_session_id(session_id) and isinstance(sdp, str):
                 return Session(session_id, sdp)
         if status == 503:
-            raise Busy(f"{self._url} is full", _retry_after(headers))
+            raise BusyError(f"{self._url} is full", _retry_after(headers))
         if status == 400:
-            raise OfferRejected(*_fault(answer))
-        raise Unreachable(f"{self._url}/v1/sessions answered {status}, which is not its API")
+            raise OfferRejectedError(*_code_and_message(answer))
+        raise UnreachableError(f"{self._url}/v1/sessions answered {status}, which is not its API")
 
     async def delete(self, session_id: str) -> dict[str, Any]:
         """End a session and return its final statistics.
 
         Raises:
-            SessionUnknown: There is no such session.
-            Unreachable: The transceiver did not answer in time.
+            SessionNotFoundError: There is no such session.
+            UnreachableError: The transceiver did not answer in time.
         """
         status, answer, _ = await self._request("DELETE", f"/v1/sessions/{session_id}")
         if status == 404:
-            raise SessionUnknown(f"{self._url} has no session {session_id}")
+            raise SessionNotFoundError(f"{self._url} has no session {session_id}")
         if status != 200:
-            raise Unreachable(f"{self._url}/v1/sessions/{session_id} answered {status}")
+            raise UnreachableError(f"{self._url}/v1/sessions/{session_id} answered {status}")
         return answer
 
     async def _request(
@@ -101,15 +101,15 @@ class ControlClient:
             ) as response:
                 return response.status, _json_object(await response.read()), response.headers
         except TimeoutError:
-            raise Unreachable(
+            raise UnreachableError(
                 f"{self._url}{path} did not answer within {self._timeout.total} s"
             ) from None
         except aiohttp.ClientError as error:
-            raise Unreachable(f"{self._url}{path}: {error}") from None
+            raise UnreachableError(f"{self._url}{path}: {error}") from None
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
-    """The object in a body; an empty one where there is none, for the status decides then."""
+    """The JSON object in a body; an empty one where there is none, as the status decides then."""
     try:
         value = json.loads(raw)
     except ValueError:
@@ -122,8 +122,8 @@ def _retry_after(headers: Mapping[str, str]) -> int:
     return int(value) if value.isascii() and value.isdigit() else _DEFAULT_RETRY_AFTER
 
 
-def _fault(answer: dict[str, Any]) -> tuple[str, str]:
-    """Code and message of an error answer."""
+def _code_and_message(answer: dict[str, Any]) -> tuple[str, str]:
+    """Code and message of an error response."""
     error = answer.get("error")
     fields = error if isinstance(error, dict) else {}
     return (

@@ -1,28 +1,29 @@
 """What can go wrong while a call is placed.
 
-SignalingError
-├── ApiError             local: the answer that a client of the signaling routes gets
-├── ControlError         remote: what the control API of a transceiver answered, or did not
-│   ├── OfferRejected    the transceiver cannot answer this offer; another one could not either
-│   ├── SessionUnknown   the transceiver has no such session
-│   └── ControlFailed    this transceiver cannot serve now; another one may
-│       ├── Unreachable  it does not answer in time, or answers nonsense
-│       └── Busy         it is full
-└── NoTransceiver        local: nobody can take a session now
+IcelaneError
+└── SignalingError                 relay.errors
+    ├── ApiError                   the error response that a client of the HTTP routes gets
+    ├── ControlError               what the control API of a transceiver answered, or did not
+    │   ├── OfferRejectedError     it cannot answer this offer, and no other transceiver could
+    │   ├── SessionNotFoundError   it has no such session
+    │   └── UnavailableError       it cannot serve now; another transceiver may
+    │       ├── UnreachableError   it does not answer in time, or not as its API says
+    │       └── BusyError          it is full or draining
+    └── NoTransceiverError         no transceiver can take a session now
 """
 
 from relay.errors import SignalingError
 
 
 class ApiError(SignalingError):
-    """An error answer in the form of the OpenAI API.
+    """An error response in the format of the OpenAI API.
 
     Attributes:
         status: The HTTP status.
         code: What is wrong, for programs.
         message: What is wrong and what to do, for people.
         param: The field of the request that is wrong, if it is one.
-        headers: Headers that belong to the answer, such as Retry-After.
+        headers: Headers of the response, such as Retry-After.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class ApiError(SignalingError):
 
     @property
     def body(self) -> dict[str, dict[str, str | None]]:
-        """The JSON body of the answer."""
+        """The JSON body of the response."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {
             "error": {
@@ -56,10 +57,10 @@ class ApiError(SignalingError):
 
 
 class ControlError(SignalingError):
-    """A transceiver did not do what signaling asked of it."""
+    """A transceiver could not do what signaling asked for."""
 
 
-class OfferRejected(ControlError):  # noqa: N818  # named after what happened, as its siblings
+class OfferRejectedError(ControlError):
     """The transceiver cannot answer this offer.
 
     Attributes:
@@ -71,23 +72,23 @@ class OfferRejected(ControlError):  # noqa: N818  # named after what happened, a
         self.code = code
 
 
-class SessionUnknown(ControlError):  # noqa: N818  # named after what happened
+class SessionNotFoundError(ControlError):
     """The transceiver has no session of this id."""
 
 
-class ControlFailed(ControlError):  # noqa: N818  # named after what happened
+class UnavailableError(ControlError):
     """This transceiver cannot serve now."""
 
 
-class Unreachable(ControlFailed):
-    """The transceiver does not answer in time, or answers something that is not its API."""
+class UnreachableError(UnavailableError):
+    """The transceiver does not answer in time, or not as its control API says."""
 
 
-class Busy(ControlFailed):
-    """The transceiver is full.
+class BusyError(UnavailableError):
+    """The transceiver is full or draining.
 
     Attributes:
-        retry_after: Seconds after which the transceiver suggests to ask again.
+        retry_after: Seconds after which to try again, as the transceiver says.
     """
 
     def __init__(self, message: str, retry_after: int) -> None:
@@ -95,11 +96,11 @@ class Busy(ControlFailed):
         self.retry_after = retry_after
 
 
-class NoTransceiver(SignalingError):  # noqa: N818  # named after the condition
-    """Nobody can take a session now.
+class NoTransceiverError(SignalingError):
+    """No transceiver can take a session now.
 
     Attributes:
-        retry_after: Seconds after which to ask again.
+        retry_after: Seconds after which to try again.
     """
 
     def __init__(self, message: str, retry_after: int) -> None:

@@ -13,10 +13,10 @@ from aiohttp import BodyPartReader, web
 from signaling.errors import ApiError
 
 #: Bytes of an offer. Chromium's audio offer has 3 KB, a browser's largest with video about 20.
-LONGEST_SDP = 64 << 10
+MAX_SDP = 64 << 10
 #: Bytes of a whole body; a session's instructions and tools come on top of the offer.
-LONGEST_BODY = 256 << 10
-ACCEPTED = "application/sdp, multipart/form-data, application/json"
+MAX_BODY = 256 << 10
+ACCEPTED_TYPES = "application/sdp, multipart/form-data, application/json"
 
 
 async def read_offer(request: web.Request) -> str:
@@ -36,21 +36,21 @@ async def read_offer(request: web.Request) -> str:
             raise ApiError(
                 415,
                 "unsupported_media_type",
-                f"Send the offer as one of {ACCEPTED}, not as {other}.",
-                headers={"Accept-Post": ACCEPTED},
+                f"Send the offer as one of {ACCEPTED_TYPES}, not as {other}.",
+                headers={"Accept-Post": ACCEPTED_TYPES},
             )
     return check_offer(raw)
 
 
 def check_offer(raw: bytes) -> str:
-    """Hold bytes against what every offer of a call has; the transceiver reads it in full.
+    """Check what every offer of a call has; the transceiver parses it in full.
 
     Raises:
-        ApiError: They are no such offer.
+        ApiError: It is no such offer.
     """
-    if len(raw) > LONGEST_SDP:
+    if len(raw) > MAX_SDP:
         raise ApiError(
-            413, "offer_too_large", f"An SDP offer may have {LONGEST_SDP} bytes.", param="sdp"
+            413, "offer_too_large", f"An SDP offer may have {MAX_SDP} bytes.", param="sdp"
         )
     if not raw.strip():
         raise _invalid("empty_offer", "The SDP offer is empty.")
@@ -68,15 +68,15 @@ def check_offer(raw: bytes) -> str:
 
 async def _from_form(request: web.Request) -> bytes:
     fields: dict[str, bytes] = {}
-    left = LONGEST_BODY
+    remaining = MAX_BODY
     try:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader) or part.name is None:
                 raise _invalid("invalid_form", "Each part of the form needs a name.", None)
             value = bytearray()
             while chunk := await part.read_chunk():
-                left -= len(chunk)
-                if left < 0:
+                remaining -= len(chunk)
+                if remaining < 0:
                     raise too_large()
                 value += chunk
             fields[part.name] = bytes(value)
@@ -114,8 +114,8 @@ def _check_session(session: Any) -> None:
 
 
 def too_large() -> ApiError:
-    """The error for a body that is longer than any request needs."""
-    return ApiError(413, "body_too_large", f"A request may have {LONGEST_BODY} bytes.")
+    """The error for a body of more than `MAX_BODY` bytes."""
+    return ApiError(413, "body_too_large", f"A request may have {MAX_BODY} bytes.")
 
 
 def _invalid(code: str, message: str, param: str | None = "sdp") -> ApiError:

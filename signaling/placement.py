@@ -1,4 +1,4 @@
-"""Where a new session goes: pure choices over what is known of the transceivers."""
+"""Placement of new sessions: the power of two random choices, free of IO."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ from relay.wire.route import Target
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a reachable transceiver last said of itself.
+    """What a reachable transceiver last reported of itself.
 
     Attributes:
-        sessions: Sessions that it carries, with those placed since it was asked.
-        capacity: Sessions that it is willing to carry.
+        sessions: Sessions that it has, with those placed since its report.
+        capacity: The most sessions that it takes.
         draining: It finishes its sessions and takes no new ones.
     """
 
@@ -24,34 +24,34 @@ class Load:
 
     @property
     def has_room(self) -> bool:
-        """It may be given another session."""
+        """Whether it takes another session."""
         return not self.draining and self.sessions < self.capacity
 
     @property
     def utilisation(self) -> float:
-        """The share of its capacity in use; only of use where there is room."""
+        """The share of its capacity in use; only defined where there is capacity."""
         return self.sessions / self.capacity
 
-    def with_one_more(self) -> Self:
-        """The load after a session was placed there, until the transceiver itself is asked."""
+    def with_new_session(self) -> Self:
+        """The load after a session was placed there, until the transceiver reports again."""
         return replace(self, sessions=self.sessions + 1)
 
 
-def place(
+def choose_transceiver(
     loads: Mapping[Target, Load], random: Random, *, tried: Collection[Target] = ()
 ) -> Target | None:
     """Choose a transceiver: the less utilised of two random ones that have room.
 
     Two random choices keep the loads nearly even, and unlike the least loaded of all they
-    do not send everybody to the same transceiver between two polls (Mitzenmacher 2001).
+    do not send all new sessions to the same transceiver between two polls (Mitzenmacher 2001).
 
     Args:
         loads: The reachable transceivers; one that is missing here is never chosen.
-        random: Where randomness comes from.
-        tried: Those that this session has already been refused by.
+        random: The source of randomness.
+        tried: Those that have already refused this session.
 
     Returns:
-        The choice, or None when nobody has room.
+        The transceiver, or None when none has room.
     """
     candidates = [target for target, load in loads.items() if load.has_room and target not in tried]
     if not candidates:

@@ -12,25 +12,32 @@ from typing import Self
 
 from aiohttp import web
 
-from relay.registry import Registry
+from relay.config.registry import Registry
+from relay.listen import serve_http
 from relay.wire.endpoint import Endpoint
 from signaling.callid import CALLS
-from signaling.errors import ApiError, NoTransceiver, OfferRejected, SessionUnknown, Unreachable
-from signaling.fleet import Bounds, Fleet
-from signaling.offer import ACCEPTED, LONGEST_BODY, read_offer, too_large
+from signaling.errors import (
+    ApiError,
+    NoTransceiverError,
+    OfferRejectedError,
+    SessionNotFoundError,
+    UnreachableError,
+)
+from signaling.offer import ACCEPTED_TYPES, MAX_BODY, read_offer, too_large
+from signaling.pool import PoolConfig, TransceiverPool
 
 #: Seconds that a client may take to send its request's body.
 _BODY_TIMEOUT = 10.0
 # What the SDKs of the Realtime API send and read; no cookies, so that any origin is harmless.
-_CORS = {
+_CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Location",
 }
-_PREFLIGHT = {
+_PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, X-OpenAI-Agents-SDK",
     "Access-Control-Max-Age": "86400",
-    "Accept-Post": ACCEPTED,
+    "Accept-Post": ACCEPTED_TYPES,
 }
 # The page is one file: nothing is loaded, from here or elsewhere, and nobody may frame it.
 _PAGE_HEADERS = {
@@ -45,7 +52,7 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# What of a session's statistics concerns the client; the rest shows the inside of the network.
+# The statistics of a session that clients get; the others expose internal addresses.
 _PUBLIC_STATISTICS = ("state", "client", "rtp", "setup_seconds", "age_seconds")
 
 _log = logging.getLogger(__name__)
@@ -55,13 +62,13 @@ class SignalingServer:
     """Serves the call routes and the page while its context is entered.
 
     Args:
-        listen: Where to listen; port 0 takes a free one.
+        listen: Where to listen; port 0 takes any.
         registry: The transceivers to place calls on and the relays to advertise.
-        random: Where the randomness of placement comes from.
-        bounds: How long a transceiver may take.
+        random: The source of randomness of placement.
+        pool: Intervals and time-outs of requests to transceivers.
 
     Raises:
-        OSError: On entering, when the address cannot be listened on.
+        BindError: On entering, when the address cannot be listened on.
     """
 
     def __init__(
@@ -70,24 +77,23 @@ class SignalingServer:
         registry: Registry,
         *,
         random: Random,
-        bounds: Bounds | None = None,
+        pool: PoolConfig | None = None,
     ) -> None:
         self._listen = listen
         self._candidates = [str(vip) for vip in registry.relays]
-        self._fleet = Fleet(registry.transceivers, random=random, bounds=bounds or Bounds())
+        self._pool = TransceiverPool(
+            registry.transceivers, random=random, config=pool or PoolConfig()
+        )
         self._page = resources.files("signaling").joinpath("page.html").read_text("utf-8")
         self._stack = contextlib.AsyncExitStack()
         self._address = listen
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self._fleet)
-            runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, self._listen.host, self._listen.port)
-            await site.start()
-            self._address = Endpoint.of(runner.addresses[0])
+            await stack.enter_async_context(self._pool)
+            self._address = await stack.enter_async_context(
+                serve_http(self._application(), self._listen, "signaling")
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -96,11 +102,11 @@ class SignalingServer:
 
     @property
     def url(self) -> str:
-        """The base URL, with the port that was really taken."""
+        """The base URL, with the port that was taken."""
         return f"http://{self._address}"
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=LONGEST_BODY, middlewares=[_answer_errors])
+        application = web.Application(client_max_size=MAX_BODY, middlewares=[_answer_errors])
         application.on_response_prepare.append(_add_headers)
         application.add_routes(
             [
@@ -118,15 +124,15 @@ class SignalingServer:
         return web.Response(text=self._page, content_type="text/html", headers=_PAGE_HEADERS)
 
     async def _health(self, _: web.Request) -> web.Response:
-        """Liveness: this server serves, whatever the transceivers do."""
-        fleet = self._fleet
+        """Liveness of this server, whatever the state of the transceivers."""
+        pool = self._pool
         return web.json_response(
             {
                 "status": "ok",
                 "transceivers": {
-                    "registered": fleet.size,
-                    "reachable": fleet.reachable,
-                    "with_room": fleet.with_room,
+                    "registered": pool.size,
+                    "reachable": pool.reachable,
+                    "with_room": pool.with_room,
                 },
             }
         )
@@ -135,10 +141,10 @@ class SignalingServer:
         started = time.monotonic()
         offer = await _read_in_time(request)
         try:
-            call = await self._fleet.place(offer, self._candidates)
-        except OfferRejected as error:
+            call = await self._pool.place(offer, self._candidates)
+        except OfferRejectedError as error:
             raise ApiError(400, error.code, str(error), param="sdp") from None
-        except NoTransceiver as error:
+        except NoTransceiverError as error:
             raise ApiError(
                 503,
                 "no_transceiver",
@@ -156,12 +162,12 @@ class SignalingServer:
     async def _hang_up(self, request: web.Request) -> web.Response:
         call_id = request.match_info["call_id"]
         try:
-            statistics = await self._fleet.hang_up(call_id)
-        except SessionUnknown:
+            statistics = await self._pool.hang_up(call_id)
+        except SessionNotFoundError:
             raise ApiError(
                 404, "call_not_found", "There is no such call, or it has ended.", param="call_id"
             ) from None
-        except Unreachable as error:
+        except UnreachableError as error:
             _log.warning("hang-up failed: %s", error)
             raise ApiError(
                 503,
@@ -184,11 +190,11 @@ async def _read_in_time(request: web.Request) -> str:
 
 
 async def _preflight(_: web.Request) -> web.Response:
-    return web.Response(status=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT)
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT_HEADERS)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_CORS)
+    response.headers.update(_CORS_HEADERS)
     response.headers["Server"] = "icelane"
 
 
@@ -196,7 +202,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 async def _answer_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Give every error the API's form, those of the HTTP library included."""
+    """Give every error the format of the API, those of aiohttp included."""
     try:
         return await handler(request)
     except ApiError as error:

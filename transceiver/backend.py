@@ -1,4 +1,4 @@
-"""What answers a call. The interface, and the built-in backend that echoes."""
+"""Backends, which answer calls: the interface, and the built-in echo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BUFFERED = 1 << 20  # bytes that a channel may have to send before answers a
 
 
 class Backend(Protocol):
-    """The other party of one session."""
+    """What answers the client of one session."""
 
     def audio(self, track: MediaStreamTrack) -> MediaStreamTrack:
         """Take the client's audio track; returns the track to send to the client."""
@@ -38,9 +38,9 @@ BackendFactory = Callable[[str], Backend]  # from a session id
 
 
 class EchoTrack(MediaStreamTrack):
-    """Gives back the frames of another track.
+    """Plays the frames of another track.
 
-    The other track is read even when nobody reads this one, as it would pile up frames otherwise.
+    The other track is read even when nobody reads this one, as it would queue frames otherwise.
     """
 
     kind = "audio"
@@ -84,8 +84,8 @@ class EchoTrack(MediaStreamTrack):
 class EchoBackend:
     """Sends back the audio and the messages of the client.
 
-    On the channel `oai-events` it also speaks the least of the Realtime API that a client waits
-    for: `session.created` when the channel opens, `session.updated` for each `session.update`.
+    On the channel `oai-events` it also sends the events of the Realtime API that clients wait for:
+    `session.created` when the channel opens, `session.updated` for each `session.update`.
 
     Args:
         session_id: Names the session in events.

@@ -1,4 +1,4 @@
-"""Connectivity checks on the wire (RFC 8489, RFC 8445): what they may hold, and the answers."""
+"""STUN connectivity checks (RFC 8489, RFC 8445): validation of requests, and the responses."""
 
 import struct
 import zlib
@@ -32,19 +32,25 @@ _REASONS = {
 
 
 def success(request: Message, mapped: Endpoint, password: bytes) -> bytes:
-    """The success answer to a request, with the client's address as we know it."""
+    """The success response to a request.
+
+    Args:
+        request: The Binding request.
+        mapped: The client's address as we know it, for XOR-MAPPED-ADDRESS.
+        password: Of the request's credentials.
+    """
     transaction = request.transaction_id
     attributes = ((Attribute.XOR_MAPPED_ADDRESS, xor_address(mapped, transaction)),)
     return Message(MessageClass.SUCCESS, BINDING, transaction, attributes).serialize(password)
 
 
 def error(request: Message, code: int, password: bytes | None = None) -> bytes:
-    """The error answer to a request.
+    """The error response to a request.
 
     Args:
-        request: What cannot be done.
+        request: The Binding request.
         code: 400, 401, 420 or 487.
-        password: Of the request's credentials, if they are known to be right.
+        password: Of the request's credentials, if they were verified.
     """
     attributes = [
         (Attribute.ERROR_CODE, struct.pack("!HBB", 0, *divmod(code, 100)) + _REASONS[code])
@@ -58,13 +64,13 @@ def error(request: Message, code: int, password: bytes | None = None) -> bytes:
 
 
 def unknown_attributes(request: Message) -> list[int]:
-    """The attributes that we would have to understand and do not, each once."""
+    """The comprehension-required attributes that are not supported here, each once."""
     kinds = dict.fromkeys(kind for kind, _ in request.attributes)
     return [k for k in kinds if k < _COMPREHENSION_OPTIONAL and k not in _UNDERSTOOD]
 
 
-def fingerprint_fits(request: Message, data: bytes) -> bool:
-    """Whether FINGERPRINT, if there is one, is the last attribute and matches (section 14.7)."""
+def fingerprint_valid(request: Message, data: bytes) -> bool:
+    """Whether FINGERPRINT is absent, or the last attribute and correct (RFC 8489 section 14.7)."""
     value = request.get(Attribute.FINGERPRINT)
     if value is None:
         return True

@@ -1,4 +1,4 @@
-"""The control API: HTTP with JSON, for the signaling service. It belongs on an internal address."""
+"""The control API for signaling: HTTP with JSON, meant for an internal address."""
 
 import json
 import logging
@@ -21,11 +21,11 @@ RETRY_AFTER = "5"  # seconds
 
 
 class ControlApi:
-    """The routes.
+    """The routes of the control API.
 
     Args:
-        sessions: What they act on.
-        mux: Its counters are shown.
+        sessions: The sessions to control.
+        mux: The shared socket, whose counters are shown.
     """
 
     def __init__(self, sessions: Sessions, mux: Mux) -> None:
@@ -126,15 +126,15 @@ async def _errors_as_json(request: web.Request, handler: Any) -> web.StreamRespo
     try:
         response: web.StreamResponse = await handler(request)
     except ControlApiError as error:
-        return _failure(error.status, error.code, str(error), error.headers)
+        return _error_response(error.status, error.code, str(error), error.headers)
     except OfferError as error:
-        return _failure(400, error.code, str(error))
+        return _error_response(400, error.code, str(error))
     except web.HTTPException as error:
-        return _failure(error.status, "http", error.reason)
+        return _error_response(error.status, "http", error.reason)
     return response
 
 
-def _failure(
+def _error_response(
     status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> web.Response:
     error = {"code": code, "message": message}

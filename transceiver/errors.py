@@ -1,17 +1,15 @@
 """What can go wrong in a transceiver.
 
-TransceiverError
-├── StartError      it cannot start
-├── OfferError      this offer cannot be answered, by this transceiver or another
-├── FullError       there is no room for another session
-└── ControlApiError an answer of the control API other than success
+IcelaneError
+└── TransceiverError        relay.errors
+    ├── OfferError          this offer cannot be answered, by this transceiver or another
+    ├── FullError           it takes no more sessions: it is at capacity, or draining
+    └── ControlApiError     an error response of the control API
+
+An address that it cannot listen on is a `relay.errors.BindError`.
 """
 
 from relay.errors import TransceiverError
-
-
-class StartError(TransceiverError):
-    """The transceiver cannot start; the text says what to do."""
 
 
 class OfferError(TransceiverError):
@@ -28,17 +26,17 @@ class OfferError(TransceiverError):
 
 
 class FullError(TransceiverError):
-    """There is no room for another session, or the transceiver is stopping."""
+    """The transceiver takes no more sessions: it is at capacity, or draining."""
 
 
 class ControlApiError(TransceiverError):
-    """An answer of the control API other than success.
+    """An error response of the control API.
 
     Args:
         status: The HTTP status.
         code: One word for programs.
         message: For people.
-        headers: More headers of the answer.
+        headers: Additional headers of the response.
     """
 
     def __init__(

@@ -189,7 +189,7 @@ class IceAgent:
             return [Refused("stun_malformed")]
         if request.message_class is not MessageClass.REQUEST or request.method != BINDING:
             return [Refused("stun_not_a_check")]
-        if not checks.fingerprint_fits(request, data):
+        if not checks.fingerprint_valid(request, data):
             # It was damaged; an error would end a check that a retransmission can still save.
             return [Refused("stun_fingerprint")]
         generation = self._authenticate(request, data, now)

@@ -1,8 +1,8 @@
-"""The one UDP socket of all sessions.
+"""The one UDP socket of all sessions, demultiplexed.
 
-A datagram finds its session by the first byte (RFC 7983): a STUN request by the ufrag in it,
-everything else by its source address, if that passed a check. A relay's announcement says whose
-address is behind a source. Nothing else is answered, and nothing is learnt from it.
+The first byte tells the protocol (RFC 7983). A STUN request belongs to the session of its ufrag,
+everything else to the session of its source address, if that passed a check. A relay's
+announcement says which client is behind a source. Nothing else is answered or changes state.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 4 << 20  # bytes; 200 ms of 1,000 calls
 MAX_DATAGRAM = 2048  # bytes; nothing that we accept is longer than an Ethernet frame
-BATCH = 64  # datagrams read per wake-up, so that timers run under load
+BATCH = 64  # datagrams read per wake-up; a bound, so that timers run under load
 ANNOUNCEMENT_WINDOW = 60.0  # seconds that clocks of relay and transceiver may differ
 # An upstream port is not given to another client within 120 s, so the word holds that long.
 ANNOUNCEMENT_LIFETIME = 120.0  # seconds after the last check from that source
@@ -45,15 +45,15 @@ _SO_RCVBUFFORCE = 33  # Linux, asm-generic/socket.h; the socket module does not 
 
 
 class Handler(Protocol):
-    """What the mux serves: one transport of a session."""
+    """A transport of a session, to which the mux delivers."""
 
     agent: IceAgent
 
     def datagram(self, data: bytes) -> None:
-        """Take DTLS, SRTP or SRTCP from a path of the agent."""
+        """Take DTLS, SRTP or SRTCP that came over a path of the agent."""
 
     def reachable(self) -> None:
-        """Learn that the agent has selected a path, the first or another one."""
+        """Take note that the agent has selected a path, the first or another one."""
 
 
 class _Entry(NamedTuple):
@@ -62,7 +62,7 @@ class _Entry(NamedTuple):
 
 
 class Mux:
-    """Reads the socket and leads datagrams to handlers.
+    """Reads the socket and dispatches datagrams to handlers.
 
     Args:
         sock: A bound, non-blocking UDP socket; the mux does not close it.
@@ -94,11 +94,11 @@ class Mux:
 
     @property
     def sources(self) -> int:
-        """How many source addresses lead to a session."""
+        """The number of source addresses that belong to a session."""
         return len(self._by_source)
 
     def open(self) -> None:
-        """Begin to read, on the running loop."""
+        """Start reading, on the running loop."""
         enlarge_buffer(self._sock)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._sock, self._readable)
@@ -110,7 +110,7 @@ class Mux:
             self._loop = None
 
     def bind(self, ufrag: str, handler: Handler) -> bool:
-        """Lead requests with this ufrag to a handler; False if another handler has it."""
+        """Deliver requests with this ufrag to a handler; False if another handler has it."""
         return self._by_ufrag.setdefault(ufrag.encode(), handler) is handler
 
     def unbind(self, ufrag: str, handler: Handler) -> None:
@@ -126,7 +126,7 @@ class Mux:
             del self._by_source[source]
 
     def send(self, data: bytes, destination: Endpoint) -> None:
-        """Send now or drop: what waits in a queue is late for a voice."""
+        """Send now or drop: a queue would only make audio late."""
         try:
             self._sock.sendto(data, destination)
         except BlockingIOError:
@@ -152,7 +152,7 @@ class Mux:
             self.counters.refuse("unknown_protocol", source)
 
     def execute(self, handler: Handler, commands: list[Command]) -> None:
-        """Do what a handler's agent wants."""
+        """Execute the commands of a handler's agent."""
         for command in commands:
             match command:
                 case Send(data, destination):

@@ -1,34 +1,24 @@
-"""The transceiver as a whole: socket, sessions and control API, started and stopped together."""
+"""The transceiver: media socket, sessions and control API, started and stopped together."""
 
-import errno
-import os
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from aiohttp import web
-
+from relay.listen import bind_error, serve_http
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
 from transceiver import DEFAULT_CAPACITY
 from transceiver.backend import BackendFactory, EchoBackend
 from transceiver.control import ControlApi
-from transceiver.errors import StartError
 from transceiver.mux import Mux
 from transceiver.session import Sessions
-
-_HINTS = {
-    errno.EADDRINUSE: "another program has this port: stop it or choose another port",
-    errno.EADDRNOTAVAIL: "this host has no such address: see `ip address`",
-    errno.EACCES: "ports below 1024 need root: choose a higher one",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class TransceiverConfig:
-    """What a transceiver needs to know.
+    """The settings of a transceiver.
 
     Attributes:
         listen: The UDP address of media, as relays reach it; port 0 takes any.
@@ -36,7 +26,7 @@ class TransceiverConfig:
         target: Its cluster, slot and generation.
         keys: Sign its routes and verify announcements.
         capacity: The most sessions at a time.
-        backend: Makes the other party of a session.
+        backend: Creates the backend of a session.
     """
 
     listen: Endpoint
@@ -57,6 +47,9 @@ class Transceiver:
     Attributes:
         address: Where media is served, once entered.
         control: Where the control API is served, once entered.
+
+    Raises:
+        BindError: On entering, when an address cannot be listened on.
     """
 
     def __init__(self, config: TransceiverConfig, sock: socket.socket | None = None) -> None:
@@ -84,17 +77,10 @@ class Transceiver:
                 backend=self.config.backend,
             )
             stack.push_async_callback(self.sessions.close)
-            runner = web.AppRunner(
-                ControlApi(self.sessions, self.mux).application(), access_log=None
+            api = ControlApi(self.sessions, self.mux).application()
+            self.control = await stack.enter_async_context(
+                serve_http(api, self.config.control, "the control API")
             )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, *self.config.control)
-            try:
-                await site.start()
-            except OSError as error:
-                raise StartError(_explain("--control", self.config.control, error)) from None
-            self.control = Endpoint.of(runner.addresses[0])
             self._stack = stack.pop_all()
         return self
 
@@ -108,11 +94,5 @@ def _bind(listen: Endpoint) -> socket.socket:
         sock.bind(listen)
     except OSError as error:
         sock.close()
-        raise StartError(_explain("--listen", listen, error)) from None
+        raise bind_error(listen, "media", error) from None
     return sock
-
-
-def _explain(option: str, address: Endpoint, error: OSError) -> str:
-    cause = os.strerror(error.errno) if error.errno else str(error)
-    hint = _HINTS.get(error.errno or 0, "choose another address")
-    return f"cannot serve {option} {address}: {cause}; {hint}"

@@ -1,4 +1,4 @@
-"""Sessions: from the offer to the end, whoever ends it."""
+"""Sessions, from the offer to the end of the call."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 30.0  # seconds from the answer to the end of the DTLS handshake
 CLOSE_TIMEOUT = 5.0  # seconds; closing takes milliseconds unless a task inside aiortc hangs
-TICK = 1.0  # seconds between two looks at a session's timers
+TIMER_INTERVAL = 1.0  # seconds between two checks of a session's timers
 # A session may roam to a new flow at any time of its life, so its route outlives any call. What a
 # ufrag can do ends with the session: the mux forgets it.
 ROUTE_LIFETIME = 24 * 3600.0  # seconds
@@ -36,7 +36,7 @@ class Session:
     Args:
         session_id: Names it in the control API.
         peer: Its peer connection, not yet given the offer.
-        backend: The other party.
+        backend: What answers the client.
         mux: The shared socket.
     """
 
@@ -48,10 +48,10 @@ class Session:
         self._backend = backend
         self._mux = mux
         self._started = mux.clock()
-        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
         self._reason = ""
         self._received = 0
-        self._alive = self._started  # last time the client showed authenticated life
+        self._alive = self._started  # when the client last sent something authenticated
         peer.on("connectionstatechange", self._connection_changed)
         peer.on("track", self._track_added)
         peer.on("datachannel", self._backend.channel)
@@ -65,19 +65,19 @@ class Session:
         return await self._peer.answer(offer)
 
     def end(self, reason: str) -> None:
-        """Have the session end; `run` does it."""
-        if not self._over.is_set():
+        """Ask the session to end; `run` does it."""
+        if not self._ended.is_set():
             self._reason = reason
-            self._over.set()
+            self._ended.set()
 
     async def run(self) -> None:
-        """Live until the end."""
-        while not self._over.is_set():
+        """Check the timers until the session ends, then close it."""
+        while not self._ended.is_set():
             try:
-                async with asyncio.timeout(TICK):
-                    await self._over.wait()
+                async with asyncio.timeout(TIMER_INTERVAL):
+                    await self._ended.wait()
             except TimeoutError:
-                self._look()
+                self._check_timers()
         stats = self.stats()
         self.state = "ended"
         await self.close()
@@ -92,7 +92,7 @@ class Session:
         )
 
     def stats(self) -> dict[str, Any]:
-        """The numbers that the control API shows."""
+        """The statistics, as the control API shows them."""
         transport = next((t for t in self._peer.transports if t.agent.selected), None)
         agent = transport.agent if transport else None
         counters = [dtls.counters for dtls in self._peer.dtls_transports]
@@ -146,7 +146,7 @@ class Session:
         elif state == "closed":
             self.end("closed by the client")
 
-    def _look(self) -> None:
+    def _check_timers(self) -> None:
         now = self._mux.clock()
         checks = []
         for transport in self._peer.transports:
@@ -172,7 +172,7 @@ class Sessions:
         keys: Sign the routes in ufrags.
         target: This transceiver, where the routes lead.
         capacity: The most sessions at a time.
-        backend: Makes the other party of a session.
+        backend: Creates the backend of a session.
     """
 
     def __init__(
@@ -192,10 +192,10 @@ class Sessions:
         self._backend = backend
         self._sessions: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._beginning = 0  # sessions whose offer is being answered
+        self._starting = 0  # sessions whose offer is being answered
 
     def __len__(self) -> int:
-        return len(self._sessions) + self._beginning
+        return len(self._sessions) + self._starting
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
@@ -205,7 +205,7 @@ class Sessions:
         return self._sessions.get(session_id)
 
     async def create(self, sdp: str, candidates: Sequence[Endpoint]) -> tuple[Session, str]:
-        """Begin a session: the session and the SDP answer.
+        """Create a session; returns it and the SDP answer.
 
         Args:
             sdp: The client's offer.
@@ -213,7 +213,7 @@ class Sessions:
 
         Raises:
             OfferError: The offer cannot be answered.
-            FullError: No room, or draining.
+            FullError: At capacity, or draining.
         """
         if self.draining:
             raise FullError("the transceiver is stopping")
@@ -223,21 +223,21 @@ class Sessions:
         session_id = f"rtc_{secrets.token_urlsafe(18)}"
         peer = Peer(self._mux, candidates, self._credentials, bundled=offer.bundled)
         session = Session(session_id, peer, self._backend(session_id), self._mux)
-        self._beginning += 1
+        self._starting += 1
         try:
             answer = await session.answer(offer)
         except BaseException:
             await session.close()
             raise
         finally:
-            self._beginning -= 1
+            self._starting -= 1
         self._sessions[session_id] = session
         self._tasks[session_id] = asyncio.create_task(session.run())
         self._tasks[session_id].add_done_callback(lambda _: self._forget(session_id))
         return session, answer
 
     async def end(self, session_id: str) -> dict[str, Any] | None:
-        """End a session; its last statistics, or None if there is no such session."""
+        """End a session; returns its final statistics, None if there is no such session."""
         session = self._sessions.get(session_id)
         if session is None:
             return None
@@ -246,7 +246,7 @@ class Sessions:
         return session.stats()
 
     async def close(self) -> None:
-        """End all sessions and take no new ones."""
+        """Take no new sessions, and end all."""
         self.draining = True
         for session in self:
             session.end("the transceiver stops")
@@ -258,12 +258,12 @@ class Sessions:
         route = mint(
             self._target, self._keys, now=time.time(), lifetime=ROUTE_LIFETIME, nonce=nonce
         )
-        return Credentials(route.ufrag, base64_password())
+        return Credentials(route.ufrag, random_password())
 
     def _forget(self, session_id: str) -> None:
         del self._sessions[session_id], self._tasks[session_id]
 
 
-def base64_password() -> str:
-    """A random ICE password."""
+def random_password() -> str:
+    """A random ICE password, of characters that ICE allows."""
     return secrets.token_urlsafe(PASSWORD_BYTES).replace("-", "+").replace("_", "/")

@@ -13,17 +13,17 @@ import pytest
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from relay.registry import Registry, Transceiver
+from relay.config.registry import Registry, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
-from signaling.fleet import Bounds
+from signaling.pool import PoolConfig
 from signaling.server import SignalingServer
 from transceiver.server import Transceiver as RealTransceiver
 from transceiver.server import TransceiverConfig
 
 ANYWHERE = Endpoint("127.0.0.1", 0)
-BOUNDS = Bounds(poll_interval=0.05, poll_timeout=0.3, control_timeout=0.3, placing=0.5)
+POOL = PoolConfig(poll_interval=0.05, poll_timeout=0.3, control_timeout=0.3, placement_timeout=0.5)
 
 Serve = Callable[..., AbstractAsyncContextManager[SignalingServer]]
 
@@ -45,7 +45,7 @@ def serve() -> Serve:
     async def serving(
         *controls: tuple[Target, str],
         advertise: Endpoint | None = None,
-        bounds: Bounds = BOUNDS,
+        pool: PoolConfig = POOL,
     ) -> AsyncIterator[SignalingServer]:
         registry = Registry(
             tuple(
@@ -54,7 +54,7 @@ def serve() -> Serve:
             ),
             relays=(advertise or Endpoint("203.0.113.10", 3478),),
         )
-        async with SignalingServer(ANYWHERE, registry, random=Random(1), bounds=bounds) as server:
+        async with SignalingServer(ANYWHERE, registry, random=Random(1), pool=pool) as server:
             yield server
 
     return serving
@@ -64,7 +64,7 @@ def serve() -> Serve:
 async def real_server(serve: Serve, transceiver: RealTransceiver) -> AsyncIterator[SignalingServer]:
     """Signaling before a real transceiver, which it advertises itself: there is no relay."""
     controls = (transceiver.config.target, f"http://{transceiver.control}")
-    async with serve(controls, advertise=transceiver.address, bounds=Bounds()) as server:
+    async with serve(controls, advertise=transceiver.address, pool=PoolConfig()) as server:
         yield server
 
 

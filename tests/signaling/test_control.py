@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 
 from signaling.control import ControlClient, Session
-from signaling.errors import Busy, OfferRejected, SessionUnknown, Unreachable
+from signaling.errors import BusyError, OfferRejectedError, SessionNotFoundError, UnreachableError
 from signaling.placement import Load
 from transceiver.server import Transceiver
 
@@ -23,14 +23,14 @@ async def test_the_life_of_a_session(
     assert "203.0.113.10 3478" in session.sdp
     assert await control.health() == Load(1, transceiver.config.capacity)
     assert (await control.delete(session.id))["id"] == session.id
-    with pytest.raises(SessionUnknown):
+    with pytest.raises(SessionNotFoundError):
         await control.delete(session.id)
 
 
 async def test_a_bad_offer_is_told_apart(
     http: aiohttp.ClientSession, transceiver: Transceiver
 ) -> None:
-    with pytest.raises(OfferRejected) as caught:
+    with pytest.raises(OfferRejectedError) as caught:
         await client(http, f"http://{transceiver.control}").create("v=0", ["203.0.113.10:3478"])
     assert caught.value.code
     assert str(caught.value)
@@ -46,7 +46,7 @@ async def test_a_full_transceiver_says_when_to_come_again(
 ) -> None:
     full = control(created=(503, {"error": {}}), headers={"Retry-After": "7"})
     async with full.running() as api:
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(BusyError) as caught:
             await client(http, api.url).create("v=0", [])
     assert caught.value.retry_after == 7
 
@@ -68,7 +68,7 @@ async def test_whoever_does_not_speak_the_api_counts_as_unreachable(
     http: aiohttp.ClientSession, control: Any, status: int, body: Any
 ) -> None:
     async with control(created=(status, body)).running() as api:
-        with pytest.raises(Unreachable):
+        with pytest.raises(UnreachableError):
             await client(http, api.url).create("v=0", [])
 
 
@@ -77,7 +77,7 @@ async def test_nonsense_is_no_health(
     http: aiohttp.ClientSession, control: Any, health: dict[str, Any]
 ) -> None:
     async with control(health=health).running() as api:
-        with pytest.raises(Unreachable):
+        with pytest.raises(UnreachableError):
             await client(http, api.url).health()
 
 
@@ -90,12 +90,12 @@ async def test_health_without_a_word_on_draining_counts_as_draining(
 
 async def test_a_slow_transceiver_is_given_up(http: aiohttp.ClientSession, control: Any) -> None:
     async with control(delay=5).running() as api:
-        with pytest.raises(Unreachable, match=r"did not answer within 0\.3 s"):
+        with pytest.raises(UnreachableError, match=r"did not answer within 0\.3 s"):
             await client(http, api.url).health()
 
 
 async def test_nobody_there(http: aiohttp.ClientSession, unused_tcp_port: int) -> None:
-    with pytest.raises(Unreachable, match=f"127.0.0.1:{unused_tcp_port}"):
+    with pytest.raises(UnreachableError, match=f"127.0.0.1:{unused_tcp_port}"):
         await client(http, f"http://127.0.0.1:{unused_tcp_port}").health()
 
 

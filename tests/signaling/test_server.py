@@ -8,11 +8,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.registry import Registry
+from relay.config.registry import Registry
+from relay.errors import BindError
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
 from signaling.callid import CALLS
-from signaling.offer import LONGEST_BODY, LONGEST_SDP
+from signaling.offer import MAX_BODY, MAX_SDP
 from signaling.server import SignalingServer
 from transceiver.server import Transceiver
 
@@ -75,9 +76,9 @@ async def test_a_call_is_answered_and_hung_up(
         ({"data": AUDIO}, 415, "unsupported_media_type", None),
         ({}, 415, "unsupported_media_type", None),
         ({"data": {"sdp": AUDIO}}, 415, "unsupported_media_type", None),
-        ({"data": "v=0\n" + "a" * LONGEST_SDP, "headers": SDP}, 413, "offer_too_large", "sdp"),
-        ({"data": b"x" * (LONGEST_BODY + 1), "headers": SDP}, 413, "body_too_large", None),
-        ({"json": {"sdp": "x" * LONGEST_BODY}}, 413, "body_too_large", None),
+        ({"data": "v=0\n" + "a" * MAX_SDP, "headers": SDP}, 413, "offer_too_large", "sdp"),
+        ({"data": b"x" * (MAX_BODY + 1), "headers": SDP}, 413, "body_too_large", None),
+        ({"json": {"sdp": "x" * MAX_BODY}}, 413, "body_too_large", None),
         ({"json": {"session": {}}}, 400, "missing_offer", "sdp"),
         ({"json": {"sdp": 5}}, 400, "missing_offer", "sdp"),
         ({"json": {"sdp": "\ud800"}}, 400, "invalid_offer", "sdp"),
@@ -99,7 +100,7 @@ async def test_a_call_is_answered_and_hung_up(
         ({"data": form(sdp="")}, 400, "empty_offer", "sdp"),
         ({"data": form(sdp=AUDIO, session="{")}, 400, "invalid_json", "session"),
         ({"data": form(sdp=AUDIO, session="[]")}, 400, "invalid_session", "session"),
-        ({"data": form(sdp=AUDIO, other="x" * LONGEST_BODY)}, 413, "body_too_large", None),
+        ({"data": form(sdp=AUDIO, other="x" * MAX_BODY)}, 413, "body_too_large", None),
         (
             {"data": b"junk", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
             400,
@@ -273,7 +274,7 @@ async def test_a_taken_address_is_an_error_and_nothing_stays_behind(
 ) -> None:
     taken = Endpoint.parse(real_server.url.removeprefix("http://"))
     before = asyncio.all_tasks()
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(BindError, match=rf"{taken} for signaling: .* in use; another program"):
         async with SignalingServer(taken, Registry(()), random=Random(1)):
             pass
     assert asyncio.all_tasks() == before

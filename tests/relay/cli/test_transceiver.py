@@ -128,16 +128,22 @@ def test_media_needs_one_address(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "kind"), [("listen", socket.SOCK_DGRAM), ("control", socket.SOCK_STREAM)]
+    ("option", "purpose", "kind"),
+    [
+        ("listen", "media", socket.SOCK_DGRAM),
+        ("control", "the control API", socket.SOCK_STREAM),
+    ],
 )
-def test_a_port_in_use_is_named(run: Run, option: str, kind: socket.SocketKind) -> None:
+def test_a_port_in_use_is_named(
+    run: Run, option: str, purpose: str, kind: socket.SocketKind
+) -> None:
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
         if kind == socket.SOCK_STREAM:
             taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = failure(run(**{option: address}))
-    assert f"cannot serve --{option} {address}: Address already in use" in line
+    assert f"cannot listen on {address} for {purpose}: Address already in use" in line
 
 
 def test_an_address_of_another_host_is_named(run: Run) -> None:

@@ -8,22 +8,24 @@ from typing import Any
 
 import pytest
 
-from relay.registry import Transceiver
+from relay.config.registry import Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
-from signaling.errors import NoTransceiver, OfferRejected, SessionUnknown
-from signaling.fleet import Bounds, Fleet
+from signaling.errors import NoTransceiverError, OfferRejectedError, SessionNotFoundError
+from signaling.pool import PoolConfig, TransceiverPool
 
-BOUNDS = Bounds(poll_interval=0.02, poll_timeout=0.2, control_timeout=0.2, placing=0.5)
+CONFIG = PoolConfig(
+    poll_interval=0.02, poll_timeout=0.2, control_timeout=0.2, placement_timeout=0.5
+)
 FIRST, SECOND = Target(1, 1, 0), Target(1, 2, 0)
 
 
-def fleet(*urls: str | None) -> Fleet:
+def pool(*urls: str | None) -> TransceiverPool:
     transceivers = [
         Transceiver(Target(1, slot, 0), Endpoint("127.0.0.1", 5000 + slot), url)
         for slot, url in enumerate(urls, 1)
     ]
-    return Fleet(transceivers, random=Random(1), bounds=BOUNDS)
+    return TransceiverPool(transceivers, random=Random(1), config=CONFIG)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -39,7 +41,7 @@ async def test_a_draining_transceiver_gets_nothing(control: Any) -> None:
         )
         room = {"sessions": 0, "capacity": 99, "draining": False}
         other = await stack.enter_async_context(control(health=room).running())
-        known = await stack.enter_async_context(fleet(draining.url, other.url))
+        known = await stack.enter_async_context(pool(draining.url, other.url))
         for _ in range(10):
             await known.place("v=0", [])
         assert (len(draining.offers), len(other.offers)) == (0, 10)
@@ -51,8 +53,8 @@ async def test_an_unreachable_transceiver_gets_nothing_until_it_answers(
 ) -> None:
     caplog.set_level(logging.INFO)
     silent = control(delay=5)
-    async with silent.running(), fleet(silent.url) as known:
-        with pytest.raises(NoTransceiver, match="none of the 1 transceivers"):
+    async with silent.running(), pool(silent.url) as known:
+        with pytest.raises(NoTransceiverError, match="none of the 1 transceivers"):
             await known.place("v=0", [])
         silent.delay = 0
         await until(lambda: known.reachable == 1)
@@ -76,7 +78,7 @@ async def test_another_one_is_tried_when_the_first_cannot(
         # Busier, so that the bad one is always asked first.
         load = {"sessions": 5, "capacity": 10, "draining": False}
         good = await stack.enter_async_context(control(health=load).running())
-        known = await stack.enter_async_context(fleet(bad.url, good.url))
+        known = await stack.enter_async_context(pool(bad.url, good.url))
         assert (await known.place("v=0", [])).id == "rtc_1-2-0-abc"
         assert len(bad.offers) == 1
 
@@ -87,8 +89,8 @@ async def test_when_everybody_is_full_the_shortest_wait_is_told(control: Any) ->
         for wait in ("9", "4"):
             full = control(created=(503, {}), headers={"Retry-After": wait})
             urls.append((await stack.enter_async_context(full.running())).url)
-        known = await stack.enter_async_context(fleet(*urls))
-        with pytest.raises(NoTransceiver, match="full or draining") as caught:
+        known = await stack.enter_async_context(pool(*urls))
+        with pytest.raises(NoTransceiverError, match="full or draining") as caught:
             await known.place("v=0", [])
         assert caught.value.retry_after == 4
 
@@ -97,8 +99,8 @@ async def test_a_bad_offer_is_not_offered_to_others(control: Any) -> None:
     refusal = (400, {"error": {"code": "no_dtls", "message": "there is no fingerprint"}})
     async with AsyncExitStack() as stack:
         apis = [await stack.enter_async_context(control(created=refusal).running()) for _ in "ab"]
-        known = await stack.enter_async_context(fleet(*(api.url for api in apis)))
-        with pytest.raises(OfferRejected, match="there is no fingerprint") as caught:
+        known = await stack.enter_async_context(pool(*(api.url for api in apis)))
+        with pytest.raises(OfferRejectedError, match="there is no fingerprint") as caught:
             await known.place("v=0", [])
         assert caught.value.code == "no_dtls"
         assert sum(len(api.offers) for api in apis) == 1
@@ -108,9 +110,9 @@ async def test_placing_ends_within_its_bound_whatever_transceivers_do(control: A
     async with AsyncExitStack() as stack:
         slow = [control(thinking=5) for _ in range(6)]
         urls = [(await stack.enter_async_context(each.running())).url for each in slow]
-        known = await stack.enter_async_context(fleet(*urls))
+        known = await stack.enter_async_context(pool(*urls))
         started = time.monotonic()
-        with pytest.raises(NoTransceiver, match=r"within 0\.5 s"):
+        with pytest.raises(NoTransceiverError, match=r"within 0\.5 s"):
             await known.place("v=0", [])
         # Six times the 0.2 s of a control API would be 1.2 s.
         assert time.monotonic() - started < 0.9
@@ -118,24 +120,24 @@ async def test_placing_ends_within_its_bound_whatever_transceivers_do(control: A
 
 async def test_sessions_placed_since_the_last_poll_count(control: Any) -> None:
     room_for_two = {"sessions": 8, "capacity": 10, "draining": False}
-    slow = Bounds(poll_interval=60)
+    slow = PoolConfig(poll_interval=60)
     async with control(health=room_for_two).running() as api:
         one = Transceiver(FIRST, Endpoint("127.0.0.1", 5000), api.url)
-        async with Fleet([one], random=Random(1), bounds=slow) as known:
+        async with TransceiverPool([one], random=Random(1), config=slow) as known:
             await known.place("v=0", [])
             await known.place("v=0", [])
-            with pytest.raises(NoTransceiver, match="full or draining"):
+            with pytest.raises(NoTransceiverError, match="full or draining"):
                 await known.place("v=0", [])
 
 
 async def test_one_without_a_control_api_is_left_out(control: Any) -> None:
-    async with control().running() as api, fleet(None, api.url) as known:
+    async with control().running() as api, pool(None, api.url) as known:
         assert known.size == 1
         assert (await known.place("v=0", [])).id == "rtc_1-2-0-abc"
 
 
 @pytest.mark.parametrize("call_id", ["rtc_abc", "rtc_1-7-0-abc", "rtc_1-1-1-abc"])
-async def test_an_id_that_leads_nowhere_is_no_call(control: Any, call_id: str) -> None:
-    async with control().running() as api, fleet(api.url) as known:
-        with pytest.raises(SessionUnknown):
+async def test_an_id_of_no_transceiver_is_no_call(control: Any, call_id: str) -> None:
+    async with control().running() as api, pool(api.url) as known:
+        with pytest.raises(SessionNotFoundError):
             await known.hang_up(call_id)
