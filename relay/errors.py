@@ -2,11 +2,12 @@
 
     IcelaneError
     ├── ConfigError         a setting, a file or an option is missing or wrong
-    │   ├── RegistryError   relay.registry
+    │   ├── ConflictError   relay.config.conflict
+    │   ├── RegistryError   relay.config.registry
     │   └── KeyFileError    relay.wire.errors
     ├── WireError           bytes or text are not what they should be: relay.wire.errors
     ├── BindError           a transport address cannot be bound
-    ├── DataplaneError      a dataplane cannot be used: relay.dataplane
+    ├── DataplaneError      a dataplane cannot be used: relay.dataplane.errors
     │   ├── DataplaneFull
     │   ├── AttachError
     │   └── BtfError
@@ -34,9 +35,24 @@ class IcelaneError(Exception):
 
 
 class ConfigError(IcelaneError, ValueError):
-    """A setting, file or option is missing or wrong; the text names it and says what to write."""
+    """Settings, files or options are missing or wrong; the text says which, and what to write.
+
+    Attributes:
+        problems: A sentence for each mistake.
+    """
 
     exit_code = 2  # as for wrong usage everywhere
+
+    def __init__(self, *problems: str) -> None:
+        """Take all mistakes at once, a sentence each."""
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        """The sentence, or a list of them."""
+        if len(self.problems) == 1:
+            return self.problems[0]
+        return "\n  ".join([f"{len(self.problems)} settings are wrong:", *self.problems])
 
 
 class WireError(IcelaneError, ValueError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import Activity, FlowRecord
+from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.wire.route import decode
 
 PIECE = 100  # flows, which take some milliseconds

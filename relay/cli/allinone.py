@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
+from relay.cli.tree import UpSettings
+from relay.config.conflict import Conflict, ConflictError
+from relay.config.registry import Registry, Transceiver
 from relay.dataplane.interface import Dataplane, DataplaneChoice
-from relay.errors import ConfigError
 from relay.netns.pair import FAR, NEAR, annex
-from relay.registry import Registry, Transceiver
 from relay.run.agent import Agent
 from relay.run.choose import open_dataplane
 from relay.run.config import RelayConfig
@@ -49,28 +50,25 @@ class _Network:
     interfaces: tuple[str, ...] = ()
 
 
-def run(
-    vip: str | None, listen: str, dataplane: str, interfaces: tuple[str, ...], instance: str
-) -> None:
+def run(up: UpSettings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         IcelaneError: It cannot; the text says why.
     """
-    page = Endpoint.parse(listen)
-    choice = _choice(dataplane, interfaces)
-    public = Endpoint.parse(vip) if vip else Endpoint(_own_address(), DEFAULT_PORT)
-    with _network(choice, interfaces, instance) as network:
-        settings = RelayConfig(
+    choice = _choice(up.dataplane, up.interface)
+    public = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
+    with _network(choice, up.interface, up.instance) as network:
+        config = RelayConfig(
             vips=(public,),
             upstreams=(network.upstream,),
             keys=Path(os.devnull),  # these keys live as long as this process
             registry=Path(os.devnull),
             dataplane=choice,
             interfaces=network.interfaces,
-            instance=instance,
+            instance=up.instance,
         )
-        asyncio.run(_serve(settings, page, network.media))
+        asyncio.run(_serve(config, up.listen, network.media))
 
 
 @contextmanager
@@ -101,27 +99,24 @@ async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) ->
         forwarding = open_dataplane(settings, keys, registry)
         stack.callback(_unload, forwarding, settings.instance)
         await stack.enter_async_context(Agent(settings, keys, registry, forwarding))
-        try:
-            await serve(
-                SignalingServer(page, registry, random=SystemRandom()),
+        await serve(
+            SignalingServer(page, registry, random=SystemRandom()),
+            lambda _: (
                 f"ready: open http://{_browsable(page)} in a browser and talk "
-                f"(media at {settings.vips[0]}, {forwarding.name} dataplane)",
-            )
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {page}: {error.strerror or error}") from None
+                f"(media at {settings.vips[0]}, {forwarding.name} dataplane)"
+            ),
+        )
 
 
-def _choice(dataplane: str, interfaces: tuple[str, ...]) -> DataplaneChoice:
-    try:
-        choice = DataplaneChoice(dataplane)
-    except ValueError:
-        raise ConfigError(f"{dataplane!r} is no dataplane: xdp, userspace or auto") from None
-    if choice is DataplaneChoice.XDP and not interfaces:
-        raise ConfigError("the XDP dataplane needs --interface, the public one of this host")
-    if choice is DataplaneChoice.AUTO and not (interfaces and os.geteuid() == 0):
+def _choice(wanted: DataplaneChoice, interfaces: tuple[str, ...]) -> DataplaneChoice:
+    if wanted is DataplaneChoice.XDP and not interfaces:
+        raise ConflictError(
+            Conflict("the XDP dataplane needs the public interface", ("name it with {interface}",))
+        )
+    if wanted is DataplaneChoice.AUTO and not (interfaces and os.geteuid() == 0):
         _log.info("userspace dataplane: XDP needs root and --interface")
         return DataplaneChoice.USERSPACE
-    return choice
+    return wanted
 
 
 def _own_address() -> str:

@@ -45,11 +45,13 @@ def call(
     7 when DTLS fails, 8 when no audio comes back, 9 when the other side ends the call early,
     130 when it was interrupted before it was set up.
     """
-    from relay.caller.call import SPEECH, Plan, place_call
-    from relay.caller.view import JsonLines, JsonReport, View, Watch
+    from relay.caller.call import SPEECH, CallPlan, place_call
+    from relay.caller.output import JsonLinesOutput, JsonOutput, Output, TerminalOutput
 
-    plan = Plan(_server_url(url), seconds, wav or SPEECH, record)
-    view: View = JsonLines() if progress_json else JsonReport() if as_json else Watch()
+    plan = CallPlan(_server_url(url), seconds, wav or SPEECH, record)
+    view: Output = (
+        JsonLinesOutput() if progress_json else JsonOutput() if as_json else TerminalOutput()
+    )
 
     async def placed() -> "Report":
         return await place_call(plan, stopped=_stop_on_signals(), progress=view.progress)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from relay.config.keyfile import load_keys
 from relay.errors import ConfigError
-from relay.wire.keys import KeyRing
 from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, open_ufrag
 
 app = typer.Typer(no_args_is_help=True, help="Make and read the routes in ufrags.")
@@ -30,7 +30,7 @@ def mint_ufrag(
     ] = 4 * 3600,
 ) -> None:
     """Print a ufrag that leads to a transceiver; give it to any WebRTC server as its own."""
-    ring = KeyRing.load(keys)
+    ring = load_keys(keys)
     try:
         route = mint(
             Target(cluster, slot, generation),
@@ -52,7 +52,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify a ufrag and say where it leads."""
-    fields = _fields(open_ufrag(ufrag, KeyRing.load(keys)), time.time())
+    fields = _fields(open_ufrag(ufrag, load_keys(keys)), time.time())
     if as_json:
         typer.echo(json.dumps(fields))
         return

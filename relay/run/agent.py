@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from relay.admin import transport as admin
 from relay.admin.commands import Control
 from relay.admin.listing import list_flows
+from relay.config.registry import Registry
 from relay.core.flow import (
     Alarm,
     CloseUpstream,
@@ -32,16 +33,16 @@ from relay.core.flowtuple import FlowTuple
 from relay.core.ports import UpstreamPool
 from relay.core.session import SessionTable
 from relay.core.throttle import Throttle
-from relay.dataplane.interface import Dataplane, DataplaneChoice, DataplaneFull
+from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import BindError, DataplaneError
 from relay.forwarding.fastpath import FastPath
-from relay.forwarding.flowcache import Lanes
+from relay.forwarding.flowcache import FlowCache
 from relay.forwarding.icmp import IcmpSockets
 from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
-from relay.forwarding.upstreams import SocketForEach, Upstreams
+from relay.forwarding.upstreams import PerFlowSockets, Upstreams
 from relay.forwarding.vips import VipSockets
-from relay.registry import Registry
 from relay.run.choose import open_xdp
 from relay.run.config import RelayConfig
 from relay.run.workers.worker import WHOLE, Worker
@@ -105,7 +106,7 @@ class Agent:
         """Start serving.
 
         Raises:
-            BindError: A VIP cannot be bound.
+            BindError: A VIP cannot be bind_udp.
             AdminError: The admin socket cannot be opened.
             ValueError: The URL of the mirror is malformed.
         """
@@ -147,19 +148,19 @@ class Agent:
         """
         if choice is DataplaneChoice.USERSPACE:
             # Each flow stays installed, so that the way back is as short.
-            await asyncio.to_thread(self._dataplane.hand_back)
+            await asyncio.to_thread(self._dataplane.deactivate)
         else:
             if isinstance(self._dataplane, UserspaceDataplane):
                 await self._load_xdp()
             # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
             # overtaken by what comes after.
-            await asyncio.to_thread(self._dataplane.take_over)
+            await asyncio.to_thread(self._dataplane.activate)
         _log.info("the %s dataplane forwards from now on", choice)
 
     async def _load_xdp(self) -> None:
-        # In a thread, because it takes seconds; until `take_over` everything comes here.
+        # In a thread, because it takes seconds; until `activate` everything comes here.
         dataplane = await asyncio.to_thread(
-            open_xdp, self._config, self._keys, self._registry, bypass=True
+            open_xdp, self._config, self._keys, self._registry, pass_all=True
         )
         try:
             for flow in self._table:
@@ -194,7 +195,7 @@ class Agent:
         self._serve_metrics()
         self._mirror = self._make_mirror()
         loop, counters = asyncio.get_running_loop(), self._table.counters
-        fast = FastPath(Lanes(counters), counters)
+        fast = FastPath(FlowCache(counters), counters)
         self._closing.callback(fast.close)
         self._vips = VipSockets(loop, counters, fast, self._from_client)
         self._closing.callback(self._vips.shutdown)
@@ -237,7 +238,7 @@ class Agent:
     def _open_upstreams(self, fast: FastPath) -> Upstreams:
         loop, counters = asyncio.get_running_loop(), self._table.counters
         if not self._dataplane.steers:
-            return SocketForEach(loop, counters, fast, self._vips.fileno, self._from_transceiver)
+            return PerFlowSockets(loop, counters, fast, self._vips.fileno, self._from_transceiver)
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
             steered = SteeredSocket(
@@ -306,7 +307,7 @@ class Agent:
             self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
             try:
                 await self._expire_idle()
-                for change in await asyncio.to_thread(self._dataplane.look_around):
+                for change in await asyncio.to_thread(self._dataplane.reconcile):
                     _log.warning("%s", change)
             except DataplaneError as error:
                 self._alarm("the dataplane needs a look: %s", error)

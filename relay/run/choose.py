@@ -3,10 +3,10 @@
 import logging
 from dataclasses import replace
 
+from relay.config.registry import Registry
 from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import DataplaneError
-from relay.registry import Registry
 from relay.run.config import RelayConfig
 from relay.wire.keys import KeyRing
 
@@ -25,7 +25,7 @@ def open_dataplane(config: RelayConfig, keys: KeyRing, registry: Registry) -> Da
         _log.info("userspace dataplane: no --interface was named for XDP")
         return UserspaceDataplane()
     try:
-        return open_xdp(config, keys, registry, bypass=False)
+        return open_xdp(config, keys, registry, pass_all=False)
     except DataplaneError as error:
         if config.dataplane is DataplaneChoice.XDP:
             raise
@@ -63,25 +63,27 @@ def _taken_from_kernel(config: RelayConfig) -> Dataplane | None:
         config.instance,
     )
     dataplane = xdp.XdpDataplane(config.instance, config.mode)
-    dataplane.hand_back()
+    dataplane.deactivate()
     return dataplane
 
 
-def open_xdp(config: RelayConfig, keys: KeyRing, registry: Registry, *, bypass: bool) -> Dataplane:
+def open_xdp(
+    config: RelayConfig, keys: KeyRing, registry: Registry, *, pass_all: bool
+) -> Dataplane:
     """The XDP dataplane, loaded where it is not; it may take seconds.
 
     Args:
         config: The relay's settings.
         keys: The cluster's keys.
         registry: The transceivers.
-        bypass: Whether everything goes to the agent until `Dataplane.take_over`.
+        pass_all: Whether everything goes to the agent until `Dataplane.activate`.
 
     Raises:
         DataplaneError: It cannot be had; the text says why and what to do.
     """
     from relay.dataplane import xdp  # noqa: PLC0415  # it brings what userspace mode does not need
 
-    report = xdp.load(replace(config.load_config(keys, registry), bypass=bypass))
+    report = xdp.load(replace(config.load_config(keys, registry), pass_all=pass_all))
     for warning in report.warnings:
         _log.warning("%s", warning)
     for interface, mode in report.interfaces.items():

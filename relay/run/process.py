@@ -1,20 +1,16 @@
-"""Put a relay together from its settings, and run it, in a process of its own.
-
-What reads the command line takes 12 MB, and a relay that serves has no use for it. So the command
-`icelane relay run` replaces its process by one that runs this module.
-"""
+"""A relay in a process of its own: what `icelane relay run` becomes."""
 
 import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
+from typing import NoReturn
 
 from relay.admin.transport import require_nobody
+from relay.config.keyfile import load_keys
+from relay.config.registry import Registry
 from relay.errors import IcelaneError
-from relay.registry import Registry
+from relay.run import handover
 from relay.run.agent import Agent
 from relay.run.choose import open_dataplane, require_no_program
 from relay.run.config import RelayConfig
@@ -23,31 +19,42 @@ from relay.run.workers.supervisor import Task, Workers
 from relay.wire.keys import KeyRing
 
 
-async def run(path: Path | None, options: Mapping[str, object], verbose: bool) -> None:
+def replace_this_process(config: RelayConfig, *, verbose: bool) -> NoReturn:
+    """Become the process of a relay.
+
+    Args:
+        config: The relay's settings.
+        verbose: Whether it logs more.
+    """
+    fd = handover.give((config, verbose))
+    # -P: no module of the directory that this is run in, as root, takes the relay's place.
+    command = (sys.executable, "-P", "-m", __name__, str(fd))
+    os.execv(command[0], command)  # noqa: S606  # no shell is wanted: the arguments are a list
+
+
+async def run(config: RelayConfig, fd: int) -> None:
     """Serve as a relay until SIGTERM or SIGINT.
 
     Args:
-        path: A TOML file of settings, or None.
-        options: Settings that replace those of the file.
-        verbose: Whether workers log more, too.
+        config: The relay's settings.
+        fd: Where its workers find them.
 
     Raises:
         IcelaneError: It cannot; the text says why.
     """
-    config = RelayConfig.load(path, options)
-    keys, registry = KeyRing.load(config.keys), Registry.load(config.registry)
+    keys, registry = load_keys(config.keys), Registry.load(config.registry)
     require_nobody(config.admin_path)  # before its dataplane is touched
     vips = ", ".join(str(vip) for vip in config.vips)
     if config.workers > 1:
         require_no_program(config.instance)
-        workers = Workers(
-            config, share_seed(keys, registry), partial(_command, path, options, verbose)
+        workers = Workers(config, share_seed(keys, registry), lambda task: _command(fd, task), fd)
+        await serve(
+            workers, lambda _: f"ready: relay on {vips}, {config.workers} userspace workers"
         )
-        await serve(workers, f"ready: relay on {vips}, {config.workers} userspace workers")
         return
     dataplane = open_dataplane(config, keys, registry)
     agent = Agent(config, keys, registry, dataplane)
-    await serve(agent, f"ready: relay on {vips}, {agent.forwarder} dataplane")
+    await serve(agent, lambda _: f"ready: relay on {vips}, {agent.forwarder} dataplane")
 
 
 def share_seed(keys: KeyRing, registry: Registry) -> int:
@@ -56,25 +63,24 @@ def share_seed(keys: KeyRing, registry: Registry) -> int:
     return keys.share_seed(min(registry.clusters, default=0))
 
 
-def _command(
-    path: Path | None, options: Mapping[str, object], verbose: bool, task: Task
-) -> list[str]:
+def _command(fd: int, task: Task) -> list[str]:
     """The command line of a worker."""
     described = {
         "index": task.index,
         "processor": task.processor,
-        "fds": {str(vip): fd for vip, fd in task.fds.items()},
+        "fds": {str(vip): each for vip, each in task.fds.items()},
     }
-    argument = json.dumps([path, options, verbose, described], default=os.fspath)
-    return [sys.executable, "-P", "-m", "relay.run.workers.process", argument]
+    module = "relay.run.workers.process"
+    return [sys.executable, "-P", "-m", module, str(fd), json.dumps(described)]
 
 
 def main() -> None:
-    """Run the relay that the argument describes: the path, the options, and whether to log more."""
-    path, options, verbose = json.loads(sys.argv[1])
+    """Run the relay whose settings are in the file of the descriptor that is the argument."""
+    fd = int(sys.argv[1])
+    config, verbose = handover.take(fd)
     log_to_stderr(verbose)
     try:
-        asyncio.run(run(Path(path) if path else None, options, verbose))
+        asyncio.run(run(config, fd))
     except IcelaneError as error:
         print(f"icelane: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -4,8 +4,11 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TypeVar
+
+Service = TypeVar("Service")
 
 
 def log_to_stderr(verbose: bool = False) -> None:
@@ -18,12 +21,19 @@ def log_to_stderr(verbose: bool = False) -> None:
     )
 
 
-async def serve(service: AbstractAsyncContextManager[Any], ready: str) -> None:
-    """Run a service until SIGTERM or SIGINT; print `ready` when it serves."""
+async def serve(
+    service: AbstractAsyncContextManager[Service], ready: Callable[[Service], str]
+) -> None:
+    """Run a service until SIGTERM or SIGINT; print a line when it serves.
+
+    Args:
+        service: Serves while its context is entered.
+        ready: Makes the line from what the context gives.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with service:
-        print(ready, flush=True)
+    async with service as serving:
+        print(ready(serving), flush=True)
         await stop.wait()

@@ -8,11 +8,9 @@ leaves when the longest expiry of its routes has passed (QUIC-LB rotates configu
 import hashlib
 import hmac
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from relay.wire.errors import KeyFileError
 from relay.wire.siphash import KEY_SIZE
@@ -51,16 +49,12 @@ class KeyRing:
         return cls({0: randbytes(MASTER_SIZE)}, signing_slot=0)
 
     @classmethod
-    def loads(cls, text: str) -> Self:
-        """Read the TOML text that `dumps` writes.
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Take the document of a key file, as `dumps` writes it.
 
         Raises:
-            KeyFileError: It is not such a text; the message says where.
+            KeyFileError: It is none; the message says where.
         """
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise KeyFileError(f"not valid TOML: {error}") from None
         signing, keys = document.get("signing"), document.get("keys")
         # To Python, TOML's true and false are numbers, too.
         if type(signing) is not int or not isinstance(keys, dict):
@@ -78,24 +72,6 @@ class KeyRing:
             except (TypeError, ValueError):
                 raise KeyFileError(f"key {name} is not a text of hex digits") from None
         return cls(masters, signing)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a key file.
-
-        Raises:
-            KeyFileError: The file cannot be read or used.
-        """
-        try:
-            return cls.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise KeyFileError(
-                f"cannot read key file {path}: {error.strerror}; make one with `icelane keys new`"
-            ) from None
-        except UnicodeDecodeError:
-            raise KeyFileError(f"key file {path} is not text") from None
-        except KeyFileError as error:
-            raise KeyFileError(f"key file {path}: {error}") from None
 
     def dumps(self) -> str:
         """The ring as TOML text for a key file. It is secret."""

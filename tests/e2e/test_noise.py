@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from relay.wire.keys import KeyRing
+from relay.config.keyfile import load_keys
 from relay.wire.route import Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from tests.lab.call import Call
+from tests.lab.config import CLIENT_ADDRESS, RELAY_SERVICE, VIP, Options
 from tests.lab.lab import Lab
-from tests.lab.plan import CLIENT_ADDRESS, RELAY_SERVICE, VIP, Options
 from tests.lab.topology import CLIENT
 
 pytestmark = pytest.mark.e2e
@@ -98,7 +98,7 @@ def test_a_call_after_all_that(lab: Lab) -> None:
 def _pend(lab: Lab, sender: socket.socket, status_of: Status) -> str:
     """Make a pending flow with a check that has a valid route; returns its client."""
     client = f"{CLIENT_ADDRESS}:{sender.getsockname()[1]}"
-    sender.sendto(binding_request(KeyRing.load(lab.directory / "keys.toml")), VIP)
+    sender.sendto(binding_request(load_keys(lab.directory / "keys.toml")), VIP)
     deadline = time.monotonic() + WAIT
     while client not in _clients(status_of(lab)):
         assert time.monotonic() < deadline, "the check made no flow"

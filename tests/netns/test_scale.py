@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from relay.admin import transport as admin
+from relay.config.keyfile import load_keys
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.xdp import XdpDataplane
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
-from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
-from tests.lab.plan import icelane
+from tests.lab.config import icelane
 from tests.lab.topology import RELAY
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
@@ -95,7 +95,7 @@ def agent(command: Sequence[str]) -> Iterator[int]:
 def test_an_agent_takes_over_more_flows_than_it_may_open_files(
     network: Mapping[str, Host], options: Sequence[str], instance: str, tmp_path: Path
 ) -> None:
-    fill(instance, KeyRing.load(tmp_path / "keys.toml"))
+    fill(instance, load_keys(tmp_path / "keys.toml"))
     command = network[RELAY].command([icelane(), "relay", "run", *options, "--dataplane", "xdp"])
     with agent(command) as pid:
         counters = admin.ask(admin.default_path(instance), "counters", timeout=WAIT)

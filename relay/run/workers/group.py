@@ -3,7 +3,7 @@
 import socket
 
 from relay.errors import BindError
-from relay.forwarding.udp import attach_filter, bound
+from relay.forwarding.udp import attach_filter, bind_udp
 from relay.run.workers.share import program
 from relay.wire.endpoint import Endpoint
 
@@ -20,10 +20,10 @@ def open_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
         BindError: The address is not on this host, or the port is taken.
     """
     # SO_REUSEPORT would let this relay into the group of another one, and take its clients.
-    bound(vip).close()
+    bind_udp(vip).close()
     group: list[socket.socket] = []
     try:
-        group.extend(bound(vip, share_port=True) for _ in range(count))
+        group.extend(bind_udp(vip, share_port=True) for _ in range(count))
         attach_filter(group[0], SO_ATTACH_REUSEPORT_CBPF, program(vip.family, count, seed))
     except (BindError, OSError) as error:
         for udp in group:

@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from relay.config.keyfile import load_keys
+from relay.config.registry import Registry
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import IcelaneError
-from relay.registry import Registry
+from relay.run import handover
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.process import share_seed
@@ -21,41 +22,39 @@ from relay.run.service import log_to_stderr, serve
 from relay.run.workers.share import Share
 from relay.run.workers.worker import Worker
 from relay.wire.endpoint import Endpoint
-from relay.wire.keys import KeyRing
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-async def run(path: Path | None, options: Mapping[str, object], task: Mapping[str, Any]) -> None:
+async def run(whole: RelayConfig, task: Mapping[str, Any]) -> None:
     """Serve as one worker of a relay, until SIGTERM.
 
     Args:
-        path: A TOML file of the relay's settings, or None.
-        options: Settings that replace those of the file.
-        task: A `relay.run.workers.Task`, as JSON can hold it.
+        whole: The relay's settings.
+        task: A `relay.run.workers.supervisor.Task`, as JSON can hold it.
 
     Raises:
         IcelaneError: It cannot; the text says why.
     """
-    whole = RelayConfig.load(path, options)
-    keys, registry = KeyRing.load(whole.keys), Registry.load(whole.registry)
+    keys, registry = load_keys(whole.keys), Registry.load(whole.registry)
     worker = Worker(
         Share(task["index"], whole.workers, share_seed(keys, registry)),
         {Endpoint.parse(vip): socket.socket(fileno=fd) for vip, fd in task["fds"].items()},
     )
     config = whole.worker(task["index"])
-    await serve(Agent(config, keys, registry, UserspaceDataplane(), worker), "ready")
+    await serve(Agent(config, keys, registry, UserspaceDataplane(), worker), lambda _: "ready")
 
 
 def main() -> None:
-    """Run the worker that the argument describes: like `relay.run.process`, and the task."""
-    path, options, verbose, task = json.loads(sys.argv[1])
+    """Run a worker; the arguments are like that of `relay.run.process`, and its task."""
+    config, verbose = handover.take(int(sys.argv[1]))
+    task = json.loads(sys.argv[2])
     # However the relay ends, its workers do.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.sched_setaffinity(0, {task["processor"]})
     log_to_stderr(verbose)
     try:
-        asyncio.run(run(Path(path) if path else None, options, task))
+        asyncio.run(run(config, task))
     except IcelaneError as error:
         print(f"icelane: worker {task['index']}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -56,14 +56,20 @@ class Workers:
         config: The relay's settings.
         seed: By which clients are shared out; see `relay.run.workers.share`.
         command: Makes the command line of a worker, which prints a line when it serves.
+        inherited: A descriptor that workers inherit beside their sockets.
     """
 
     def __init__(
-        self, config: RelayConfig, seed: int, command: Callable[[Task], Sequence[str]]
+        self,
+        config: RelayConfig,
+        seed: int,
+        command: Callable[[Task], Sequence[str]],
+        inherited: int,
     ) -> None:
         self._config = config
         self._seed = seed
         self._command = command
+        self._inherited = inherited
         self._paths = [config.worker(index).admin_path for index in range(config.workers)]
         self._tasks: list[Task] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -152,7 +158,7 @@ class Workers:
             *self._command(task),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=tuple(task.fds.values()),
+            pass_fds=(self._inherited, *task.fds.values()),
             # A Ctrl-C is for this process, which stops the workers itself.
             start_new_session=True,
         )

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from relay.admin.transport import ask
+from relay.config.registry import Registry, Transceiver
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import Dataplane, DataplaneChoice, DataplaneFull
+from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import AdminError, BindError
-from relay.registry import Registry, Transceiver
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.wire import stun

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from relay.config.registry import Registry, Transceiver
 from relay.dataplane import xdp
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import LoadConfig
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host
-from relay.registry import Registry, Transceiver
 from relay.run.choose import open_dataplane
 from relay.run.config import RelayConfig
 from relay.wire.endpoint import Endpoint

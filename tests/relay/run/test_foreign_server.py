@@ -6,9 +6,9 @@ from pathlib import Path
 import aioice
 import pytest
 
+from relay.config.registry import Registry, Transceiver
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
-from relay.registry import Registry, Transceiver
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.wire.announcement import is_announcement

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay.errors import BindError
-from relay.forwarding.udp import bound
+from relay.forwarding.udp import bind_udp
 from relay.netns.host import Host
 from relay.run.workers.group import open_group
 from relay.run.workers.share import Share, owner
@@ -84,7 +84,7 @@ def test_each_client_has_one_share() -> None:
 
 
 def test_vip_of_another_relay_is_not_joined() -> None:
-    with bound(Endpoint("127.0.0.1", 0), share_port=True) as other:
+    with bind_udp(Endpoint("127.0.0.1", 0), share_port=True) as other:
         vip = Endpoint.of(other.getsockname())
         with pytest.raises(BindError, match="another process has that port"):
             open_group(vip, 2, SEED)

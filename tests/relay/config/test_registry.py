@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from relay.registry import Registry, RegistryError, Transceiver
+from relay.config.registry import Registry, RegistryError, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
 
@@ -134,7 +134,7 @@ def test_the_same_slot_of_two_clusters_is_two_slots() -> None:
     [
         (None, r"cannot read registry .*registry\.toml: No such file"),
         (b"[[relay]", r"registry .*registry\.toml is not valid TOML"),
-        (b"\xff\xfe", r"registry\.toml is not valid TOML"),
+        (b"\xff\xfe", r"registry\.toml is not text"),
         (b'[[relay]]\nvip = ""', r"registry .*registry\.toml: relay 1: vip: '' is not"),
     ],
     ids=["missing", "no TOML", "no text", "wrong entry"],

@@ -1,0 +1,43 @@
+"""The one tree of configuration, which all commands read: a section for each service."""
+
+from typing import ClassVar
+
+from relay.config.fields import Address, HostAddress, Names, setting
+from relay.config.settings import Settings, Tree
+from relay.dataplane.interface import DataplaneChoice
+from relay.run.settings import Dataplane, InstanceName, RelaySettings
+from relay.wire.endpoint import Endpoint
+from signaling.settings import SignalingSettings
+from transceiver.settings import TransceiverSettings
+
+
+class UpSettings(Settings):
+    """What `icelane up` is told: the section ``[up]``."""
+
+    section: ClassVar[str] = "up"
+
+    vip: HostAddress | None = setting(
+        None,
+        help="the address that clients send media to",
+        metavar="IP:PORT",
+        shown="this host's own address, port 3478",
+    )
+    listen: Address = setting(
+        Endpoint("127.0.0.1", 8080),
+        help="where signaling and its page are served",
+        metavar="IP:PORT",
+    )
+    dataplane: Dataplane = setting(
+        DataplaneChoice.USERSPACE,
+        help="what forwards: userspace, xdp, or auto: XDP where it can be had",
+    )
+    interface: Names = setting(
+        (), help="the public interface, which runs the XDP program", metavar="NAME", shown="none"
+    )
+    instance: InstanceName = setting("up", help="a name, where several run", metavar="NAME")
+
+
+TREE: Tree = {
+    model.section: model
+    for model in (RelaySettings, TransceiverSettings, SignalingSettings, UpSettings)
+}

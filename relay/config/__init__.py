@@ -1,0 +1,1 @@
+"""Configuration: files that operators write, and settings from file, environment and options."""
