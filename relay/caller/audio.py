@@ -1,4 +1,4 @@
-"""Audio of a call: a WAV file as a paced track, and a meter and recorder of what comes back."""
+"""Audio of a call: a file as a track in real time, and a meter and recorder of what comes back."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,6 @@ from pathlib import Path
 import av
 import av.error
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from relay.caller.errors import CallError, Failure
@@ -26,8 +25,8 @@ _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
 _FULL_SCALE = 1 << 15
 
 
-def read_wav(path: Path, *, longest: float) -> list[bytes]:
-    """Read the start of a PCM WAV file of any rate, width and number of channels.
+def read_audio(path: Path, *, longest: float) -> list[bytes]:
+    """Decode the start of an audio file, of any format that FFmpeg knows.
 
     Args:
         path: The file.
@@ -37,49 +36,50 @@ def read_wav(path: Path, *, longest: float) -> list[bytes]:
         Frames of 20 ms: mono, 48 kHz, signed 16 bit, native byte order; the last one is padded.
 
     Raises:
-        CallError: The file cannot be read, is not PCM WAV, or is empty.
+        CallError: The file cannot be read or decoded, or has no audio.
     """
     wanted = max(1, round(longest / FRAME_SECONDS)) * _FRAME_BYTES
     try:
-        with path.open("rb") as file, av.open(file, "r", format="wav") as container:
-            stream = container.streams.audio[0]
-            if not stream.codec_context.name.startswith("pcm_"):
-                raise _unusable(path, f"holds {stream.codec_context.name}, not PCM")
+        with path.open("rb") as file, av.open(file, "r") as container:
             samples = bytearray()
-            for piece in _resampled(container, stream):
+            for piece in _decoded(container):
                 samples += piece
                 if len(samples) >= wanted:
                     break
-    except (av.error.FFmpegError, IndexError):  # before OSError: some are of both kinds
-        raise _unusable(path, "is not a WAV file") from None
+    except av.error.FFmpegError:  # before OSError: some are of both kinds
+        raise _unusable(path, "cannot be decoded") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     if not samples:
-        raise _unusable(path, "has no samples")
+        raise _unusable(path, "has no audio")
     del samples[wanted:]
     padded = bytes(samples) + bytes(-len(samples) % _FRAME_BYTES)
     return [padded[at : at + _FRAME_BYTES] for at in range(0, len(padded), _FRAME_BYTES)]
 
 
-def _resampled(container: InputContainer, stream: AudioStream) -> Iterator[bytes]:
-    """The samples of a stream as mono, 48 kHz, signed 16 bit."""
+def _decoded(container: InputContainer) -> Iterator[bytes]:
+    """The samples of the first audio stream, if any, as mono, 48 kHz, signed 16 bit."""
+    if not container.streams.audio:
+        return
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    for frame in chain(container.decode(stream), [None]):  # None flushes
+    for frame in chain(container.decode(audio=0), [None]):  # None flushes
         for piece in resampler.resample(frame):
             yield bytes(piece.planes[0])[: piece.samples * _SAMPLE_BYTES]
 
 
 def _unusable(path: Path, reason: str) -> CallError:
-    return CallError(Failure.BAD_INPUT, f"{path} {reason}; give a PCM WAV file")
+    return CallError(
+        Failure.BAD_INPUT, f"{path} {reason}; give an audio file, such as WAV, FLAC, MP3 or Ogg"
+    )
 
 
 class PacedTrack(MediaStreamTrack):
-    """Frames of 20 ms, played in a loop at the pace of a clock.
+    """Frames of 20 ms, played in a loop in real time.
 
-    The pace is kept from the first frame on: one that comes late does not delay those after it.
+    Frames are due on a fixed schedule: one that is late does not delay those after it.
 
     Args:
-        frames: Frames as `read_wav` returns them, at least one.
+        frames: Frames as `read_audio` returns them, at least one.
     """
 
     kind = "audio"
@@ -91,7 +91,7 @@ class PacedTrack(MediaStreamTrack):
         self._started = 0.0
 
     async def recv(self) -> av.AudioFrame:
-        """The next frame, when it is time for it.
+        """The next frame, when it is due.
 
         Raises:
             MediaStreamError: The track was stopped.
@@ -111,8 +111,8 @@ class PacedTrack(MediaStreamTrack):
         return frame
 
 
-class Recorder:
-    """Writes what is heard to a WAV file: stereo, 48 kHz, signed 16 bit.
+class WavRecorder:
+    """Writes received audio to a WAV file: stereo, 48 kHz, signed 16 bit.
 
     Args:
         path: The file, which is replaced.
@@ -128,7 +128,7 @@ class Recorder:
             raise CallError(
                 Failure.BAD_INPUT, f"{path} cannot be written: {error.strerror}"
             ) from None
-        # The file lives as long as the call, whose end closes it.
+        # It stays open until `close`, at the end of the call.
         self._file = wave.open(self._output, "wb")  # noqa: SIM115
         self._file.setnchannels(2)
         self._file.setsampwidth(_SAMPLE_BYTES)
@@ -144,29 +144,29 @@ class Recorder:
         self._output.close()
 
 
-class Listener:
-    """Listens to a remote track: measures its energy and records it.
+class AudioSink:
+    """Consumes a remote track: measures its energy and records it.
 
     Attributes:
         energy: The sum of mean square times seconds, full scale being 1, as `totalAudioEnergy`
             of the WebRTC statistics.
-        seconds: How much audio was heard.
+        seconds: How much audio was received.
     """
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: WavRecorder | None = None) -> None:
         self.energy = 0.0
         self.seconds = 0.0
         self._recorder = recorder
 
-    async def listen(self, track: MediaStreamTrack) -> None:
+    async def consume(self, track: MediaStreamTrack) -> None:
         """Take frames until the track ends."""
         with contextlib.suppress(MediaStreamError):
             while True:
                 frame = await track.recv()
                 if isinstance(frame, av.AudioFrame):
-                    self._hear(frame)
+                    self._add(frame)
 
-    def _hear(self, frame: av.AudioFrame) -> None:
+    def _add(self, frame: av.AudioFrame) -> None:
         # The Opus decoder always gives interleaved stereo; its buffers have padding at the end.
         samples = bytes(frame.planes[0])[: frame.samples * 2 * _SAMPLE_BYTES]
         seconds = frame.samples / RATE

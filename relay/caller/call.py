@@ -11,17 +11,17 @@ import aiohttp
 from aiortc.mediastreams import MediaStreamTrack
 from yarl import URL
 
-from relay.caller.audio import Listener, PacedTrack, Recorder, mean_square, read_wav
-from relay.caller.client import CallClient
+from relay.caller.audio import AudioSink, PacedTrack, WavRecorder, mean_square, read_audio
+from relay.caller.client import SignalingClient
 from relay.caller.errors import CallError, Failure
 from relay.caller.peer import Peer
-from relay.caller.probe import ChannelProbe
-from relay.caller.report import Received, Report, SetUp
+from relay.caller.report import Received, Report, SetupTimes
+from relay.caller.roundtrip import DataChannelRoundTrip
 
 CALLS = "/v1/realtime/calls"  # of the OpenAI Realtime API
 
 #: The audio that is sent when no other is given.
-SPEECH = Path(__file__).with_name("speech.wav")
+SPEECH = Path(__file__).with_name("speech.opus")
 
 _CONNECT_TIMEOUT = 10.0  # seconds from the answer to the end of DTLS
 # An RTCP receiver reports every 0.5 to 1.5 s; then it has counted our last packet.
@@ -31,54 +31,54 @@ _DRAIN = 0.3
 _PROGRESS_INTERVAL = 0.5
 _SILENCE = 1e-7  # power; full scale is 1, so -70 dBFS
 
-#: Told of a step that was reached, and of the report so far.
+#: Called with a step that was reached, and the report so far.
 Progress = Callable[[str, Report], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What call to place.
+class CallPlan:
+    """The call to place.
 
     Attributes:
         url: The signaling server's base URL, or its calls route.
         seconds: How long to send audio.
-        wav: The audio, which is repeated as often as needed.
-        record: Where to record what comes back.
+        audio: The audio file to send, which is repeated as often as needed.
+        record: The WAV file to record received audio to.
     """
 
     url: URL
     seconds: float
-    wav: Path = SPEECH
+    audio: Path = SPEECH
     record: Path | None = None
 
     @property
     def calls_url(self) -> URL:
-        """The route that offers are posted to."""
+        """The route to post the offer to."""
         return self.url.with_path(CALLS) if self.url.path == "/" else self.url
 
 
-async def place_call(plan: Plan, *, stopped: asyncio.Event, progress: Progress) -> Report:
-    """Place a call and return its report, which also tells of a call that failed.
+async def place_call(plan: CallPlan, *, stopped: asyncio.Event, progress: Progress) -> Report:
+    """Place a call and return its report, also for a call that failed.
 
     Args:
-        plan: What call to place.
+        plan: The call to place.
         stopped: Set it to end the call early.
-        progress: Told of the steps ``answer``, ``connected``, ``talking`` (twice a second)
+        progress: Called at the steps ``answer``, ``connected``, ``talking`` (twice a second)
             and ``settling``.
 
     Raises:
         CallError: The audio files cannot be used, so no call was placed.
     """
-    frames = await asyncio.to_thread(read_wav, plan.wav, longest=plan.seconds)
+    frames = await asyncio.to_thread(read_audio, plan.audio, longest=plan.seconds)
     with contextlib.ExitStack() as files:
-        recorder = Recorder(plan.record) if plan.record else None
+        recorder = WavRecorder(plan.record) if plan.record else None
         if recorder is not None:
             files.callback(recorder.close)
         async with aiohttp.ClientSession() as http:
             call = _Call(
-                CallClient(http, plan.calls_url),
+                SignalingClient(http, plan.calls_url),
                 Peer(PacedTrack(frames)),
-                Listener(recorder),
+                AudioSink(recorder),
                 Report(url=str(plan.calls_url)),
                 progress,
             )
@@ -91,47 +91,47 @@ class _Call:
 
     def __init__(
         self,
-        client: CallClient,
+        client: SignalingClient,
         peer: Peer,
-        listener: Listener,
+        sink: AudioSink,
         report: Report,
         progress: Progress,
     ) -> None:
         self.report = report
         self._client = client
         self._peer = peer
-        self._listener = listener
+        self._sink = sink
         self._progress = progress
-        self._probe = ChannelProbe(peer.channel)
-        self._listening: list[asyncio.Task[None]] = []
-        self._begun = time.monotonic()
+        self._channel = DataChannelRoundTrip(peer.channel)
+        self._consumers: list[asyncio.Task[None]] = []
+        self._started = time.monotonic()
         self._offered: float | None = None
         self._answered: float | None = None
-        peer.connection.on("track", self._hear)
+        peer.connection.on("track", self._on_track)
 
     async def run(self, seconds: float, stopped: asyncio.Event, *, speaks: bool) -> None:
         try:
             try:
-                await _unless(stopped, self._set_up())
-                await self._talk(seconds, stopped)
-                await self._settle()
+                await _run_unless(stopped, self._set_up())
+                await self._send_audio(seconds, stopped)
+                await self._await_final_report()
             finally:
-                await self._end()
-            self._judge(speaks=speaks)
+                await self._hang_up()
+            self._check_audio(speaks=speaks)
         except CallError as error:
             self.report.error = {"code": int(error.failure), "message": str(error)}
 
     async def _set_up(self) -> None:
-        offer = await self._peer.make_offer()
+        offer = await self._peer.create_offer()
         self._offered = time.monotonic()
         answer = await self._client.offer(offer)
         self._answered = time.monotonic()
-        self._tell("answer")
-        await self._peer.take_answer(answer)
-        await self._peer.connected(within=_CONNECT_TIMEOUT)
-        self._tell("connected")
+        self._report_progress("answer")
+        await self._peer.set_answer(answer)
+        await self._peer.wait_connected(within=_CONNECT_TIMEOUT)
+        self._report_progress("connected")
 
-    async def _talk(self, seconds: float, stopped: asyncio.Event) -> None:
+    async def _send_audio(self, seconds: float, stopped: asyncio.Event) -> None:
         started = time.monotonic()
         while (passed := time.monotonic() - started) < seconds and not stopped.is_set():
             if not self._peer.alive:
@@ -141,31 +141,31 @@ class _Call:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), min(_PROGRESS_INTERVAL, seconds - passed))
             self.report.seconds = round(time.monotonic() - started, 2)
-            self._tell("talking")
+            self._report_progress("talking")
         self._peer.stop_sending()
         self.report.interrupted = stopped.is_set()
 
-    async def _settle(self) -> None:
-        """Wait until the other side has reported on the last packet."""
-        self._tell("settling")
-        await self._peer.reported(within=_REPORT_TIMEOUT)
+    async def _await_final_report(self) -> None:
+        """Wait until the RTCP report of the other side covers the last packet."""
+        self._report_progress("settling")
+        await self._peer.wait_reported(within=_REPORT_TIMEOUT)
         if (seconds := await self._peer.round_trip()) is not None:
             self.report.round_trip_ms.rtcp = _ms(seconds)
 
-    async def _end(self) -> None:
-        """Hang up, take what is still under way, and complete the report."""
+    async def _hang_up(self) -> None:
+        """Hang up, receive what is still in flight, and complete the report."""
         session = await self._client.hang_up()
         if self._peer.received.packets:
             await asyncio.sleep(_DRAIN)
-        self._measure()
+        self._update_report()
         await self._peer.close()
-        if self._listening:
-            await asyncio.wait(self._listening, timeout=1)
-        self._measure()
+        if self._consumers:
+            await asyncio.wait(self._consumers, timeout=1)
+        self._update_report()
         if session is not None:
-            self.report.take_session(session)
+            self.report.add_session(session)
 
-    def _judge(self, *, speaks: bool) -> None:
+    def _check_audio(self, *, speaks: bool) -> None:
         if self.report.interrupted:
             return
         received = self.report.received
@@ -176,25 +176,25 @@ class _Call:
                 Failure.NO_AUDIO, f"only silence came back, in {received.packets} packets"
             )
 
-    def _hear(self, track: MediaStreamTrack) -> None:
-        self._listening.append(asyncio.ensure_future(self._listener.listen(track)))
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._consumers.append(asyncio.ensure_future(self._sink.consume(track)))
 
-    def _tell(self, step: str) -> None:
-        self._measure()
+    def _report_progress(self, step: str) -> None:
+        self._update_report()
         self._progress(step, self.report)
 
-    def _measure(self) -> None:
-        """Bring the report up to date."""
-        peer, listener, report = self._peer, self._listener, self.report
+    def _update_report(self) -> None:
+        """Copy the measurements of now into the report."""
+        peer, sink, report = self._peer, self._sink, self.report
         report.call_id = self._client.call_id
         report.remote = str(peer.remote) if peer.remote else report.remote
-        report.setup_ms = SetUp(
-            offer=self._since_begun(self._offered),
-            answer=self._since_begun(self._answered),
-            ice=self._since_begun(peer.ice_completed),
-            dtls=self._since_begun(peer.dtls_connected),
-            first_audio=self._since_begun(peer.received.first),
-            data_channel=self._since_begun(self._probe.opened),
+        report.setup_ms = SetupTimes(
+            offer=self._since_start(self._offered),
+            answer=self._since_start(self._answered),
+            ice=self._since_start(peer.ice_completed),
+            dtls=self._since_start(peer.dtls_connected),
+            first_audio=self._since_start(peer.received.first),
+            data_channel=self._since_start(self._channel.opened),
         )
         report.sent = peer.sent.packets
         report.received = Received(
@@ -204,21 +204,21 @@ class _Call:
             reordered=peer.received.reordered,
             longest_loss=peer.received.longest_loss,
             longest_pause_ms=_ms(peer.received.longest_pause),
-            energy=listener.energy,
-            seconds=round(listener.seconds, 2),
+            energy=sink.energy,
+            seconds=round(sink.seconds, 2),
         )
         if peer.receiver_report is not None:
             report.far_end.rtcp_lost = peer.receiver_report.packets_lost
             report.far_end.rtcp_final = peer.report_is_final
-        if self._probe.round_trip is not None:
-            report.round_trip_ms.data_channel = _ms(self._probe.round_trip)
+        if self._channel.seconds is not None:
+            report.round_trip_ms.data_channel = _ms(self._channel.seconds)
 
-    def _since_begun(self, moment: float | None) -> float | None:
-        return None if moment is None else _ms(moment - self._begun)
+    def _since_start(self, moment: float | None) -> float | None:
+        return None if moment is None else _ms(moment - self._started)
 
 
-async def _unless(stopped: asyncio.Event, work: Coroutine[object, object, None]) -> None:
-    """Do some work, unless a stop is asked for meanwhile.
+async def _run_unless(stopped: asyncio.Event, work: Coroutine[object, object, None]) -> None:
+    """Run some work, and cancel it when `stopped` is set.
 
     Raises:
         CallError: It was stopped, or the work failed.

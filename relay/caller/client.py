@@ -1,4 +1,4 @@
-"""The client of the call routes: offer, answer, hang-up."""
+"""The HTTP client of the call routes: offer, answer, hang-up."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from relay.caller.errors import CallError, Failure
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)  # seconds
 
 
-class CallClient:
-    """Places one call and ends it.
+class SignalingClient:
+    """Places one call and hangs it up.
 
     Args:
         http: The client session to use; its owner closes it.
-        url: The calls route.
+        url: The route that creates calls.
     """
 
     def __init__(self, http: aiohttp.ClientSession, url: URL) -> None:
@@ -27,14 +27,14 @@ class CallClient:
 
     @property
     def call_id(self) -> str | None:
-        """The id that the server gave the call."""
+        """The id of the call at the server; None before it was placed."""
         return self._location.name if self._location else None
 
     async def offer(self, sdp: str) -> str:
         """Place the call and return the SDP answer.
 
         Raises:
-            CallError: The server cannot be reached, or does not take the call.
+            CallError: The server cannot be reached, or refuses the call.
         """
         try:
             async with self._http.post(
@@ -60,7 +60,7 @@ class CallClient:
             raise _unreachable(self._url, str(error)) from None
 
     async def hang_up(self) -> dict[str, Any] | None:
-        """End the call and return its statistics there; None if there are none to have."""
+        """End the call and return its session statistics; None if the server sends none."""
         if self._location is None:
             return None
         try:
@@ -76,14 +76,14 @@ def _unreachable(url: URL, reason: str) -> CallError:
 
 
 def _system_reason(error: OSError) -> str:
-    """What the system says; asyncio puts more than that into the error of a failed connect."""
+    """The system's error text, without what asyncio adds to it for a failed connect."""
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)  # a failed look-up of a name has negative numbers
 
 
 def _reason(body: str, response: aiohttp.ClientResponse) -> str:
-    """The message of an error answer, or else the status in words."""
+    """The message of an error response, or else the reason phrase of the status."""
     try:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):

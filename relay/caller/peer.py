@@ -1,4 +1,4 @@
-"""The aiortc peer of `icelane call`, and what aiortc hides that a report needs.
+"""The peer connection of `icelane call`, with the counts that aiortc does not offer.
 
 Private names of aiortc 1.16 and aioice 0.13 are touched here and nowhere else in this package;
 tests/relay/caller/test_peer.py holds them.
@@ -28,7 +28,7 @@ from aiortc.stats import RTCRemoteInboundRtpStreamStats
 from av import AudioFrame
 
 from relay.caller.errors import CallError, Failure
-from relay.caller.rtp import RtpCount
+from relay.caller.rtp import RtpCounter
 from relay.wire.audiolevel import audio_level
 from relay.wire.endpoint import Endpoint
 
@@ -42,16 +42,16 @@ class Peer:
 
     Args:
         track: The audio to send.
-        turn: A TURN server, through which alone it goes then.
+        turn: A TURN server to use, and no other path.
 
     Attributes:
         connection: The peer connection.
         channel: The data channel.
         sent: The RTP packets handed to the network.
         received: The RTP packets taken from it, before SRTP drops those it has seen already.
-        receiver_report: What the other side last reported of our audio by RTCP.
+        receiver_report: The last RTCP report block of the other side on our audio.
         ice_completed: When ICE had a nominated pair, by the monotonic clock; None before it.
-        dtls_connected: When DTLS was complete, by the same.
+        dtls_connected: When the DTLS handshake was complete, by the same.
     """
 
     def __init__(self, track: MediaStreamTrack, turn: RTCIceServer | None = None) -> None:
@@ -66,8 +66,8 @@ class Peer:
         )
         self._sender = self.connection.addTrack(track)
         self.channel = self.connection.createDataChannel("oai-events")
-        self.sent = RtpCount()
-        self.received = RtpCount()
+        self.sent = RtpCounter()
+        self.received = RtpCounter()
         self.receiver_report: RtcpReceiverInfo | None = None
         self.ice_completed: float | None = None
         self.dtls_connected: float | None = None
@@ -76,7 +76,7 @@ class Peer:
         self._ice.on("statechange", self._note_change)
         self._dtls.on("statechange", self._note_change)
         _tap(self._ice, self.sent, self.received)
-        _use_loopback_if_alone(self._ice)
+        _allow_loopback(self._ice)
         self._tap_reports(self._sender)
 
     @property
@@ -96,12 +96,12 @@ class Peer:
 
     @property
     def alive(self) -> bool:
-        """Media can flow."""
+        """Whether media can flow."""
         return self._dtls.state == "connected" and self._ice.state == "completed"
 
     @property
     def report_is_final(self) -> bool:
-        """The other side's last report counts the last packet that was sent."""
+        """Whether the other side's last report covers the last packet that was sent."""
         report = self.receiver_report
         count = self.sent.streams.get(self._sender._ssrc)  # noqa: SLF001  # no public way to it
         return (
@@ -110,13 +110,13 @@ class Peer:
             and report.highest_sequence & 0xFFFF == count.highest
         )
 
-    async def make_offer(self) -> str:
+    async def create_offer(self) -> str:
         """Gather candidates and return the SDP offer."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return self.connection.localDescription.sdp
 
-    async def take_answer(self, sdp: str) -> None:
-        """Start connecting to whoever answered.
+    async def set_answer(self, sdp: str) -> None:
+        """Apply the SDP answer, which starts ICE.
 
         Raises:
             CallError: The answer cannot be used.
@@ -132,7 +132,7 @@ class Peer:
                 Failure.SIGNALING_REFUSED, f"the SDP answer cannot be used: {error}"
             ) from None
 
-    async def connected(self, *, within: float) -> None:
+    async def wait_connected(self, *, within: float) -> None:
         """Wait until media can flow.
 
         Args:
@@ -143,7 +143,7 @@ class Peer:
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while not self.alive and self._ice.state != "failed" and not self._dtls_over:
+                while not self.alive and self._ice.state != "failed" and not self._dtls_ended:
                     self._changed.clear()
                     await self._changed.wait()
         if self.alive:
@@ -154,11 +154,11 @@ class Peer:
         raise CallError(Failure.DTLS_FAILED, f"DTLS with {self.remote} failed")
 
     @property
-    def _dtls_over(self) -> bool:
+    def _dtls_ended(self) -> bool:
         return self._dtls.state in {"failed", "closed"}
 
-    async def reported(self, *, within: float) -> None:
-        """Wait until the other side has reported on the last packet, or `within` seconds."""
+    async def wait_reported(self, *, within: float) -> None:
+        """Wait until the other side's report covers the last packet, or `within` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while self.alive and not self.report_is_final:
@@ -176,11 +176,11 @@ class Peer:
         return next(times, None)
 
     def stop_sending(self) -> None:
-        """Send no more audio, and keep everything else as it is."""
+        """Send no more audio, and keep the connection."""
         self._sender.replaceTrack(None)
 
     async def close(self) -> None:
-        """Close the connection, within a bound."""
+        """Close the connection, within a time limit."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self.connection.close()
@@ -207,7 +207,7 @@ class Peer:
         sender._handle_rtcp_packet = keep  # type: ignore[method-assign]  # noqa: SLF001  # see above
 
 
-def _tap(ice: RTCIceTransport, sent: RtpCount, received: RtpCount) -> None:
+def _tap(ice: RTCIceTransport, sent: RtpCounter, received: RtpCounter) -> None:
     """Count packets where the DTLS transport hands them over."""
     receive, send = ice._recv, ice._send  # noqa: SLF001  # the seam that DTLS itself uses
 
@@ -223,16 +223,16 @@ def _tap(ice: RTCIceTransport, sent: RtpCount, received: RtpCount) -> None:
     ice._recv, ice._send = counting_receive, counting_send  # noqa: SLF001  # see above
 
 
-def _use_loopback_if_alone(ice: RTCIceTransport) -> None:
+def _allow_loopback(ice: RTCIceTransport) -> None:
     """Let a host without any network reach itself: aioice by itself never uses loopback."""
     connection = ice._connection  # noqa: SLF001  # there is no setting for it
     gather = connection.get_component_candidates
 
-    async def gather_somewhere(component: int, addresses: list[str]) -> list[Candidate]:
+    async def gather_with_loopback(component: int, addresses: list[str]) -> list[Candidate]:
         return await gather(component, addresses or ["127.0.0.1"])
 
     # mypy takes neither a method that is replaced nor one without the optional time-out.
-    connection.get_component_candidates = gather_somewhere  # type: ignore[method-assign, assignment]
+    connection.get_component_candidates = gather_with_loopback  # type: ignore[method-assign, assignment]
 
 
 def _audio_level(frame: AudioFrame) -> int:

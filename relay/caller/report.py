@@ -1,4 +1,4 @@
-"""What is known of a call after it: plain figures, as JSON and as a table."""
+"""The report of a call: measurements, as JSON and as a table."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -6,12 +6,12 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class SetUp:
-    """When each step was reached, in milliseconds after the call was begun; None if never.
+class SetupTimes:
+    """When each step of the set-up was completed, in milliseconds from the start; None if never.
 
     Attributes:
         offer: The offer was complete.
-        answer: The HTTP answer was there.
+        answer: The SDP answer was received.
         ice: ICE had a nominated pair.
         dtls: DTLS was complete, so that media could flow.
         first_audio: The first RTP packet arrived.
@@ -28,13 +28,13 @@ class SetUp:
 
 @dataclass(slots=True)
 class Received:
-    """What arrived here, by the sequence numbers of RTP.
+    """What was received, by RTP sequence numbers.
 
     Attributes:
-        packets: Different packets.
+        packets: Packets without duplicates.
         lost: Packets missing between the first and the last one.
-        duplicates: Packets that came again.
-        reordered: Packets that came after a later one.
+        duplicates: Packets received again.
+        reordered: Packets received after a later one.
         longest_loss: The most packets missing in a row.
         longest_pause_ms: The longest time between two packets.
         energy: The `totalAudioEnergy` of WebRTC: mean square times seconds, full scale being 1.
@@ -53,15 +53,15 @@ class Received:
 
 @dataclass(slots=True)
 class FarEnd:
-    """What the other side says of the call.
+    """What the other side reports of the call.
 
     Attributes:
         rtcp_lost: Packets lost, by its last RTCP receiver report.
-        rtcp_final: That report was sent after our last packet, so it counts all of them.
-        received: Packets that it received, by the statistics it gave at hang-up.
+        rtcp_final: That report covers our last packet.
+        received: Packets that it received, by the session statistics at hang-up.
         lost: Packets that it missed, by the same.
         sent: Packets that it sent, by the same.
-        session: Those statistics as a whole.
+        session: The session statistics as a whole.
     """
 
     rtcp_lost: int | None = None
@@ -78,7 +78,7 @@ class RoundTrip:
 
     Attributes:
         rtcp: By sender and receiver reports (RFC 3550 section 6.4.1), smoothed.
-        data_channel: From an event on the data channel to the first answer.
+        data_channel: From an event on the data channel to its answer.
     """
 
     rtcp: float | None = None
@@ -87,7 +87,7 @@ class RoundTrip:
 
 @dataclass(slots=True)
 class Report:
-    """A call.
+    """The report of a call.
 
     Attributes:
         url: Where it was placed.
@@ -96,7 +96,7 @@ class Report:
         seconds: How long audio was sent.
         sent: RTP packets sent.
         lost_to_server: Packets sent that the other side did not receive, by its own count.
-        lost_to_client: Packets that it sent and that did not arrive, by its own count.
+        lost_to_client: Packets that it sent, by its own count, and that were not received here.
         interrupted: A signal ended the call before its time.
         error: Why the call failed; None for a good one.
     """
@@ -105,7 +105,7 @@ class Report:
     call_id: str | None = None
     remote: str | None = None
     seconds: float = 0.0
-    setup_ms: SetUp = field(default_factory=SetUp)
+    setup_ms: SetupTimes = field(default_factory=SetupTimes)
     sent: int = 0
     received: Received = field(default_factory=Received)
     far_end: FarEnd = field(default_factory=FarEnd)
@@ -115,8 +115,8 @@ class Report:
     interrupted: bool = False
     error: dict[str, str | int] | None = None
 
-    def take_session(self, session: dict[str, Any]) -> None:
-        """Add the other side's statistics, and compare its counts with ours."""
+    def add_session(self, session: dict[str, Any]) -> None:
+        """Add the session statistics of the other side, and compare its counts with ours."""
         self.far_end.session = session
         rtp = session.get("rtp")
         counts = rtp if isinstance(rtp, dict) else {}

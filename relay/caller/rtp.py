@@ -1,6 +1,6 @@
-"""Exact accounting of RTP packets by their sequence numbers; pure.
+"""Exact counts of RTP packets by their sequence numbers, free of IO.
 
-It works on packets as they are on the wire: SRTP leaves the RTP header readable (RFC 3711).
+Packets are counted as they are on the wire: SRTP leaves the RTP header readable (RFC 3711).
 """
 
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ _RTCP = range(64, 96)
 
 
 @dataclass(slots=True)
-class SequenceCount:
-    """What arrived of one stream, and what did not.
+class SequenceCounter:
+    """Counts the received and lost packets of one stream.
 
     Numbers are unwrapped relative to the highest one seen, so a packet may be up to 32767
     places early or late (RFC 3550 section 6.4.1 calls the result the extended number).
 
     Attributes:
-        received: Different packets that arrived.
-        duplicates: Packets that arrived again.
-        reordered: Packets that arrived after a later one.
+        received: Packets received, without duplicates.
+        duplicates: Packets received again.
+        reordered: Packets received after a later one.
     """
 
     received: int = 0
@@ -61,7 +61,7 @@ class SequenceCount:
 
     @property
     def lost(self) -> int:
-        """Packets between the first and the last sequence number that never arrived."""
+        """Packets between the lowest and the highest sequence number that were not received."""
         return len(self._missing)
 
     @property
@@ -77,16 +77,16 @@ class SequenceCount:
 
 
 @dataclass(slots=True)
-class RtpCount:
-    """What passed of RTP in one direction of a call, RTCP and everything else left out.
+class RtpCounter:
+    """Counts the RTP packets of one direction of a call; RTCP and everything else is ignored.
 
     Attributes:
-        streams: The account of each SSRC.
-        first: When the first packet passed, in seconds of the caller's clock; None before it.
+        streams: The counter of each SSRC.
+        first: When the first packet passed, in seconds of the clock of `add`; None before it.
         longest_pause: The longest time between two packets, in seconds.
     """
 
-    streams: dict[int, SequenceCount] = field(default_factory=dict)
+    streams: dict[int, SequenceCounter] = field(default_factory=dict)
     first: float | None = None
     longest_pause: float = 0.0
     _last: float = 0.0
@@ -101,7 +101,7 @@ class RtpCount:
         if len(datagram) < _HEADER_SIZE or datagram[0] >> 6 != 2 or datagram[1] & 0x7F in _RTCP:
             return
         ssrc = int.from_bytes(datagram[8:12], "big")
-        self.streams.setdefault(ssrc, SequenceCount()).add(int.from_bytes(datagram[2:4], "big"))
+        self.streams.setdefault(ssrc, SequenceCounter()).add(int.from_bytes(datagram[2:4], "big"))
         if self.first is None:
             self.first = now
         else:
@@ -110,22 +110,22 @@ class RtpCount:
 
     @property
     def packets(self) -> int:
-        """Different packets of all streams."""
+        """Packets of all streams, without duplicates."""
         return sum(each.received for each in self.streams.values())
 
     @property
     def lost(self) -> int:
-        """Missing packets of all streams."""
+        """Lost packets of all streams."""
         return sum(each.lost for each in self.streams.values())
 
     @property
     def duplicates(self) -> int:
-        """Packets of all streams that passed again."""
+        """Duplicate packets of all streams."""
         return sum(each.duplicates for each in self.streams.values())
 
     @property
     def reordered(self) -> int:
-        """Packets of all streams that passed after a later one."""
+        """Reordered packets of all streams."""
         return sum(each.reordered for each in self.streams.values())
 
     @property

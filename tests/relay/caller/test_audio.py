@@ -1,4 +1,5 @@
 import asyncio
+import io
 import math
 import struct
 import time
@@ -6,10 +7,12 @@ import wave
 from array import array
 from pathlib import Path
 
+import av
 import pytest
 from aiortc.mediastreams import MediaStreamError
+from av.audio.stream import AudioStream
 
-from relay.caller.audio import Listener, PacedTrack, Recorder, mean_square, read_wav
+from relay.caller.audio import AudioSink, PacedTrack, WavRecorder, mean_square, read_audio
 from relay.caller.call import SPEECH
 from relay.caller.errors import CallError, Failure
 
@@ -38,7 +41,7 @@ def test_any_pcm_wav_becomes_frames_of_20_ms(
     tmp_path: Path, rate: int, width: int, channels: int
 ) -> None:
     path = write_wav(tmp_path / "a.wav", rate=rate, width=width, channels=channels, seconds=0.4)
-    frames = read_wav(path, longest=10)
+    frames = read_audio(path, longest=10)
     assert {len(frame) for frame in frames} == {FRAME}
     assert 20 <= len(frames) <= 21
     # A sine of amplitude 1/2 has the power 1/8; the edges of the resampler are left out.
@@ -47,14 +50,31 @@ def test_any_pcm_wav_becomes_frames_of_20_ms(
 
 def test_only_what_is_needed_is_read(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", rate=8000, width=2, channels=1, seconds=1)
-    assert len(read_wav(path, longest=0.5)) == 25
+    assert len(read_audio(path, longest=0.5)) == 25
 
 
 def test_the_last_frame_is_padded_with_silence(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", rate=48000, width=2, channels=1, seconds=0.03)
-    frames = read_wav(path, longest=10)
+    frames = read_audio(path, longest=10)
     assert len(frames) == 2
     assert frames[1].endswith(bytes(960))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("ogg", "libopus"), ("flac", "flac"), ("mp3", "libmp3lame")]
+)
+def test_compressed_audio_becomes_the_same_frames(tmp_path: Path, suffix: str, codec: str) -> None:
+    source = write_wav(tmp_path / "a.wav", rate=48000, width=2, channels=1, seconds=0.4)
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(source)) as wav, av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=48000, layout="mono")
+        assert isinstance(stream, AudioStream)
+        for frame in (*wav.decode(audio=0), None):
+            output.mux(stream.encode(frame))
+    frames = read_audio(path, longest=10)
+    assert {len(frame) for frame in frames} == {FRAME}
+    assert 20 <= len(frames) <= 23  # MP3 pads to whole frames of its own
+    assert mean_square(b"".join(frames[5:15])) == pytest.approx(1 / 8, rel=0.1)
 
 
 def float_wav() -> bytes:
@@ -64,26 +84,43 @@ def float_wav() -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def compressed_wav() -> bytes:
-    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 0x55, 1, 8000, 1000, 1, 0)  # MP3
+def damaged_wav() -> bytes:
+    """MP3 in a WAV file, of which nothing is MP3."""
+    head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 0x55, 1, 8000, 1000, 1, 0)
     body = b"WAVE" + head + b"data" + struct.pack("<I", 100) + bytes(100)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def video_only() -> bytes:
+    """A file with a picture and no audio."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="nut") as output:
+        stream = output.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "gray"
+        frame = av.VideoFrame(16, 16, "gray")
+        frame.pts = 0
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def test_floating_point_pcm_is_pcm(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(float_wav())
-    assert len(read_wav(path, longest=1)) == 1
+    assert len(read_audio(path, longest=1)) == 1
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is not a WAV file"),
-        (b"ID3" + bytes(400), "is not a WAV file"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "is not a WAV file"),
-        (float_wav()[:44], "has no samples"),
-        (compressed_wav(), "holds mp3"),
+        (b"", "cannot be decoded"),
+        (b"ID3" + bytes(400), "cannot be decoded"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "cannot be decoded"),
+        (b"Hello, this is a text.\n" * 50, "cannot be decoded"),
+        (SPEECH.read_bytes()[:60], "cannot be decoded"),
+        (damaged_wav(), "cannot be decoded"),
+        (float_wav()[:44], "has no audio"),
+        (video_only(), "has no audio"),
     ],
 )
 def test_other_files_are_refused_with_the_reason(
@@ -92,22 +129,21 @@ def test_other_files_are_refused_with_the_reason(
     path = tmp_path / "a.wav"
     path.write_bytes(content)
     with pytest.raises(CallError, match=reason) as caught:
-        read_wav(path, longest=1)
+        read_audio(path, longest=1)
     assert caught.value.failure is Failure.BAD_INPUT
     assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CallError, match=r"none\.wav cannot be read: No such file"):
-        read_wav(tmp_path / "none.wav", longest=1)
+        read_audio(tmp_path / "none.wav", longest=1)
 
 
 def test_the_shipped_speech_is_small_and_speaks() -> None:
-    assert SPEECH.stat().st_size < 200_000
-    with wave.open(str(SPEECH)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 1, 2)
-        assert 4 <= file.getnframes() / file.getframerate() <= 6
-    assert mean_square(b"".join(read_wav(SPEECH, longest=10))) > 1e-3
+    assert SPEECH.stat().st_size < 20_000
+    frames = read_audio(SPEECH, longest=10)
+    assert 4 <= len(frames) * 0.02 <= 6
+    assert mean_square(b"".join(frames)) > 1e-3
 
 
 async def test_a_track_keeps_pace_and_repeats() -> None:
@@ -151,12 +187,12 @@ class Stereo(PacedTrack):
 
 async def test_what_is_heard_is_measured_and_recorded(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
-    recorder = Recorder(path)
-    listener = Listener(recorder)
-    await asyncio.wait_for(listener.listen(Stereo([bytes(FRAME)])), 5)
+    recorder = WavRecorder(path)
+    sink = AudioSink(recorder)
+    await asyncio.wait_for(sink.consume(Stereo([bytes(FRAME)])), 5)
     recorder.close()
-    assert listener.seconds == pytest.approx(0.06)
-    assert listener.energy == pytest.approx(0.06 / 4)  # half of full scale is a quarter of power
+    assert sink.seconds == pytest.approx(0.06)
+    assert sink.energy == pytest.approx(0.06 / 4)  # half of full scale is a quarter of power
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (48000, 2, 2)
         assert file.getnframes() == 3 * 960
@@ -164,7 +200,7 @@ async def test_what_is_heard_is_measured_and_recorded(tmp_path: Path) -> None:
 
 def test_a_recording_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="cannot be written: No such file"):
-        Recorder(tmp_path / "none" / "out.wav")
+        WavRecorder(tmp_path / "none" / "out.wav")
 
 
 def test_power_is_of_full_scale() -> None:

@@ -14,8 +14,8 @@ import pytest
 from aiortc.mediastreams import MediaStreamTrack
 from yarl import URL
 
-from relay.caller.audio import PacedTrack, read_wav
-from relay.caller.call import SPEECH, Plan, place_call
+from relay.caller.audio import PacedTrack, read_audio
+from relay.caller.call import SPEECH, CallPlan, place_call
 from relay.caller.errors import CallError, Failure
 from relay.caller.report import Report
 from relay.wire.demux import Kind, classify
@@ -40,14 +40,14 @@ async def call(
     progress: Callable[[str, Report], None] = ignore,
     record: Path | None = None,
 ) -> Report:
-    plan = Plan(URL(url), seconds, record=record)
+    plan = CallPlan(URL(url), seconds, record=record)
     placed = place_call(plan, stopped=stopped or asyncio.Event(), progress=progress)
     return await asyncio.wait_for(placed, 30)
 
 
 @dataclass
-class Way:
-    """One direction of a network that mistreats RTP packets, which it counts from 0.
+class ImpairedLink:
+    """One direction of a network that impairs RTP packets, which it counts from 0.
 
     Attributes:
         lose: Packets that do not arrive.
@@ -86,7 +86,7 @@ class Way:
 class Network:
     """A NAT before a transceiver, over real sockets."""
 
-    def __init__(self, inside: Endpoint, to_server: Way, to_client: Way) -> None:
+    def __init__(self, inside: Endpoint, to_server: ImpairedLink, to_client: ImpairedLink) -> None:
         self._inside = inside
         self._to_server, self._to_client = to_server, to_client
         self._outside = self._socket(self._from_client)
@@ -174,8 +174,8 @@ async def test_a_good_call_is_accounted_for(
 async def test_losses_are_counted_exactly_at_both_ends(
     serve: Any, transceiver: Transceiver
 ) -> None:
-    to_server = Way(lose={10, 11, 40})
-    to_client = Way(lose={20}, repeat={30}, hold={35})
+    to_server = ImpairedLink(lose={10, 11, 40})
+    to_client = ImpairedLink(lose={20}, repeat={30}, hold={35})
     control = (transceiver.config.target, f"http://{transceiver.control}")
     with Network(transceiver.address, to_server, to_client) as network:
         async with serve(control, advertise=network.address) as server:
@@ -195,8 +195,8 @@ async def test_a_loss_at_the_very_end_leaves_no_gap_and_is_counted_all_the_same(
     serve: Any, transceiver: Transceiver
 ) -> None:
     control = (transceiver.config.target, f"http://{transceiver.control}")
-    to_server = Way(lose=set(range(40, 1000)))
-    with Network(transceiver.address, to_server, Way()) as network:
+    to_server = ImpairedLink(lose=set(range(40, 1000)))
+    with Network(transceiver.address, to_server, ImpairedLink()) as network:
         async with serve(control, advertise=network.address) as server:
             report = await call(server.url, seconds=1)
     assert report.sent > 45
@@ -210,7 +210,7 @@ class Talker(EchoBackend):
 
     def audio(self, track: MediaStreamTrack) -> MediaStreamTrack:
         self._heard = super().audio(track)
-        return PacedTrack(read_wav(SPEECH, longest=5))
+        return PacedTrack(read_audio(SPEECH, longest=5))
 
 
 async def test_what_is_under_way_at_the_end_is_no_loss(serve: Any) -> None:
@@ -218,7 +218,7 @@ async def test_what_is_under_way_at_the_end_is_no_loss(serve: Any) -> None:
     target, anywhere = Target(1, 5, 9), Endpoint("127.0.0.1", 0)
     config = TransceiverConfig(anywhere, anywhere, target, keys, backend=Talker)
     async with Transceiver(config) as talking:
-        with Network(talking.address, Way(), Way(seconds=0.1)) as network:
+        with Network(talking.address, ImpairedLink(), ImpairedLink(seconds=0.1)) as network:
             async with serve(
                 (target, f"http://{talking.control}"), advertise=network.address
             ) as server:
@@ -235,7 +235,9 @@ async def test_silence_that_comes_back_for_speech_is_a_failure(
     serve: Any, transceiver: Transceiver
 ) -> None:
     control = (transceiver.config.target, f"http://{transceiver.control}")
-    with Network(transceiver.address, Way(), Way(lose=set(range(10_000)))) as network:
+    with Network(
+        transceiver.address, ImpairedLink(), ImpairedLink(lose=set(range(10_000)))
+    ) as network:
         async with serve(control, advertise=network.address) as server:
             report = await call(server.url)
     assert report.error == {"code": Failure.NO_AUDIO, "message": "no audio packet came back"}
@@ -316,10 +318,9 @@ async def test_a_call_that_the_other_side_ends_is_a_failure(
 async def test_bad_files_are_found_before_the_call(
     real_server: SignalingServer, transceiver: Transceiver, tmp_path: Path
 ) -> None:
-    for files in ({"wav": tmp_path / "none.wav"}, {"record": tmp_path / "none" / "out.wav"}):
+    for files in ({"audio": tmp_path / "none.wav"}, {"record": tmp_path / "none" / "out.wav"}):
+        plan = CallPlan(URL(real_server.url), 1.0, **files)
         with pytest.raises(CallError) as caught:
-            await place_call(
-                Plan(URL(real_server.url), 1.0, **files), stopped=asyncio.Event(), progress=ignore
-            )
+            await place_call(plan, stopped=asyncio.Event(), progress=ignore)
         assert caught.value.failure is Failure.BAD_INPUT
     assert len(transceiver.sessions) == 0

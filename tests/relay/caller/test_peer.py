@@ -37,7 +37,7 @@ async def other() -> AsyncIterator[RTCPeerConnection]:
 
 
 async def answered_by(other: RTCPeerConnection, peer: Peer) -> str:
-    await other.setRemoteDescription(RTCSessionDescription(await peer.make_offer(), "offer"))
+    await other.setRemoteDescription(RTCSessionDescription(await peer.create_offer(), "offer"))
     other.addTrack(PacedTrack(SILENCE))
     await other.setLocalDescription(await other.createAnswer())
     sdp: str = other.localDescription.sdp
@@ -45,8 +45,8 @@ async def answered_by(other: RTCPeerConnection, peer: Peer) -> str:
 
 
 async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConnection) -> None:
-    await peer.take_answer(await answered_by(other, peer))
-    await peer.connected(within=5)
+    await peer.set_answer(await answered_by(other, peer))
+    await peer.wait_connected(within=5)
     assert peer.alive
     assert peer.remote is not None
     assert peer.ice_completed is not None
@@ -54,7 +54,7 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
     assert peer.ice_completed <= peer.dtls_connected
     await asyncio.sleep(0.3)
     peer.stop_sending()
-    await peer.reported(within=5)
+    await peer.wait_reported(within=5)
     assert peer.report_is_final
     assert peer.receiver_report is not None
     assert peer.receiver_report.packets_lost == 0
@@ -66,7 +66,7 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
 
 
 async def test_one_connection_carries_everything(peer: Peer) -> None:
-    offer = await peer.make_offer()
+    offer = await peer.create_offer()
     ufrags = {line for line in offer.splitlines() if line.startswith("a=ice-ufrag:")}
     assert len(ufrags) == 1
     assert "m=application" in offer
@@ -81,9 +81,9 @@ async def test_nobody_behind_the_candidate_is_an_ice_failure(
     silent = "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"
     at = next(number for number, line in enumerate(lines) if line.startswith("a=mid:"))
     lines.insert(at, silent)
-    await peer.take_answer("\r\n".join(lines) + "\r\n")
+    await peer.set_answer("\r\n".join(lines) + "\r\n")
     with pytest.raises(CallError, match=r"127\.0\.0\.1:9") as caught:
-        await peer.connected(within=0.3)
+        await peer.wait_connected(within=0.3)
     assert caught.value.failure is Failure.ICE_FAILED
 
 
@@ -95,17 +95,17 @@ async def test_another_certificate_than_promised_is_a_dtls_failure(
         line[:-2] + ("00" if line[-2:] != "00" else "11") if "fingerprint:" in line else line
         for line in answer.splitlines()
     ]
-    await peer.take_answer("\r\n".join(lines) + "\r\n")
+    await peer.set_answer("\r\n".join(lines) + "\r\n")
     with pytest.raises(CallError, match="DTLS") as caught:
-        await peer.connected(within=5)
+        await peer.wait_connected(within=5)
     assert caught.value.failure is Failure.DTLS_FAILED
 
 
 @pytest.mark.parametrize("answer", ["", "hello", "v=0\r\nm=audio", "v=0\r\n"])
 async def test_an_answer_that_is_none_is_refused(peer: Peer, answer: str) -> None:
-    await peer.make_offer()
+    await peer.create_offer()
     with pytest.raises(CallError, match="cannot be used") as caught:
-        await peer.take_answer(answer)
+        await peer.set_answer(answer)
     assert caught.value.failure is Failure.SIGNALING_REFUSED
 
 
@@ -114,7 +114,7 @@ async def test_a_host_without_a_network_reaches_itself(
 ) -> None:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: [])
     lonely = Peer(PacedTrack(SILENCE))
-    offer = await lonely.make_offer()
+    offer = await lonely.create_offer()
     assert " 127.0.0.1 " in next(line for line in offer.splitlines() if "a=candidate" in line)
     await lonely.close()
 

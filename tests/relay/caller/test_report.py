@@ -9,7 +9,7 @@ def report() -> Report:
 
 def test_losses_are_what_one_side_sent_and_the_other_did_not_receive() -> None:
     it = report()
-    it.take_session({"id": "rtc_x", "rtp": {"received": 497, "lost": 2, "sent": 500}})
+    it.add_session({"id": "rtc_x", "rtp": {"received": 497, "lost": 2, "sent": 500}})
     assert (it.lost_to_server, it.lost_to_client) == (3, 2)  # the last packet leaves no gap
     assert (it.far_end.received, it.far_end.lost, it.far_end.sent) == (497, 2, 500)
 
@@ -17,7 +17,7 @@ def test_losses_are_what_one_side_sent_and_the_other_did_not_receive() -> None:
 def test_without_counts_of_the_other_side_losses_are_unknown() -> None:
     for session in ({}, {"rtp": None}, {"rtp": {"received": "many"}}):
         it = report()
-        it.take_session(session)
+        it.add_session(session)
         assert (it.lost_to_server, it.lost_to_client) == (None, None)
 
 

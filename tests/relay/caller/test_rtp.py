@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.caller.rtp import RtpCount, SequenceCount
+from relay.caller.rtp import RtpCounter, SequenceCounter
 
 RTP = 0x80
 
@@ -11,14 +11,14 @@ def packet(sequence: int, *, ssrc: int = 1, first: int = RTP, second: int = 111)
     return bytes([first, second]) + sequence.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big")
 
 
-def count(*sequences: int) -> SequenceCount:
-    counted = SequenceCount()
+def count(*sequences: int) -> SequenceCounter:
+    counted = SequenceCounter()
     for sequence in sequences:
         counted.add(sequence)
     return counted
 
 
-def facts(counted: SequenceCount) -> tuple[int, int, int, int]:
+def facts(counted: SequenceCounter) -> tuple[int, int, int, int]:
     return counted.received, counted.lost, counted.duplicates, counted.reordered
 
 
@@ -70,7 +70,7 @@ def test_the_longest_loss_is_a_run_and_not_a_sum() -> None:
 
 
 def test_rtcp_and_other_protocols_are_left_out() -> None:
-    counted = RtpCount()
+    counted = RtpCounter()
     for second in (64 | 0x80, 200, 201, 207, 95):
         counted.add(packet(1, second=second), 0.0)
     counted.add(packet(1, first=0x16), 0.0)  # DTLS
@@ -84,7 +84,7 @@ def test_rtcp_and_other_protocols_are_left_out() -> None:
 
 
 def test_streams_are_counted_apart_and_summed() -> None:
-    counted = RtpCount()
+    counted = RtpCounter()
     for sequence, ssrc in ((10, 1), (500, 2), (11, 1), (503, 2), (503, 2), (13, 1), (12, 1)):
         counted.add(packet(sequence, ssrc=ssrc), 0.0)
     assert (counted.packets, counted.lost) == (6, 2)
@@ -92,7 +92,7 @@ def test_streams_are_counted_apart_and_summed() -> None:
 
 
 def test_the_longest_pause_and_the_first_packet_are_timed() -> None:
-    counted = RtpCount()
+    counted = RtpCounter()
     for sequence, now in enumerate((5.0, 5.02, 5.5, 5.52)):
         counted.add(packet(sequence), now)
     assert counted.first == 5.0

@@ -3,11 +3,11 @@
 Several callers each place call after call. A line of JSON tells of each call, when its first audio
 has come back, or why it failed. Moments are seconds of the monotonic clock:
 
-* ``begun``: the client began to make its offer;
+* ``started``: the client began to make its offer;
 * ``offered``: the offer was complete, with the candidates that it needs;
 * ``answered``: the answer had come;
 * ``connected``: DTLS was complete;
-* ``heard``: the first audio came back.
+* ``first_audio``: the first audio came back.
 
 SIGTERM ends all calls.
 """
@@ -27,9 +27,9 @@ from aiortc import RTCIceServer
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from yarl import URL
 
-from relay.caller.audio import PacedTrack, read_wav
+from relay.caller.audio import PacedTrack, read_audio
 from relay.caller.call import SPEECH
-from relay.caller.client import CallClient
+from relay.caller.client import SignalingClient
 from relay.caller.errors import CallError, Failure
 from relay.caller.peer import Peer
 from signaling.callid import CALLS
@@ -41,14 +41,14 @@ _SPEECH_SECONDS = 3.0  # of audio, which each call repeats
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """Who calls.
+class LoadGenerator:
+    """Callers that place call after call.
 
     Attributes:
         url: The signaling server's base URL.
         callers: How many place calls at the same time.
         calls: How many each of them places at least, one after the other.
-        window: Seconds in which new calls are begun, also beyond that number.
+        window: Seconds in which new calls are started, also beyond that number.
         hold: Seconds that each call lasts after its first audio.
         turn: A TURN server to go through.
     """
@@ -62,7 +62,7 @@ class Crowd:
 
     async def run(self) -> None:
         """Place all calls, until they have ended or the task is cancelled."""
-        frames = read_wav(SPEECH, longest=_SPEECH_SECONDS)
+        frames = read_audio(SPEECH, longest=_SPEECH_SECONDS)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             over = time.monotonic() + self.window
             async with asyncio.TaskGroup() as callers:
@@ -78,12 +78,12 @@ class Crowd:
             placed += 1
 
     async def _call(self, http: aiohttp.ClientSession, frames: Sequence[bytes]) -> None:
-        client = CallClient(http, self.url.with_path(CALLS))
-        begun = time.monotonic()
+        client = SignalingClient(http, self.url.with_path(CALLS))
+        started = time.monotonic()
         peer = Peer(PacedTrack(frames), self.turn)
-        peer.connection.on("track", _swallow)
+        peer.connection.on("track", _discard)
         try:
-            _print({"begun": begun, **await _place(client, peer)})
+            _print({"started": started, **await _place(client, peer)})
             await asyncio.sleep(self.hold)
         except CallError as error:
             _print({"error": str(error)})
@@ -92,21 +92,21 @@ class Crowd:
             await peer.close()
 
 
-async def _place(client: CallClient, peer: Peer) -> dict[str, float]:
+async def _place(client: SignalingClient, peer: Peer) -> dict[str, float]:
     """Set a call up; tells when each step was reached.
 
     Raises:
         CallError: It was refused, did not connect, or no audio came back.
     """
-    offer = await peer.make_offer()
+    offer = await peer.create_offer()
     offered = time.monotonic()
     answer = await client.offer(offer)
     answered = time.monotonic()
-    await peer.take_answer(answer)
-    await peer.connected(within=_CONNECT_SECONDS)
+    await peer.set_answer(answer)
+    await peer.wait_connected(within=_CONNECT_SECONDS)
     connected = peer.dtls_connected or time.monotonic()
-    heard = await _first_audio(peer)
-    return {"offered": offered, "answered": answered, "connected": connected, "heard": heard}
+    first_audio = await _first_audio(peer)
+    return {"offered": offered, "answered": answered, "connected": connected, "first_audio": first_audio}
 
 
 async def _first_audio(peer: Peer) -> float:
@@ -118,7 +118,7 @@ async def _first_audio(peer: Peer) -> float:
     raise CallError(Failure.NO_AUDIO, "no audio packet came back")
 
 
-async def _swallow(track: MediaStreamTrack) -> None:
+async def _discard(track: MediaStreamTrack) -> None:
     """Take what comes back; somebody has to."""
     with contextlib.suppress(MediaStreamError):
         while True:
@@ -130,7 +130,7 @@ def _print(document: object) -> None:
     sys.stdout.flush()
 
 
-def _crowd(arguments: Sequence[str]) -> Crowd:
+def _parse(arguments: Sequence[str]) -> LoadGenerator:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.compare.calls.load", description=__doc__
     )
@@ -145,15 +145,15 @@ def _crowd(arguments: Sequence[str]) -> Crowd:
     if given.turn is not None:
         address, user, password = given.turn
         turn = RTCIceServer(urls=f"turn:{address}", username=user, credential=password)
-    return Crowd(given.url, given.callers, given.calls, given.window, given.hold, turn)
+    return LoadGenerator(given.url, given.callers, given.calls, given.window, given.hold, turn)
 
 
-async def _main(crowd: Crowd) -> None:
-    running = asyncio.ensure_future(crowd.run())
+async def _main(generator: LoadGenerator) -> None:
+    running = asyncio.ensure_future(generator.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await running
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(_crowd(sys.argv[1:])))
+    asyncio.run(_main(_parse(sys.argv[1:])))

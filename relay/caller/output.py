@@ -1,4 +1,4 @@
-"""How `icelane call` shows a call: live for people, or as JSON."""
+"""The output of `icelane call`: live on a terminal, or as JSON."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from rich.table import Table
 from relay.caller.report import Report
 
 
-class View(AbstractContextManager["View"], Protocol):
-    """What shows a call; entered while the call lasts."""
+class Output(AbstractContextManager["Output"], Protocol):
+    """Shows a call; entered while the call lasts."""
 
     def progress(self, step: str, report: Report) -> None:
         """Show a step; see `relay.caller.call.place_call` for the names."""
@@ -22,21 +22,21 @@ class View(AbstractContextManager["View"], Protocol):
         """Show the complete report."""
 
 
-class JsonReport(View):
+class JsonOutput(Output):
     """One JSON object at the end, on standard output."""
 
     def __exit__(self, *exc_info: object) -> None:
         pass
 
     def progress(self, step: str, report: Report) -> None:
-        """Say nothing before the end."""
+        """Print nothing before the end."""
 
     def finish(self, report: Report) -> None:
         """Print the report."""
         _print(report.as_json(), indent=2)
 
 
-class JsonLines(View):
+class JsonLinesOutput(Output):
     """A JSON object per line and step, on standard output; the report is the last one."""
 
     def __exit__(self, *exc_info: object) -> None:
@@ -51,12 +51,12 @@ class JsonLines(View):
         _print({"event": "report", **report.as_json()})
 
 
-class Watch(View):
-    """Steps with check marks and a live line on standard error, a table at the end."""
+class TerminalOutput(Output):
+    """Steps with check marks and a status line on standard error, a table at the end."""
 
     def __init__(self) -> None:
-        self._live = Console(stderr=True)
-        self._status = Status("Calling", console=self._live)
+        self._console = Console(stderr=True)
+        self._status = Status("Calling", console=self._console)
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -66,7 +66,7 @@ class Watch(View):
         self._status.stop()
 
     def progress(self, step: str, report: Report) -> None:
-        """Check a step off, or bring the live line up to date."""
+        """Print a completed step, or update the status line."""
         setup = report.setup_ms
         if step == "answer":
             self._done(f"Answered after {setup.answer:.0f} ms: call {report.call_id}")
@@ -94,7 +94,7 @@ class Watch(View):
         Console().print(table)
 
     def _done(self, text: str) -> None:
-        self._live.print(f"[green]✓[/] {text}", highlight=False)
+        self._console.print(f"[green]✓[/] {text}", highlight=False)
 
 
 def _print(document: dict[str, Any], indent: int | None = None) -> None:
