@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from relay.netns.host import Host
 from tests.lab import topology
+from tests.lab.config import Options
 from tests.lab.lab import Lab
-from tests.lab.plan import Options
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)

@@ -12,7 +12,7 @@ import pytest
 
 from relay.admin import transport as admin
 from tests.lab.call import Call
-from tests.lab.capture import Capture
+from tests.lab.capture import DatagramCapture
 from tests.lab.frame import Datagram
 from tests.lab.lab import Lab
 from tests.lab.probe import Probe, Sample
@@ -48,8 +48,8 @@ Record = Callable[..., Recorded]
 @contextmanager
 def recording(lab: Lab, recorded: Recorded) -> Iterator[None]:
     with (
-        Capture(lab.hosts[CLIENT], PUBLIC) as at_client,
-        Capture(lab.hosts[TRANSCEIVER], INTERNAL) as at_transceiver,
+        DatagramCapture(lab.hosts[CLIENT], PUBLIC) as at_client,
+        DatagramCapture(lab.hosts[TRANSCEIVER], INTERNAL) as at_transceiver,
     ):
         yield
     recorded.at_client, recorded.at_transceiver = at_client.datagrams, at_transceiver.datagrams

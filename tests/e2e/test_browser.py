@@ -6,15 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.caller.audio import RATE, read_audio
 from relay.caller.call import SPEECH
+from tests.lab.config import SIGNALING_URL, VIP, Options
 from tests.lab.lab import Lab
-from tests.lab.plan import SIGNALING_URL, VIP, Options
 from tests.lab.topology import CLIENT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.netns]
@@ -31,14 +33,26 @@ def lab(request: pytest.FixtureRequest, bring_up: Callable[[Options], Lab]) -> L
 
 
 @pytest.fixture(scope="module")
-def browse() -> Browse:
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The speech of `icelane call` as WAV, which Chromium takes for its microphone."""
+    path = tmp_path_factory.mktemp("audio") / "speech.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(b"".join(read_audio(SPEECH, longest=10)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browse(speech: Path) -> Browse:
     """Press the button of the page in a lab's client; returns what the browser saw."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("needs Chromium (apt-get install chromium chromium-driver)")
 
     def press(lab: Lab, *arguments: str) -> dict[str, Any]:
-        program = [sys.executable, str(SCRIPT), SIGNALING_URL, "--wav", str(SPEECH)]
+        program = [sys.executable, str(SCRIPT), SIGNALING_URL, "--wav", str(speech)]
         program += ["--chromium", chromium, "--chromedriver", driver, *arguments]
         process = subprocess.Popen(
             lab.hosts[CLIENT].command(program),

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.frame import Datagram, passage
+from tests.lab.config import CLIENT_ADDRESS, MEDIA, PORTS, UPSTREAM, VIP, Options
+from tests.lab.delivery import rtp_delivery
+from tests.lab.frame import Datagram
 from tests.lab.lab import Lab
-from tests.lab.plan import CLIENT_ADDRESS, MEDIA, PORTS, UPSTREAM, VIP, Options
 from tests.lab.topology import RELAY
 
 pytestmark = pytest.mark.e2e
@@ -45,8 +46,10 @@ def test_the_call_is_set_up_quickly(call: Any) -> None:
 
 
 def test_no_packet_is_lost_or_doubled_on_the_wire(call: Any) -> None:
-    there = passage(_from(call.at_client, CLIENT_ADDRESS), _to(call.at_transceiver, MEDIA.host))
-    back = passage(_from(call.at_transceiver, MEDIA.host), _to(call.at_client, CLIENT_ADDRESS))
+    there = rtp_delivery(
+        _from(call.at_client, CLIENT_ADDRESS), _to(call.at_transceiver, MEDIA.host)
+    )
+    back = rtp_delivery(_from(call.at_transceiver, MEDIA.host), _to(call.at_client, CLIENT_ADDRESS))
     assert there.sent >= 0.9 * PACKETS
     assert back.sent >= 0.9 * PACKETS
     assert (there.lost, there.duplicated) == (0, 0)

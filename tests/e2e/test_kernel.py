@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.frame import Datagram, passage
+from tests.lab.config import CLIENT_ADDRESS, MEDIA, RELAY_SERVICE, Options
+from tests.lab.delivery import rtp_delivery
+from tests.lab.frame import Datagram
 from tests.lab.lab import Lab
-from tests.lab.plan import CLIENT_ADDRESS, MEDIA, RELAY_SERVICE, Options
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]
 
@@ -42,7 +43,7 @@ def test_killing_the_agent_loses_nothing(lab: Lab, record: Record) -> None:
     call = record(lab, meanwhile=meanwhile)
     assert call.report["ok"], call.report["error"]
     assert (call.report["lost_to_server"], call.report["lost_to_client"]) == (0, 0)
-    there, back = _passages(call)
+    there, back = _deliveries(call)
     assert there.sent > 100
     assert back.sent > 100
     assert (there.lost, there.duplicated) == (0, 0)
@@ -55,7 +56,7 @@ def test_a_call_outlives_the_agent_even_when_nobody_starts_it_again(
     call = record(lab, meanwhile=lambda lab: lab.kill(RELAY_SERVICE))
     lab.start(RELAY_SERVICE)
     assert call.report["ok"], call.report["error"]
-    assert [each.lost for each in _passages(call)] == [0, 0]
+    assert [each.lost for each in _deliveries(call)] == [0, 0]
 
 
 def test_a_call_survives_the_loss_of_agent_and_maps(
@@ -71,20 +72,24 @@ def test_a_call_survives_the_loss_of_agent_and_maps(
     counters = status_of(lab)["counters"]
     assert counters["restored"] >= 1
     assert "confirmed" not in counters, "the client's checks made the flow anew, and not Redis"
-    there, back = _passages(call)
+    there, back = _deliveries(call)
     assert there.lost > 0, "the flow was never gone, so nothing is proven"
     assert there.lost == there.gap, "packets were lost outside of the one gap"
     assert back.lost <= 2  # echoes that were under way at that moment
     assert back.sent == there.sent - there.lost  # an echo
 
 
-def _passages(call: Any) -> tuple[Any, Any]:
+def _deliveries(call: Any) -> tuple[Any, Any]:
     def of(datagrams: Iterable[Datagram], *, source: str = "", to: str = "") -> list[Datagram]:
         return [
             each for each in datagrams if each.source.host == source or each.destination.host == to
         ]
 
     return (
-        passage(of(call.at_client, source=CLIENT_ADDRESS), of(call.at_transceiver, to=MEDIA.host)),
-        passage(of(call.at_transceiver, source=MEDIA.host), of(call.at_client, to=CLIENT_ADDRESS)),
+        rtp_delivery(
+            of(call.at_client, source=CLIENT_ADDRESS), of(call.at_transceiver, to=MEDIA.host)
+        ),
+        rtp_delivery(
+            of(call.at_transceiver, source=MEDIA.host), of(call.at_client, to=CLIENT_ADDRESS)
+        ),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from relay.config.keyfile import load_keys
+from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from tests.lab.call import Call

@@ -9,8 +9,8 @@ import pytest
 from relay.admin import transport as admin
 from relay.errors import AdminError
 from tests.lab.call import Call
+from tests.lab.config import RELAY_SERVICE, Options
 from tests.lab.lab import Lab
-from tests.lab.plan import RELAY_SERVICE, Options
 from tests.lab.probe import Probe, Sample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bpf]

@@ -16,7 +16,7 @@ import pytest
 
 from relay.dataplane.kernel.pins import instances
 from relay.netns.host import NAMESPACES, Host
-from tests.lab.plan import icelane
+from tests.lab.config import icelane
 from tests.lab.topology import CLIENT, RELAY
 
 START = 30.0  # seconds; a limit
@@ -108,7 +108,7 @@ def test_xdp_forwards_to_a_transceiver_in_the_same_process(network: Mapping[str,
         assert flow[direction]["kernel_packets"] > 100
     # Nothing is left: neither program nor network.
     assert instance not in instances()
-    assert not (NAMESPACES / f"icelane-annex-{instance}").exists()
+    assert not (NAMESPACES / f"icelane-transceiver-{instance}").exists()
 
 
 @pytest.mark.parametrize(

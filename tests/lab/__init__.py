@@ -1,1 +1,1 @@
-"""A lab of network namespaces in which the real parts run, and the demo that uses it."""
+"""A lab: hosts as network namespaces with Icelane's services in them, and the demo."""

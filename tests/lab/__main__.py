@@ -1,4 +1,4 @@
-"""The lab's command line: ``python -m tests.lab``, and what `make demo` and `make lab-*` run."""
+"""The lab's command line, ``python -m tests.lab``, which `make demo` and `make lab-*` run."""
 
 import json
 import os
@@ -12,24 +12,24 @@ from relay.cli.errors import Commands
 from relay.errors import IcelaneError
 
 if TYPE_CHECKING:
-    from tests.lab.figures import Figures
+    from tests.lab.call_result import CallResult
 
-SHORTEST = 6.0  # seconds: an agent needs time to start again while the call goes on
+MIN_SECONDS = 6.0  # of a demo call, so that the agent can be restarted during it
 
 
 app = typer.Typer(
     name="python -m tests.lab",
     cls=Commands,
     pretty_exceptions_enable=False,
-    help="A lab on this machine: network namespaces with the services running in them.",
+    help="A lab on this machine: network namespaces with Icelane's services in them.",
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Option(help="Which lab; several can be up at the same time.")]
+Name = Annotated[str, typer.Option(help="Name of the lab; several can be up at the same time.")]
 
 
 class Dataplane(StrEnum):
-    """What the relay in the lab forwards with."""
+    """Dataplane of the lab's relay."""
 
     XDP = "xdp"
     USERSPACE = "userspace"
@@ -38,22 +38,23 @@ class Dataplane(StrEnum):
 
 @app.command()
 def up(
-    dataplane: Annotated[Dataplane, typer.Option(help="What the relay forwards with.")] = (
+    dataplane: Annotated[Dataplane, typer.Option(help="Dataplane of the relay.")] = (
         Dataplane.AUTO
     ),
     redis: Annotated[
-        bool, typer.Option("--redis", help="Run a redis-server beside the relay, too.")
+        bool,
+        typer.Option("--redis", help="Run a redis-server, to which the relay mirrors its flows."),
     ] = False,
     relay_user: Annotated[
         str | None, typer.Option(help="Run the relay as this user (userspace dataplane only).")
     ] = None,
     name: Name = "default",
 ) -> None:
-    """Bring a lab up; prints the signaling URL that its client reaches."""
+    """Bring a lab up; prints the URL of signaling, for calls from the client."""
     from rich.console import Console
 
+    from tests.lab.config import SIGNALING_URL, Options
     from tests.lab.lab import Lab
-    from tests.lab.plan import SIGNALING_URL, Options
 
     console = Console(stderr=True, highlight=False)
     lab = Lab(name)
@@ -63,22 +64,23 @@ def up(
     )
     chosen = "" if name == "default" else f"--name {name} "
     console.print(
-        f"Now: python -m tests.lab exec {chosen}client icelane call {SIGNALING_URL}\n"
-        f"     icelane top --instance {lab.instance}\n"
-        f"     python -m tests.lab down {chosen}".rstrip()
+        f"Next: python -m tests.lab exec {chosen}client icelane call {SIGNALING_URL}\n"
+        f"      icelane top --instance {lab.instance}\n"
+        f"      python -m tests.lab down {chosen}".rstrip()
     )
     typer.echo(SIGNALING_URL)
 
 
 @app.command()
 def down(name: Name = "default") -> None:
-    """Take a lab down and remove all of it; one that is not up is fine."""
+    """Take a lab down and remove all of it."""
     from rich.console import Console
 
     from tests.lab.lab import Lab
 
     console = Console(stderr=True, highlight=False)
-    Lab(name).down(lambda step: console.print(f"[green]✓[/] {step}"))
+    if not Lab(name).down(lambda step: console.print(f"[green]✓[/] {step}")):
+        console.print(f"The lab {name!r} is not up: there is nothing to remove.")
 
 
 @app.command(
@@ -86,10 +88,10 @@ def down(name: Name = "default") -> None:
 )
 def execute(
     host: Annotated[str, typer.Argument(help="client, relay or transceiver.")],
-    command: Annotated[list[str], typer.Argument(help="What to run, with its arguments.")],
+    command: Annotated[list[str], typer.Argument(help="The command with its arguments.")],
     name: Name = "default",
 ) -> None:
-    """Run a command in a host of the lab, in place of this one."""
+    """Run a command in a host of the lab."""
     from tests.lab.lab import Lab, require_root
 
     require_root()
@@ -105,7 +107,7 @@ def status(
     name: Name = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show whether a lab is up and what runs in it."""
+    """Show whether a lab is up, and its services."""
     from rich.console import Console
     from rich.table import Table
 
@@ -120,7 +122,7 @@ def status(
         console.print(f"The lab {name!r} is not up.")
         return
     console.print(f"Lab {name}: dataplane {state['dataplane']}, signaling {state['signaling_url']}")
-    table = Table("service", "host", "process", "log", box=None)
+    table = Table("service", "host", "PID", "log", box=None)
     for each in state["services"]:
         running = str(each["pid"]) if each["pid"] is not None else "[red]not running[/]"
         table.add_row(each["name"], each["host"], running, each["log"])
@@ -130,35 +132,35 @@ def status(
 @app.command()
 def demo(
     seconds: Annotated[
-        float, typer.Option(min=SHORTEST, max=600.0, help="How long each call lasts.")
+        float, typer.Option(min=MIN_SECONDS, max=600.0, help="How long each call lasts.")
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Place real calls through the kernel, kill the agent meanwhile, and count what is lost."""
+    """Place real calls in a lab, kill the relay's agent during them, and count lost packets."""
     from rich.console import Console
 
     from tests.lab.demo import Demo
-    from tests.lab.view import View
+    from tests.lab.view import DemoView
 
-    view = View(Console(quiet=as_json, highlight=False))
-    # So that the clean-up runs, as it does after Ctrl-C.
+    view = DemoView(Console(quiet=as_json, highlight=False))
+    # The lab is removed after SIGTERM as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    calls: list[Figures] = []
+    results: list[CallResult] = []
     error: str | None = None
     try:
-        calls = Demo(seconds, view).run()
+        results = Demo(seconds, view).run()
     except IcelaneError as problem:
         error = str(problem)
     except KeyboardInterrupt:
         error = "interrupted"
-    ok = error is None and not any(problem for call in calls for problem in call.problems())
+    ok = error is None and not any(problem for result in results for problem in result.problems())
     if as_json:
-        result = {"ok": ok, "error": error, "calls": [call.as_json() for call in calls]}
-        typer.echo(json.dumps(result, indent=2))
+        report = {"ok": ok, "error": error, "calls": [result.as_json() for result in results]}
+        typer.echo(json.dumps(report, indent=2))
     elif error is not None:
-        view.failed(error)
+        view.failure(error)
     else:
-        view.summary(calls)
+        view.results(results)
     if not ok:
         raise typer.Exit(130 if error == "interrupted" else 1)
 

@@ -3,20 +3,20 @@
 import json
 from typing import Any
 
-from tests.lab.background import Background
+from tests.lab.config import SIGNALING_URL, icelane
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
-from tests.lab.plan import SIGNALING_URL, icelane
+from tests.lab.process import BackgroundProcess
 from tests.lab.topology import CLIENT
 
-OVERTIME = 30.0  # seconds beyond its length after which a call hangs: set-up and hang-up take 2
+OVERTIME = 30.0  # seconds beyond its length until a call counts as hung; setup and hang-up take 2
 
 
-class Call(Background):
-    """A call that runs in the background; entering places it, leaving ends it.
+class Call(BackgroundProcess):
+    """A call in the background; entering places it, leaving ends it.
 
     Args:
-        lab: Where to place it.
+        lab: The lab to place it in.
         seconds: How long it lasts.
     """
 
@@ -27,11 +27,11 @@ class Call(Background):
 
     @property
     def running(self) -> bool:
-        """Whether the call goes on."""
+        """Whether the call has not ended."""
         return self.status is None
 
     def hang_up(self) -> None:
-        """End the call before its time; it still reports."""
+        """End the call early; it still reports."""
         self.interrupt()
 
     def report(self) -> dict[str, Any]:
@@ -41,11 +41,11 @@ class Call(Background):
             LabError: It does not end, or ended without a report.
         """
         if not self.wait(self._limit):
-            raise LabError(f"The call does not end after {self._limit:.0f} s.")
+            raise LabError(f"The call has not ended after {self._limit:.0f} s.")
         try:
             report = json.loads(self.output())
         except ValueError:
-            raise LabError(f"The call ended without a report: {self.last_words()}") from None
+            raise LabError(f"The call ended without a report: {self.last_error_line()}") from None
         if not isinstance(report, dict):
-            raise LabError("The call's report is not an object.")
+            raise LabError("The call's report is not a JSON object.")
         return report

@@ -1,4 +1,4 @@
-"""The demo: real calls through the relay, with its agent killed in the middle of one."""
+"""The demo: real calls through the relay, whose agent is killed during two of them."""
 
 import fcntl
 import signal
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from tests.lab.call_monitor import CallMonitor
+from tests.lab.call_result import CallResult
+from tests.lab.config import RELAY_SERVICE, Options
 from tests.lab.errors import LabError
-from tests.lab.figures import Figures
 from tests.lab.lab import RUN, Lab, require_root
-from tests.lab.plan import RELAY_SERVICE, Options
-from tests.lab.view import View
-from tests.lab.watched import WatchedCall
+from tests.lab.view import DemoView
 
 NAME = "demo"
-DEAD_SECONDS = 1.5  # how long the agent stays dead before it is started again
-TAKEOVER_SECONDS = 2.0  # within which a new agent has found its flows; normally at once
-INTERRUPT_AT = 0.3  # of the call's length
-GO_ON_FOR = 0.3  # of the call's length, after its flow was lost and found
-PATIENCE = 60.0  # seconds that a call without a flow lasts longer; loading the program takes 3
+DOWN_SECONDS = 1.5  # how long the killed agent stays down before it is restarted
+RECOVERY_SECONDS = 2.0  # for a restarted agent to recover its flows; normally at once
+KILL_AFTER = 0.3  # of the call's length
+CONTINUE_FOR = 0.3  # of the call's length, after its flow was restored
+EXTRA_SECONDS = 60.0  # upper limit for loading the program during a call; takes 3
 
 
 class Demo:
@@ -26,131 +26,137 @@ class Demo:
 
     Args:
         seconds: How long each call lasts.
-        view: Shows what happens.
+        view: Prints what happens.
     """
 
-    def __init__(self, seconds: float, view: View) -> None:
+    def __init__(self, seconds: float, view: DemoView) -> None:
         self._seconds = seconds
         self._view = view
 
-    def run(self) -> list[Figures]:
-        """Place all calls and return what each came to; nothing is left behind.
+    def run(self) -> list[CallResult]:
+        """Place all calls and return their results; the lab is removed in any case.
 
         Raises:
-            LabError: Something that is no figure went wrong; the text says what.
+            IcelaneError: A call could not be placed or monitored; the text says why.
         """
         require_root()
-        with alone():
+        with exclusive():
             lab = Lab(NAME)
-            lab.down()  # a demo that was killed outright may have left one
+            lab.down()  # of a demo that was killed
             try:
                 return [*self._in_kernel(lab), self._in_userspace(lab)]
             finally:
-                with _undisturbed():
+                with _signals_ignored():
                     lab.down()
 
-    def _in_kernel(self, lab: Lab) -> Iterator[Figures]:
-        self._view.chapter("A call through the kernel; its agent is killed and started again")
-        lab.up(Options(dataplane="xdp", redis=True), self._view.done)
+    def _in_kernel(self, lab: Lab) -> Iterator[CallResult]:
+        self._view.section("XDP dataplane: the agent is killed and restarted during a call")
+        lab.up(Options(dataplane="xdp", redis=True), self._view.step)
         with self._call(lab, self._seconds) as call:
-            call.watch_for(self._seconds * INTERRUPT_AT)
-            self._kill_agent(lab, call)
-            yield self._outcome(call, "XDP,\nagent killed", "xdp", taken_over=call.taken_over)
-        self._view.chapter("A call that loses the agent and the kernel's maps; Redis has a copy")
-        with self._call(lab, self._seconds + PATIENCE) as call:
-            call.watch_for(self._seconds * INTERRUPT_AT)
-            self._lose_everything(lab, call)
-            call.watch_for(self._seconds * GO_ON_FOR)
+            call.run_for(self._seconds * KILL_AFTER)
+            self._restart_agent(lab, call)
+            yield self._result(
+                call, "XDP,\nagent killed", "xdp", recovered_flows=call.recovered_flows
+            )
+        self._view.section(
+            "XDP dataplane: agent, program and maps are lost; flows are restored from Redis"
+        )
+        with self._call(lab, self._seconds + EXTRA_SECONDS) as call:
+            call.run_for(self._seconds * KILL_AFTER)
+            self._lose_all_state(lab, call)
+            call.run_for(self._seconds * CONTINUE_FOR)
             call.hang_up()
-            yield self._outcome(
+            yield self._result(
                 call,
                 "XDP,\nall state lost",
                 "xdp",
-                taken_over=call.taken_over,
+                recovered_flows=call.recovered_flows,
                 loss_allowed=True,
             )
         lab.down()
 
-    def _in_userspace(self, lab: Lab) -> Figures:
-        self._view.chapter("The same call with the agent forwarding, for comparison")
-        lab.up(Options(dataplane="userspace"), self._view.done)
+    def _in_userspace(self, lab: Lab) -> CallResult:
+        self._view.section("Userspace dataplane, for comparison")
+        lab.up(Options(dataplane="userspace"), self._view.step)
         with self._call(lab, self._seconds) as call:
-            return self._outcome(call, "userspace", "userspace")
+            return self._result(call, "userspace", "userspace")
 
     @contextmanager
-    def _call(self, lab: Lab, seconds: float) -> Iterator[WatchedCall]:
-        with WatchedCall(lab, seconds, self._view) as call:
+    def _call(self, lab: Lab, seconds: float) -> Iterator[CallMonitor]:
+        with CallMonitor(lab, seconds, self._view) as call:
             client, _, upstream, transceiver = call.path
-            self._view.done(f"call up: {client} reaches {transceiver} through {upstream}")
+            self._view.step(
+                f"call connected: {client} to {transceiver}, upstream address {upstream}"
+            )
             yield call
 
-    def _outcome(
+    def _result(
         self,
-        call: WatchedCall,
+        call: CallMonitor,
         title: str,
         dataplane: str,
         *,
-        taken_over: int | None = None,
+        recovered_flows: int | None = None,
         loss_allowed: bool = False,
-    ) -> Figures:
-        figures = Figures.of(
-            call.report(),  # first of all: the counters are final after it
+    ) -> CallResult:
+        result = CallResult.of(
+            call.report(),  # first: the counters are final once the call has ended
             title=title,
             dataplane=dataplane,
             by_kernel=call.by_kernel.total,
             by_agent=call.by_agent.total,
-            taken_over=taken_over,
+            recovered_flows=recovered_flows,
             loss_allowed=loss_allowed,
         )
-        self._view.outcome(figures)
-        return figures
+        self._view.call_result(result)
+        return result
 
-    def _kill_agent(self, lab: Lab, call: WatchedCall) -> None:
-        """Kill the relay's agent, let the kernel go on alone for a while, and start it again."""
+    def _restart_agent(self, lab: Lab, call: CallMonitor) -> None:
+        """Kill the relay's agent, let the kernel forward alone for a while, and restart it."""
         _kill(lab, call)
-        self._view.done("killed the agent with SIGKILL")
+        self._view.step("killed the agent with SIGKILL")
         before = call.by_kernel.total
-        call.watch_for(DEAD_SECONDS)
+        call.run_for(DOWN_SECONDS)
         forwarded = call.by_kernel.total - before
-        self._view.done(
-            f"without an agent the kernel forwarded {forwarded} packets in {DEAD_SECONDS} s"
+        self._view.step(
+            f"with no agent running, the kernel forwarded {forwarded} packets in {DOWN_SECONDS} s"
         )
         _start(lab, call)
-        if call.taken_over:
-            self._view.done("started the agent again: it took the flow over")
+        if call.recovered_flows:
+            self._view.step("restarted the agent: it adopted the flow")
 
-    def _lose_everything(self, lab: Lab, call: WatchedCall) -> None:
-        """Kill the relay's agent, unload its program with all flows, and start it again."""
+    def _lose_all_state(self, lab: Lab, call: CallMonitor) -> None:
+        """Kill the relay's agent, unload its program with all maps, and restart it."""
         _kill(lab, call)
-        self._view.done("killed the agent with SIGKILL")
+        self._view.step("killed the agent with SIGKILL")
         lab.unload()
-        call.agent = "is dead, and no flow is left"
-        self._view.done("unloaded the program: the relay knows no flow any more")
+        call.agent = "killed, program unloaded"
+        self._view.step("unloaded the program and its maps: the relay has no flows")
         _start(lab, call)
-        if call.taken_over:
-            self._view.done("started the agent again: it read the flow from Redis")
+        if call.recovered_flows:
+            self._view.step("restarted the agent: it restored the flow from Redis")
 
 
-def _kill(lab: Lab, call: WatchedCall) -> None:
-    call.look()  # what it counts dies with it
+def _kill(lab: Lab, call: CallMonitor) -> None:
+    call.sample()  # its counters end with it
     lab.kill(RELAY_SERVICE)
-    call.agent = "is dead"
+    call.agent = "killed"
 
 
-def _start(lab: Lab, call: WatchedCall) -> None:
-    """Start the agent, and show the call meanwhile."""
-    call.agent = "is starting"
-    with ThreadPoolExecutor(1) as helper:
-        start = helper.submit(lab.start, RELAY_SERVICE)
-        call.watch(start.done)
+def _start(lab: Lab, call: CallMonitor) -> None:
+    """Restart the agent, and monitor the call meanwhile."""
+    call.agent = "starting"
+    with ThreadPoolExecutor(1) as executor:
+        start = executor.submit(lab.start, RELAY_SERVICE)
+        call.run_until(start.done)
         start.result()
-    call.agent = "runs again"
-    call.watch_for(TAKEOVER_SECONDS, lambda: call.taken_over > 0)
+    call.agent = "running again"
+    call.run_for(RECOVERY_SECONDS, lambda: call.recovered_flows > 0)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Whoever presses Ctrl-C twice does not want half a lab left behind."""
+def _signals_ignored() -> Iterator[None]:
+    """A second Ctrl-C must not interrupt the clean-up."""
     before = {
         number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
     }
@@ -162,16 +168,16 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """No second demo at the same time: they share a name, so that one cleans up after another.
+def exclusive() -> Iterator[None]:
+    """Hold the lock of the demo: all demos use the lab `demo`, to clean up after each other.
 
     Raises:
-        LabError: One runs.
+        LabError: Another demo is running.
     """
     RUN.mkdir(parents=True, exist_ok=True)
     with (RUN / f"{NAME}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LabError("A demo is running on this machine already.") from None
+            raise LabError("A demo is already running on this machine; wait for its end.") from None
         yield

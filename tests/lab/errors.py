@@ -1,4 +1,4 @@
-"""What goes wrong in a lab."""
+"""The error of the lab."""
 
 from relay.errors import IcelaneError
 

@@ -1,8 +1,6 @@
-"""Reading of captured frames: Ethernet, IPv4 or IPv6, UDP, RTP. Pure."""
+"""Parsing of captured frames: Ethernet, IPv4 or IPv6, UDP, RTP. Pure."""
 
 import struct
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -21,10 +19,10 @@ class Datagram:
     """A UDP datagram as it was on the wire.
 
     Attributes:
-        source: Where it says it comes from.
-        destination: Where it goes.
-        payload: What UDP carries.
-        intact: Whether the IPv4 header checksum and the UDP checksum are right.
+        source: Source transport address.
+        destination: Destination transport address.
+        payload: The UDP payload.
+        intact: Whether the IPv4 header checksum and the UDP checksum are correct.
     """
 
     source: Endpoint
@@ -33,7 +31,7 @@ class Datagram:
     intact: bool
 
     @property
-    def rtp(self) -> "tuple[int, int] | None":
+    def rtp(self) -> tuple[int, int] | None:
         """SSRC and sequence number, which SRTP leaves readable; None when it is not RTP."""
         data = self.payload
         if classify(data) is not Kind.RTP or len(data) < _RTP_SIZE or data[1] in _RTCP_TYPES:
@@ -62,7 +60,13 @@ def _ipv4(packet: memoryview) -> Datagram | None:
     if packet[9] != _UDP or fragment & _IPV4_FRAGMENT or not header <= length <= len(packet):
         return None
     udp = packet[header:length]
-    return _udp(AF_INET, packet[12:16], packet[16:20], udp, intact=_sum(packet[:header]) == 0xFFFF)
+    return _udp(
+        AF_INET,
+        packet[12:16],
+        packet[16:20],
+        udp,
+        intact=_internet_checksum(packet[:header]) == 0xFFFF,
+    )
 
 
 def _ipv6(packet: memoryview) -> Datagram | None:
@@ -84,7 +88,7 @@ def _udp(
     else:
         # RFC 768 and RFC 8200, section 8.1: addresses, length and protocol count as well.
         pseudo = bytes(source) + bytes(destination) + struct.pack("!II", len(udp), _UDP)
-        intact = intact and _sum(pseudo + bytes(udp)) == 0xFFFF
+        intact = intact and _internet_checksum(pseudo + bytes(udp)) == 0xFFFF
     return Datagram(
         source=Endpoint(inet_ntop(family, source), from_port),
         destination=Endpoint(inet_ntop(family, destination), to_port),
@@ -93,47 +97,11 @@ def _udp(
     )
 
 
-def _sum(data: bytes | memoryview) -> int:
-    """One's complement sum of 16-bit words (RFC 1071); 0xffff when it includes a right checksum."""
+def _internet_checksum(data: bytes | memoryview) -> int:
+    """One's complement sum of 16-bit words (RFC 1071); 0xffff over data with a correct checksum."""
     if len(data) % 2:
         data = bytes(data) + b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """What became of the RTP packets that went one way, told by their sequence numbers.
-
-    Attributes:
-        sent: Different packets that left.
-        lost: Those that did not arrive.
-        duplicated: Arrivals beyond the first of each packet.
-        gap: The longest run of lost packets.
-    """
-
-    sent: int
-    lost: int
-    duplicated: int
-    gap: int
-
-
-def passage(sent: Iterable[Datagram], received: Iterable[Datagram]) -> Passage:
-    """Compare what left one end with what arrived at the other, by SSRC and sequence number.
-
-    A call is shorter than the 22 minutes in which sequence numbers repeat at 50 packets a second.
-    """
-    departures = Counter(each.rtp for each in sent if each.rtp is not None)
-    arrivals = Counter(each.rtp for each in received if each.rtp is not None)
-    gap = longest = 0
-    for packet in departures:  # in order of departure
-        gap = 0 if packet in arrivals else gap + 1
-        longest = max(longest, gap)
-    return Passage(
-        sent=len(departures),
-        lost=len(departures.keys() - arrivals.keys()),
-        duplicated=arrivals.total() - len(arrivals),
-        gap=longest,
-    )

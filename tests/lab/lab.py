@@ -14,23 +14,27 @@ from typing import Any
 from relay.dataplane import xdp
 from relay.netns.host import Host
 from relay.wire.keys import KeyRing
-from tests.lab import plan, topology
+from tests.lab import config, topology
 from tests.lab.errors import LabError
 from tests.lab.service import Runner, Service
 
 RUN = Path("/run/icelane")
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+MAX_NAME = 31  # characters
 KILL_SECONDS = 5.0
 
-Report = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """Report nothing."""
+    """Ignore a progress message."""
 
 
 class Lab:
-    """A lab by its name, whether it is up or not.
+    """A lab, whether it is up or not.
+
+    Args:
+        name: Lower-case letters, digits and hyphens.
 
     Raises:
         LabError: The name cannot be used.
@@ -38,7 +42,15 @@ class Lab:
 
     def __init__(self, name: str = "default") -> None:
         if not NAME.fullmatch(name):
-            raise LabError(f"{name!r} is no name for a lab: use letters a-z, digits and hyphens.")
+            raise LabError(
+                f"{name!r} is not a valid lab name: use the letters a-z, digits and hyphens, and "
+                "start with a letter or digit."
+            )
+        if len(name) > MAX_NAME:
+            raise LabError(
+                f"The lab name {name!r} is too long: it has {len(name)} characters, "
+                f"at most {MAX_NAME} are possible."
+            )
         self.name = name
         self.instance = f"lab-{name}"
         self.directory = RUN / self.instance
@@ -54,32 +66,32 @@ class Lab:
         try:
             return self.hosts[name]
         except KeyError:
-            raise LabError(f"There is no host {name!r}: use {', '.join(self.hosts)}.") from None
+            raise LabError(f"The lab has no host {name!r}: use {', '.join(self.hosts)}.") from None
 
     @property
     def is_up(self) -> bool:
-        """Whether somebody brought it up and nobody took it down."""
+        """Whether it was brought up and not taken down."""
         return self.directory.exists()
 
     @property
-    def options(self) -> plan.Options:
-        """How the lab was brought up.
+    def options(self) -> config.Options:
+        """The options that the lab was brought up with.
 
         Raises:
-            LabError: It is not up, or was left half made.
+            LabError: It is not up, or only partly.
         """
         self.require_up()
         try:
-            return plan.Options.load(json.loads(self._files_at(None).options.read_text("utf-8")))
+            return config.Options.load(json.loads(self._files_at(None).options.read_text("utf-8")))
         except FileNotFoundError:
             raise LabError(
-                f"The lab {self.name!r} is half made; "
-                f"`python -m tests.lab down --name {self.name}` removes what there is."
+                f"The lab {self.name!r} is incomplete; "
+                f"`python -m tests.lab down --name {self.name}` removes it."
             ) from None
 
     @property
     def admin(self) -> Path:
-        """The admin socket of the relay."""
+        """The relay's admin socket."""
         return self._files_at(self.options.relay_user).admin
 
     def require_up(self) -> None:
@@ -87,17 +99,18 @@ class Lab:
         if not self.is_up:
             raise LabError(f"The lab {self.name!r} is not up; `make lab-up` brings it up.")
 
-    def up(self, options: plan.Options, report: Report = silent) -> None:
-        """Bring the lab up; when that fails, nothing of it is left.
+    def up(self, options: config.Options, progress: Progress = silent) -> None:
+        """Bring the lab up; on failure, nothing of it is left.
 
         Args:
-            options: How to bring it up.
-            report: Is told what was done, step by step.
+            options: Options of the lab.
+            progress: Called with a message after each step.
 
         Raises:
-            LabError: It is up already, or a part of it does not start.
+            LabError: It is up already, a service does not start, or this is not root.
+            NetnsError: A host cannot be created.
         """
-        _check(options)
+        _check_options(options)
         try:
             self.directory.mkdir(parents=True)
         except FileExistsError:
@@ -107,64 +120,69 @@ class Lab:
             ) from None
         try:
             topology.build(self.name)
-            report(f"hosts {', '.join(self.hosts)} and the cables between them")
+            progress(f"created hosts {', '.join(self.hosts)} and their links")
             self._write_files(options)
             for stage in self._stages(options):
                 starting = [self._runner.start(each, self.hosts[each.host]) for each in stage]
                 for each in starting:
                     each.wait()
-                    report(f"{each.service.name} serves in host {each.service.host}")
+                    progress(f"started {each.service.name} in host {each.service.host}")
         except BaseException:
             self.down()
             raise
 
-    def down(self, report: Report = silent) -> None:
-        """Take the lab down; what is not there is fine.
+    def down(self, progress: Progress = silent) -> bool:
+        """Take the lab down, as far as it is there; False when nothing of it was.
 
         Raises:
-            LabError: Root is needed.
+            LabError: This is not root.
         """
         require_root()
-        self._runner.stop_all()
-        report("stopped the services")
+        found = self.is_up
+        if self._runner.stop_all():
+            found = True
+            progress("stopped the services")
         if self.unload():
-            report("unloaded the program and its maps")
+            found = True
+            progress("unloaded the BPF program and its maps")
         if any(host.exists() for host in self.hosts.values()):
+            found = True
             topology.destroy(self.name)
-            report("removed the network namespaces")
+            progress("removed the network namespaces")
         (RUN / f"{self.instance}.sock").unlink(missing_ok=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+        return found
 
     def start(self, name: str) -> None:
-        """Start a service of a running lab again.
+        """Start a stopped service of a running lab.
 
         Raises:
-            LabError: There is no such service, it runs already, or it does not start.
+            LabError: There is no such service, it is running, or it does not start.
         """
         service = self._service(name)
         if self._runner.process(name) is not None:
-            raise LabError(f"The service {name} runs already.")
+            raise LabError(f"The service {name} is already running.")
         self._runner.start(service, self.hosts[service.host]).wait()
 
     def kill(self, name: str) -> None:
-        """End a service at once with SIGKILL, so that it can clean nothing up.
+        """Kill a service with SIGKILL.
 
         Raises:
-            LabError: It does not run.
+            LabError: It is not running.
         """
         process = self._runner.process(name)
         if process is None:
-            raise LabError(f"The service {name} does not run.")
+            raise LabError(f"The service {name} is not running.")
         process.signal(signal.SIGKILL)
         if not process.wait(KILL_SECONDS):
             raise LabError(f"The service {name} survived SIGKILL for {KILL_SECONDS:.0f} s.")
 
     def unload(self) -> bool:
-        """Take the relay's program off its interfaces with all its maps; was it loaded?"""
+        """Unload the relay's program and maps; False when they were not loaded."""
         return xdp.unload(self.instance)
 
     def log(self, name: str) -> list[str]:
-        """What a service has printed so far, by line."""
+        """The log of a service, by line."""
         return self._runner.lines(name)
 
     def status(self) -> dict[str, Any]:
@@ -176,7 +194,7 @@ class Lab:
         return {
             **status,
             **options.dump(),
-            "signaling_url": plan.SIGNALING_URL,
+            "signaling_url": config.SIGNALING_URL,
             "instance": self.instance,
             "admin": str(self.admin),
             "hosts": [
@@ -197,16 +215,16 @@ class Lab:
             "log": str(self._runner.log(service.name)),
         }
 
-    def _files_at(self, relay_user: str | None) -> plan.Files:
+    def _files_at(self, relay_user: str | None) -> config.Files:
         if relay_user is None:
-            return plan.Files(self.directory, RUN / f"{self.instance}.sock")
-        return plan.Files(self.directory, self.directory / "relay" / "admin.sock")
+            return config.Files(self.directory, RUN / f"{self.instance}.sock")
+        return config.Files(self.directory, self.directory / "relay" / "admin.sock")
 
-    def _write_files(self, options: plan.Options) -> None:
+    def _write_files(self, options: config.Options) -> None:
         files = self._files_at(options.relay_user)
         files.options.write_text(json.dumps(options.dump()), "utf-8")
-        files.registry.write_text(plan.registry_text(), "utf-8")
-        files.relay.write_text(plan.relay_text(self.instance, files, options), "utf-8")
+        files.registry.write_text(config.registry_text(), "utf-8")
+        files.relay.write_text(config.relay_text(self.instance, files, options), "utf-8")
         files.keys.touch(0o600)
         files.keys.write_text(KeyRing.generate(secrets.token_bytes).dumps(), "utf-8")
         if options.relay_user is not None:
@@ -215,33 +233,35 @@ class Lab:
             for path in (files.admin.parent, files.keys):
                 os.chown(path, owner, -1)
 
-    def _stages(self, options: plan.Options) -> tuple[tuple[Service, ...], ...]:
-        return plan.stages(self._files_at(options.relay_user), options)
+    def _stages(self, options: config.Options) -> tuple[tuple[Service, ...], ...]:
+        return config.stages(self._files_at(options.relay_user), options)
 
     def _service(self, name: str) -> Service:
         services = {each.name: each for stage in self._stages(self.options) for each in stage}
         try:
             return services[name]
         except KeyError:
-            raise LabError(
-                f"There is no service {name!r} in this lab: use {', '.join(services)}."
-            ) from None
+            raise LabError(f"The lab has no service {name!r}: use {', '.join(services)}.") from None
 
 
 def require_root() -> None:
-    """Raise LabError unless the process may make network namespaces."""
+    """Raise LabError unless this is root, as network namespaces and BPF programs need."""
     if os.geteuid() != 0:
-        raise LabError("A lab needs root: it makes network namespaces. Run the command with sudo.")
+        raise LabError(
+            "A lab needs root, for network namespaces: run the command as root, such as with sudo."
+        )
 
 
-def _check(options: plan.Options) -> None:
+def _check_options(options: config.Options) -> None:
     require_root()
     if options.redis and shutil.which("redis-server") is None:
-        raise LabError("redis-server is not installed; `apt-get install redis-server` brings it.")
+        raise LabError("redis-server is not installed: run `apt-get install redis-server`.")
     if options.relay_user is None:
         return
     if options.dataplane != "userspace":
-        raise LabError("Only the userspace dataplane runs as another user than root.")
+        raise LabError(
+            "--relay-user needs --dataplane userspace: loading a BPF program needs root."
+        )
     try:
         pwd.getpwnam(options.relay_user)
     except KeyError:

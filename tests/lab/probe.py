@@ -1,4 +1,4 @@
-"""The relay of a lab at a moment: its flow, and what kernel and agent have forwarded."""
+"""Samples of a lab's relay: its flows, and how many packets kernel and agent have forwarded."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,12 @@ from relay.core.flow import State
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import AdminError, DataplaneError
-from tests.lab.figures import Count
+from tests.lab.counters import CounterReading
 from tests.lab.lab import Lab
 
 KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
 AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
-TAKEN_OVER_COUNTERS = ("adopted", "restored")  # from the kernel's maps, from the mirror
+RECOVERED_COUNTERS = ("adopted", "restored")  # from the kernel's maps, from the mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Flow:
     """A confirmed flow.
 
     Attributes:
-        path: The addresses that it runs through, from the client to the transceiver.
+        path: Its transport addresses: client, VIP, upstream, transceiver.
         to_transceiver: Packets towards the transceiver.
         to_client: Packets towards the client.
     """
@@ -36,7 +36,7 @@ class Flow:
 
     @classmethod
     def of(cls, listed: Mapping[str, Any]) -> "Flow":
-        """Take it from an entry of the list of flows."""
+        """Build it from an entry of the list of flows."""
         return cls(
             path=tuple(listed[name] for name in ("client", "vip", "upstream", "transceiver")),
             to_transceiver=listed["to_transceiver"]["packets"],
@@ -46,28 +46,28 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the relay says of itself.
+    """What the relay reports at one time.
 
     Attributes:
         by_kernel: Packets that the BPF program has forwarded; None when none is loaded.
         by_agent: Packets that the agent has forwarded; None when none runs.
-        taken_over: Flows that the agent found when it started, in the kernel's maps or in Redis.
-        flows: The confirmed flows, as the agent tells them, or else the maps.
+        recovered_flows: Flows that the agent recovered when it started, from maps or from Redis.
+        flows: The confirmed flows, from the agent, or from the maps when no agent runs.
     """
 
-    by_kernel: Count | None = None
-    by_agent: Count | None = None
-    taken_over: int = 0
+    by_kernel: CounterReading | None = None
+    by_agent: CounterReading | None = None
+    recovered_flows: int = 0
     flows: tuple[Flow, ...] = ()
 
-    def newest(self, known: "Sample") -> Flow | None:
+    def newest(self, earlier: "Sample") -> Flow | None:
         """A flow that was not there in an earlier sample."""
-        before = {flow.path for flow in known.flows}
+        before = {flow.path for flow in earlier.flows}
         return next((flow for flow in self.flows if flow.path not in before), None)
 
 
 class Probe:
-    """Looks at the relay of a lab, with or without an agent, from outside of the lab.
+    """Samples the relay of a lab from outside, with or without an agent.
 
     Args:
         lab: A lab that is up.
@@ -79,7 +79,7 @@ class Probe:
         self._pins = Pins(lab.instance)
 
     def sample(self) -> Sample:
-        """Look once."""
+        """Take one sample."""
         by_kernel, listed = self._kernel()
         try:
             status = admin.ask(self._admin, "status")
@@ -88,20 +88,20 @@ class Probe:
         counters = Counter(status["counters"])
         return Sample(
             by_kernel=by_kernel,
-            by_agent=Count(status["pid"], sum(counters[name] for name in AGENT_COUNTERS)),
-            taken_over=sum(counters[name] for name in TAKEN_OVER_COUNTERS),
+            by_agent=CounterReading(status["pid"], sum(counters[name] for name in AGENT_COUNTERS)),
+            recovered_flows=sum(counters[name] for name in RECOVERED_COUNTERS),
             flows=_confirmed(status["flows"]),
         )
 
-    def _kernel(self) -> tuple[Count | None, list[dict[str, Any]]]:
+    def _kernel(self) -> tuple[CounterReading | None, list[dict[str, Any]]]:
         try:
             dataplane = XdpDataplane(self._instance)
-            owner = self._pins.map("counters").stat().st_ino  # each pin has a number of its own
+            owner = self._pins.map("counters").stat().st_ino  # another inode: another map
         except (DataplaneError, FileNotFoundError):
             return None, []
         with closing(dataplane):
             counters = dataplane.counters()
-            by_kernel = Count(owner, sum(counters[name] for name in KERNEL_COUNTERS))
+            by_kernel = CounterReading(owner, sum(counters[name] for name in KERNEL_COUNTERS))
             return by_kernel, [list_record(each, now=0.0) for each in dataplane.flows()]
 
 

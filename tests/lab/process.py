@@ -1,23 +1,28 @@
-"""Background processes that outlive the command that started them.
+"""Background processes: those that outlive the command that started them, and those that do not.
 
-A process is remembered by its number and its start time: a number alone may belong to somebody
-else by the time one wants to stop it.
+A process is identified by its PID and its start time: by the time one wants to stop it, the kernel
+may have given the PID to somebody else.
 """
 
 import os
 import select
 import signal
-from collections.abc import Iterator
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+STOP_SECONDS = 10.0  # after SIGTERM, before SIGKILL
 
 
 class Process(NamedTuple):
-    """A process of ours.
+    """A process that may have been started by an earlier command.
 
     Attributes:
-        pid: Its number.
+        pid: Its PID.
         started: When it started, in clock ticks since boot (field 22 of /proc/PID/stat).
     """
 
@@ -26,7 +31,7 @@ class Process(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> "Process":
-        """The process that has this number now, also one that ended and was not reaped.
+        """The process that has this PID now, also a zombie.
 
         Raises:
             ProcessLookupError: There is none.
@@ -35,7 +40,7 @@ class Process(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> "Process | None":
-        """What `save` wrote, or None."""
+        """Read what `save` wrote; None when the file is missing or damaged."""
         try:
             pid, started = path.read_text(encoding="ascii").split()
             return cls(int(pid), int(started))
@@ -43,13 +48,13 @@ class Process(NamedTuple):
             return None
 
     def save(self, path: Path) -> None:
-        """Remember the process in a file."""
+        """Write the process to a PID file."""
         path.write_text(f"{self.pid} {self.started}\n", encoding="ascii")
 
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it is still running."""
         with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)  # a child of ours that ended stays until asked for
+            os.waitpid(self.pid, os.WNOHANG)  # reap it, if it is a child of this process
         try:
             state, started = _stat(self.pid)
         except ProcessLookupError:
@@ -59,28 +64,28 @@ class Process(NamedTuple):
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that has ended is fine."""
         with suppress(ProcessLookupError):
-            handle = os.pidfd_open(self.pid)
+            pidfd = os.pidfd_open(self.pid)
             try:
-                if self.alive():  # asked after opening: the handle stays with that process
-                    signal.pidfd_send_signal(handle, number)
+                if self.alive():  # checked after opening: the pidfd stays with that process
+                    signal.pidfd_send_signal(pidfd, number)
             finally:
-                os.close(handle)
+                os.close(pidfd)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end; says whether it came in time."""
+        """Wait until it has ended; False when it has not after `seconds`."""
         try:
-            handle = os.pidfd_open(self.pid)
+            pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return True
         try:
             if self.alive():
-                select.select([handle], [], [], seconds)
+                select.select([pidfd], [], [], seconds)
         finally:
-            os.close(handle)
+            os.close(pidfd)
         return not self.alive()
 
     def stop(self, seconds: float) -> bool:
-        """End it politely, then by force; says whether it ended politely."""
+        """End it with SIGTERM, after `seconds` with SIGKILL; False when that was needed."""
         self.signal(signal.SIGTERM)
         if self.wait(seconds):
             return True
@@ -89,12 +94,83 @@ class Process(NamedTuple):
         return False
 
 
+class BackgroundProcess:
+    """A child process that runs while entered; leaving ends it.
+
+    Args:
+        command: The command with its arguments.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        # Output goes to files: with a pipe, the process would block when nobody reads.
+        self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it if it still runs: with SIGTERM, then with SIGKILL."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+        self._errors.close()
+
+    @property
+    def pid(self) -> int:
+        """Its PID."""
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Send SIGINT, as Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has ended; False when it has not after `seconds`."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def output(self) -> str:
+        """What it has written to stdout so far."""
+        return _read(self._output)
+
+    def last_error_line(self) -> str:
+        """The last line that it wrote to stderr."""
+        return (_read(self._errors).strip() or "it printed nothing").splitlines()[-1]
+
+
+def _read(file: IO[bytes]) -> str:
+    """The whole content; the file offset is shared with the process, and is left alone."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
+
+
 def with_environment(variable: str, value: str) -> Iterator[Process]:
-    """Every process, of whatever parent, that was started with this in its environment."""
+    """Every process, of any parent, that was started with this variable in its environment."""
     wanted = f"{variable}={value}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):  # it has ended, or is none of ours
+            with suppress(OSError):  # it has ended, or belongs to another user
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     yield Process.of(int(entry.name))
 

@@ -1,4 +1,4 @@
-"""A service in a lab: what to run, where, and how one sees that it serves."""
+"""Services of a lab: background processes with a log, started and stopped by name."""
 
 import os
 import re
@@ -14,20 +14,20 @@ from tests.lab.process import Process, with_environment
 
 READY_SECONDS = 30.0  # compiling the BPF program takes 2 s, on a busy machine several times that
 STOP_SECONDS = 5.0
-LOOK_EVERY = 0.02  # seconds between two looks at the log
+POLL_SECONDS = 0.02  # between two reads of the log
 LAST_LINES = 12
-MARK = "ICELANE_LAB"  # the environment variable that tells a lab's processes from all others
+LAB_VARIABLE = "ICELANE_LAB"  # environment variable that identifies the processes of a lab
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What runs in the background of a lab.
+    """A service of a lab.
 
     Attributes:
-        name: Names its log and its process file.
-        host: Where it runs.
+        name: Its name, and that of its log and PID files.
+        host: The host that it runs in.
         command: Its command line.
-        ready: A regular expression for the line that it prints when it serves.
+        ready: A regular expression that matches the line it prints once it is ready.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Runner:
     """Starts and stops the services of a lab.
 
     Args:
-        lab: The lab's name; the services and all their children carry it in their environment.
-        directory: Where their logs and process files are.
+        lab: The lab's name, which the services and all their children have in their environment.
+        directory: The directory of their logs and PID files.
     """
 
     def __init__(self, lab: str, directory: Path) -> None:
@@ -49,16 +49,16 @@ class Runner:
         self._directory = directory
 
     def log(self, name: str) -> Path:
-        """The file that holds what a service prints."""
+        """The log of a service: its stdout and stderr."""
         return self._directory / f"{name}.log"
 
     def process(self, name: str) -> Process | None:
-        """A service's process, if it runs."""
+        """The process of a service; None when it does not run."""
         process = Process.load(self._pid_file(name))
         return process if process is not None and process.alive() else None
 
-    def start(self, service: Service, host: Host) -> "Starting":
-        """Start a service, without waiting until it serves."""
+    def start(self, service: Service, host: Host) -> "StartingService":
+        """Start a service, without waiting until it is ready."""
         log = self.log(service.name)
         with log.open("ab") as output:
             offset = output.tell()
@@ -68,45 +68,47 @@ class Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env=os.environ | {MARK: self._lab},
+                env=os.environ | {LAB_VARIABLE: self._lab},
                 start_new_session=True,
             )
-        child.returncode = 0  # Process looks after it from here on, also in later commands
+        child.returncode = 0  # managed as a Process from here on, also by later commands
         process = Process.of(child.pid)
         process.save(self._pid_file(service.name))
-        return Starting(service, process, log, offset)
+        return StartingService(service, process, log, offset)
 
-    def stop(self, name: str) -> None:
-        """Stop a service; one that does not run is fine."""
-        process = Process.load(self._pid_file(name))
+    def stop(self, name: str) -> bool:
+        """Stop a service; False when it was not running."""
+        process = self.process(name)
         if process is not None:
             process.stop(STOP_SECONDS)
-            self._pid_file(name).unlink()
+        self._pid_file(name).unlink(missing_ok=True)
+        return process is not None
 
-    def stop_all(self) -> None:
-        """Stop every service, and what services that were killed have left running."""
-        for file in sorted(self._directory.glob("*.pid")):
-            self.stop(file.stem)
-        for orphan in with_environment(MARK, self._lab):
+    def stop_all(self) -> bool:
+        """Stop every service, and processes that killed services left; False when none ran."""
+        stopped = [self.stop(file.stem) for file in sorted(self._directory.glob("*.pid"))]
+        orphans = list(with_environment(LAB_VARIABLE, self._lab))
+        for orphan in orphans:
             orphan.stop(STOP_SECONDS)
+        return any(stopped) or bool(orphans)
+
+    def lines(self, name: str) -> list[str]:
+        """The log of a service, by line."""
+        return _lines(self.log(name), 0)
 
     def _pid_file(self, name: str) -> Path:
         return self._directory / f"{name}.pid"
 
-    def lines(self, name: str) -> list[str]:
-        """What a service has printed so far, by line."""
-        return _lines(self.log(name), 0)
-
 
 @dataclass(frozen=True, slots=True)
-class Starting:
-    """A service that may not serve yet.
+class StartingService:
+    """A service that may not be ready yet.
 
     Attributes:
         service: The service.
         process: Its process.
-        log: Where it prints to.
-        offset: Where in it this start begins, in bytes.
+        log: Its log.
+        offset: Size of the log in bytes before this start.
     """
 
     service: Service
@@ -115,23 +117,27 @@ class Starting:
     offset: int
 
     def wait(self) -> None:
-        """Wait until it serves.
+        """Wait until it is ready.
 
         Raises:
-            LabError: It ended, or does not serve in time; the text holds its last lines.
+            LabError: It ended, or is not ready in time; the text has its last lines of output.
         """
         name, ready = self.service.name, re.compile(self.service.ready)
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            alive = self.process.alive()  # asked first: the last words of one that ends count
+            alive = (
+                self.process.alive()
+            )  # checked first, so that the last lines are read after its end
             lines = _lines(self.log, self.offset)
             if any(ready.search(line) for line in lines):
                 return
             if not alive:
-                raise LabError(_told(f"{name} ended before it served", lines))
+                raise LabError(_with_output(f"{name} ended before it was ready", lines))
             if time.monotonic() > deadline:
-                raise LabError(_told(f"{name} does not serve after {READY_SECONDS:.0f} s", lines))
-            time.sleep(LOOK_EVERY)
+                raise LabError(
+                    _with_output(f"{name} is not ready after {READY_SECONDS:.0f} s", lines)
+                )
+            time.sleep(POLL_SECONDS)
 
 
 def _lines(log: Path, offset: int) -> list[str]:
@@ -140,7 +146,9 @@ def _lines(log: Path, offset: int) -> list[str]:
         return file.read().decode(errors="replace").splitlines()
 
 
-def _told(what: str, lines: Sequence[str]) -> str:
+def _with_output(problem: str, lines: Sequence[str]) -> str:
     if not lines:
-        return f"{what}, and printed nothing."
-    return "\n".join([f"{what}. Its last lines:", *(f"  {line}" for line in lines[-LAST_LINES:])])
+        return f"{problem}, and printed nothing."
+    return "\n".join(
+        [f"{problem}. Its last lines:", *(f"  {line}" for line in lines[-LAST_LINES:])]
+    )

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.lab.__main__ import app
+from tests.lab.config import SIGNALING_URL
 from tests.lab.lab import Lab
-from tests.lab.plan import SIGNALING_URL
 
 
 def lab(*arguments: str) -> Result:
@@ -34,27 +34,27 @@ def test_without_root_the_error_says_what_to_do(
     assert "Traceback" not in result.output
 
 
-def test_a_name_that_is_no_name_is_refused() -> None:
+def test_an_invalid_name_is_refused() -> None:
     result = lab("up", "--name", "../elsewhere")
     assert result.exit_code == 1
-    assert "no name for a lab" in result.stderr
+    assert "not a valid lab name" in result.stderr
 
 
 @pytest.mark.netns
-def test_a_relay_that_does_not_start_is_shown_with_its_last_lines(
+def test_a_relay_that_does_not_start_is_reported_with_its_last_lines(
     unused_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.lab.plan.PORTS", "1-2")
+    monkeypatch.setattr("tests.lab.config.PORTS", "1-2")
     result = lab("up", "--dataplane", "userspace", "--name", unused_lab.name)
     assert result.exit_code == 1
-    assert "relay ended before it served" in result.stderr
+    assert "relay ended before it was ready" in result.stderr
     assert "ports" in result.stderr
     assert not unused_lab.is_up
     assert not any(host.exists() for host in unused_lab.hosts.values())
 
 
 @pytest.mark.netns
-def test_another_user_for_the_kernel_path_is_refused(unused_lab: Lab) -> None:
+def test_xdp_as_another_user_is_refused(unused_lab: Lab) -> None:
     result = lab("up", "--dataplane", "xdp", "--relay-user", "nobody", "--name", unused_lab.name)
     assert result.exit_code == 1
     assert "userspace" in result.stderr
@@ -92,8 +92,12 @@ def test_a_lab_from_up_to_down(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
     assert (tmp_path / "seen").exists()
 
-    for _ in range(2):
-        assert lab("down", "--name", name).exit_code == 0
+    down = lab("down", "--name", name)
+    assert down.exit_code == 0
+    assert "stopped the services" in down.stderr
+    again = lab("down", "--name", name)
+    assert again.exit_code == 0
+    assert again.stderr == f"The lab '{name}' is not up: there is nothing to remove.\n"
     assert not any(Path(f"/proc/{pid}/exe").exists() for pid in processes)
     assert not any(host.exists() for host in unused_lab.hosts.values())
     assert not unused_lab.is_up

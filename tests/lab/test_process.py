@@ -1,17 +1,20 @@
-"""Only processes of one's own are ever stopped."""
+"""Background processes: none but our own is ever stopped, and none is left behind."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab.process import Process
+from tests.lab import process as process_module
+from tests.lab.process import BackgroundProcess, Process
 
 WAIT = 10.0  # seconds; a limit
+POLL_SECONDS = 0.01
 
 
 @pytest.fixture
@@ -68,3 +71,58 @@ def test_a_damaged_process_file_names_nobody(tmp_path: Path, content: str) -> No
     (tmp_path / "pid").write_text(content)
     assert Process.load(tmp_path / "pid") is None
     assert Process.load(tmp_path / "missing") is None
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for_output(process: BackgroundProcess, wanted: str) -> None:
+    deadline = time.monotonic() + WAIT
+    while process.output() != wanted:
+        assert time.monotonic() < deadline, process.output()
+        time.sleep(POLL_SECONDS)
+
+
+def test_what_it_says_can_be_read_while_it_goes_on(tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    wait = f"while [ ! -e {go_on} ]; do sleep {POLL_SECONDS}; done"
+    with BackgroundProcess(
+        ["sh", "-c", f"echo one; {wait}; echo two; echo oh >&2; exit 3"]
+    ) as process:
+        wait_for_output(process, "one\n")
+        assert process.status is None
+        assert not process.wait(0)
+        go_on.touch()
+        assert process.wait(WAIT)
+        assert process.output() == "one\ntwo\n"
+        assert process.last_error_line() == "oh"
+    assert process.status == 3
+
+
+def test_without_errors_it_says_so() -> None:
+    with BackgroundProcess(["true"]) as process:
+        assert process.wait(WAIT)
+        assert process.last_error_line() == "it printed nothing"
+
+
+def test_it_may_say_something_when_it_is_interrupted() -> None:
+    with BackgroundProcess(
+        ["sh", "-c", "trap 'echo bye; exit 0' INT; echo on; while :; do :; done"]
+    ) as it:
+        wait_for_output(it, "on\n")
+        it.interrupt()
+        assert it.wait(WAIT)
+        assert it.output() == "on\nbye\n"
+
+
+@pytest.mark.parametrize("first", ["", "trap '' TERM; "], ids=["polite", "stubborn"])
+def test_it_is_gone_afterwards(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "STOP_SECONDS", 0.1)
+    with BackgroundProcess(["sh", "-c", f"{first}echo on; while :; do :; done"]) as process:
+        wait_for_output(process, "on\n")
+    assert not alive(process.pid)

@@ -1,4 +1,4 @@
-"""What the demo prints, on a terminal of 80 columns."""
+"""Output of the demo on a terminal of 80 columns."""
 
 import io
 import re
@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tests.lab.figures import Figures
-from tests.lab.view import Moment, View
+from tests.lab.call_result import CallResult
+from tests.lab.view import CallProgress, DemoView
 
-KILLED = Figures(
+KILLED = CallResult(
     title="XDP,\nagent killed",
     dataplane="xdp",
     setup_ms=76.2,
@@ -19,21 +19,26 @@ KILLED = Figures(
     lost_to_server=0,
     lost_to_client=0,
     lost_at_end=0,
-    silence_ms=31.4,
+    longest_gap_ms=31.4,
     by_kernel=1054,
     by_agent=3,
-    taken_over=1,
+    recovered_flows=1,
 )
 LOST = replace(
     KILLED,
     title="XDP,\nall state lost",
     returned=417,
     lost_to_server=85,
-    silence_ms=1720.0,
+    longest_gap_ms=1720.0,
     loss_allowed=True,
 )
 USERSPACE = replace(
-    KILLED, title="userspace", dataplane="userspace", by_kernel=0, by_agent=1055, taken_over=None
+    KILLED,
+    title="userspace",
+    dataplane="userspace",
+    by_kernel=0,
+    by_agent=1055,
+    recovered_flows=None,
 )
 
 
@@ -43,59 +48,59 @@ def screen() -> io.StringIO:
 
 
 @pytest.fixture
-def view(screen: io.StringIO) -> View:
-    return View(Console(file=screen, width=80))
+def view(screen: io.StringIO) -> DemoView:
+    return DemoView(Console(file=screen, width=80))
 
 
-def test_the_summary_has_all_calls_side_by_side(view: View, screen: io.StringIO) -> None:
-    view.summary([KILLED, LOST, USERSPACE])
+def test_the_table_has_all_calls_side_by_side(view: DemoView, screen: io.StringIO) -> None:
+    view.results([KILLED, LOST, USERSPACE])
     rows = {
         cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
         for line in screen.getvalue().splitlines()
         if len(cells := line.split("│")) == 6
     }
-    assert rows["set-up, to first audio"] == ["76 ms", "76 ms", "76 ms"]
+    assert rows["time to first audio"] == ["76 ms", "76 ms", "76 ms"]
     assert rows["audio packets returned"] == ["502", "417", "502"]
-    assert rows["lost on the way there"] == ["0", "85", "0"]
-    assert rows["longest silence"] == ["31 ms", "1720 ms", "31 ms"]
-    assert rows["all packets, by kernel"] == ["1054 (99.7%)", "1054 (99.7%)", "0 (0.0%)"]
-    assert rows["all packets, by agent"] == ["3 (0.3%)", "3 (0.3%)", "1055 (100.0%)"]
-    assert rows["verdict"] == ["good", "good", "good"]
+    assert rows["lost to transceiver"] == ["0", "85", "0"]
+    assert rows["longest audio gap"] == ["31 ms", "1720 ms", "31 ms"]
+    assert rows["forwarded by kernel"] == ["1054 (99.7%)", "1054 (99.7%)", "0 (0.0%)"]
+    assert rows["forwarded by agent"] == ["3 (0.3%)", "3 (0.3%)", "1055 (100.0%)"]
+    assert rows["result"] == ["passed", "passed", "passed"]
 
 
-def test_the_summary_ends_in_words(view: View, screen: io.StringIO) -> None:
-    view.summary([KILLED, LOST, USERSPACE])
+def test_a_sentence_about_each_call_follows_the_table(view: DemoView, screen: io.StringIO) -> None:
+    view.results([KILLED, LOST, USERSPACE])
     text = " ".join(screen.getvalue().split())
-    assert "XDP, agent killed: not one audio packet was lost" in text
-    assert "XDP, all state lost: 85 packets were lost while no relay was there" in text
-    assert "userspace: the agent forwarded every packet itself" in text
+    assert "XDP, agent killed: no audio packet was lost; the kernel forwarded 99.7%" in text
+    assert "XDP, all state lost: 85 audio packets were lost until" in text
+    assert "userspace: no audio packet was lost; the agent forwarded all packets." in text
 
 
-def test_a_call_that_went_wrong_is_not_called_good(view: View, screen: io.StringIO) -> None:
+def test_a_call_that_lost_packets_has_failed(view: DemoView, screen: io.StringIO) -> None:
     bad = replace(KILLED, lost_to_client=2)
-    view.outcome(bad)
-    view.summary([bad])
+    view.call_result(bad)
+    view.results([bad])
     assert "✗ 2 audio packets were lost" in screen.getvalue()
     assert "failed" in screen.getvalue()
-    assert "good" not in screen.getvalue()
+    assert "passed" not in screen.getvalue()
 
 
-def test_a_moment_fits_the_terminal(screen: io.StringIO) -> None:
-    view = View(Console(file=screen, width=80, force_terminal=True, color_system=None))
+def test_live_progress_fits_the_terminal(screen: io.StringIO) -> None:
+    view = DemoView(Console(file=screen, width=80, force_terminal=True, color_system=None))
     path = ("203.0.113.200:42516", "203.0.113.10:3478", "192.0.2.1:28868", "192.0.2.2:5000")
     with view.live() as live:
-        view.show(live, Moment(3.2, path, 160, 158, 312, 3, "is dead"))
+        view.show_progress(live, CallProgress(3.2, path, 160, 158, 312, 3, "killed"))
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()
     assert max(map(len, lines)) <= 80
     assert any(" → ".join(path) in line for line in lines)
-    assert any("by the kernel 312" in line for line in lines)
-    assert any("agent is dead" in line for line in lines)
+    assert any("by kernel 312" in line for line in lines)
+    assert any("agent killed" in line for line in lines)
 
 
-def test_a_quiet_view_prints_nothing(screen: io.StringIO) -> None:
-    view = View(Console(file=screen, quiet=True))
-    view.chapter("A call")
-    view.done("it is up")
-    view.outcome(KILLED)
-    view.summary([KILLED])
+def test_a_quiet_console_prints_nothing(screen: io.StringIO) -> None:
+    view = DemoView(Console(file=screen, quiet=True))
+    view.section("A call")
+    view.step("it is up")
+    view.call_result(KILLED)
+    view.results([KILLED])
     assert screen.getvalue() == ""

@@ -1,4 +1,4 @@
-"""The lab's network: three hosts, three cables.
+"""The lab's network: three hosts, three links.
 
 ```
   client ----- public ------ relay ----- internal ----- transceiver
@@ -8,10 +8,10 @@
                         198.51.100.0/24
 ```
 
-Signaling has a cable of its own because it does not pass through the relay: the relay is no
-router, and its host need not forward a single packet by itself. The client uses its public address
-there, too: with a second one, ICE would try media from an address that the relay cannot answer.
-All addresses are those that RFC 5737 and RFC 3849 set aside for documentation.
+Signaling has a link of its own because it does not pass through the relay: the relay is no router,
+and IP forwarding stays off in its host. The client uses its public address there, too: with a
+second address, ICE would try media from an address that the relay cannot reach.
+All addresses are from the ranges of RFC 5737 and RFC 3849 for documentation.
 
 That is `TWO_NICS`. In `ONE_NIC` the relay is on a stick, with the same addresses on one interface:
 
@@ -35,7 +35,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 from tests.lab.errors import LabError
-from tests.lab.passing import pass_everything
+from tests.lab.xdp_pass import attach_xdp_pass
 
 CLIENT, RELAY, TRANSCEIVER = "client", "relay", "transceiver"
 SWITCH = "switch"
@@ -45,52 +45,52 @@ UPLINK, BRIDGE = "uplink", "bridge"
 
 IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this address
 
-# The kernel tells a link's two ends apart by their numbers, also across namespaces. Ends with equal
-# numbers look like one device to it, and it takes a second to notice that such a link came up.
+# The kernel compares a link's two ends by interface index, also across namespaces. Ends with equal
+# indexes look like one device to it, and it takes up to a second to notice that the link is up.
 NEAR_INDEX = 100
 
-LINK_SECONDS = 10.0  # the kernel notices a link within a second, mostly at once
-LOOK_EVERY = 0.005
+LINK_SECONDS = 10.0  # until a link is up; within a second, mostly at once
+POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """One end of a cable: an interface of a host, named after the network it leads to.
+class LinkEnd:
+    """One end of a link: an interface of a host, named after the network it leads to.
 
     Attributes:
         host: The host that has the interface.
         addresses: Its addresses with prefix lengths.
-        routes: What is reached through it beyond that, by the host's address to send from; None
-            leaves the choice to the kernel.
-        receives_redirects: Whether a program at the other end redirects frames to it. The veth
-            driver drops such frames unless the receiver polls, which it does for GRO.
-        receives_returns: Whether a program at the other end sends frames back to it (XDP_TX). The
+        routes: Further destinations through it, each with the source address to use; None leaves
+            the choice to the kernel.
+        receives_xdp_redirect: Whether a program at the other end redirects frames to it. The veth
+            driver drops such frames unless the receiver uses NAPI, as it does for GRO.
+        receives_xdp_tx: Whether a program at the other end sends frames back to it (XDP_TX). The
             driver drops those unless the receiver runs a program of its own.
-        bridged: Whether it is a port of the host's bridge, which makes a switch of the host.
+        bridged: Whether it is a port of the host's bridge, which makes the host a switch.
     """
 
     host: str
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, str | None], ...] = ()
-    receives_redirects: bool = False
-    receives_returns: bool = False
+    receives_xdp_redirect: bool = False
+    receives_xdp_tx: bool = False
     bridged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Cable:
-    """A veth pair; its name is the interface's name at both ends."""
+class Link:
+    """A veth pair; its name is the name of the interfaces at both ends."""
 
     name: str
-    ends: tuple[End, End]
+    ends: tuple[LinkEnd, LinkEnd]
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Hosts and the cables between them."""
+    """Hosts and the links between them."""
 
     hosts: tuple[str, ...]
-    cables: tuple[Cable, ...]
+    links: tuple[Link, ...]
 
 
 _CLIENT_ADDRESSES = ("203.0.113.2/24", "2001:db8:1::2/64")
@@ -101,22 +101,25 @@ _TRANSCEIVER_ADDRESSES = ("192.0.2.2/24", "2001:db8:2::2/64")
 TWO_NICS = Network(
     HOSTS,
     (
-        Cable(
+        Link(
             PUBLIC,
-            (End(CLIENT, _CLIENT_ADDRESSES, receives_redirects=True), End(RELAY, _VIP_ADDRESSES)),
-        ),
-        Cable(
-            INTERNAL,
             (
-                End(RELAY, _UPSTREAM_ADDRESSES),
-                End(TRANSCEIVER, _TRANSCEIVER_ADDRESSES, receives_redirects=True),
+                LinkEnd(CLIENT, _CLIENT_ADDRESSES, receives_xdp_redirect=True),
+                LinkEnd(RELAY, _VIP_ADDRESSES),
             ),
         ),
-        Cable(
+        Link(
+            INTERNAL,
+            (
+                LinkEnd(RELAY, _UPSTREAM_ADDRESSES),
+                LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES, receives_xdp_redirect=True),
+            ),
+        ),
+        Link(
             SIGNALING,
             (
-                End(CLIENT, routes=(("198.51.100.0/24", "203.0.113.2"),)),
-                End(TRANSCEIVER, ("198.51.100.2/24",), routes=(("203.0.113.2/32", None),)),
+                LinkEnd(CLIENT, routes=(("198.51.100.0/24", "203.0.113.2"),)),
+                LinkEnd(TRANSCEIVER, ("198.51.100.2/24",), routes=(("203.0.113.2/32", None),)),
             ),
         ),
     ),
@@ -125,13 +128,15 @@ TWO_NICS = Network(
 ONE_NIC = Network(
     (*HOSTS, SWITCH),
     (
-        Cable(PUBLIC, (End(SWITCH, bridged=True), End(CLIENT, _CLIENT_ADDRESSES))),
-        Cable(INTERNAL, (End(SWITCH, bridged=True), End(TRANSCEIVER, _TRANSCEIVER_ADDRESSES))),
-        Cable(
+        Link(PUBLIC, (LinkEnd(SWITCH, bridged=True), LinkEnd(CLIENT, _CLIENT_ADDRESSES))),
+        Link(
+            INTERNAL, (LinkEnd(SWITCH, bridged=True), LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES))
+        ),
+        Link(
             UPLINK,
             (
-                End(SWITCH, bridged=True, receives_redirects=True, receives_returns=True),
-                End(RELAY, _VIP_ADDRESSES + _UPSTREAM_ADDRESSES),
+                LinkEnd(SWITCH, bridged=True, receives_xdp_redirect=True, receives_xdp_tx=True),
+                LinkEnd(RELAY, _VIP_ADDRESSES + _UPSTREAM_ADDRESSES),
             ),
         ),
     ),
@@ -142,9 +147,9 @@ def address(host: str, network: str, *, version: int = 4) -> str:
     """A host's address on a network, without the prefix length."""
     return next(
         str(interface.ip)
-        for cable in TWO_NICS.cables
-        if cable.name == network
-        for end in cable.ends
+        for link in TWO_NICS.links
+        if link.name == network
+        for end in link.ends
         if end.host == host
         for interface in map(ip_interface, end.addresses)
         if interface.version == version
@@ -153,75 +158,76 @@ def address(host: str, network: str, *, version: int = 4) -> str:
 
 def interfaces(network: Network, host: str) -> tuple[str, ...]:
     """The names of a host's interfaces."""
-    return tuple(cable.name for cable in network.cables if host in {end.host for end in cable.ends})
+    return tuple(link.name for link in network.links if host in {end.host for end in link.ends})
 
 
 def hosts(lab: str, network: Network = TWO_NICS) -> dict[str, Host]:
-    """The hosts of a lab by name, whether they are there or not."""
+    """The hosts of a lab by name, whether they exist or not."""
     return {name: Host(lab, name) for name in network.hosts}
 
 
 def build(lab: str, network: Network = TWO_NICS) -> None:
-    """Make a lab's network; when that fails, nothing of it is left.
+    """Create a lab's network; on failure, nothing of it is left.
 
     Raises:
-        LabError: It is there already, or the kernel refused something.
+        LabError: It exists already, or the kernel refused something.
+        NetnsError: A namespace cannot be created.
     """
     members = hosts(lab, network)
-    taken = [host.namespace for host in members.values() if host.exists()]
-    if taken:
+    existing = [host.namespace for host in members.values() if host.exists()]
+    if existing:
         raise LabError(
-            f"The network namespace {taken[0]} is there already; "
+            f"The network namespace {existing[0]} exists already; "
             f"`python -m tests.lab down --name {lab}` removes it."
         )
     try:
         for host in members.values():
             _boot(host)
-        for number, cable in enumerate(network.cables):
-            _plug(members, cable, NEAR_INDEX + number)
+        for number, link in enumerate(network.links):
+            _add_link(members, link, NEAR_INDEX + number)
         for host in members.values():
             _wait_for_links(host)
     except (OSError, NetlinkError) as error:
         destroy(lab)
-        raise LabError(f"The lab's network could not be made: {error}") from error
+        raise LabError(f"The lab's network cannot be created: {error}") from error
     except BaseException:
         destroy(lab)
         raise
 
 
 def destroy(lab: str) -> None:
-    """Remove a lab's network, whichever it is; what is not there is fine."""
+    """Remove a lab's network, whichever it is, as far as it exists."""
     for name in (*HOSTS, SWITCH):
         host = Host(lab, name)
         if not host.exists():
             continue
-        # A namespace lives on while somebody's shell is in it; its cables need not.
-        for cable in (PUBLIC, INTERNAL, SIGNALING, UPLINK):
-            unplug(host, cable)
+        # A namespace lives on while a shell is in it; its links must not.
+        for link in (PUBLIC, INTERNAL, SIGNALING, UPLINK):
+            remove_link(host, link)
         host.remove()
 
 
-def unplug(host: Host, cable: str) -> None:
-    """Take a cable away, and the interfaces at both of its ends; none of that name is fine."""
+def remove_link(host: Host, name: str) -> None:
+    """Remove a link with the interfaces at both ends, if it exists."""
     with host.netlink() as netlink:
-        for index in netlink.link_lookup(ifname=cable):
+        for index in netlink.link_lookup(ifname=name):
             with suppress(NetlinkError):  # the kernel may be removing the peer right now
                 netlink.link("del", index=index)
 
 
-def replug(lab: str, network: Network, name: str) -> None:
-    """Put a cable in again that was taken away: new interfaces, as the old ones were.
+def restore_link(lab: str, network: Network, name: str) -> None:
+    """Create a removed link again: new interfaces, configured as the old ones were.
 
     Raises:
         LabError: A link does not come up.
     """
     members = hosts(lab, network)
-    # A number of its own, as the interface of a card that comes back has.
-    number = NEAR_INDEX + len(network.cables)
-    for cable in network.cables:
-        if cable.name == name:
-            _plug(members, cable, number)
-            for end in cable.ends:
+    # An index of its own, like that of a network card that comes back.
+    index = NEAR_INDEX + len(network.links)
+    for link in network.links:
+        if link.name == name:
+            _add_link(members, link, index)
+            for end in link.ends:
                 _wait_for_links(members[end.host])
 
 
@@ -235,30 +241,30 @@ def _boot(host: Host) -> None:
         netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
 
 
-def _plug(members: dict[str, Host], cable: Cable, index: int) -> None:
-    near, far = (members[end.host] for end in cable.ends)
+def _add_link(members: dict[str, Host], link: Link, index: int) -> None:
+    near, far = (members[end.host] for end in link.ends)
     with near.netlink() as netlink:
         netlink.link(
             "add",
             index=index,
-            ifname=cable.name,
+            ifname=link.name,
             kind="veth",
-            peer={"ifname": cable.name, "net_ns_fd": str(far.path)},
+            peer={"ifname": link.name, "net_ns_fd": str(far.path)},
         )
     # Receivers of redirected frames come up first: the driver decides whether an interface can
     # send such frames when it comes up, by what its peer is ready for at that moment.
-    for end in sorted(cable.ends, key=lambda end: not end.receives_redirects):
-        _configure(members[end.host], cable.name, end)
+    for end in sorted(link.ends, key=lambda end: not end.receives_xdp_redirect):
+        _configure(members[end.host], link.name, end)
 
 
-def _configure(host: Host, interface: str, end: End) -> None:
+def _configure(host: Host, interface: str, end: LinkEnd) -> None:
     with host.inside():
-        # A veth hands the sender's unfinished checksums on, as if hardware would complete them.
-        # A program that updates a checksum incrementally would start from such a fragment.
+        # A veth passes partial checksums on, as if hardware would complete them. A program that
+        # updates a checksum incrementally would start from such a partial one.
         set_offload(interface, Offload.TX_CHECKSUM, on=False)
-        set_offload(interface, Offload.GRO, on=end.receives_redirects)
-    if end.receives_returns:
-        pass_everything(host, interface)
+        set_offload(interface, Offload.GRO, on=end.receives_xdp_redirect)
+    if end.receives_xdp_tx:
+        attach_xdp_pass(host, interface)
     with host.netlink() as netlink:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:
@@ -276,7 +282,7 @@ def _configure(host: Host, interface: str, end: End) -> None:
 
 
 def _bridge(netlink: IPRoute) -> int:
-    """The host's bridge, made when there is none."""
+    """The interface index of the host's bridge, which is created if needed."""
     if not netlink.link_lookup(ifname=BRIDGE):
         netlink.link("add", ifname=BRIDGE, kind="bridge")
         netlink.link("set", ifname=BRIDGE, state="up")
@@ -285,7 +291,7 @@ def _bridge(netlink: IPRoute) -> int:
 
 
 def _wait_for_links(host: Host) -> None:
-    """Until the kernel has noticed that a link is up, it drops what is sent there."""
+    """Wait until all links are up: until then, the kernel drops what is sent there."""
     deadline = time.monotonic() + LINK_SECONDS
     with host.netlink() as netlink:
         while not all(
@@ -294,5 +300,7 @@ def _wait_for_links(host: Host) -> None:
             if link.get("ifname") != "lo"
         ):
             if time.monotonic() > deadline:
-                raise LabError(f"The links of host {host.name} did not come up.")
-            time.sleep(LOOK_EVERY)
+                raise LabError(
+                    f"The links of host {host.name} are not up after {LINK_SECONDS:.0f} s."
+                )
+            time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What a person sees of the demo: steps with check marks, the live flow, the summary."""
+"""Output of the demo on a terminal: steps with check marks, live progress, the results."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,21 +10,21 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from tests.lab.figures import Figures
+from tests.lab.call_result import CallResult
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What is seen of a call at one moment.
+class CallProgress:
+    """Progress of a running call.
 
     Attributes:
-        seconds: Since the call began.
-        path: The addresses that its flow runs through, from the client to the transceiver.
+        seconds: Since the start of the call.
+        path: Transport addresses of its flow: client, VIP, upstream, transceiver.
         to_transceiver: Packets of the flow so far, towards the transceiver.
         to_client: Packets of the flow so far, towards the client.
-        by_kernel: Packets of the call that the kernel forwarded so far.
-        by_agent: Packets of the call that the agent forwarded so far.
-        agent: What the agent is doing.
+        by_kernel: Packets that the kernel has forwarded so far.
+        by_agent: Packets that the agent has forwarded so far.
+        agent: State of the agent.
     """
 
     seconds: float
@@ -36,116 +36,116 @@ class Moment:
     agent: str = ""
 
 
-class View:
+class DemoView:
     """Prints the demo as it goes.
 
     Args:
-        console: Where to; a quiet one prints nothing.
+        console: Where to print; a quiet console prints nothing.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def chapter(self, title: str) -> None:
-        """Begin a part of the demo."""
+    def section(self, title: str) -> None:
+        """Print the heading of a part of the demo."""
         self._console.print()
         self._console.print(Rule(Text(title, style="bold"), align="left", style="dim"))
 
-    def done(self, step: str) -> None:
-        """A step has succeeded."""
-        self._console.print(Text.assemble(("✓ ", "green"), step))
+    def step(self, text: str) -> None:
+        """Print a step that has succeeded."""
+        self._console.print(Text.assemble(("✓ ", "green"), text))
 
-    def failed(self, problem: str) -> None:
-        """Something went wrong."""
-        self._console.print(Text.assemble(("✗ ", "red"), problem))
+    def failure(self, text: str) -> None:
+        """Print what has failed."""
+        self._console.print(Text.assemble(("✗ ", "red"), text))
 
-    def outcome(self, call: Figures) -> None:
-        """A call has ended; say in a line what it came to."""
+    def call_result(self, call: CallResult) -> None:
+        """Print the result of a call in one line, or what was wrong with it."""
         problems = list(call.problems())
         for problem in problems:
-            self.failed(problem)
+            self.failure(problem)
         if not problems:
-            self.done(_outcome(call))
+            self.step(_one_line(call))
 
     @contextmanager
     def live(self) -> Iterator[Live]:
-        """A place that shows moments as they change, and nothing afterwards."""
+        """A live display, which is removed at the end."""
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             yield live
 
-    def show(self, live: Live, moment: Moment) -> None:
-        """Show a moment."""
-        live.update(_moment(moment), refresh=True)
+    def show_progress(self, live: Live, progress: CallProgress) -> None:
+        """Update the live display."""
+        live.update(_progress(progress), refresh=True)
 
-    def summary(self, calls: Sequence[Figures]) -> None:
-        """Show what all calls came to, side by side."""
+    def results(self, calls: Sequence[CallResult]) -> None:
+        """Print a table of all results, and a sentence about each."""
         self._console.print()
-        self._console.print(_summary(calls))
-        for sentence in map(_in_words, calls):
+        self._console.print(_results_table(calls))
+        for sentence in map(_conclusion, calls):
             self._console.print(sentence)
 
 
-def _moment(moment: Moment) -> Group:
+def _progress(progress: CallProgress) -> Group:
     counts = Table.grid(padding=(0, 3))
     for _ in range(3):
         counts.add_column(justify="right")
     counts.add_row(
-        f"{moment.seconds:4.1f} s",
-        f"to transceiver [bold]{moment.to_transceiver}[/]",
-        f"to client [bold]{moment.to_client}[/]",
+        f"{progress.seconds:4.1f} s",
+        f"to transceiver [bold]{progress.to_transceiver}[/]",
+        f"to client [bold]{progress.to_client}[/]",
     )
     counts.add_row(
         "",
-        f"by the kernel [bold green]{moment.by_kernel}[/]",
-        f"by the agent [bold yellow]{moment.by_agent}[/]",
+        f"by kernel [bold green]{progress.by_kernel}[/]",
+        f"by agent [bold yellow]{progress.by_agent}[/]",
     )
-    path = " → ".join(moment.path) if moment.path else "no flow yet"
-    return Group(Text("  " + path, style="cyan"), counts, Text("  agent " + moment.agent))
+    path = " → ".join(progress.path) if progress.path else "no flow yet"
+    return Group(Text("  " + path, style="cyan"), counts, Text("  agent " + progress.agent))
 
 
-def _outcome(call: Figures) -> str:
+def _one_line(call: CallResult) -> str:
     audio = f"{call.sent} audio packets sent, {call.returned} returned, {call.lost} lost"
     if call.loss_allowed:
-        return f"the call went on after {_milliseconds(call.silence_ms)}: {audio}"
-    return f"the call is over: {audio}"
+        return f"the call recovered after {_milliseconds(call.longest_gap_ms)}: {audio}"
+    return f"the call has ended: {audio}"
 
 
-def _summary(calls: Sequence[Figures]) -> Table:
-    table = Table(title="What the calls came to", title_justify="left", title_style="bold")
+def _results_table(calls: Sequence[CallResult]) -> Table:
+    table = Table(title="Call results", title_justify="left", title_style="bold")
     table.add_column("")
     for call in calls:
         table.add_column(call.title, justify="right")
     rows = {
-        "set-up, to first audio": [_milliseconds(call.setup_ms) for call in calls],
+        "time to first audio": [_milliseconds(call.setup_ms) for call in calls],
         "audio packets sent": [str(call.sent) for call in calls],
         "audio packets returned": [str(call.returned) for call in calls],
-        "lost on the way there": [_count(call.lost_to_server) for call in calls],
-        "lost on the way back": [_count(call.lost_to_client) for call in calls],
-        "longest silence": [_milliseconds(call.silence_ms) for call in calls],
-        "all packets, by kernel": [_part(call, call.by_kernel) for call in calls],
-        "all packets, by agent": [_part(call, call.by_agent) for call in calls],
-        "verdict": [_verdict(call) for call in calls],
+        "lost to transceiver": [_count(call.lost_to_server) for call in calls],
+        "lost to client": [_count(call.lost_to_client) for call in calls],
+        "longest audio gap": [_milliseconds(call.longest_gap_ms) for call in calls],
+        "forwarded by kernel": [_share(call, call.by_kernel) for call in calls],
+        "forwarded by agent": [_share(call, call.by_agent) for call in calls],
+        "result": [_passed(call) for call in calls],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table
 
 
-def _in_words(call: Figures) -> str:
+def _conclusion(call: CallResult) -> str:
     name = call.title.replace("\n", " ")
     if problems := list(call.problems()):
         return f"{name}: {'; '.join(problems)}."
     if call.loss_allowed:
         return (
-            f"{name}: {call.lost} packets were lost while no relay was there; then the call went "
-            "on, because the new agent found the flow in Redis."
+            f"{name}: {call.lost} audio packets were lost until the restarted agent had restored "
+            "the flow from Redis; then the call continued."
         )
-    if call.taken_over is not None:
+    if call.recovered_flows is not None:
         return (
-            f"{name}: not one audio packet was lost, because the kernel forwarded "
-            f"{call.kernel_share:.1%} of all packets and needed no agent for them."
+            f"{name}: no audio packet was lost; the kernel forwarded {call.kernel_share:.1%} of "
+            "all packets, without the agent."
         )
-    return f"{name}: the agent forwarded every packet itself, and none was lost."
+    return f"{name}: no audio packet was lost; the agent forwarded all packets."
 
 
 def _milliseconds(value: float | None) -> str:
@@ -156,10 +156,10 @@ def _count(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _part(call: Figures, packets: int) -> str:
+def _share(call: CallResult, packets: int) -> str:
     whole = call.by_kernel + call.by_agent
     return f"{packets} ({packets / whole:.1%})" if whole else str(packets)
 
 
-def _verdict(call: Figures) -> str:
-    return "[red]failed[/]" if any(call.problems()) else "[green]good[/]"
+def _passed(call: CallResult) -> str:
+    return "[red]failed[/]" if any(call.problems()) else "[green]passed[/]"

@@ -1,4 +1,4 @@
-"""Rigs: relays that loads pass through."""
+"""Relay testbeds: relays that loads pass through."""
 
 import itertools
 import os
@@ -8,27 +8,27 @@ from contextlib import ExitStack
 import pytest
 
 from tests.lab import topology
-from tests.lab.rig import Rig
+from tests.lab.relay_testbed import RelayTestbed
 
 _numbers = itertools.count(1)
 NETWORKS = {"two NICs": topology.TWO_NICS, "one NIC": topology.ONE_NIC}
 
-NewRig = Callable[[str, str], Rig]
+NewTestbed = Callable[[str, str], RelayTestbed]
 
 
 @pytest.fixture(scope="session")
-def new_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewRig]:
-    """Make a rig by dataplane and network; rigs are shared, and go in the end."""
-    with ExitStack() as rigs:
-        made: dict[tuple[str, str], Rig] = {}
+def new_testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewTestbed]:
+    """Make a testbed by dataplane and network; testbeds are shared, and go in the end."""
+    with ExitStack() as testbeds:
+        made: dict[tuple[str, str], RelayTestbed] = {}
 
-        def make(dataplane: str, network: str) -> Rig:
+        def make(dataplane: str, network: str) -> RelayTestbed:
             key = dataplane, network
             if key not in made:
-                name = f"rig-{os.getpid()}-{next(_numbers)}"
+                name = f"testbed-{os.getpid()}-{next(_numbers)}"
                 directory = tmp_path_factory.mktemp(name)
-                rig = Rig(name, directory, dataplane, NETWORKS[network])
-                made[key] = rigs.enter_context(rig)
+                testbed = RelayTestbed(name, directory, dataplane, NETWORKS[network])
+                made[key] = testbeds.enter_context(testbed)
             return made[key]
 
         yield make

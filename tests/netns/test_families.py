@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.load import Load, Tally
-from tests.lab.rig import FAMILIES, Rig
+from tests.lab.delivery import Delivery
+from tests.lab.load import Load
+from tests.lab.relay_testbed import FAMILIES, RelayTestbed
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -21,33 +22,35 @@ def network(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["xdp", "userspace"])
-def rig(request: pytest.FixtureRequest, network: str, new_rig: Callable[[str, str], Rig]) -> Rig:
-    return new_rig(request.param, network)
+def testbed(
+    request: pytest.FixtureRequest, network: str, new_testbed: Callable[[str, str], RelayTestbed]
+) -> RelayTestbed:
+    return new_testbed(request.param, network)
 
 
 @pytest.mark.parametrize("families", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
-def test_a_steady_load_passes_unharmed(rig: Rig, families: tuple[int, int]) -> None:
-    before = rig.status()
-    with rig.load(families, sizes=SIZES) as load:
-        load.last_seconds(SECONDS)
-    assert load.there == Tally(load.there.sent)
-    assert load.back == Tally(load.back.sent)
-    assert min(load.there.sent, load.back.sent) > ENOUGH
+def test_a_steady_load_passes_unharmed(testbed: RelayTestbed, families: tuple[int, int]) -> None:
+    before = testbed.status()
+    with testbed.load(families, sizes=SIZES) as load:
+        load.run_for(SECONDS)
+    assert load.to_transceiver == Delivery(load.to_transceiver.sent)
+    assert load.to_client == Delivery(load.to_client.sent)
+    assert min(load.to_transceiver.sent, load.to_client.sent) > ENOUGH
     assert len(load.upstreams) == 1
-    forwarded_by(rig.dataplane, load, before, rig.status())
+    forwarded_by(testbed.dataplane, load, before, testbed.status())
 
 
 def forwarded_by(dataplane: str, load: Load, before: dict[str, Any], after: dict[str, Any]) -> None:
     def grown(counters: str, name: str) -> int:
         return int(after[counters].get(name, 0)) - int(before[counters].get(name, 0))
 
-    sent = load.there.sent
+    sent = load.to_transceiver.sent
     if dataplane == "xdp":
         assert grown("dataplane_counters", "forwarded_to_transceiver") >= sent
-        assert grown("dataplane_counters", "forwarded_to_client") >= load.back.sent
+        assert grown("dataplane_counters", "forwarded_to_client") >= load.to_client.sent
         # What the agent forwards is the check that makes the flow, and its answer.
         assert grown("counters", "forwarded_to_transceivers") <= 2
         assert grown("counters", "forwarded_to_clients") <= 2
     else:
         assert grown("counters", "forwarded_to_transceivers") >= sent
-        assert grown("counters", "forwarded_to_clients") >= load.back.sent
+        assert grown("counters", "forwarded_to_clients") >= load.to_client.sent

@@ -12,11 +12,11 @@ from scapy.layers.inet6 import ICMPv6EchoRequest
 
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
-from tests.lab.load import Tally, number_in, packet, tally
-from tests.lab.passing import pass_everything
-from tests.lab.plan import icelane
-from tests.lab.rig import Rig, bound
+from tests.lab.config import icelane
+from tests.lab.delivery import Delivery, count_delivery, numbered_packet, packet_number
+from tests.lab.relay_testbed import RelayTestbed, udp_socket
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
+from tests.lab.xdp_pass import attach_xdp_pass
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -27,21 +27,23 @@ VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
 @pytest.fixture(params=["two NICs", "one NIC"])
-def rig(request: pytest.FixtureRequest, new_rig: Callable[[str, str], Rig]) -> Iterator[Rig]:
+def testbed(
+    request: pytest.FixtureRequest, new_testbed: Callable[[str, str], RelayTestbed]
+) -> Iterator[RelayTestbed]:
     """A relay whose program forwards a load meanwhile, and must not pay for it either."""
-    rig = new_rig("xdp", request.param)
-    with rig.load(rate=200) as load:
-        yield rig
-    assert load.there == Tally(load.there.sent)
-    assert load.back == Tally(load.back.sent)
+    testbed = new_testbed("xdp", request.param)
+    with testbed.load(rate=200) as load:
+        yield testbed
+    assert load.to_transceiver == Delivery(load.to_transceiver.sent)
+    assert load.to_client == Delivery(load.to_client.sent)
 
 
 @contextmanager
-def untouched(rig: Rig) -> Iterator[None]:
+def untouched(testbed: RelayTestbed) -> Iterator[None]:
     """The program drops nothing meanwhile."""
-    before = rig.status()["dataplane_counters"]
+    before = testbed.status()["dataplane_counters"]
     yield
-    after = rig.status()["dataplane_counters"]
+    after = testbed.status()["dataplane_counters"]
     grown = {name for name in after if after[name] > before[name]}
     assert grown <= {
         *("forwarded_to_transceiver", "forwarded_to_client", "stun_routed", "stun_answer"),
@@ -50,14 +52,14 @@ def untouched(rig: Rig) -> Iterator[None]:
 
 
 @VERSIONS
-def test_a_tcp_connection_as_of_ssh(rig: Rig, version: int) -> None:
+def test_a_tcp_connection_as_of_ssh(testbed: RelayTestbed, version: int) -> None:
     relay = address(RELAY, PUBLIC, version=version)
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     sent = bytes(range(256)) * 4096  # a megabyte, in segments as large as the link allows
-    with untouched(rig):
-        with rig.hosts[RELAY].inside():
+    with untouched(testbed):
+        with testbed.hosts[RELAY].inside():
             server = socket.create_server((relay, 22), family=family)
-        with rig.hosts[CLIENT].inside():
+        with testbed.hosts[CLIENT].inside():
             shell = socket.create_connection((relay, 22), timeout=WAIT)
         with closing(server), closing(shell), closing(server.accept()[0]) as served:
             served.settimeout(WAIT)
@@ -93,34 +95,36 @@ def exactly(stream: socket.socket, size: int) -> bytes:
     ],
 )
 def test_questions_and_answers_over_udp(
-    rig: Rig, version: int, server: tuple[str, int], asker: str, network: str
+    testbed: RelayTestbed, version: int, server: tuple[str, int], asker: str, network: str
 ) -> None:
     host, port = server
     where = Endpoint(address(host, network, version=version), port)
     nobody = Endpoint(address(asker, network, version=version), 0)
     answered = []
     with (
-        untouched(rig),
-        closing(bound(rig.hosts[host], where)) as serving,
-        closing(bound(rig.hosts[asker], nobody)) as asking,
+        untouched(testbed),
+        closing(udp_socket(testbed.hosts[host], where)) as serving,
+        closing(udp_socket(testbed.hosts[asker], nobody)) as asking,
     ):
         for udp in (serving, asking):
             udp.settimeout(WAIT)
         for number in range(ROUNDS):
             # It looks like media, and its first byte must not matter here.
-            asking.sendto(packet(number, 60), where)
+            asking.sendto(numbered_packet(number, 60), where)
             question, source = serving.recvfrom(100)
             serving.sendto(question, source)
-            answered.append(number_in(asking.recv(100)))
+            answered.append(packet_number(asking.recv(100)))
     numbers = [number for number in answered if number is not None]
-    assert tally(ROUNDS, numbers) == Tally(ROUNDS)
+    assert count_delivery(range(ROUNDS), numbers) == Delivery(ROUNDS)
 
 
 @VERSIONS
 @pytest.mark.parametrize(("asker", "network"), [(CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL)])
-def test_icmp_echo(rig: Rig, version: int, asker: str, network: str) -> None:
-    with untouched(rig):
-        answered = list(pings(rig.hosts[asker], address(RELAY, network, version=version), version))
+def test_icmp_echo(testbed: RelayTestbed, version: int, asker: str, network: str) -> None:
+    with untouched(testbed):
+        answered = list(
+            pings(testbed.hosts[asker], address(RELAY, network, version=version), version)
+        )
     assert answered == list(range(ROUNDS))
 
 
@@ -146,16 +150,16 @@ def pings(host: Host, target: str, version: int) -> Iterator[int]:
 
 
 def test_another_program_on_an_interface_is_not_replaced(
-    network_name: str, network: dict[str, Host], new_rig: Callable[[str, str], Rig]
+    network_name: str, network: dict[str, Host], new_testbed: Callable[[str, str], RelayTestbed]
 ) -> None:
     """The agent refuses, says who is in the way and what to do, and takes nothing off."""
-    like = new_rig("xdp", "two NICs")
+    like = new_testbed("xdp", "two NICs")
     config = like.config.with_name("second.toml")
     config.write_text(
         like.config.read_text("utf-8").replace(like.instance, f"lab-{network_name}"), "utf-8"
     )
     relay = network[RELAY]
-    pass_everything(relay, INTERNAL)
+    attach_xdp_pass(relay, INTERNAL)
     before = programs(relay)
     command = (icelane(), "relay", "run", "--config", str(config))
     done = subprocess.run(relay.command(command), check=False, capture_output=True, text=True)

@@ -10,7 +10,7 @@ from scapy.packet import Packet, Raw
 
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
-from tests.lab.rig import FAMILIES, Rig, vip
+from tests.lab.relay_testbed import FAMILIES, RelayTestbed, vip
 from tests.lab.topology import CLIENT, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
@@ -21,8 +21,10 @@ PAYLOAD = bytes([0x80]) + bytes(1400)
 
 
 @pytest.fixture(params=["xdp", "userspace"])
-def rig(request: pytest.FixtureRequest, new_rig: Callable[[str, str], Rig]) -> Rig:
-    return new_rig(request.param, "two NICs")
+def testbed(
+    request: pytest.FixtureRequest, new_testbed: Callable[[str, str], RelayTestbed]
+) -> RelayTestbed:
+    return new_testbed(request.param, "two NICs")
 
 
 def raw_socket(host: Host, version: int) -> socket.socket:
@@ -59,32 +61,34 @@ def heard(raw: socket.socket, version: int) -> tuple[Packet, int]:
 
 
 @pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
-def test_too_big_reaches_the_transceiver_in_its_own_terms(rig: Rig, pair: tuple[int, int]) -> None:
+def test_too_big_reaches_the_transceiver_in_its_own_terms(
+    testbed: RelayTestbed, pair: tuple[int, int]
+) -> None:
     client_version, version = pair
-    with rig.load(pair, rate=50.0) as load:
-        load.last_seconds(0.2)
+    with testbed.load(pair, rate=50.0) as load:
+        load.run_for(0.2)
         flow = next(
             each
-            for each in rig.status()["flows"]
+            for each in testbed.status()["flows"]
             if each["upstream"] == str(load.upstreams[-1]) and each["state"] == "confirmed"
         )
         client, upstream, transceiver = (
             Endpoint.parse(flow[name]) for name in ("client", "upstream", "transceiver")
         )
         with (
-            raw_socket(rig.hosts[CLIENT], client_version) as sender,
-            raw_socket(rig.hosts[TRANSCEIVER], version) as hearer,
+            raw_socket(testbed.hosts[CLIENT], client_version) as sender,
+            raw_socket(testbed.hosts[TRANSCEIVER], version) as hearer,
         ):
             relay = vip(client_version)
             stranger = client._replace(port=client.port ^ 1)
             sender.sendto(too_big(relay, stranger), (relay.host, 0))
             sender.sendto(too_big(relay, client), (relay.host, 0))
             quoted, mtu = heard(hearer, version)
-        load.last_seconds(0.2)
+        load.run_for(0.2)
     assert (quoted.src, quoted[UDP].sport) == (transceiver.host, transceiver.port)
     assert (quoted.dst, quoted[UDP].dport) == (upstream.host, upstream.port)
     growth = {(4, 6): 20, (6, 4): -20}.get((client_version, version), 0)
     assert mtu == MTU + growth
-    assert load.there.lost == load.back.lost == 0, "an ICMP error has ended the flow"
-    counters = rig.status()["counters"]
+    assert load.to_transceiver.lost == load.to_client.lost == 0, "an ICMP error has ended the flow"
+    counters = testbed.status()["counters"]
     assert counters["icmp_unknown_flow"] >= 1  # what was said of the stranger

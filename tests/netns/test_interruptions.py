@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.lab.load import Load, Tally
-from tests.lab.rig import FAMILIES, Rig
+from tests.lab.delivery import Delivery
+from tests.lab.load import Load
+from tests.lab.relay_testbed import FAMILIES, RelayTestbed
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -24,32 +25,32 @@ CHECKS = 2  # packets of a flow that the agent forwards itself: the first check,
 
 
 @pytest.fixture
-def rig(new_rig: Callable[[str, str], Rig]) -> Rig:
-    return new_rig("xdp", "two NICs")
+def testbed(new_testbed: Callable[[str, str], RelayTestbed]) -> RelayTestbed:
+    return new_testbed("xdp", "two NICs")
 
 
 @contextmanager
-def loads(rig: Rig, rate: float = RATE) -> Iterator[list[Load]]:
+def loads(testbed: RelayTestbed, rate: float = RATE) -> Iterator[list[Load]]:
     """A load of each pair of families, before, during and after what happens; all unharmed."""
     with ExitStack() as stack:
-        running = [stack.enter_context(rig.load(pair, rate=rate)) for pair in FAMILIES]
-        running[0].last_seconds(PAUSE)
+        running = [stack.enter_context(testbed.load(pair, rate=rate)) for pair in FAMILIES]
+        running[0].run_for(PAUSE)
         yield running
-        running[0].last_seconds(PAUSE)
+        running[0].run_for(PAUSE)
     for pair, load in zip(FAMILIES, running, strict=True):
-        assert (pair, load.there) == (pair, Tally(load.there.sent))
-        assert (pair, load.back) == (pair, Tally(load.back.sent))
-        assert min(load.there.sent, load.back.sent) > rate * PAUSE
+        assert (pair, load.to_transceiver) == (pair, Delivery(load.to_transceiver.sent))
+        assert (pair, load.to_client) == (pair, Delivery(load.to_client.sent))
+        assert min(load.to_transceiver.sent, load.to_client.sent) > rate * PAUSE
         assert len(load.upstreams) == 1, "the flow moved to another upstream address"
 
 
-def test_the_agent_is_killed_and_comes_back_a_while_later(rig: Rig) -> None:
-    with loads(rig) as running:
-        flows = {flow["upstream"]: flow for flow in rig.status()["flows"]}
-        rig.signal(signal.SIGKILL)
-        running[0].last_seconds(1.0)
-        rig.start()
-        status = rig.status()
+def test_the_agent_is_killed_and_comes_back_a_while_later(testbed: RelayTestbed) -> None:
+    with loads(testbed) as running:
+        flows = {flow["upstream"]: flow for flow in testbed.status()["flows"]}
+        testbed.signal(signal.SIGKILL)
+        running[0].run_for(1.0)
+        testbed.start()
+        status = testbed.status()
         adopted = {flow["upstream"]: flow for flow in status["flows"]}
         assert status["counters"]["adopted"] == len(flows)
         assert adopted.keys() == flows.keys()
@@ -60,45 +61,47 @@ def test_the_agent_is_killed_and_comes_back_a_while_later(rig: Rig) -> None:
                 assert adopted[upstream][way]["packets"] >= flow[way]["packets"] - CHECKS
 
 
-def test_the_agent_is_restarted(rig: Rig) -> None:
-    with loads(rig):
-        rig.signal(signal.SIGTERM)
-        rig.start()
+def test_the_agent_is_restarted(testbed: RelayTestbed) -> None:
+    with loads(testbed):
+        testbed.signal(signal.SIGTERM)
+        testbed.start()
 
 
-def test_the_agent_hangs_for_a_while(rig: Rig) -> None:
-    with loads(rig) as running:
-        rig.signal(signal.SIGSTOP)
+def test_the_agent_hangs_for_a_while(testbed: RelayTestbed) -> None:
+    with loads(testbed) as running:
+        testbed.signal(signal.SIGSTOP)
         try:
-            running[0].last_seconds(3.0)
+            running[0].run_for(3.0)
         finally:
-            rig.signal(signal.SIGCONT)
+            testbed.signal(signal.SIGCONT)
 
 
-def test_the_program_is_replaced(rig: Rig) -> None:
-    with loads(rig):
-        done = rig.icelane("relay", "load", "--config", str(rig.config), "--json")
+def test_the_program_is_replaced(testbed: RelayTestbed) -> None:
+    with loads(testbed):
+        done = testbed.icelane("relay", "load", "--config", str(testbed.config), "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["outcome"] == "replaced"
 
 
-def test_the_program_is_replaced_while_no_agent_runs(rig: Rig) -> None:
-    with loads(rig):
-        rig.signal(signal.SIGKILL)
-        done = rig.icelane("relay", "load", "--config", str(rig.config), "--json")
-        rig.start()
+def test_the_program_is_replaced_while_no_agent_runs(testbed: RelayTestbed) -> None:
+    with loads(testbed):
+        testbed.signal(signal.SIGKILL)
+        done = testbed.icelane("relay", "load", "--config", str(testbed.config), "--json")
+        testbed.start()
         assert done.returncode == 0, done.stderr
 
 
-def test_the_agent_takes_over_from_the_kernel_and_back(rig: Rig) -> None:
+def test_the_agent_takes_over_from_the_kernel_and_back(testbed: RelayTestbed) -> None:
     try:
-        with loads(rig, VOICE_RATE) as running:
+        with loads(testbed, VOICE_RATE) as running:
             for dataplane in ("userspace", "xdp"):
-                done = rig.icelane("dataplane", "switch", dataplane, "--instance", rig.instance)
+                done = testbed.icelane(
+                    "dataplane", "switch", dataplane, "--instance", testbed.instance
+                )
                 assert done.returncode == 0, done.stderr
-                before = rig.status()
-                running[0].last_seconds(PAUSE)
-                after = rig.status()
+                before = testbed.status()
+                running[0].run_for(PAUSE)
+                after = testbed.status()
                 by_kernel, by_agent = (
                     after[counters][name] - before[counters][name]
                     for counters, name in (
@@ -109,14 +112,14 @@ def test_the_agent_takes_over_from_the_kernel_and_back(rig: Rig) -> None:
                 assert (by_kernel > by_agent) == (dataplane == "xdp")
                 assert min(by_kernel, by_agent) == 0
     finally:
-        rig.icelane("relay", "switch", "xdp", "--instance", rig.instance)
+        testbed.icelane("relay", "switch", "xdp", "--instance", testbed.instance)
 
 
 def test_the_kernel_takes_over_from_an_agent_that_was_started_without_it(
-    new_rig: Callable[[str, str], Rig],
+    new_testbed: Callable[[str, str], RelayTestbed],
 ) -> None:
-    rig = new_rig("userspace", "two NICs")
-    with loads(rig, VOICE_RATE):
+    testbed = new_testbed("userspace", "two NICs")
+    with loads(testbed, VOICE_RATE):
         for dataplane in ("xdp", "userspace"):
-            done = rig.icelane("dataplane", "switch", dataplane, "--instance", rig.instance)
+            done = testbed.icelane("dataplane", "switch", dataplane, "--instance", testbed.instance)
             assert done.returncode == 0, done.stderr

@@ -13,8 +13,9 @@ import pytest
 from relay.netns.host import Host
 from relay.run.agent import SWEEP_EVERY
 from tests.lab import topology
-from tests.lab.load import Load, Tally
-from tests.lab.rig import FAMILIES, Rig
+from tests.lab.delivery import Delivery
+from tests.lab.load import Load
+from tests.lab.relay_testbed import FAMILIES, RelayTestbed
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
@@ -28,63 +29,65 @@ NEIGHBOUR_LEARNT = 0.3  # seconds
 
 
 @pytest.fixture
-def rig(new_rig: Callable[[str, str], Rig]) -> Rig:
-    return new_rig("xdp", "two NICs")
+def testbed(new_testbed: Callable[[str, str], RelayTestbed]) -> RelayTestbed:
+    return new_testbed("xdp", "two NICs")
 
 
 @contextmanager
-def loads(rig: Rig, *, outage: float = 0.0, taken_over: bool = False) -> Iterator[list[Load]]:
+def loads(
+    testbed: RelayTestbed, *, outage: float = 0.0, taken_over: bool = False
+) -> Iterator[list[Load]]:
     """A load of each pair of families; no way of any is cut for longer than the outage.
 
     Where the kernel takes over from the agent, it may overtake the packets that the agent has.
     """
     with ExitStack() as stack:
-        running = [stack.enter_context(rig.load(pair, rate=RATE)) for pair in FAMILIES]
-        running[0].last_seconds(PAUSE)
+        running = [stack.enter_context(testbed.load(pair, rate=RATE)) for pair in FAMILIES]
+        running[0].run_for(PAUSE)
         yield running
-        running[0].last_seconds(PAUSE)
+        running[0].run_for(PAUSE)
     for pair, load in zip(FAMILIES, running, strict=True):
         assert len(load.upstreams) == 1, "the flow moved to another upstream address"
-        for way in (load.there, load.back):
+        for way in (load.to_transceiver, load.to_client):
             if outage == 0.0:
                 overtaken = way.reordered if taken_over else 0
-                assert (pair, way) == (pair, Tally(way.sent, reordered=overtaken))
+                assert (pair, way) == (pair, Delivery(way.sent, reordered=overtaken))
             assert (way.duplicated, way.damaged) == (0, 0)
             assert way.lost <= outage * RATE, (pair, way)
 
 
-def counters(rig: Rig) -> dict[str, int]:
-    return dict(rig.status()["dataplane_counters"])
+def counters(testbed: RelayTestbed) -> dict[str, int]:
+    return dict(testbed.status()["dataplane_counters"])
 
 
-def set_link(rig: Rig, host: str, interface: str, **change: Any) -> None:
-    with rig.hosts[host].netlink() as netlink:
+def set_link(testbed: RelayTestbed, host: str, interface: str, **change: Any) -> None:
+    with testbed.hosts[host].netlink() as netlink:
         netlink.link("set", index=netlink.link_lookup(ifname=interface)[0], **change)
 
 
 @pytest.mark.parametrize(("host", "interface"), [(CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL)])
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
 def test_a_neighbour_has_another_mac_address(
-    rig: Rig, host: str, interface: str, announced: bool
+    testbed: RelayTestbed, host: str, interface: str, announced: bool
 ) -> None:
     """A host that announces nothing asks for its own neighbours anew, and is learnt by that."""
-    neighbour = rig.hosts[host]
+    neighbour = testbed.hosts[host]
     for notify in ("ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify"):
         neighbour.sysctl(notify.format(interface), int(announced))
     number = 2 * (interface == PUBLIC) + announced
-    before = counters(rig)
-    with loads(rig, outage=NEIGHBOUR_LEARNT) as running:
-        set_link(rig, host, interface, address=f"02:00:00:00:00:{number:02x}")
-        running[0].last_seconds(NEIGHBOUR_LEARNT)
+    before = counters(testbed)
+    with loads(testbed, outage=NEIGHBOUR_LEARNT) as running:
+        set_link(testbed, host, interface, address=f"02:00:00:00:00:{number:02x}")
+        running[0].run_for(NEIGHBOUR_LEARNT)
     # It was the kernel that took the change up: the agent forwarded the first checks only.
-    assert counters(rig)["no_neighbour"] - before["no_neighbour"] < RATE * NEIGHBOUR_LEARNT
-    with loads(rig):
+    assert counters(testbed)["no_neighbour"] - before["no_neighbour"] < RATE * NEIGHBOUR_LEARNT
+    with loads(testbed):
         pass
 
 
-def test_a_neighbour_that_moved_without_a_word_is_found(rig: Rig) -> None:
+def test_a_neighbour_that_moved_without_a_word_is_found(testbed: RelayTestbed) -> None:
     """Nobody sends to it but the program, of which the kernel's neighbour table hears nothing."""
-    relay, transceiver = rig.hosts[RELAY], rig.hosts[TRANSCEIVER]
+    relay, transceiver = testbed.hosts[RELAY], testbed.hosts[TRANSCEIVER]
     for version in (4, 6):  # usually 5 s, then three times 1 s
         relay.sysctl(f"ipv{version}/neigh/{INTERNAL}/delay_first_probe_time", 1)
         relay.sysctl(f"ipv{version}/neigh/{INTERNAL}/retrans_time_ms", 100)
@@ -97,17 +100,17 @@ def test_a_neighbour_that_moved_without_a_word_is_found(rig: Rig) -> None:
             known = topology.address(RELAY, INTERNAL, version=version), link.get("address")
             set_neighbour(transceiver, *known, state="permanent")
             stack.callback(set_neighbour, transceiver, *known, state="stale")
-        running = [stack.enter_context(rig.load(pair, rate=RATE)) for pair in pairs]
+        running = [stack.enter_context(testbed.load(pair, rate=RATE)) for pair in pairs]
         for version, _ in pairs:
             there = topology.address(TRANSCEIVER, INTERNAL, version=version)
             set_neighbour(relay, there, "02:00:00:00:00:ff", state="stale")
-        running[0].last_seconds(PAUSE)
+        running[0].run_for(PAUSE)
         cut = [load.arrived for load in running]
-        running[0].last_seconds(PAUSE)
+        running[0].run_for(PAUSE)
         assert [load.arrived for load in running] == cut, "packets still find it"
         for load in running:
-            load.passes_again(seconds=10.0)
-    with loads(rig):
+            load.wait_for_packets(seconds=10.0)
+    with loads(testbed):
         pass
 
 
@@ -120,52 +123,52 @@ def set_neighbour(host: Host, address: str, mac: str, *, state: str) -> None:
 @pytest.mark.parametrize(
     ("host", "interface"), [(CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL), (RELAY, INTERNAL)]
 )
-def test_a_link_goes_down_and_up(rig: Rig, host: str, interface: str) -> None:
+def test_a_link_goes_down_and_up(testbed: RelayTestbed, host: str, interface: str) -> None:
     # Otherwise a host loses its IPv6 addresses with the link, which nobody would give back here.
-    rig.hosts[host].sysctl(f"ipv6/conf/{interface}/keep_addr_on_down", 1)
-    with loads(rig, outage=DOWN + NOTICED) as running:
-        set_link(rig, host, interface, state="down")
-        running[0].last_seconds(DOWN)
-        set_link(rig, host, interface, state="up")
+    testbed.hosts[host].sysctl(f"ipv6/conf/{interface}/keep_addr_on_down", 1)
+    with loads(testbed, outage=DOWN + NOTICED) as running:
+        set_link(testbed, host, interface, state="down")
+        running[0].run_for(DOWN)
+        set_link(testbed, host, interface, state="up")
         for load in running:
-            load.passes_again()
-    before = counters(rig)
-    with loads(rig) as running:
+            load.wait_for_packets()
+    before = counters(testbed)
+    with loads(testbed) as running:
         pass
-    grown = counters(rig)["forwarded_to_client"] - before["forwarded_to_client"]
-    assert grown >= sum(load.back.sent for load in running), "the kernel no longer forwards"
+    grown = counters(testbed)["forwarded_to_client"] - before["forwarded_to_client"]
+    assert grown >= sum(load.to_client.sent for load in running), "the kernel no longer forwards"
 
 
-def test_an_interface_goes_and_comes_back(rig: Rig) -> None:
+def test_an_interface_goes_and_comes_back(testbed: RelayTestbed) -> None:
     """Without the program on it, the agent forwards; soon it has the program again."""
-    with loads(rig, outage=NOTICED) as running:
-        topology.unplug(rig.hosts[RELAY], INTERNAL)
-        topology.replug(rig.name, rig.network, INTERNAL)
+    with loads(testbed, outage=NOTICED) as running:
+        topology.remove_link(testbed.hosts[RELAY], INTERNAL)
+        topology.restore_link(testbed.name, testbed.network, INTERNAL)
         for load in running:
-            load.passes_again()
-    with loads(rig, taken_over=True) as running:
+            load.wait_for_packets()
+    with loads(testbed, taken_over=True) as running:
         deadline = time.monotonic() + 4 * SWEEP_EVERY
-        while not any("internal is back, and runs" in line for line in rig.log()):
+        while not any("internal is back, and runs" in line for line in testbed.log()):
             assert time.monotonic() < deadline, "the agent does not notice"
-            running[0].last_seconds(PAUSE)
-        attached = counters(rig)
-        running[0].last_seconds(PAUSE)
-    after = counters(rig)
+            running[0].run_for(PAUSE)
+        attached = counters(testbed)
+        running[0].run_for(PAUSE)
+    after = counters(testbed)
     assert after["foreign_interface"] == attached["foreign_interface"]
     assert after["forwarded_to_client"] > attached["forwarded_to_client"] + RATE * PAUSE
-    status = rig.icelane("relay", "status", "--instance", rig.instance, "--json")
+    status = testbed.icelane("relay", "status", "--instance", testbed.instance, "--json")
     assert json.loads(status.stdout)[0]["interfaces"] == {PUBLIC: "native", INTERNAL: "native"}
 
 
-def test_an_agent_that_is_restarted_takes_an_interface_back(rig: Rig) -> None:
-    topology.unplug(rig.hosts[RELAY], PUBLIC)
-    topology.replug(rig.name, rig.network, PUBLIC)
-    rig.signal(signal.SIGTERM)
-    rig.start()
-    before = counters(rig)
-    with loads(rig):
+def test_an_agent_that_is_restarted_takes_an_interface_back(testbed: RelayTestbed) -> None:
+    topology.remove_link(testbed.hosts[RELAY], PUBLIC)
+    topology.restore_link(testbed.name, testbed.network, PUBLIC)
+    testbed.signal(signal.SIGTERM)
+    testbed.start()
+    before = counters(testbed)
+    with loads(testbed):
         pass
-    assert counters(rig)["foreign_interface"] == before["foreign_interface"]
+    assert counters(testbed)["foreign_interface"] == before["foreign_interface"]
 
 
 class TestSmallMtu:
@@ -174,25 +177,25 @@ class TestSmallMtu:
     LARGE, SMALL = 1440, 1340  # bytes of payload: the one does not fit 1400, the other does
 
     @pytest.fixture(params=[(PUBLIC, CLIENT), (INTERNAL, TRANSCEIVER)], ids=[PUBLIC, INTERNAL])
-    def narrow(self, request: pytest.FixtureRequest, rig: Rig) -> Iterator[str]:
+    def narrow(self, request: pytest.FixtureRequest, testbed: RelayTestbed) -> Iterator[str]:
         """The network with an MTU of 1400."""
         network, host = request.param
         for each in (RELAY, host):
-            set_link(rig, each, network, mtu=1400)
+            set_link(testbed, each, network, mtu=1400)
         yield network
         for each in (RELAY, host):
-            set_link(rig, each, network, mtu=1500)
+            set_link(testbed, each, network, mtu=1500)
 
     @pytest.mark.parametrize("families", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
     def test_both_ends_get_every_byte(
-        self, rig: Rig, narrow: str, families: tuple[int, int]
+        self, testbed: RelayTestbed, narrow: str, families: tuple[int, int]
     ) -> None:
         sizes = (self.LARGE, self.SMALL) if narrow == INTERNAL else (self.SMALL, self.LARGE)
-        before = counters(rig)
-        with rig.load(families, rate=RATE, sizes=sizes) as load:
-            load.last_seconds(PAUSE)
-        assert load.there == Tally(load.there.sent)
-        assert load.back == Tally(load.back.sent)
-        large = load.there.sent if narrow == INTERNAL else load.back.sent
+        before = counters(testbed)
+        with testbed.load(families, rate=RATE, sizes=sizes) as load:
+            load.run_for(PAUSE)
+        assert load.to_transceiver == Delivery(load.to_transceiver.sent)
+        assert load.to_client == Delivery(load.to_client.sent)
+        large = load.to_transceiver.sent if narrow == INTERNAL else load.to_client.sent
         assert large > RATE * PAUSE / 2
-        assert counters(rig)["too_big"] - before["too_big"] == large
+        assert counters(testbed)["too_big"] - before["too_big"] == large

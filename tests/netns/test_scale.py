@@ -17,6 +17,7 @@ from relay.dataplane import xdp
 from relay.dataplane.xdp import XdpDataplane
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from tests.lab.config import icelane
 from tests.lab.topology import RELAY

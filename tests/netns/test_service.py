@@ -40,7 +40,7 @@ def test_a_service_is_started_in_its_host_and_stopped(
 def test_a_service_that_ends_early_is_reported_with_its_last_lines(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
-    with pytest.raises(LabError, match=r"test ended before it served(.|\n)*no such key file"):
+    with pytest.raises(LabError, match=r"test ended before it was ready(.|\n)*no such key file"):
         Runner("x", tmp_path).start(
             shell("echo no such key file >&2; exit 1"), network[RELAY]
         ).wait()
@@ -50,25 +50,25 @@ def test_a_service_that_ends_early_is_reported_with_its_last_lines(
         ).wait()
 
 
-def test_a_service_that_never_serves_is_reported(
+def test_a_service_that_is_never_ready_is_reported(
     network: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "READY_SECONDS", 0.1)
     runner = Runner("x", tmp_path)
     try:
-        with pytest.raises(LabError, match="does not serve after"):
+        with pytest.raises(LabError, match="is not ready after"):
             runner.start(shell("echo not ready yet; exec sleep 600"), network[RELAY]).wait()
     finally:
         runner.stop("test")
 
 
-def test_a_restarted_service_must_say_again_that_it_serves(
+def test_a_restarted_service_must_become_ready_again(
     network: dict[str, Host], tmp_path: Path
 ) -> None:
     runner = Runner("x", tmp_path)
     runner.start(shell("echo ready; exec sleep 600"), network[RELAY]).wait()
     runner.stop("test")
-    with pytest.raises(LabError, match="ended before it served"):
+    with pytest.raises(LabError, match="ended before it was ready"):
         runner.start(shell("echo not this time"), network[RELAY]).wait()
 
 

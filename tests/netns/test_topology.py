@@ -12,7 +12,7 @@ import pytest
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 from tests.lab import topology
-from tests.lab.capture import Capture
+from tests.lab.capture import DatagramCapture
 from tests.lab.errors import LabError
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
 
@@ -90,7 +90,7 @@ def test_a_datagram_leaves_with_its_checksum_complete(network: Network) -> None:
         udp(network[CLIENT], address(CLIENT, PUBLIC)) as sender,
         udp(network[RELAY], relay) as receiver,
     ):
-        with Capture(network[RELAY], PUBLIC) as capture:
+        with DatagramCapture(network[RELAY], PUBLIC) as capture:
             sender.sendto(b"whole", receiver.getsockname())
             receiver.recv(100)
             _wait_for(lambda: any(each.payload == b"whole" for each in capture.datagrams))
@@ -98,7 +98,7 @@ def test_a_datagram_leaves_with_its_checksum_complete(network: Network) -> None:
 
         with network[CLIENT].inside():
             set_offload(PUBLIC, Offload.TX_CHECKSUM, on=True)
-        with Capture(network[RELAY], PUBLIC) as capture:
+        with DatagramCapture(network[RELAY], PUBLIC) as capture:
             sender.sendto(b"partial", receiver.getsockname())
             receiver.recv(100)
             _wait_for(lambda: any(each.payload == b"partial" for each in capture.datagrams))
@@ -165,8 +165,11 @@ def test_building_twice_is_refused_with_the_way_out(network: Network, network_na
 def test_nothing_is_left_of_a_network_that_could_not_be_built(
     network_name: str,
 ) -> None:
-    ends = (topology.End(CLIENT, ("203.0.113.2/24",)), topology.End(RELAY, ("203.0.113.10/24",)))
-    twice = topology.Network(topology.HOSTS, (topology.Cable(PUBLIC, ends),) * 2)
+    ends = (
+        topology.LinkEnd(CLIENT, ("203.0.113.2/24",)),
+        topology.LinkEnd(RELAY, ("203.0.113.10/24",)),
+    )
+    twice = topology.Network(topology.HOSTS, (topology.Link(PUBLIC, ends),) * 2)
     with pytest.raises(LabError, match="could not be made"):
         topology.build(network_name, twice)
     assert not any(host.exists() for host in topology.hosts(network_name).values())

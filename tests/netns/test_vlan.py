@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
+from relay.dataplane.kernel.tables import Port, write_tx_ports
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
@@ -22,11 +23,10 @@ from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.pins import Pins
-from relay.dataplane.kernel.tables import Port, write_ports
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.delivery import Delivery, count_delivery, numbered_packet, packet_number
 from tests.lab.frame import parse
-from tests.lab.load import Tally, number_in, packet, tally
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
@@ -101,7 +101,7 @@ def dataplane(network: dict[str, Host], wires: dict[str, Wire]) -> Iterator[xdp.
     try:
         with relay.inside():
             xdp.load(config)
-        write_ports(Pins(instance), stand_ins(relay, wires))
+        write_tx_ports(Pins(instance), stand_ins(relay, wires))
         with closing(xdp.XdpDataplane(instance)) as dataplane:
             yield dataplane
     finally:
@@ -158,16 +158,16 @@ def test_one_tag_becomes_another_on_every_packet(
             head = Ether(src=wires[entry].mac, dst=macs[entry]) / Dot1Q(vlan=VLANS[entry])
             arrived = []
             for number in range(PACKETS):
-                wires[entry].send(tagged(head, source, destination, packet(number, SIZE)))
+                wires[entry].send(tagged(head, source, destination, numbered_packet(number, SIZE)))
                 frame, vlan = next_udp(wires[exit_])
                 datagram = parse(frame)
                 assert datagram is not None
                 assert vlan == VLANS[exit_]
                 assert datagram.intact
                 assert (datagram.source, datagram.destination) == (new_source, new_destination)
-                arrived.append(number_in(datagram.payload))
+                arrived.append(packet_number(datagram.payload))
             numbers = [number for number in arrived if number is not None]
-            assert tally(PACKETS, numbers) == Tally(PACKETS)
+            assert count_delivery(range(PACKETS), numbers) == Delivery(PACKETS)
         (record,) = dataplane.flows()
         assert record.to_transceiver.packets == record.to_client.packets == PACKETS
         dataplane.remove(flow)
@@ -199,10 +199,12 @@ def test_another_vlans_packets_are_not_forwarded(
     ether = Ether(src=wires[PUBLIC].mac, dst=mac)
     ours, other = Dot1Q(vlan=VLANS[PUBLIC]), Dot1Q(vlan=VLANS[INTERNAL])
     for number, tags in enumerate((other, ours / other, ours)):
-        wires[PUBLIC].send(tagged(ether / tags, flow.client, flow.vip, packet(number, SIZE)))
+        wires[PUBLIC].send(
+            tagged(ether / tags, flow.client, flow.vip, numbered_packet(number, SIZE))
+        )
     frame, _ = next_udp(wires[INTERNAL])
     datagram = parse(frame)
     assert datagram is not None
-    assert number_in(datagram.payload) == 2  # the third was the first to come
+    assert packet_number(datagram.payload) == 2  # the third was the first to come
     counted = dataplane.counters()
     assert (counted["vlan_unknown"], counted["vlan_stacked"]) == (1, 1)

@@ -14,7 +14,7 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
-from tests.lab.capture import Capture
+from tests.lab.capture import DatagramCapture
 from tests.lab.frame import Datagram
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, address
 
@@ -101,8 +101,8 @@ def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTu
         before = dataplane.counters()
         dataplane.install(flow)
         with (
-            Capture(network[CLIENT], PUBLIC) as at_client,
-            Capture(network[TRANSCEIVER], INTERNAL) as at_transceiver,
+            DatagramCapture(network[CLIENT], PUBLIC) as at_client,
+            DatagramCapture(network[TRANSCEIVER], INTERNAL) as at_transceiver,
         ):
             for number in range(PACKETS):
                 client.sendto(payload(number), flow.vip)
@@ -130,7 +130,7 @@ def received(udp: socket.socket) -> tuple[bytes, Endpoint]:
     return data, Endpoint.of(source)
 
 
-def wait_for(capture: Capture, datagrams: int) -> None:
+def wait_for(capture: DatagramCapture, datagrams: int) -> None:
     """A capture hears of packets a little after their receiver."""
     deadline = time.monotonic() + 5
     while len(capture.datagrams) < datagrams and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What a lab consists of beside its network: configuration files and services. Pure."""
+"""Configuration files and services of a lab. Pure."""
 
 import sys
 from collections.abc import Mapping
@@ -18,23 +18,25 @@ CONTROL = Endpoint(address(TRANSCEIVER, INTERNAL), 9000)
 SIGNALING_ENDPOINT = Endpoint(address(TRANSCEIVER, SIGNALING), 8080)
 SIGNALING_URL = f"http://{SIGNALING_ENDPOINT}"
 PORTS = "20000-29999"
-REDIS = Endpoint("127.0.0.1", 6379)  # the relay's own loopback: no other lab shares it
+REDIS = Endpoint(
+    "127.0.0.1", 6379
+)  # on the loopback of the relay's host, which no other lab shares
 
-# The agent of the relay may be started again in a running lab, so its name is public.
+# Names of the services, by which a running lab stops and starts them.
 RELAY_SERVICE, REDIS_SERVICE = "relay", "redis"
 TRANSCEIVER_SERVICE, SIGNALING_SERVICE = "transceiver", "signaling"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a lab is brought up.
+    """Options of a lab.
 
     Attributes:
         dataplane: What the relay forwards with: xdp, userspace or auto.
-        redis: Whether a redis-server runs beside the relay and mirrors its flows.
-        relay_user: The user that the relay runs as; None means root. It works with the
-            userspace dataplane only: nobody else may load a program into the kernel.
-        capacity: The most sessions of the transceiver; None leaves it to the transceiver.
+        redis: Whether a redis-server runs on the relay's host, for the relay to mirror its flows.
+        relay_user: The user that the relay runs as; None means root. Only with the userspace
+            dataplane: loading a BPF program needs root.
+        capacity: Maximum sessions of the transceiver; None for its default.
     """
 
     dataplane: str = "auto"
@@ -48,17 +50,17 @@ class Options:
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Options":
-        """What `dump` gave."""
+        """Rebuild what `dump` returned."""
         return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a lab keeps what.
+    """Paths of a lab's files.
 
     Attributes:
-        directory: The lab's own directory; everything below it goes with the lab.
-        admin: The admin socket of the relay.
+        directory: The lab's directory; it is removed with the lab.
+        admin: The relay's admin socket.
     """
 
     directory: Path
@@ -76,12 +78,12 @@ class Files:
 
     @property
     def relay(self) -> Path:
-        """The relay's configuration."""
+        """The relay's configuration file."""
         return self.directory / "relay.toml"
 
     @property
     def options(self) -> Path:
-        """How the lab was brought up."""
+        """The options that the lab was brought up with."""
         return self.directory / "lab.json"
 
 
@@ -125,9 +127,9 @@ def icelane() -> str:
 
 
 def stages(files: Files, options: Options) -> tuple[tuple[Service, ...], ...]:
-    """The services of a lab; each stage starts when the one before it serves."""
+    """The services of a lab; those of a stage start once those of the stage before are ready."""
     redis = (_redis(files),) if options.redis else ()
-    # Signaling asks for transceivers when it starts, and the relay asks Redis for flows.
+    # At start, signaling contacts the transceivers, and the relay reads flows from Redis.
     return (_transceiver(files, options), *redis), (_signaling(files), _relay(files, options))
 
 
@@ -176,7 +178,7 @@ def _relay(files: Files, options: Options) -> Service:
 
 
 def _as_user(user: str) -> tuple[str, ...]:
-    """A command that gives up root and every capability for good, and runs what follows it."""
+    """A command prefix that drops root and all capabilities for good."""
     return (
         *("setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs"),
         *("--inh-caps=-all", "--bounding-set=-all", "--"),

@@ -1,4 +1,4 @@
-"""An XDP program that passes everything, for an interface that only has to run some program."""
+"""An XDP program that passes every packet, for an interface that only has to run some program."""
 
 import os
 import struct
@@ -8,12 +8,12 @@ from relay.netns.host import Host
 
 _XDP_PASS = 2  # linux/bpf.h
 _DRIVER_MODE = 1 << 2  # XDP_FLAGS_DRV_MODE, linux/if_link.h
-_MOVE, _EXIT = 0xB7, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K to register 0; BPF_JMP | BPF_EXIT
-_PROGRAM = struct.pack("=BBhi", _MOVE, 0, 0, _XDP_PASS) + struct.pack("=BBhi", _EXIT, 0, 0, 0)
+_MOV, _EXIT = 0xB7, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K to register 0; BPF_JMP | BPF_EXIT
+_PROGRAM = struct.pack("=BBhi", _MOV, 0, 0, _XDP_PASS) + struct.pack("=BBhi", _EXIT, 0, 0, 0)
 
 
-def pass_everything(host: Host, interface: str) -> None:
-    """Run it on an interface, natively; it goes with the interface.
+def attach_xdp_pass(host: Host, interface: str) -> None:
+    """Attach it to an interface in driver mode; it is removed with the interface.
 
     Raises:
         OSError: The kernel refuses the program.

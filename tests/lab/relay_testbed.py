@@ -1,7 +1,7 @@
-"""A rig: a relay alone, between a client's host and a transceiver's, for loads to pass through it.
+"""A testbed of a relay alone, between a client's host and a transceiver's, for loads.
 
-It is a lab without transceiver and signaling. The relay serves a VIP of each family, and forwards
-to transceivers of each family, at an address for each pair; a load is both ends of a flow.
+It has the network of a lab, and neither transceiver nor signaling. The relay has a VIP of each
+family, and a slot for each pair of families; a load is both ends of a flow.
 """
 
 import secrets
@@ -21,20 +21,20 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from tests.lab import topology
+from tests.lab.config import PORTS, RELAY_SERVICE, icelane
 from tests.lab.errors import LabError
 from tests.lab.load import RATE, SIZE, Load
-from tests.lab.plan import PORTS, RELAY_SERVICE, icelane
 from tests.lab.service import Runner, Service
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, TWO_NICS, Network
 
-FAMILIES = ((4, 4), (6, 6), (4, 6), (6, 4))  # versions of IP: the client's, the transceiver's
+FAMILIES = ((4, 4), (6, 6), (4, 6), (6, 4))  # IP versions of client and transceiver
 
 _KILL_SECONDS = 5.0
 _ROUTE_SECONDS = 3600.0
 
 
 def vip(version: int) -> Endpoint:
-    """The relay's public transport address of a family."""
+    """The relay's VIP of an IP version."""
     return Endpoint(topology.address(RELAY, PUBLIC, version=version), 3478)
 
 
@@ -43,12 +43,12 @@ def transceiver(slot: int, version: int) -> Endpoint:
     return Endpoint(topology.address(TRANSCEIVER, INTERNAL, version=version), 5000 + slot)
 
 
-class Rig:
-    """A rig, from entering to leaving.
+class RelayTestbed:
+    """A relay between two hosts, while entered.
 
     Args:
-        name: Tells it from other labs; the relay's instance is called `lab-NAME`.
-        directory: Where its files are.
+        name: Unique among all labs and testbeds; the relay's instance is `lab-NAME`.
+        directory: Where to write its files.
         dataplane: What the relay forwards with, xdp or userspace.
         network: Its network.
     """
@@ -68,10 +68,11 @@ class Rig:
         self._runner = Runner(name, directory)
 
     def __enter__(self) -> Self:
-        """Make the network and start the relay.
+        """Create the network and start the relay.
 
         Raises:
-            LabError: A part of it does not start.
+            LabError: The network cannot be created, or the relay does not start.
+            NetnsError: A host cannot be created.
         """
         topology.build(self.name, self.network)
         try:
@@ -88,12 +89,12 @@ class Rig:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave nothing of it."""
+        """Remove all of it."""
         self._remove()
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """The relay's interfaces, all of which run the program."""
+        """The relay's interfaces; all of them run the program."""
         return topology.interfaces(self.network, RELAY)
 
     def load(
@@ -103,7 +104,7 @@ class Rig:
         rate: float = RATE,
         sizes: tuple[int, int] = (SIZE, SIZE),
     ) -> Load:
-        """A load on a new flow; there is one for each pair of families at a time."""
+        """A load on a new flow; at most one at a time for each pair of families."""
         client_version, transceiver_version = families
         slot = self._slots[families]
         route = mint(
@@ -115,8 +116,8 @@ class Rig:
         )
         client = Endpoint(topology.address(CLIENT, PUBLIC, version=client_version), 0)
         return Load(
-            bound(self.hosts[CLIENT], client),
-            bound(self.hosts[TRANSCEIVER], transceiver(slot, transceiver_version)),
+            udp_socket(self.hosts[CLIENT], client),
+            udp_socket(self.hosts[TRANSCEIVER], transceiver(slot, transceiver_version)),
             vip(client_version),
             route.ufrag,
             rate=rate,
@@ -134,30 +135,30 @@ class Rig:
         self._runner.start(service, self.hosts[RELAY]).wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the agent a signal; after one that ends it, wait for its end.
+        """Send a signal to the agent; wait for its end if the signal ends it.
 
         Raises:
-            LabError: It does not run, or does not end.
+            LabError: It is not running, or does not end.
         """
         process = self._runner.process(RELAY_SERVICE)
         if process is None:
-            raise LabError("The agent does not run.")
+            raise LabError("The agent is not running; start it first.")
         process.signal(number)
         ends = number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
         if ends and not process.wait(_KILL_SECONDS):
             raise LabError(f"The agent survived {number.name} for {_KILL_SECONDS:.0f} s.")
 
     def icelane(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command in the relay's host."""
+        """Run `icelane` with these arguments in the relay's host."""
         line = self.hosts[RELAY].command((icelane(), *arguments))
         return subprocess.run(line, check=False, capture_output=True, text=True)
 
     def status(self) -> dict[str, Any]:
-        """What the agent tells of itself."""
+        """The agent's status, from its admin socket."""
         return admin.ask(admin.default_path(self.instance), "status")
 
     def log(self) -> list[str]:
-        """What the agent has printed so far, by line."""
+        """The agent's log, by line."""
         return self._runner.lines(RELAY_SERVICE)
 
     def _write_files(self) -> None:
@@ -192,8 +193,8 @@ class Rig:
         admin.default_path(self.instance).unlink(missing_ok=True)
 
 
-def bound(host: Host, local: Endpoint) -> socket.socket:
-    """A UDP socket at an address of a host; port 0 takes any."""
+def udp_socket(host: Host, local: Endpoint) -> socket.socket:
+    """A UDP socket bound to an address of a host; port 0 takes any port."""
     with host.inside():
         udp = socket.socket(local.family, socket.SOCK_DGRAM)
     udp.bind(local)

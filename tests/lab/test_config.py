@@ -1,0 +1,87 @@
+"""The configuration files of a lab are valid for the services that read them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relay.config.registry import Registry
+from relay.run.config import RelayConfig
+from tests.lab import config
+from tests.lab.config import Files, Options
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path, tmp_path / "admin.sock")
+
+
+def test_the_registry_names_the_relay_and_the_transceiver(files: Files) -> None:
+    files.registry.write_text(config.registry_text())
+    registry = Registry.load(files.registry)
+    assert registry.relays == (config.VIP,)
+    (transceiver,) = registry.transceivers
+    assert transceiver.address == config.MEDIA
+    assert transceiver.control == f"http://{config.CONTROL}"
+
+
+@pytest.mark.parametrize("redis", [False, True])
+def test_the_relay_takes_its_settings(files: Files, redis: bool) -> None:
+    options = Options(dataplane="xdp", redis=redis)
+    files.relay.write_text(config.relay_text("lab-x", files, options))
+    relay = RelayConfig.load(files.relay, {})
+    assert relay.vips == (config.VIP,)
+    assert relay.upstreams == (config.UPSTREAM,)
+    assert relay.interfaces == ("public", "internal")
+    assert (relay.instance, relay.admin) == ("lab-x", files.admin)
+    assert relay.redis == ("redis://127.0.0.1:6379/0" if redis else None)
+
+
+def test_a_relay_that_runs_as_another_user_drops_all_capabilities(files: Files) -> None:
+    stages = config.stages(files, Options(dataplane="userspace", relay_user="nobody"))
+    (service,) = (each for stage in stages for each in stage if each.name == config.RELAY_SERVICE)
+    assert service.command[0] == "setpriv"
+    assert "--reuid=nobody" in service.command
+    assert "--bounding-set=-all" in service.command
+
+
+@pytest.mark.parametrize(("capacity", "given"), [(None, []), (300, ["--capacity", "300"])])
+def test_the_capacity_of_the_transceiver_is_an_option(
+    files: Files, capacity: int | None, given: list[str]
+) -> None:
+    stages = config.stages(files, Options(capacity=capacity))
+    (service,) = (
+        each for stage in stages for each in stage if each.name == config.TRANSCEIVER_SERVICE
+    )
+    assert [word for word in service.command if word in ("--capacity", "300")] == given
+
+
+def test_options_are_remembered() -> None:
+    options = Options(dataplane="userspace", redis=True, relay_user="nobody")
+    assert Options.load(json.loads(json.dumps(options.dump()))) == options
+
+
+@pytest.mark.parametrize("name", ["", "UP", "a/b", "../x", "-a"])
+def test_an_invalid_name_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="not a valid lab name: use the letters a-z"):
+        Lab(name)
+
+
+def test_a_name_that_is_too_long_is_refused_for_its_length() -> None:
+    Lab("a" * 31)
+    with pytest.raises(LabError, match="is too long: it has 32 characters, at most 31"):
+        Lab("a" * 32)
+
+
+def test_an_unknown_host_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(LabError, match="use client, relay, transceiver"):
+        Lab("x").host("server")
+
+
+def test_a_lab_that_is_not_up_has_a_status_and_no_options() -> None:
+    lab = Lab("never-brought-up")
+    assert lab.status() == {"name": "never-brought-up", "up": False}
+    with pytest.raises(LabError, match="is not up"):
+        assert lab.options
