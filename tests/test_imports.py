@@ -32,7 +32,7 @@ PURE = [
 LAYERS = [
     ("relay.errors",),
     ("relay.wire",),
-    ("relay.registry",),
+    ("relay.config.registry", "relay.listen"),
     ("relay.core",),
     ("relay.dataplane", "relay.forwarding", "relay.mirror", "relay.netns", "relay.caller"),
     ("relay.admin",),
@@ -131,12 +131,23 @@ def test_a_layer_of_the_relay_imports_only_those_below() -> None:
     ]
 
 
-def test_services_know_the_wire_and_the_registry_of_the_relay() -> None:
+def test_services_know_of_the_relay_its_wire_registry_and_listening() -> None:
     assert not [
         (name, target)
         for name, target in imports_of("relay")
         if within(name, "transceiver", "signaling")
-        and not within(target, "relay.errors", "relay.wire", "relay.registry")
+        and not within(
+            target, "relay.errors", "relay.wire", "relay.config.registry", "relay.listen"
+        )
+    ]
+
+
+def test_the_caller_knows_of_the_relay_its_wire_only() -> None:
+    assert not [
+        (name, target)
+        for name, target in imports_of("relay", "transceiver", "signaling")
+        if within(name, "relay.caller")
+        and not within(target, "relay.caller", "relay.errors", "relay.wire")
     ]
 
 

@@ -20,7 +20,8 @@ def call(
     ],
     *,
     wav: Annotated[
-        Path | None, typer.Option(help="PCM WAV file to send. Default: a spoken sentence.")
+        Path | None,
+        typer.Option(help="Audio file to send, of any format. Default: a spoken sentence."),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Record what comes back to this WAV file.")
