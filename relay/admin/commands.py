@@ -9,7 +9,7 @@ from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError, DataplaneError
 
 
-class Controlled(Protocol):
+class AdministeredAgent(Protocol):
     """What the commands are about: the agent."""
 
     @property
@@ -29,14 +29,14 @@ class Controlled(Protocol):
         """Let the kernel forward, or the agent."""
 
 
-class Control:
+class AdminCommands:
     """The commands of an agent's admin socket.
 
     Args:
         agent: The agent.
     """
 
-    def __init__(self, agent: Controlled) -> None:
+    def __init__(self, agent: AdministeredAgent) -> None:
         self._agent = agent
         self._switching = asyncio.Lock()
 

@@ -35,7 +35,7 @@ def kernel_share(*directions: Mapping[str, int]) -> str:
     return f"{100 * kernel / total:.1f} %" if total else "-"
 
 
-class View:
+class LiveFlows:
     """The live view: it remembers the last snapshot, to show rates."""
 
     def __init__(self) -> None:

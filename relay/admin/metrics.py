@@ -30,18 +30,18 @@ class RelayCollector(Collector):
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """The metric families of one scrape."""
         agent = CounterMetricFamily(
-            "icelane_agent_datagrams", "Datagrams and events of the agent.", labels=["reason"]
+            "icelane_relay_agent_datagrams", "Datagrams and events of the agent.", labels=["reason"]
         )
         for reason, count in self._agent().items():
             agent.add_metric([reason], count)
         yield agent
         dataplane = CounterMetricFamily(
-            "icelane_dataplane_packets", "Packets of the XDP program.", labels=["reason"]
+            "icelane_relay_kernel_packets", "Packets of the XDP program.", labels=["reason"]
         )
         for reason, count in self._dataplane().items():
             dataplane.add_metric([reason], count)
         yield dataplane
-        flows = GaugeMetricFamily("icelane_flows", "Flows of the relay.", labels=["state"])
+        flows = GaugeMetricFamily("icelane_relay_flows", "Flows of the relay.", labels=["state"])
         for state, count in self._flows().items():
             flows.add_metric([state], count)
         yield flows

@@ -11,7 +11,7 @@ from relay.dataplane.xdp import XdpDataplane
 from relay.errors import AdminError, DataplaneError
 
 
-def take(instance: str, admin: Path | None) -> Mapping[str, Any]:
+def take_snapshot(instance: str, admin: Path | None) -> Mapping[str, Any]:
     """A snapshot with the keys agent (whether one runs), dataplane, flows and two sets of counters.
 
     Raises:

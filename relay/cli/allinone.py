@@ -15,10 +15,10 @@ from relay.cli.tree import UpSettings
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry, Transceiver
 from relay.dataplane.interface import Dataplane, DataplaneChoice
-from relay.netns.pair import FAR, NEAR, annex
+from relay.netns.pair import HOST_ADDRESS, NAMESPACE_ADDRESS, namespace_pair
 from relay.run.agent import Agent
-from relay.run.choose import open_dataplane
 from relay.run.config import RelayConfig
+from relay.run.dataplane import open_dataplane
 from relay.run.service import serve
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -78,10 +78,10 @@ def _network(
     if choice is DataplaneChoice.USERSPACE:
         yield _Network(LOOPBACK, _udp_socket(LOOPBACK))
         return
-    with annex(instance) as (host, inner):
+    with namespace_pair(instance) as (host, inner):
         with host.inside():
-            media = _udp_socket(str(FAR.ip))
-        yield _Network(str(NEAR.ip), media, (*interfaces, inner))
+            media = _udp_socket(str(NAMESPACE_ADDRESS.ip))
+        yield _Network(str(HOST_ADDRESS.ip), media, (*interfaces, inner))
 
 
 async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) -> None:

@@ -1,10 +1,7 @@
 """`icelane flows`: the relay's flows."""
 
-import json
 
-import typer
-
-from relay.cli.output import Admin, AsJson, Instance
+from relay.cli.output import Admin, AsJson, Instance, print_json
 
 FILE_WIDTH = 1000  # columns: a line in a file or a pipe need not fit a screen
 
@@ -19,11 +16,11 @@ def flows(
     from rich.console import Console
 
     from relay.admin.flowview import flow_table
-    from relay.admin.snapshot import take
+    from relay.admin.snapshot import take_snapshot
 
-    snapshot = take(instance, admin)
+    snapshot = take_snapshot(instance, admin)
     if as_json:
-        typer.echo(json.dumps(snapshot["flows"], indent=2))
+        print_json(snapshot["flows"])
         return
     console = Console()
     if not console.is_terminal:

@@ -1,12 +1,11 @@
 """`icelane maps`: what the pinned BPF maps hold, with or without an agent."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from relay.cli.output import AsJson, Instance, print_rows
+from relay.cli.output import AsJson, Instance, print_json, print_rows
 
 app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_help=True)
 
@@ -33,7 +32,7 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
     if not rows:
         raise DataplaneError(f"{instance} is not loaded; `icelane relay status` shows what is.")
     if as_json:
-        print(json.dumps(rows))
+        print_json(rows)
     else:
         print_rows([{name: str(value) for name, value in row.items()} for row in rows])
         print(f"Pinned in {pins.directory}.")
@@ -58,7 +57,7 @@ def dump_map(
     with PinnedMap(pins.map(name)) as pinned:
         entries = list(pinned.show())
     if as_json:
-        print(json.dumps(entries))
+        print_json(entries)
         return
     if not entries:
         print(f"{name} is empty.")

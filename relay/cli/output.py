@@ -1,8 +1,12 @@
-"""What commands have in common: options by the same name, and records printed as tables."""
+"""What commands have in common: options by the same name, and output as JSON or as a table.
 
+The JSON of a listing is an array with an object for each row; that of anything else is an object.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +16,11 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Log more.")]
 Admin = Annotated[
     Path | None, typer.Option(help="The agent's admin socket, if it is not the default one.")
 ]
+
+
+def print_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
+    """Print what `--json` asks for."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:

@@ -1,13 +1,12 @@
 """`icelane relay`: run a relay, and handle the program that it loads into the kernel."""
 
-import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli.options import with_settings
-from relay.cli.output import AsJson, Instance, Verbose, print_rows
+from relay.cli.output import AsJson, Instance, Verbose, print_json, print_rows
 from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
     wanted = relay.load_config(load_keys(relay.keys), Registry.load(relay.registry))
     report = xdp.load(replace(wanted, rebuild=True))
     if as_json:
-        print(json.dumps(asdict(report)))
+        print_json(asdict(report))
         return
     for warning in report.warnings:
         typer.echo(f"icelane: {warning}", err=True)
@@ -57,7 +56,7 @@ def unload(*, instance: Instance = "default", as_json: AsJson = False) -> None:
 
     unloaded = xdp.unload(instance)
     if as_json:
-        print(json.dumps({"instance": instance, "unloaded": unloaded}))
+        print_json({"instance": instance, "unloaded": unloaded})
     else:
         print(f"Unloaded {instance}." if unloaded else f"{instance} was not loaded.")
 
@@ -77,7 +76,7 @@ def status(
     names = [instance] if instance is not None else pins.instances()
     found = [xdp.status(name) for name in names]
     if as_json:
-        print(json.dumps([asdict(each) for each in found]))
+        print_json([asdict(each) for each in found])
         return
     if not found:
         print("Nothing is loaded. Load the program with `icelane relay load`.")

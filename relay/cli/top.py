@@ -20,16 +20,16 @@ def top(
     """Watch the relay's flows live, until Ctrl-C: rates, and who forwards them."""
     from rich.live import Live
 
-    from relay.admin.flowview import View
-    from relay.admin.snapshot import take
+    from relay.admin.flowview import LiveFlows
+    from relay.admin.snapshot import take_snapshot
 
-    view = View()
+    view = LiveFlows()
     try:
-        with Live(view.render(take(instance, admin), time.monotonic())) as live:
+        with Live(view.render(take_snapshot(instance, admin), time.monotonic())) as live:
             looks = 1
             while looks != count:
                 time.sleep(interval)
-                snapshot = take(instance, admin)
+                snapshot = take_snapshot(instance, admin)
                 live.update(view.render(snapshot, time.monotonic()), refresh=True)
                 looks += 1
     except KeyboardInterrupt:

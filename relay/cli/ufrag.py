@@ -1,6 +1,5 @@
 """`icelane ufrag`: make and read the routes that ufrags carry."""
 
-import json
 import secrets
 import time
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from relay.cli.output import AsJson, print_json
 from relay.config.keyfile import load_keys
 from relay.errors import ConfigError
 from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, open_ufrag
@@ -49,12 +49,12 @@ def show(
     ufrag: Annotated[str, typer.Argument(help="The 28 characters, as in a=ice-ufrag.")],
     *,
     keys: KeyFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verify a ufrag and say where it leads."""
     fields = _fields(open_ufrag(ufrag, load_keys(keys)), time.time())
     if as_json:
-        typer.echo(json.dumps(fields))
+        print_json(fields)
         return
     for name, value in fields.items():
         typer.echo(f"{name:<12} {value}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from relay.admin import transport as admin
-from relay.admin.commands import Control
+from relay.admin.commands import AdminCommands
 from relay.admin.listing import list_flows
 from relay.config.registry import Registry
 from relay.core.flow import (
@@ -43,8 +43,8 @@ from relay.forwarding.icmp import IcmpSockets
 from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
 from relay.forwarding.upstreams import PerFlowSockets, Upstreams
 from relay.forwarding.vips import VipSockets
-from relay.run.choose import open_xdp
 from relay.run.config import RelayConfig
+from relay.run.dataplane import open_xdp
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -189,7 +189,7 @@ class Agent:
 
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
-        server = await admin.serve(self.admin_path, Control(self).handlers)
+        server = await admin.serve(self.admin_path, AdminCommands(self).handlers)
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
         self._serve_metrics()
@@ -206,7 +206,7 @@ class Agent:
         self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
         self._adopt()
         self._vips.listen()
-        self._spawn(self._sweep_now_and_then())
+        self._spawn(self._sweep_periodically())
         if self._mirror is not None:
             self._spawn(self._mirror.run(self._config.vips))
         self._closing.push_async_callback(self._cancel_tasks)
@@ -232,7 +232,7 @@ class Agent:
             ttl=self._config.idle,
             found=self._restore,
             counters=self._table.counters,
-            wanted=self._worker.share.has,
+            wanted=self._worker.shard.has,
         )
 
     def _open_upstreams(self, fast: FastPath) -> Upstreams:
@@ -300,7 +300,7 @@ class Agent:
         if commands:
             _log.info("restored the flow of %s from the mirror", flow.client)
 
-    async def _sweep_now_and_then(self) -> None:
+    async def _sweep_periodically(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             forwards = self._dataplane.forwards

@@ -12,8 +12,8 @@ from relay.config.registry import Registry
 from relay.errors import IcelaneError
 from relay.run import handover
 from relay.run.agent import Agent
-from relay.run.choose import open_dataplane, require_no_program
 from relay.run.config import RelayConfig
+from relay.run.dataplane import open_dataplane, require_no_program
 from relay.run.service import log_to_stderr, serve
 from relay.run.workers.supervisor import Task, Workers
 from relay.wire.keys import KeyRing
@@ -47,7 +47,7 @@ async def run(config: RelayConfig, fd: int) -> None:
     vips = ", ".join(str(vip) for vip in config.vips)
     if config.workers > 1:
         require_no_program(config.instance)
-        workers = Workers(config, share_seed(keys, registry), lambda task: _command(fd, task), fd)
+        workers = Workers(config, shard_seed(keys, registry), lambda task: _command(fd, task), fd)
         await serve(
             workers, lambda _: f"ready: relay on {vips}, {config.workers} userspace workers"
         )
@@ -57,10 +57,10 @@ async def run(config: RelayConfig, fd: int) -> None:
     await serve(agent, lambda _: f"ready: relay on {vips}, {agent.forwarder} dataplane")
 
 
-def share_seed(keys: KeyRing, registry: Registry) -> int:
-    """By which the relay's clients are shared out among its workers."""
+def shard_seed(keys: KeyRing, registry: Registry) -> int:
+    """The seed by which the relay's clients are distributed among its workers."""
     # The lowest cluster's serves all: it needs only to be the same each time.
-    return keys.share_seed(min(registry.clusters, default=0))
+    return keys.shard_seed(min(registry.clusters, default=0))
 
 
 def _command(fd: int, task: Task) -> list[str]:

@@ -104,8 +104,8 @@ class KeyRing:
         """
         return self._derive(b"port", cluster, min(self._masters))
 
-    def share_seed(self, cluster: int) -> int:
-        """The 32-bit number that shares clients out among workers.
+    def shard_seed(self, cluster: int) -> int:
+        """The 32-bit number that distributes clients among workers.
 
         It comes from the lowest slot, so that choosing another signing key moves no client.
         """

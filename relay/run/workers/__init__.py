@@ -1,1 +1,1 @@
-"""A relay of several workers: processes that share its clients out among them."""
+"""A relay of several workers: processes among which the kernel distributes clients."""

@@ -17,9 +17,9 @@ from relay.errors import IcelaneError
 from relay.run import handover
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
-from relay.run.process import share_seed
+from relay.run.process import shard_seed
 from relay.run.service import log_to_stderr, serve
-from relay.run.workers.share import Share
+from relay.run.workers.shard import Shard
 from relay.run.workers.worker import Worker
 from relay.wire.endpoint import Endpoint
 
@@ -38,7 +38,7 @@ async def run(whole: RelayConfig, task: Mapping[str, Any]) -> None:
     """
     keys, registry = load_keys(whole.keys), Registry.load(whole.registry)
     worker = Worker(
-        Share(task["index"], whole.workers, share_seed(keys, registry)),
+        Shard(task["index"], whole.workers, shard_seed(keys, registry)),
         {Endpoint.parse(vip): socket.socket(fileno=fd) for vip, fd in task["fds"].items()},
     )
     config = whole.worker(task["index"])

@@ -19,8 +19,8 @@ from relay.admin import transport as admin
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError, WorkerError
 from relay.run.config import RelayConfig
-from relay.run.workers import merged
-from relay.run.workers.group import open_group
+from relay.run.workers import aggregate
+from relay.run.workers.reuseport import open_reuseport_group
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Workers:
 
     Args:
         config: The relay's settings.
-        seed: By which clients are shared out; see `relay.run.workers.share`.
+        seed: By which clients are distributed; see `relay.run.workers.shard`.
         command: Makes the command line of a worker, which prints a line when it serves.
         inherited: A descriptor that workers inherit beside their sockets.
     """
@@ -126,7 +126,7 @@ class Workers:
             _log.warning("%d workers share %d processors", count, len(processors))
         groups: dict[Endpoint, list[socket.socket]] = {}
         for vip in self._config.vips:
-            groups[vip] = open_group(vip, count, self._seed)
+            groups[vip] = open_reuseport_group(vip, count, self._seed)
             for udp in groups[vip]:
                 self._closing.callback(udp.close)
         for index in range(count):
@@ -140,9 +140,9 @@ class Workers:
 
         # These ask in the thread that serves them.
         collector = metrics.RelayCollector(
-            lambda: merged.add_up([self._counters, merged.ask_all(self._paths, "counters")]),
+            lambda: aggregate.add_up([self._counters, aggregate.ask_all(self._paths, "counters")]),
             dict,
-            lambda: merged.ask_all(self._paths, "flow_counts"),
+            lambda: aggregate.ask_all(self._paths, "flow_counts"),
         )
         self._closing.enter_context(metrics.serving(self._config.metrics, collector))
 
@@ -205,12 +205,12 @@ class Workers:
             ],
             "counters": self._counters,
         }
-        return merged.status(self._paths, head)
+        return aggregate.status(self._paths, head)
 
     def _sum_of(self, command: str) -> admin.Handler:
         async def answer(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
             own = self._counters if command == "counters" else {}
-            yield merged.add_up([own, await merged.numbers(self._paths, command)])
+            yield aggregate.add_up([own, await aggregate.numbers(self._paths, command)])
 
         return answer
 

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from relay.run.workers.share import Share
+from relay.run.workers.shard import Shard
 from relay.wire.endpoint import Endpoint
 
 
@@ -13,12 +13,12 @@ class Worker:
     """A worker.
 
     Attributes:
-        share: The clients that belong to it.
+        shard: The clients that belong to it.
         sockets: Its sockets on the VIPs; it binds those that are missing itself.
     """
 
-    share: Share
+    shard: Shard
     sockets: Mapping[Endpoint, socket.socket] = field(default_factory=dict)
 
 
-WHOLE = Worker(Share(index=0, count=1, seed=0))  # there are no others
+WHOLE = Worker(Shard(index=0, count=1, seed=0))  # there are no others

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from relay.admin.flowview import ROWS, View, flow_table, kernel_share
+from relay.admin.flowview import ROWS, LiveFlows, flow_table, kernel_share
 
 
 def direction(packets: int, kernel: int) -> dict[str, int]:
@@ -89,31 +89,31 @@ def test_kernel_share(directions: tuple[dict[str, int], ...], share: str) -> Non
 
 class TestView:
     def test_the_first_look_knows_no_rates(self) -> None:
-        headline, _, row = drawn(View().render(snapshot(flow(inward=500)), now=10.0))
+        headline, _, row = drawn(LiveFlows().render(snapshot(flow(inward=500)), now=10.0))
         assert headline == (
             "icelane default  xdp dataplane, agent 4711  1 confirmed, 0 pending  0 packets/s"
         )
         assert row.split()[5:8] == ["0", "0", "500"]
 
     def test_the_second_look_shows_packets_per_second(self) -> None:
-        view = View()
+        view = LiveFlows()
         view.render(snapshot(flow(inward=500, outward=100)), now=10.0)
         headline, _, row = drawn(view.render(snapshot(flow(inward=600, outward=150)), now=12.0))
         assert row.split()[5:8] == ["50", "25", "750"]
         assert headline.endswith("75 packets/s")
 
     def test_a_new_flow_starts_with_no_rate(self) -> None:
-        view = View()
+        view = LiveFlows()
         view.render(snapshot(), now=10.0)
         assert drawn(view.render(snapshot(flow(inward=9000)), now=11.0))[2].split()[5] == "0"
 
     def test_two_looks_at_one_moment_divide_by_nothing(self) -> None:
-        view = View()
+        view = LiveFlows()
         view.render(snapshot(flow(inward=1)), now=10.0)
         assert drawn(view.render(snapshot(flow(inward=2)), now=10.0))[2].split()[5] == "0"
 
     def test_the_busiest_come_first_and_the_rest_is_counted(self) -> None:
-        view = View()
+        view = LiveFlows()
         ports = range(40_000, 40_000 + ROWS + 3)
         view.render(snapshot(*(flow(port) for port in ports)), now=0.0)
         later = snapshot(*(flow(port, inward=port - 40_000) for port in ports))
@@ -133,4 +133,4 @@ class TestView:
         ids=["no agent", "userspace", "pending"],
     )
     def test_the_headline_says_how_things_are(self, changes: dict[str, Any], says: str) -> None:
-        assert says in drawn(View().render(snapshot(**changes), now=0.0))[0]
+        assert says in drawn(LiveFlows().render(snapshot(**changes), now=0.0))[0]

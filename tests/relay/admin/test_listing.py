@@ -5,7 +5,7 @@ import pytest
 from relay.admin.listing import PIECE, list_flows, list_record
 from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import Activity, FlowRecord
+from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint

@@ -43,23 +43,23 @@ def scrape(endpoint: Endpoint) -> list[str]:
 def test_a_scrape_has_every_number_and_nothing_else(endpoint: Endpoint, numbers: Numbers) -> None:
     lines = scrape(endpoint)
     assert sorted(lines) == [
-        'icelane_agent_datagrams_total{reason="forged"} 1.0',
-        'icelane_agent_datagrams_total{reason="received_from_clients"} 3.0',
-        'icelane_dataplane_packets_total{reason="forwarded_to_client"} 1e+06',
-        'icelane_flows{state="confirmed"} 2.0',
-        'icelane_flows{state="pending"} 1.0',
+        'icelane_relay_agent_datagrams_total{reason="forged"} 1.0',
+        'icelane_relay_agent_datagrams_total{reason="received_from_clients"} 3.0',
+        'icelane_relay_kernel_packets_total{reason="forwarded_to_client"} 1e+06',
+        'icelane_relay_flows{state="confirmed"} 2.0',
+        'icelane_relay_flows{state="pending"} 1.0',
     ]
     numbers.agent["forged"] = 2
-    assert 'icelane_agent_datagrams_total{reason="forged"} 2.0' in scrape(endpoint)
+    assert 'icelane_relay_agent_datagrams_total{reason="forged"} 2.0' in scrape(endpoint)
 
 
 def test_without_numbers_there_are_no_samples(numbers: Numbers) -> None:
     numbers.agent, numbers.dataplane, numbers.flows = {}, {}, {}
     families = list(numbers.collector().collect())
     assert [family.name for family in families] == [
-        "icelane_agent_datagrams",
-        "icelane_dataplane_packets",
-        "icelane_flows",
+        "icelane_relay_agent_datagrams",
+        "icelane_relay_kernel_packets",
+        "icelane_relay_flows",
     ]
     assert not any(family.samples for family in families)
 

@@ -16,7 +16,7 @@ import pytest
 
 from relay.admin.transport import ask
 from relay.errors import AdminError
-from relay.run.workers.share import owner
+from relay.run.workers.shard import shard_of
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.endpoint import Endpoint
@@ -154,7 +154,7 @@ class Relay:
         assert client.recvfrom(2048) == (RTP, self.vip)
 
     def worker_of(self, client: socket.socket) -> int:
-        return owner(address(client), WORKERS, KEYS.share_seed(1))
+        return shard_of(address(client), WORKERS, KEYS.shard_seed(1))
 
 
 @pytest.fixture
@@ -257,8 +257,8 @@ def test_metrics_are_those_of_all_workers(relay: Relay) -> None:
         relay.connect(client)
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=LIMIT) as answer:
         text = answer.read().decode()
-    assert f'icelane_flows{{state="confirmed"}} {CLIENTS}.0' in text
-    assert f'icelane_agent_datagrams_total{{reason="confirmed"}} {CLIENTS}.0' in text
+    assert f'icelane_relay_flows{{state="confirmed"}} {CLIENTS}.0' in text
+    assert f'icelane_relay_agent_datagrams_total{{reason="confirmed"}} {CLIENTS}.0' in text
 
 
 def test_switch_says_what_to_do(relay: Relay) -> None:

@@ -12,8 +12,8 @@ import pytest
 from relay.errors import BindError
 from relay.forwarding.udp import bind_udp
 from relay.netns.host import Host
-from relay.run.workers.group import open_group
-from relay.run.workers.share import Share, owner
+from relay.run.workers.reuseport import open_reuseport_group
+from relay.run.workers.shard import Shard, shard_of
 from relay.wire.endpoint import Endpoint
 
 SEED = 0xC0FF_EE11
@@ -51,14 +51,14 @@ def test_kernel_gives_each_client_to_its_owner(host: Host, vip_host: str, count:
     chance = random.Random(1)
     with host.inside():
         vip = Endpoint(vip_host, 3478)
-        group = open_group(vip, count, SEED)
+        group = open_reuseport_group(vip, count, SEED)
         try:
             for _ in range(CLIENTS):
                 with client_socket(chance, vip) as udp:
                     client = Endpoint.of(udp.getsockname())
                     udp.sendto(b"x", vip)
                     ready, _, _ = select.select(group, [], [], 5)
-                    assert ready == [group[owner(client, count, SEED)]]
+                    assert ready == [group[shard_of(client, count, SEED)]]
                     assert Endpoint.of(ready[0].recvfrom(10)[1]) == client
         finally:
             for each in group:
@@ -68,23 +68,23 @@ def test_kernel_gives_each_client_to_its_owner(host: Host, vip_host: str, count:
 def test_clients_are_shared_out_evenly() -> None:
     clients = [Endpoint(f"203.0.113.{n % 256}", 1024 + n) for n in range(8000)]
     clients += [Endpoint(f"2001:db8::{n:x}", 5000) for n in range(8000)]
-    shares = Counter(owner(client, 4, SEED) for client in clients)
+    shares = Counter(shard_of(client, 4, SEED) for client in clients)
     assert all(abs(number - 4000) < 250 for number in shares.values())
 
 
 def test_seed_decides() -> None:
     clients = [Endpoint("203.0.113.1", port) for port in range(1024, 2024)]
-    moved = sum(owner(client, 2, SEED) != owner(client, 2, SEED + 1) for client in clients)
+    moved = sum(shard_of(client, 2, SEED) != shard_of(client, 2, SEED + 1) for client in clients)
     assert 400 < moved < 600
 
 
 def test_each_client_has_one_share() -> None:
     client = Endpoint("203.0.113.1", 40_000)
-    assert sum(Share(index, 3, SEED).has(client) for index in range(3)) == 1
+    assert sum(Shard(index, 3, SEED).has(client) for index in range(3)) == 1
 
 
 def test_vip_of_another_relay_is_not_joined() -> None:
     with bind_udp(Endpoint("127.0.0.1", 0), share_port=True) as other:
         vip = Endpoint.of(other.getsockname())
         with pytest.raises(BindError, match="another process has that port"):
-            open_group(vip, 2, SEED)
+            open_reuseport_group(vip, 2, SEED)

@@ -1,16 +1,16 @@
-"""Sockets of several workers on one VIP, among which the kernel shares clients out."""
+"""Sockets of several workers on one VIP, among which the kernel distributes clients."""
 
 import socket
 
 from relay.errors import BindError
 from relay.forwarding.udp import attach_filter, bind_udp
-from relay.run.workers.share import program
+from relay.run.workers.shard import reuseport_program
 from relay.wire.endpoint import Endpoint
 
 SO_ATTACH_REUSEPORT_CBPF = 51  # asm-generic/socket.h; the socket module lacks it
 
 
-def open_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
+def open_reuseport_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
     """A socket on a VIP for each worker, in the order of their numbers.
 
     They must all stay open as long as one is used: the kernel counts the sockets of the group
@@ -24,11 +24,13 @@ def open_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
     group: list[socket.socket] = []
     try:
         group.extend(bind_udp(vip, share_port=True) for _ in range(count))
-        attach_filter(group[0], SO_ATTACH_REUSEPORT_CBPF, program(vip.family, count, seed))
+        attach_filter(
+            group[0], SO_ATTACH_REUSEPORT_CBPF, reuseport_program(vip.family, count, seed)
+        )
     except (BindError, OSError) as error:
         for udp in group:
             udp.close()
         if isinstance(error, OSError):
-            raise BindError(f"{vip} cannot be shared out: {error.strerror}") from error
+            raise BindError(f"{vip} cannot be shared among workers: {error.strerror}") from error
         raise
     return group

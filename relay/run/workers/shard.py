@@ -28,8 +28,8 @@ _Step = tuple[int, int]  # what, and with which number
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """One worker's share of the clients.
+class Shard:
+    """The clients of one worker.
 
     Attributes:
         index: Its number, from 0.
@@ -43,10 +43,10 @@ class Share:
 
     def has(self, client: Endpoint) -> bool:
         """Whether a client belongs to this worker."""
-        return owner(client, self.count, self.seed) == self.index
+        return shard_of(client, self.count, self.seed) == self.index
 
 
-def owner(client: Endpoint, count: int, seed: int) -> int:
+def shard_of(client: Endpoint, count: int, seed: int) -> int:
     """The number of the worker that a client belongs to, of `count`."""
     packed = client.packed
     address = packed[12:16] if client.family == socket.AF_INET else packed[:16]
@@ -57,11 +57,11 @@ def owner(client: Endpoint, count: int, seed: int) -> int:
     return mixed % count
 
 
-def program(family: int, count: int, seed: int) -> bytes:
+def reuseport_program(family: int, count: int, seed: int) -> bytes:
     """The same as instructions for the kernel: an array of struct sock_filter.
 
     An IPv6 packet is taken to have no extension headers; with some its client still has always
-    the same worker, but perhaps not that of `owner`.
+    the same worker, but perhaps not that of `shard_of`.
     """
     if family == socket.AF_INET:
         words = [[(_LOAD_WORD, _NETWORK + 12)]]

@@ -14,7 +14,7 @@ from relay.dataplane.kernel.config import LoadConfig
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host
-from relay.run.choose import open_dataplane
+from relay.run.dataplane import open_dataplane
 from relay.run.config import RelayConfig
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
