@@ -1,4 +1,4 @@
-"""`python -m tests.bench run`, `report` and `check`: Icelane beside what people use instead."""
+"""`python -m tests.bench run`, `report`, `check` and `systems`: Icelane beside other systems."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,74 +20,75 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tests.bench.compare.results import Results
+    from tests.bench.compare.report.results import Results
 
 _RESULTS = typer.Argument(help="Results of `python -m tests.bench run`.", dir_okay=False)
 _as_json = typer.Option("--json", help="Print JSON.")
 
 
 def systems(*, as_json: Annotated[bool, _as_json] = False) -> None:
-    """Who can take part on this machine, and what is asked."""
+    """List what is measured, whether this machine can, and the benchmarks."""
     from rich.console import Console
     from rich.table import Table
 
     from tests.bench.compare.scale import FULL
 
-    listed = [{"name": each.name, "missing": each.missing()} for each in FULL.contestants]
+    listed = [{"name": each.name, "missing": each.missing()} for each in FULL.systems]
     if as_json:
-        typer.echo(json.dumps({"contestants": listed, "questions": FULL.names()}))
+        typer.echo(json.dumps({"systems": listed, "benchmarks": FULL.names}))
         return
-    table = Table("contestant", "can take part")
+    table = Table("system", "can be measured")
     for each in listed:
         table.add_row(each["name"], each["missing"] or "yes")
     out = Console(highlight=False)
     out.print(table)
-    out.print("questions: " + ", ".join(FULL.names()))
+    out.print("benchmarks: " + ", ".join(FULL.names))
 
 
 def run(
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Three minutes instead of twenty; rough figures.")
+        bool, typer.Option("--quick", help="Three minutes instead of seventeen; rough figures.")
     ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, max=100, help="How often everything is measured.")
     ] = None,
-    contestant: Annotated[
+    system: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be given several times.")
     ] = None,
-    question: Annotated[
+    benchmark: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be given several times.")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the results go.", dir_okay=False)
     ] = Path("benchmarks.json"),
 ) -> None:
-    """Measure all contestants side by side, in network namespaces of its own."""
+    """Measure Icelane and other systems in turn, in network namespaces."""
     from rich.console import Console
 
     from tests.bench.compare import machine
-    from tests.bench.compare.results import Results
-    from tests.bench.compare.run import run as work
+    from tests.bench.compare.report.results import Results
+    from tests.bench.compare.run import run as measure
     from tests.bench.compare.scale import FULL, QUICK
 
     if os.geteuid() != 0:
         raise BenchError(
-            "the benchmark makes network namespaces and loads BPF programs, which needs root"
+            "the benchmarks make network namespaces and load BPF programs: run them as root"
         )
     console = Console(stderr=True, highlight=False)
     scale = QUICK if quick else FULL
-    plan = scale.only(contestant, question).plan(rounds)
+    benchmarks = scale.select(system, benchmark)
     results = Results(
         machine=machine.describe(),
         command=_command(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        rounds=plan.rounds,
+        rounds=rounds or scale.rounds,
     )
     with file_errors():  # now, rather than after all the work
         output.write_text(results.dumps(), "utf-8")
     stopped = _stop_by_signal(console)
-    for _ in work(plan, results, lambda step: console.print(f"[dim]{step}[/]"), stopped.is_set):
+    progress = partial(console.print, style="dim", markup=False)
+    for _ in measure(benchmarks, results, progress, stopped.is_set):
         output.write_text(results.dumps(), "utf-8")
     if stopped.is_set():
         results.failures.append("the run was interrupted")
@@ -106,20 +108,22 @@ def report(
 ) -> None:
     """Write a report with tables and plots."""
     try:
-        from tests.bench.compare.plots import draw
+        from tests.bench.compare.report.plots import draw
     except ModuleNotFoundError:
         raise BenchError("the report needs matplotlib: make setup-bench installs it") from None
-    from tests.bench.compare.catalogue import SUBJECTS
-    from tests.bench.compare.report import write
-    from tests.bench.compare.targets import AIMS
+    from tests.bench.compare.report.markdown import write
+    from tests.bench.compare.report.sections import SECTIONS
+    from tests.bench.compare.report.targets import TARGETS
 
     found = _read(results)
     pictures = output.parent / output.stem
-    text = write(SUBJECTS, AIMS, found, lambda subject: f"{pictures.name}/{subject.question}.svg")
+    text = write(
+        SECTIONS, TARGETS, found, lambda section: f"{pictures.name}/{section.benchmark}.svg"
+    )
     with file_errors():
-        for subject in SUBJECTS:
-            if any(key.question == subject.question for key in found.figures):
-                draw(subject, found, pictures / f"{subject.question}.svg")
+        for section in SECTIONS:
+            if any(key.benchmark == section.benchmark for key in found.figures):
+                draw(section, found, pictures / f"{section.benchmark}.svg")
         output.write_text(text, "utf-8")
     typer.echo(f"{output}, and pictures in {pictures}", err=True)
 
@@ -129,28 +133,28 @@ def check(
     *,
     baseline: Annotated[Path, typer.Option(help="Results to compare with.", dir_okay=False)],
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 if a ratio of Icelane's got worse.")
+        bool, typer.Option("--strict", help="Exit with 1 if a ratio of Icelane got worse.")
     ] = False,
     as_json: Annotated[bool, _as_json] = False,
 ) -> None:
     """Print which ratios moved since a baseline."""
     from rich.console import Console
 
-    from tests.bench.compare.baseline import moves
-    from tests.bench.compare.catalogue import SUBJECTS
+    from tests.bench.compare.report.baseline import moves
+    from tests.bench.compare.report.sections import SECTIONS
 
     moved = [
         {
-            "question": move.key.question,
+            "benchmark": move.key.benchmark,
             "metric": move.key.metric,
             "parameters": dict(move.key.parameters),
-            "contestant": move.key.contestant,
+            "system": move.key.system,
             "reference": move.reference,
             "before": move.before,
             "now": move.now,
             "worse": move.worse,
         }
-        for move in moves(SUBJECTS, _read(baseline), _read(results))
+        for move in moves(SECTIONS, _read(baseline), _read(results))
     ]
     if as_json:
         typer.echo(json.dumps(moved))
@@ -158,7 +162,7 @@ def check(
         typer.echo("No ratio moved beyond its spread.")
     else:
         Console(highlight=False).print(_moves(moved))
-    if strict and any(each["worse"] for each in moved if "icelane" in str(each["contestant"])):
+    if strict and any(each["worse"] for each in moved if "icelane" in str(each["system"])):
         raise typer.Exit(1)
 
 
@@ -179,16 +183,16 @@ def _stop_by_signal(console: "Console") -> threading.Event:
 def _moves(moved: Sequence[dict[str, object]]) -> "Table":
     from rich.table import Table
 
-    table = Table("question", "metric", "with", "ratio", "before", "now", "")
+    table = Table("benchmark", "metric", "with", "ratio", "before", "now", "")
     for each in moved:
         parameters = each["parameters"]
         table.add_row(
-            str(each["question"]),
+            str(each["benchmark"]),
             str(each["metric"]),
             ", ".join(f"{k} {v}" for k, v in parameters.items())
             if isinstance(parameters, dict)
             else "",
-            f"{each['contestant']} / {each['reference']}",
+            f"{each['system']} / {each['reference']}",
             f"{each['before']:.3f}",
             f"{each['now']:.3f}",
             "worse" if each["worse"] else "better",
@@ -197,12 +201,12 @@ def _moves(moved: Sequence[dict[str, object]]) -> "Table":
 
 
 def _command() -> str:
-    """The command that was run, as one types it."""
-    return shlex.join(["python", "-m", "tests.bench", *sys.argv[1:]])
+    """The command that was run, as one types it in a checkout."""
+    return shlex.join([".venv/bin/python", "-m", "tests.bench", *sys.argv[1:]])
 
 
 def _read(path: Path) -> "Results":
-    from tests.bench.compare.results import Results
+    from tests.bench.compare.report.results import Results
 
     with file_errors():
         return Results.loads(path.read_text("utf-8"))

@@ -23,12 +23,12 @@ def bench(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.bpf
 @pytest.mark.netns
-def test_one_question_is_measured_and_reported(tmp_path: Path) -> None:
+def test_one_benchmark_is_measured_and_reported(tmp_path: Path) -> None:
     file, report = tmp_path / "results.json", tmp_path / "docs" / "report.md"
-    chosen = ["--contestant", "plain routing", "--question", "rate"]
+    chosen = ["--system", "plain routing", "--benchmark", "rate"]
     assert bench("run", "--quick", *chosen, "-o", str(file))[0] == 0
     (rate, _) = json.loads(file.read_text("utf-8"))["figures"]
-    assert (rate["contestant"], rate["metric"]) == ("plain routing", "kpps")
+    assert (rate["system"], rate["metric"]) == ("plain routing", "kpps")
     assert rate["values"][0] > 0
     report.parent.mkdir()
     assert bench("report", str(file), "-o", str(report))[0] == 0
@@ -45,7 +45,7 @@ def test_interrupted_it_keeps_figures_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     file = tmp_path / "results.json"
-    chosen = ["--contestant", "plain routing", "--question", "rate", "--rounds", "50"]
+    chosen = ["--system", "plain routing", "--benchmark", "rate", "--rounds", "50"]
     command = [sys.executable, "-m", "tests.bench", "run", "--quick", *chosen, "-o", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -60,10 +60,10 @@ def test_interrupted_it_keeps_figures_and_leaves_nothing(
     assert not list(NAMESPACES.glob(f"icelane-bench-{process.pid}-*"))
 
 
-def test_an_unknown_contestant_is_refused(tmp_path: Path) -> None:
-    code, _, said = bench("run", "--contestant", "varnish", "-o", str(tmp_path / "r.json"))
+def test_an_unknown_system_is_refused(tmp_path: Path) -> None:
+    code, _, said = bench("run", "--system", "varnish", "-o", str(tmp_path / "r.json"))
     assert code == 1
-    assert "no contestant 'varnish'" in said
+    assert "no system 'varnish'" in said
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -80,19 +80,19 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_systems_are_listed() -> None:
     listed = json.loads(bench("systems", "--json")[1])
-    assert "icelane xdp" in [each["name"] for each in listed["contestants"]]
-    assert "rate" in listed["questions"]
+    assert "icelane xdp" in [each["name"] for each in listed["systems"]]
+    assert "rate" in listed["benchmarks"]
     assert "icelane xdp" in bench("systems")[1]
 
 
 def test_what_moved_is_told(tmp_path: Path) -> None:
     before, now = tmp_path / "before.json", tmp_path / "now.json"
-    figure = {"question": "rate", "metric": "kpps", "parameters": {"payload": 160, "flows": 100}}
+    figure = {"benchmark": "rate", "metric": "kpps", "parameters": {"payload": 160, "flows": 100}}
     about = {"machine": {}, "command": "", "started": "", "rounds": 1, "left_out": {}}
     for path, value in ((before, 80.0), (now, 40.0)):
         figures = [
-            figure | {"contestant": "ceiling", "values": [100.0]},
-            figure | {"contestant": "icelane xdp", "values": [value]},
+            figure | {"system": "ceiling", "values": [100.0]},
+            figure | {"system": "icelane xdp", "values": [value]},
         ]
         path.write_text(json.dumps({"format": 1, "failures": [], "figures": figures} | about))
     compared = ["check", str(now), "--baseline", str(before)]

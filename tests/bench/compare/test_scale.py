@@ -2,51 +2,56 @@
 
 import pytest
 
-from tests.bench.compare.catalogue import SUBJECTS
+from tests.bench.compare.report.sections import SECTIONS
+from tests.bench.compare.report.targets import TARGETS
 from tests.bench.compare.scale import FULL, QUICK, Scale, ScaleError
-from tests.bench.compare.targets import AIMS
 
 BOTH = pytest.mark.parametrize("scale", [FULL, QUICK])
 
 
-@BOTH
-def test_all_that_is_asked_is_reported(scale: Scale) -> None:
-    assert set(scale.names()) == {subject.question for subject in SUBJECTS}
+def selected(systems: list[str] | None, benchmarks: list[str] | None) -> set[tuple[str, str]]:
+    groups = FULL.select(systems, benchmarks)
+    return {(each.system.name, each.name) for group in groups for each in group}
 
 
 @BOTH
-def test_everybody_that_is_compared_with_takes_part(scale: Scale) -> None:
-    everybody = {each.name for each in scale.contestants}
-    everybody |= {each.contestant for each in scale.system}
-    assert {subject.reference for subject in SUBJECTS if subject.reference} <= everybody
+def test_every_benchmark_is_reported(scale: Scale) -> None:
+    assert set(scale.names) == {section.benchmark for section in SECTIONS}
+
+
+@BOTH
+def test_every_reference_is_measured(scale: Scale) -> None:
+    measured = {each.name for each in scale.systems}
+    assert {section.reference for section in SECTIONS if section.reference} <= measured
 
 
 def test_a_part() -> None:
-    part = FULL.only(["icelane xdp"], ["rate", "continuity"])
-    assert [each.name for each in part.contestants] == ["icelane xdp"]
-    assert {each.name for each in part.questions} == {"rate"}
-    assert [(each.name, each.contestant) for each in part.system] == [("continuity", "icelane xdp")]
-    assert part.plan(None).rounds == FULL.rounds
-    assert part.plan(7).rounds == 7
+    assert selected(["icelane userspace"], ["rate", "continuity"]) == {
+        ("icelane userspace", "1 flows"),
+        ("icelane userspace", "100 flows"),
+        ("icelane userspace", "10,000 flows"),
+        ("icelane userspace", "continuity"),
+    }
 
 
 def test_nothing_means_all() -> None:
-    assert FULL.only([], None) == FULL
+    everything = selected([], None)
+    assert {system for system, _ in everything} == {each.name for each in FULL.systems}
+    assert ("icelane xdp", "1,000,000 flows") in everything
+    assert ("coturn", "1,000,000 flows") not in everything
 
 
 @pytest.mark.parametrize(
-    ("contestants", "questions", "text"),
+    ("systems", "benchmarks", "text"),
     [
-        (["varnish"], [], "no contestant 'varnish'; there are icelane xdp, "),
-        ([], ["speed"], "no question 'speed'; there are rate, "),
+        (["varnish"], [], "no system 'varnish'; there are icelane xdp, "),
+        ([], ["speed"], "no benchmark 'speed'; there are rate, "),
     ],
 )
-def test_an_unknown_name_is_refused(
-    contestants: list[str], questions: list[str], text: str
-) -> None:
+def test_an_unknown_name_is_refused(systems: list[str], benchmarks: list[str], text: str) -> None:
     with pytest.raises(ScaleError, match=text):
-        FULL.only(contestants, questions)
+        FULL.select(systems, benchmarks)
 
 
-def test_every_aim_has_a_text_of_its_own() -> None:
-    assert len({aim.text for aim in AIMS}) == len(AIMS)
+def test_every_target_has_a_text_of_its_own() -> None:
+    assert len({target.text for target in TARGETS}) == len(TARGETS)

@@ -14,7 +14,8 @@ from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from tests.bench.cost.site import INTERFACES, PORTS, TARGET, TRANSCEIVER, VIP, Site, upstream
-from tests.lab.plan import icelane
+from tests.bench.relayfiles import Setting, write_relay_files
+from tests.lab.config import icelane
 
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 30.0
@@ -127,33 +128,17 @@ def agent(site: Site, flows: int) -> Agent:
 
 
 def _write_config(site: Site, directory: Path, flows: int) -> Path:
-    keys, registry, config = (directory / name for name in ("keys.toml", "registry.toml", "relay"))
-    keys.write_text(site.keys.dumps(), encoding="ascii")
-    registry.write_text(
-        "[[transceiver]]\n"
-        f"cluster = {TARGET.cluster}\nslot = {TARGET.slot}\ngeneration = {TARGET.generation}\n"
-        f'address = "{TRANSCEIVER}"\n',
-        encoding="ascii",
-    )
-    upstreams = [upstream(i).host for i in range(0, flows, len(PORTS))]
-    settings = {
+    settings: dict[str, Setting] = {
         "vip": [str(VIP)],
-        "upstream": upstreams,
+        "upstream": [upstream(i).host for i in range(0, flows, len(PORTS))],
         "ports": f"{PORTS[0]}-{PORTS[-1]}",
-        "keys": str(keys),
-        "registry": str(registry),
         "dataplane": "xdp",
         "interface": list(INTERFACES),
         "mode": "native",
         "instance": site.instance,
         "max_flows": site.max_flows,
-        "admin": str(directory / "admin.sock"),
     }
-    # Texts, numbers and lists of texts are written alike in TOML and in Python, but for the quotes.
-    config.write_text(
-        "".join(f"{name} = {value!r}\n" for name, value in settings.items()), encoding="ascii"
-    )
-    return config
+    return write_relay_files(directory, site.keys, TARGET, TRANSCEIVER, settings)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, start: float) -> None:

@@ -1,1 +1,1 @@
-"""What is asked of each contestant."""
+"""What is asked of each system."""

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from tests.bench.compare.calls.callers import Callers
-from tests.bench.compare.calls.listening import Heard, listening
-from tests.bench.compare.calls.stage import Stage, Way
-from tests.bench.compare.calls.usage import cpu_seconds, shares
-from tests.bench.compare.model import Measurement
+from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
+from tests.bench.compare.benchmarks.usage import cpu_seconds, shares
+from tests.bench.compare.calls.calltestbed import DIRECT, CallPath, CallTestbed
+from tests.bench.compare.calls.loadprocess import LoadProcess
+from tests.bench.compare.calls.rtpcapture import RtpStats, captured
 from tests.lab.topology import PUBLIC, SIGNALING
 
 LOST = 0.01  # part of the packets above which audio suffers
@@ -20,95 +20,88 @@ _CALL_SECONDS = 600.0  # longer than any measurement; calls are ended
 _PLACE_SECONDS = 20.0
 _LOOK_EVERY = 0.05
 _SETTLE_SECONDS = 1.0  # from the last call's set-up on
-_EDGE = 1  # packets that may be under way when listening ends
+_EDGE = 1  # packets that may be under way when the capture ends
 
 
 class Capacity:
     """Steps of more and more calls at a time.
 
     Args:
-        way: Which way the calls take.
+        path: Which way the calls take.
         steps: How many calls there are in each step; the first one whose audio suffers, twice in
             a row, is the last one.
-        seconds: How long each step is listened to.
+        seconds: How long packets are captured in each step.
     """
 
     name = "capacity"
 
     def __init__(
         self,
-        way: Way,
+        path: CallPath,
         *,
-        steps: Sequence[int] = (4, 6, 8, 10, 12, 14, 16, 20),
+        steps: Sequence[int],
         seconds: float = 2.0,
     ) -> None:
-        self.contestant = way.value
-        self._way = way
+        self.system = path
         self._steps = steps
         self._seconds = seconds
 
-    def missing(self) -> str | None:
-        """Why it cannot be asked on this machine."""
-        return self._way.missing()
-
-    def ask(self) -> Iterator[Measurement]:
+    def measure(self) -> Iterator[Measurement]:
         """Measure once.
 
         Raises:
             LabError: A part of the lab does not start, or fails.
         """
         held = calls = 0
-        with Stage(self._way) as stage, ExitStack() as stack:
-            callers: list[Callers] = []
+        with CallTestbed(self.system) as testbed, ExitStack() as stack:
+            loads: list[LoadProcess] = []
             for step in self._steps:
                 for size in groups(step - calls):
-                    group = Callers(stage, callers=size, hold=_CALL_SECONDS)
-                    callers.append(stack.enter_context(group))
+                    load = LoadProcess(testbed, callers=size, hold=_CALL_SECONDS)
+                    loads.append(stack.enter_context(load))
                 calls = step
-                _wait_until_placed(callers, calls)
+                _wait_until_placed(loads, calls)
                 time.sleep(_SETTLE_SECONDS)
-                stretch = self._listen(stage, callers)
-                if suffers(stretch.heard, calls):  # once may be the machine's fault
-                    stretch = self._listen(stage, callers)
-                yield from self._told(stretch, calls)
-                if suffers(stretch.heard, calls):
+                sample = self._sample(testbed, loads)
+                if suffers(sample.calls, calls):  # once may be the machine's fault
+                    sample = self._sample(testbed, loads)
+                yield from self._measurements(sample, calls)
+                if suffers(sample.calls, calls):
                     break
                 held = calls
-        yield Measurement(self.name, self.contestant, "calls", held)
+        yield Measurement(self.name, "calls", held)
 
-    def _listen(self, stage: Stage, callers: Sequence[Callers]) -> "Stretch":
-        pids = {name: [pid] for name, pid in stage.pids().items()}
-        pids["clients"] = [each.pid for each in callers]
-        interface = SIGNALING if self._way is Way.DIRECT else PUBLIC
+    def _sample(self, testbed: CallTestbed, loads: Sequence[LoadProcess]) -> "Sample":
+        pids = {name: [pid] for name, pid in testbed.pids().items()}
+        pids["clients"] = [each.pid for each in loads]
+        interface = SIGNALING if self.system is DIRECT else PUBLIC
         before = _used(pids)
         begun = time.monotonic()
-        with listening(stage.client, interface) as ear:
+        with captured(testbed.client, interface) as capture:
             time.sleep(self._seconds)
         seconds = time.monotonic() - begun
-        return Stretch(tuple(ear.calls.values()), shares(before, _used(pids), seconds))
+        return Sample(tuple(capture.calls.values()), shares(before, _used(pids), seconds))
 
-    def _told(self, stretch: "Stretch", calls: int) -> Iterator[Measurement]:
-        parameters: dict[str, int | str] = {"calls": calls}
+    def _measurements(self, sample: "Sample", calls: int) -> Iterator[Measurement]:
         values = {
-            "calls_heard": sum(each.returned > 0 for each in stretch.heard),
-            "lost_percent": 100 * max(map(lost, stretch.heard), default=1.0),
-            "pause_ms": 1000 * max((each.pause for each in stretch.heard), default=self._seconds),
-            **{f"cpu_{name}_percent": share for name, share in stretch.cpu.items()},
+            "calls_seen": sum(each.received > 0 for each in sample.calls),
+            "lost_percent": 100 * max(map(lost, sample.calls), default=1.0),
+            "pause_ms": 1000 * max((each.pause for each in sample.calls), default=self._seconds),
+            **{f"cpu_{name}_percent": share for name, share in sample.cpu.items()},
         }
-        for metric, value in values.items():
-            yield Measurement(self.name, self.contestant, metric, value, parameters)
+        yield from measurements(self.name, values, {"calls": calls})
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Sample:
     """What a stretch of time was like.
 
     Attributes:
-        heard: The calls.
+        calls: The calls of which there were packets.
         cpu: Percent of a core by process; those of all clients together.
     """
 
-    heard: tuple[Heard, ...]
+    calls: tuple[RtpStats, ...]
     cpu: dict[str, float]
 
 
@@ -117,22 +110,22 @@ def groups(calls: int) -> list[int]:
     return [min(_TOGETHER, calls - begun) for begun in range(0, calls, _TOGETHER)]
 
 
-def lost(call: Heard) -> float:
+def lost(call: RtpStats) -> float:
     """The part of a call's packets that left and did not come back, 0 to 1."""
-    return max(0, call.sent - call.returned - _EDGE) / call.sent if call.sent else 1.0
+    return max(0, call.sent - call.received - _EDGE) / call.sent if call.sent else 1.0
 
 
-def suffers(heard: Sequence[Heard], calls: int) -> bool:
-    """Whether audio suffers in one of so many calls, or one is not heard at all."""
-    return len(heard) < calls or any(lost(each) > LOST or each.pause > PAUSE for each in heard)
+def suffers(seen: Sequence[RtpStats], calls: int) -> bool:
+    """Whether audio suffers in one of so many calls, or one has no packets at all."""
+    return len(seen) < calls or any(lost(each) > LOST or each.pause > PAUSE for each in seen)
 
 
-def _wait_until_placed(callers: Sequence[Callers], calls: int) -> None:
-    """Wait until all calls were placed; those that are not in time will not be heard."""
+def _wait_until_placed(loads: Sequence[LoadProcess], calls: int) -> None:
+    """Wait until all calls were placed; those that are not in time will have no packets."""
     deadline = time.monotonic() + _PLACE_SECONDS
     while time.monotonic() < deadline:
-        told = [each.told() for each in callers]
-        if sum(len(placed) + len(failed) for placed, failed in told) >= calls:
+        results = [each.results() for each in loads]
+        if sum(len(placed) + len(failed) for placed, failed in results) >= calls:
             return
         time.sleep(_LOOK_EVERY)
 

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Iterator, Sequence
 
+from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
+from tests.bench.compare.benchmarks.forwarding import PAYLOAD
 from tests.bench.compare.benchmarks.rate import warm_up
-from tests.bench.compare.model import Direction, Measurement, Running
-from tests.bench.compare.testbed import CORES, Arena
+from tests.bench.compare.testbed.system import Direction, RunningSystem
+from tests.bench.compare.testbed.testbed import CORES, Testbed
 from tests.bench.compare.traffic.soak import Readings, Soak, busy_share
 from tests.bench.compare.traffic.stream import Passed, Traffic
 from tests.lab.errors import LabError
 
-RATE = 100_000.0  # packets a second; every contestant forwards more
+RATE = 100_000.0  # packets a second; every system forwards more
 TURNS = 4  # how often each path has its turn: what else the machine does meets both
 MARGIN_SECONDS = 0.05  # of traffic before and after the measuring
 
@@ -18,28 +20,24 @@ MARGIN_SECONDS = 0.05  # of traffic before and after the measuring
 class Cpu:
     """Nanoseconds of all processors for a packet, above the same traffic without a relay.
 
-    Packets are sent in bursts, at a rate below what the contestants can do. Everything counts:
+    Packets are sent in bursts, at a rate below what the systems can do. Everything counts:
     programs, system calls, interrupts. The same traffic over a direct cable is subtracted, and
     with it what its ends cost.
 
     Args:
-        flows: With which numbers of flows it is asked.
-        payload: The size of packets' payloads in bytes.
+        flows: With which numbers of flows it is measured.
         seconds: For how long it is measured, on each path.
     """
 
     name = "cpu"
 
-    def __init__(
-        self, flows: Sequence[int] = (100,), payload: int = 160, seconds: float = 2.0
-    ) -> None:
+    def __init__(self, flows: Sequence[int] = (100,), *, seconds: float) -> None:
         self.flows = flows
-        self._payload = payload
         self._seconds = seconds
 
-    def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
+    def measure(self, testbed: Testbed, running: RunningSystem) -> Iterator[Measurement]:
         """Measure, with packets to the transceiver."""
-        path = (arena, running.flows, Direction.TO_TRANSCEIVER, self._payload)
+        path = (testbed, running.flows, Direction.TO_TRANSCEIVER, PAYLOAD)
         by_direct, by_relay, passed = [], [], []
         with (
             Traffic(*path, direct=True) as direct,
@@ -57,13 +55,13 @@ class Cpu:
             raise LabError("Nothing passes.")
         without = busy_share(by_direct) / RATE
         cost = busy_share(by_relay) / delivered - without
-        parameters: dict[str, int | str] = {"payload": self._payload, "flows": len(running.flows)}
-        for metric, value in (
-            ("ns_per_packet", 1e9 * cost),
-            ("ns_without_relay", 1e9 * without),
-            ("delivered_percent", 100 * delivered / RATE),
-        ):
-            yield Measurement(self.name, contestant, metric, value, parameters)
+        values = {
+            "ns_per_packet": 1e9 * cost,
+            "ns_without_relay": 1e9 * without,
+            "delivered_percent": 100 * delivered / RATE,
+        }
+        parameters = {"payload": PAYLOAD, "flows": len(running.flows)}
+        yield from measurements(self.name, values, parameters)
 
     def _turn(self, traffic: Traffic, soak: Soak) -> tuple[list[Readings], Passed]:
         seconds = self._seconds / TURNS

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
+from tests.bench.compare.benchmarks.benchmark import Measurement, Parameters, measurements
+from tests.bench.compare.benchmarks.forwarding import PAYLOAD
 from tests.bench.compare.benchmarks.rate import warm_up
-from tests.bench.compare.model import Direction, Measurement, Running
-from tests.bench.compare.testbed import SENDER_CORE, Arena
+from tests.bench.compare.testbed.system import Direction, RunningSystem
+from tests.bench.compare.testbed.testbed import SENDER_CORE, Testbed
+from tests.bench.compare.traffic.affinity import pinned
 from tests.bench.compare.traffic.histogram import Histogram
-from tests.bench.compare.traffic.pingpong import RoundTrips, round_trips
-from tests.bench.compare.traffic.placement import together
-from tests.bench.compare.traffic.stream import Passed, Traffic
+from tests.bench.compare.traffic.roundtrip import RoundTrips, round_trips
+from tests.bench.compare.traffic.stream import Traffic
 from tests.lab.errors import LabError
 
 PERCENTILES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
@@ -30,69 +32,57 @@ class Latency:
     the far end has it. Round trips follow each other at once when there is no other traffic.
 
     Args:
-        flows: With which numbers of flows it is asked.
-        payload: The size of packets' payloads in bytes.
+        flows: With which numbers of flows it is measured.
         seconds: For how long each is measured.
     """
 
     name = "latency"
 
-    def __init__(
-        self, flows: Sequence[int] = (100,), payload: int = 160, seconds: float = 2.0
-    ) -> None:
+    def __init__(self, flows: Sequence[int] = (100,), *, seconds: float) -> None:
         self.flows = flows
-        self._payload = payload
         self._seconds = seconds
 
-    def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
+    def measure(self, testbed: Testbed, running: RunningSystem) -> Iterator[Measurement]:
         """Measure both ways, then round trips."""
-        with together(running.pids, SENDER_CORE):
+        with pinned(running.pids, SENDER_CORE):
             for direction in Direction:
-                with Traffic(arena, running.flows, direction, self._payload) as traffic:
+                with Traffic(testbed, running.flows, direction, PAYLOAD) as traffic:
                     warm_up(traffic)
                     for load, rate in ((IDLE, IDLE_RATE), (BUSY, BUSY_RATE)):
                         times, lost = self._one_way(traffic, rate)
-                        yield from self._measurements(contestant, direction, load, times, lost)
-            path = arena, running.flows, Direction.TO_TRANSCEIVER, self._payload
+                        yield from self._measurements(direction, load, times, lost)
+            path = testbed, running.flows, Direction.TO_TRANSCEIVER, PAYLOAD
             with Traffic(*path) as traffic:
                 warm_up(traffic)
                 count = round(self._seconds / _TYPICAL_SECONDS)
-                trips = self._ping(arena, running, 0.0, count)
-                yield from self._round_trips(contestant, IDLE, trips, count)
+                trips = self._round_trips(testbed, running, 0.0, count)
+                yield from self._measurements(ROUND_TRIP, IDLE, trips.times, trips.lost / count)
                 count = round(self._seconds / _PERIOD)
                 traffic.begin_bursts(BUSY_RATE, self._seconds + _START_SECONDS, batched=False)
-                trips = self._ping(arena, running, _PERIOD, count)
+                trips = self._round_trips(testbed, running, _PERIOD, count)
                 traffic.finish_bursts()
-                yield from self._round_trips(contestant, BUSY, trips, count)
+                yield from self._measurements(ROUND_TRIP, BUSY, trips.times, trips.lost / count)
 
     def _one_way(self, traffic: Traffic, rate: float) -> tuple[Histogram, float]:
         """How long packets took, and the share that was lost."""
         traffic.begin_bursts(rate, self._seconds, timed=True, batched=False)
-        passed: Passed = traffic.finish_bursts()
+        passed = traffic.finish_bursts()
         if passed.latency is None or not passed.latency.total:
             raise LabError("Nothing passes.")
         return passed.latency, 1 - passed.latency.total / passed.sent
 
-    def _ping(self, arena: Arena, running: Running, period: float, count: int) -> RoundTrips:
+    def _round_trips(
+        self, testbed: Testbed, running: RunningSystem, period: float, count: int
+    ) -> RoundTrips:
         flow = running.flows[0]
         return round_trips(
-            arena, flow, payload=self._payload, period=period, count=count, core=SENDER_CORE
+            testbed, flow, payload=PAYLOAD, period=period, count=count, core=SENDER_CORE
         )
 
-    def _round_trips(
-        self, contestant: str, load: str, trips: RoundTrips, count: int
-    ) -> Iterator[Measurement]:
-        yield from self._measurements(contestant, ROUND_TRIP, load, trips.times, trips.lost / count)
-
     def _measurements(
-        self, contestant: str, path: str, load: str, times: Histogram, lost: float
+        self, path: str, load: str, times: Histogram, lost: float
     ) -> Iterator[Measurement]:
-        parameters: dict[str, int | str] = {
-            "payload": self._payload,
-            "path": str(path),
-            "load": load,
-        }
         figures = {name: times.percentile(share) / 1000 for name, share in PERCENTILES.items()}
         figures |= {"max_us": times.slowest / 1000, "lost_percent": 100 * lost}
-        for metric, value in figures.items():
-            yield Measurement(self.name, contestant, metric, value, parameters)
+        parameters: Parameters = {"payload": PAYLOAD, "path": str(path), "load": load}
+        yield from measurements(self.name, figures, parameters)

@@ -1,14 +1,14 @@
-"""Memory of a flow: in the contestant's processes, and in the kernel."""
+"""Memory of a flow: in the system's processes, and in the kernel."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.compare.calls.usage import map_bytes, process_bytes, slab_bytes
-from tests.bench.compare.model import Contestant, Measurement
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
+from tests.bench.compare.benchmarks.usage import map_bytes, process_bytes, slab_bytes
+from tests.bench.compare.testbed.system import System
+from tests.bench.compare.testbed.testbed import Testbed
 
 _SLABS = Path("/proc/slabinfo")
 _SETTLE_SECONDS = 2.0  # at most, until the kernel has freed what ended
@@ -17,31 +17,25 @@ _ENTRIES_OF_A_FLOW = 2  # in a map of Icelane, one for each direction
 
 
 class Memory:
-    """What a contestant takes with many flows beyond what it takes with one.
+    """What a system takes with many flows beyond what it takes with one.
 
     Args:
-        contestant: Whom to ask.
+        system: What is measured.
         flows: How many flows are many.
     """
 
     name = "memory"
 
-    def __init__(self, contestant: Contestant, *, flows: int = 10_000) -> None:
-        self.contestant = contestant.name
-        self._asked = contestant
+    def __init__(self, system: System, *, flows: int) -> None:
+        self.system = system
         self._flows = flows
 
-    def missing(self) -> str | None:
-        """Why it cannot be asked on this machine."""
-        if not os.access(_SLABS, os.R_OK):
-            return "it reads /proc/slabinfo: run the command with sudo"
-        return self._asked.missing()
-
-    def ask(self) -> Iterator[Measurement]:
+    def measure(self) -> Iterator[Measurement]:
         """Measure once.
 
         Raises:
-            LabError: The contestant does not start, or does not open the flows.
+            LabError: The system does not start, or does not open the flows.
+            OSError: The kernel has no /proc/slabinfo.
         """
         one, many = self._taken(1), self._taken(self._flows)
         more = self._flows - 1
@@ -50,14 +44,12 @@ class Memory:
             "kernel_bytes": (many.slabs - one.slabs) / more + _ENTRIES_OF_A_FLOW * many.map_entry,
             "base_mb": one.processes / 1e6,
         }
-        for metric, value in values.items():
-            parameters: dict[str, int | str] = {"flows": self._flows}
-            yield Measurement(self.name, self.contestant, metric, value, parameters)
+        yield from measurements(self.name, values, {"flows": self._flows})
 
     def _taken(self, flows: int) -> "Taken":
-        with Arena() as arena:
+        with Testbed() as testbed:
             before = _settled_slabs()
-            with self._asked.running(arena, flows) as running:
+            with self.system.running(testbed, flows) as running:
                 return Taken(
                     processes=sum(map(process_bytes, running.pids)),
                     slabs=_settled_slabs() - before,

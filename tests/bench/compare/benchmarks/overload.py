@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
+from tests.bench.compare.benchmarks.forwarding import PAYLOAD
 from tests.bench.compare.benchmarks.rate import Rate
-from tests.bench.compare.model import Direction, Measurement, Running
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.testbed.system import Direction, RunningSystem
+from tests.bench.compare.testbed.testbed import Testbed
 from tests.bench.compare.traffic.stream import Traffic
 from tests.lab.errors import LabError
 
@@ -19,35 +21,28 @@ class Overload:
 
     Args:
         rate: Finds the loss-free rate.
-        flows: With which numbers of flows it is asked.
-        payload: The size of packets' payloads in bytes.
+        flows: With which numbers of flows it is measured.
         seconds: For how long packets are sent.
     """
 
     name = "overload"
 
-    def __init__(
-        self, rate: Rate, flows: Sequence[int] = (100,), payload: int = 160, seconds: float = 0.5
-    ) -> None:
+    def __init__(self, rate: Rate, flows: Sequence[int] = (100,), *, seconds: float) -> None:
         self.flows = flows
         self._rate = rate
-        self._payload = payload
         self._seconds = seconds
 
-    def ask(self, arena: Arena, contestant: str, running: Running) -> Iterator[Measurement]:
+    def measure(self, testbed: Testbed, running: RunningSystem) -> Iterator[Measurement]:
         """Measure, with packets to the transceiver."""
-        found = self._rate.find(arena, running, self._payload)
+        found = self._rate.find(testbed, running)
         if not found.rate:
             raise LabError("No rate passes without loss, so there is none to double.")
-        with Traffic(arena, running.flows, Direction.TO_TRANSCEIVER, self._payload) as traffic:
+        with Traffic(testbed, running.flows, Direction.TO_TRANSCEIVER, PAYLOAD) as traffic:
             passed = traffic.send(FACTOR * found.rate, self._seconds)
-        parameters: dict[str, int | str] = {
-            "payload": self._payload,
-            "flows": len(running.flows),
+        values = {
+            "load": passed.sent_rate / found.rate,
+            "delivered_percent": 100 * (1 - passed.loss),
+            "kpps": passed.arrived_rate / 1000,
         }
-        for metric, value in (
-            ("load", passed.sent_rate / found.rate),
-            ("delivered_percent", 100 * (1 - passed.loss)),
-            ("kpps", passed.arrived_rate / 1000),
-        ):
-            yield Measurement(self.name, contestant, metric, value, parameters)
+        parameters = {"payload": PAYLOAD, "flows": len(running.flows)}
+        yield from measurements(self.name, values, parameters)

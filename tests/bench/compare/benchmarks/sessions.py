@@ -19,88 +19,75 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from relay.wire.endpoint import Endpoint
-from relay.wire.stun import BINDING, TRANSACTION_ID_SIZE, Attribute, Message, MessageClass
-from tests.bench.compare.bpfbuild import Build, built
-from tests.bench.compare.model import Contestant, Measurement
-from tests.bench.compare.testbed import SENDER_CORE, Arena
-from tests.bench.compare.traffic import packets
-from tests.bench.compare.traffic.ends import attached
+from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
+from tests.bench.compare.testbed.bpfbuild import Build, built
+from tests.bench.compare.testbed.system import System
+from tests.bench.compare.testbed.testbed import SENDER_CORE, Testbed
+from tests.bench.compare.traffic.affinity import pinned
+from tests.bench.compare.traffic.attach import attached
+from tests.bench.compare.traffic.checks import LARGEST, MARK_SIZE, binding_request, raw_socket
 from tests.lab.errors import LabError
-from tests.lab.topology import CLIENT, TRANSCEIVER
+from tests.lab.topology import TRANSCEIVER
 
-AGAIN_SECONDS = 0.25  # after which a request is sent again
+RETRANSMIT_SECONDS = 0.25  # after which a request is sent again
+WINDOW = 64  # requests under way at a time
 
 _BUILD = Build(str(Path(__file__).resolve().parent), ("answer.bpf.c",), ("answer",))
-_PASSWORD = b"the password of both ends"
-_PRIORITY = (1862270975).to_bytes(4, "big")  # of a peer-reflexive candidate, as browsers compute it
-_NUMBER_SIZE = 4
 _TYPE = slice(28, 30)  # of a message, in a packet from its IPv4 header on
 _MARK = slice(36, 44)  # the first part of its transaction; the rest is the session's number
 _NUMBER = slice(44, 48)
 _SUCCESS = (0x0101).to_bytes(2, "big")
-_LARGEST = 2048
-_BUFFER_BYTES = 8 << 20
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the socket module does not name it
 
 
 class Sessions:
     """Sessions that are opened as fast as they can be, and others one after the other.
 
     Args:
-        contestant: Whom to ask.
+        system: What is measured.
         sessions: How many to open, at most.
         seconds: In which they are opened.
-        window: How many requests are under way at a time.
-        alone: How many to open one after the other.
+        sequential: How many to open one after the other.
     """
 
     name = "sessions"
 
     def __init__(
         self,
-        contestant: Contestant,
+        system: System,
         *,
         sessions: int = 15_000,
         seconds: float = 2.0,
-        window: int = 64,
-        alone: int = 500,
+        sequential: int = 500,
     ) -> None:
-        self.contestant = contestant.name
-        self._asked = contestant
+        self.system = system
         self._sessions = sessions
         self._seconds = seconds
-        self._window = window
-        self._alone = alone
+        self._sequential = sequential
 
-    def missing(self) -> str | None:
-        """Why it cannot be asked on this machine."""
-        return self._asked.missing()
-
-    def ask(self) -> Iterator[Measurement]:
+    def measure(self) -> Iterator[Measurement]:
         """Measure once.
 
         Raises:
-            LabError: The contestant does not start, takes no such sessions, or confirms none.
+            LabError: The system does not start, takes no such sessions, or confirms none.
         """
-        with Arena() as arena, self._asked.running(arena, 1) as running:
+        with Testbed() as testbed, self.system.running(testbed, 1) as running:
             if running.new_ufrag is None:
-                raise LabError(f"{self.contestant} opens no flows by Binding requests.")
-            count = self._alone + self._sessions
+                raise LabError(f"{self.system.name} opens no flows by Binding requests.")
+            count = self._sequential + self._sessions
             ufrags = [running.new_ufrag() for _ in range(count)]
-            clients = [arena.client(1 + number) for number in range(count)]
-            requests = Requests.make(arena.vip, clients, ufrags)
-            with _answering(arena), _clients(arena) as raw, _on_core(SENDER_CORE):
-                alone = opened(raw, requests, range(self._alone), 1, self._seconds)
-                many = range(self._alone, count)
-                together = opened(raw, requests, many, self._window, self._seconds)
-        yield from self._told("alone", alone)
-        yield from self._told("together", together)
-
-    def _told(self, how: str, outcome: "Outcome") -> Iterator[Measurement]:
-        for metric, value in outcome.figures().items():
-            # Those that come one after the other come as fast as they are answered.
-            if how == "together" or metric != "per_second":
-                yield Measurement(self.name, self.contestant, metric, value, {"opened": how})
+            clients = [testbed.client(1 + number) for number in range(count)]
+            requests = Requests.make(testbed.vip, clients, ufrags)
+            with (
+                _answering(testbed),
+                raw_socket(testbed) as raw,
+                pinned((os.getpid(),), SENDER_CORE),
+            ):
+                first, rest = range(self._sequential), range(self._sequential, count)
+                sequential = opened(raw, requests, first, 1, self._seconds).figures()
+                concurrent = opened(raw, requests, rest, WINDOW, self._seconds).figures()
+        del sequential["per_second"]  # those come as fast as they are answered
+        yield from measurements(self.name, sequential, {"opened": "sequential"})
+        yield from measurements(self.name, concurrent, {"opened": "concurrent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +107,11 @@ class Requests:
     @classmethod
     def make(cls, vip: Endpoint, clients: Sequence[Endpoint], ufrags: Sequence[str]) -> "Requests":
         """Prepare requests of clients, each with the ufrag that it names."""
-        mark = secrets.token_bytes(TRANSACTION_ID_SIZE - _NUMBER_SIZE)
-        made = []
-        for number, (client, ufrag) in enumerate(zip(clients, ufrags, strict=True)):
-            attributes = (
-                (int(Attribute.USERNAME), f"{ufrag}:bench".encode()),
-                (int(Attribute.PRIORITY), _PRIORITY),
-                (int(Attribute.ICE_CONTROLLING), mark),
-                (int(Attribute.USE_CANDIDATE), b""),
-            )
-            transaction = mark + number.to_bytes(_NUMBER_SIZE, "big")
-            message = Message(MessageClass.REQUEST, BINDING, transaction, attributes)
-            made.append(packets.packet(client, vip, message.serialize(_PASSWORD)))
+        mark = secrets.token_bytes(MARK_SIZE)
+        made = [
+            binding_request(client, vip, ufrag, mark, number)
+            for number, (client, ufrag) in enumerate(zip(clients, ufrags, strict=True))
+        ]
         return cls(vip.host, mark, made)
 
     def answered(self, packet: bytes) -> int | None:
@@ -148,12 +128,12 @@ class Outcome:
     Attributes:
         seconds: How long it took.
         waits: From the first request of each session to its success, in seconds.
-        again: Requests that were sent again.
+        retransmitted: Requests that were sent again.
     """
 
     seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
-    again: int = 0
+    retransmitted: int = 0
 
     def figures(self) -> dict[str, float]:
         """The figures as metrics.
@@ -168,7 +148,7 @@ class Outcome:
             "per_second": len(waits) / self.seconds,
             "p50_us": median(waits),
             "p99_us": quantiles(waits, n=100, method="inclusive")[-1],
-            "again_percent": 100 * self.again / len(waits),
+            "retransmitted_percent": 100 * self.retransmitted / len(waits),
         }
 
 
@@ -194,10 +174,10 @@ def opened(
             first[number] = last[number] = time.perf_counter()
             _send(raw, requests, number)
         if now > look:
-            look = now + AGAIN_SECONDS / 5
-            for number in [each for each, sent in last.items() if now > sent + AGAIN_SECONDS]:
+            look = now + RETRANSMIT_SECONDS / 5
+            for number in [each for each, sent in last.items() if now > sent + RETRANSMIT_SECONDS]:
                 last[number] = now
-                outcome.again += 1
+                outcome.retransmitted += 1
                 _send(raw, requests, number)
         for packet in _received(raw):
             answered = requests.answered(packet)
@@ -216,28 +196,16 @@ def _send(raw: socket.socket, requests: Requests, number: int) -> None:
 
 def _received(raw: socket.socket) -> Iterator[bytes]:
     """What has come; waits for the first packet a moment."""
-    select.select([raw], [], [], AGAIN_SECONDS / 5)
+    select.select([raw], [], [], RETRANSMIT_SECONDS / 5)
     with suppress(BlockingIOError):
         while True:
-            yield raw.recv(_LARGEST)
+            yield raw.recv(LARGEST)
 
 
 @contextmanager
-def _clients(arena: Arena) -> Iterator[socket.socket]:
-    """A socket for whole packets of all clients."""
-    with arena.hosts[CLIENT].inside():
-        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
-    with raw:
-        raw.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
-        raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        raw.setblocking(False)
-        yield raw
-
-
-@contextmanager
-def _answering(arena: Arena) -> Iterator[None]:
+def _answering(testbed: Testbed) -> Iterator[None]:
     """Let the transceiver's host answer Binding requests."""
-    with attached(arena.hosts[TRANSCEIVER], arena.interface(TRANSCEIVER), _answer()):
+    with attached(testbed.hosts[TRANSCEIVER], testbed.interface(TRANSCEIVER), _answer()):
         yield
 
 
@@ -245,14 +213,3 @@ def _answering(arena: Arena) -> Iterator[None]:
 def _answer() -> int:
     """The program's descriptor, which stays open as long as this process runs."""
     return built(_BUILD)["answer"]
-
-
-@contextmanager
-def _on_core(core: int) -> Iterator[None]:
-    """Run this thread on one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

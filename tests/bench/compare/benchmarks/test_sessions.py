@@ -4,7 +4,7 @@ import pytest
 
 from relay.wire.endpoint import Endpoint
 from tests.bench.compare.benchmarks.sessions import Outcome, Requests, Sessions
-from tests.bench.compare.systems.all import ALL
+from tests.bench.compare.conftest import system_named
 from tests.bench.compare.systems.coturn import Coturn
 from tests.lab.errors import LabError
 
@@ -43,12 +43,12 @@ def test_what_is_no_success_of_ours_is_not_taken(packet: bytes) -> None:
 
 
 def test_figures() -> None:
-    outcome = Outcome(seconds=2.0, waits=[0.001] * 99 + [0.003], again=5)
+    outcome = Outcome(seconds=2.0, waits=[0.001] * 99 + [0.003], retransmitted=5)
     figures = outcome.figures()
     assert figures["per_second"] == 50
     assert figures["p50_us"] == pytest.approx(1000)
     assert 1000 < figures["p99_us"] < 3000
-    assert figures["again_percent"] == 5
+    assert figures["retransmitted_percent"] == 5
     with pytest.raises(LabError, match="confirms no sessions"):
         Outcome().figures()
 
@@ -57,19 +57,19 @@ def test_figures() -> None:
 @pytest.mark.bpf
 @pytest.mark.parametrize("name", ["icelane xdp", "icelane userspace", "nginx stream", "C relay"])
 def test_sessions_are_confirmed(name: str) -> None:
-    (contestant,) = (each for each in ALL if each.name == name)
-    question = Sessions(contestant, sessions=300, window=16, alone=20)
-    if reason := question.missing():
+    system = system_named(name)
+    benchmark = Sessions(system, sessions=300, sequential=20)
+    if reason := benchmark.system.missing():
         pytest.skip(reason)
-    figures = {(each.metric, each.parameters["opened"]): each.value for each in question.ask()}
-    assert 0 < figures["p50_us", "alone"] <= figures["p99_us", "alone"]
-    assert figures["per_second", "together"] > 0
+    figures = {(each.metric, each.parameters["opened"]): each.value for each in benchmark.measure()}
+    assert 0 < figures["p50_us", "sequential"] <= figures["p99_us", "sequential"]
+    assert figures["per_second", "concurrent"] > 0
 
 
 @pytest.mark.netns
-def test_a_server_without_binding_requests_is_not_asked() -> None:
-    question = Sessions(Coturn())
-    if reason := question.missing():
+def test_a_server_without_binding_requests_is_refused() -> None:
+    benchmark = Sessions(Coturn())
+    if reason := benchmark.system.missing():
         pytest.skip(reason)
     with pytest.raises(LabError, match="opens no flows by Binding requests"):
-        list(question.ask())
+        list(benchmark.measure())

@@ -1,4 +1,4 @@
-"""A long line: a host whose packets take a while to the client's host of a lab, and back.
+"""A delay line: a host whose packets take a while to the client's host of a lab, and back.
 
 The delay is made by a thread that carries frames between two cables and holds each for a time: the
 queueing disciplines that do it in the kernel are not on every machine.
@@ -15,8 +15,8 @@ from typing import Self
 
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
+from tests.lab.config import CLIENT_ADDRESS
 from tests.lab.lab import Lab
-from tests.lab.plan import CLIENT_ADDRESS
 from tests.lab.topology import CLIENT, RELAY, TRANSCEIVER
 
 ADDRESS = "198.18.0.2"  # of the far host; a network for benchmarks (RFC 2544)
@@ -30,8 +30,8 @@ _LARGEST_FRAME = 65536
 _LOOK_EVERY = 0.05  # seconds between two looks at whether to stop
 
 
-class LongLine:
-    """A host behind the client's host, at the far end of a line, from entering to leaving.
+class DelayLine:
+    """A host behind the client's host, at the far end of a delay line, from entering to leaving.
 
     Args:
         lab: A lab that is up.

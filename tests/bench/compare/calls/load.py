@@ -106,7 +106,12 @@ async def _place(client: SignalingClient, peer: Peer) -> dict[str, float]:
     await peer.wait_connected(within=_CONNECT_SECONDS)
     connected = peer.dtls_connected or time.monotonic()
     first_audio = await _first_audio(peer)
-    return {"offered": offered, "answered": answered, "connected": connected, "first_audio": first_audio}
+    return {
+        "offered": offered,
+        "answered": answered,
+        "connected": connected,
+        "first_audio": first_audio,
+    }
 
 
 async def _first_audio(peer: Peer) -> float:

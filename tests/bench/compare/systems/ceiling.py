@@ -1,17 +1,16 @@
 """The ceiling: bare XDP, which looks up no flow and translates no address."""
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from tests.bench.compare.bpfbuild import Build, built
-from tests.bench.compare.model import Running
 from tests.bench.compare.systems.build import HERE
 from tests.bench.compare.systems.flows import straight
 from tests.bench.compare.systems.routing import forwarding
-from tests.bench.compare.testbed import MOST_FLOWS, Arena
-from tests.bench.compare.traffic.ends import attached
+from tests.bench.compare.testbed.bpfbuild import Build, built, missing_bcc
+from tests.bench.compare.testbed.system import RunningSystem
+from tests.bench.compare.testbed.testbed import MOST_FLOWS, Testbed
+from tests.bench.compare.traffic.attach import attached
 from tests.lab.topology import INTERNAL, PUBLIC, RELAY
 
 
@@ -19,28 +18,26 @@ class Ceiling:
     """An XDP program that asks the kernel for the next hop and redirects there."""
 
     name = "ceiling"
-    most_flows = MOST_FLOWS
+    max_flows = MOST_FLOWS
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""
-        if importlib.util.find_spec("bcc") is None:
-            return "BCC is not installed: apt-get install python3-bpfcc"
-        return None
+        return missing_bcc()
 
     @contextmanager
-    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+    def running(self, testbed: Testbed, flows: int) -> Iterator[RunningSystem]:
         """Run it on both interfaces; it knows no flows, so none have to be opened.
 
         Raises:
             LabError: The program cannot be built or attached.
         """
-        relay = arena.hosts[RELAY]
+        relay = testbed.hosts[RELAY]
         with (
-            forwarding(arena),  # without, the lookup says that nothing is forwarded
+            forwarding(testbed),  # without, the lookup says that nothing is forwarded
             attached(relay, PUBLIC, _program()),
             attached(relay, INTERNAL, _program()),
         ):
-            yield Running(straight(arena, flows))
+            yield RunningSystem(straight(testbed, flows))
 
 
 @cache

@@ -11,14 +11,14 @@ from relay.wire import stun
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import StunError
 from relay.wire.stun import Message, MessageClass
-from tests.bench.compare.model import Leg, OpenFlow, Running
 from tests.bench.compare.systems import turn
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.testbed.system import Flow, Leg, RunningSystem
+from tests.bench.compare.testbed.testbed import Testbed
 from tests.lab.errors import LabError
 from tests.lab.topology import CLIENT
 
 _LIFETIME = 3600  # seconds, of allocations, permissions and channels alike
-_AGAIN_SECONDS = 0.25  # after which a request is sent again
+_RETRANSMIT_SECONDS = 0.25  # after which a request is sent again
 _TRIES = 40
 _LARGEST = 2048
 
@@ -27,36 +27,41 @@ class Coturn:
     """coturn with one thread for relaying; clients need no credentials."""
 
     name = "coturn"
-    most_flows = 10_000  # its clients' sockets stay open, and opening flows takes them time
+    max_flows = 10_000  # its clients' sockets stay open, and opening flows takes them time
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""
-        if shutil.which("turnserver") is None:
-            return "coturn is not installed: apt-get install coturn"
-        return None
+        return missing_turnserver()
 
     @contextmanager
-    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+    def running(self, testbed: Testbed, flows: int) -> Iterator[RunningSystem]:
         """Run it, on one core, with flows opened through it.
 
         Raises:
             LabError: It does not start, or does not grant the flows.
         """
-        file = arena.directory / "turnserver.conf"
-        file.write_text(configuration(arena), encoding="ascii")
+        file = testbed.directory / "turnserver.conf"
+        file.write_text(configuration(testbed), encoding="ascii")
         command = ["turnserver", "-c", str(file)]
-        with arena.start(command, ready="Total auth threads|turn server id=0 created") as started:
-            opened = [_open(arena, number) for number in range(flows)]
-            yield Running(opened, (started.pid,))
+        with testbed.start(command, ready="Total auth threads|turn server id=0 created") as started:
+            opened = [_open(testbed, number) for number in range(flows)]
+            yield RunningSystem(opened, started.pids)
 
 
-def configuration(arena: Arena) -> str:
+def missing_turnserver() -> str | None:
+    """Why coturn cannot run on this machine, with what to do about it; None if it can."""
+    if shutil.which("turnserver") is None:
+        return "coturn is not installed: apt-get install coturn"
+    return None
+
+
+def configuration(testbed: Testbed) -> str:
     """The configuration: plain TURN over UDP and nothing besides."""
-    ports = arena.upstream_ports
+    ports = testbed.upstream_ports
     return f"""\
-listening-ip={arena.vip.host}
-listening-port={arena.vip.port}
-relay-ip={arena.upstreams[0]}
+listening-ip={testbed.vip.host}
+listening-port={testbed.vip.port}
+relay-ip={testbed.upstreams[0]}
 min-port={ports[0]}
 max-port={ports[-1]}
 relay-threads=1
@@ -72,28 +77,28 @@ no-software-attribute
 max-allocate-lifetime={_LIFETIME}
 channel-lifetime={_LIFETIME}
 permission-lifetime={_LIFETIME}
-userdb={arena.directory}/turndb
-pidfile={arena.directory}/turnserver.pid
+userdb={testbed.directory}/turndb
+pidfile={testbed.directory}/turnserver.pid
 log-file=stdout
 simple-log
 """
 
 
-def _open(arena: Arena, number: int) -> OpenFlow:
+def _open(testbed: Testbed, number: int) -> Flow:
     """Open the flow of the client with a number."""
-    client = arena.client(number)
-    with arena.hosts[CLIENT].inside():
+    client = testbed.client(number)
+    with testbed.hosts[CLIENT].inside():
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with udp:
         udp.bind(client)
-        udp.connect(arena.vip)
-        udp.settimeout(_AGAIN_SECONDS)
+        udp.connect(testbed.vip)
+        udp.settimeout(_RETRANSMIT_SECONDS)
         granted = _ask(udp, turn.allocate(_transaction(), _LIFETIME))
-        _ask(udp, turn.create_permission(_transaction(), arena.transceiver))
-        _ask(udp, turn.bind_channel(_transaction(), arena.transceiver))
+        _ask(udp, turn.create_permission(_transaction(), testbed.transceiver))
+        _ask(udp, turn.bind_channel(_transaction(), testbed.transceiver))
     relayed = turn.relayed_address(granted)
     prefix = struct.pack("!H", turn.CHANNEL)
-    return OpenFlow(Leg(client, arena.vip, prefix), Leg(arena.transceiver, relayed))
+    return Flow(Leg(client, testbed.vip, prefix), Leg(testbed.transceiver, relayed))
 
 
 def _ask(udp: socket.socket, request: Message) -> Message:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from tests.bench.compare.model import Leg, OpenFlow
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.testbed.system import Flow, Leg
+from tests.bench.compare.testbed.testbed import Testbed
 
 
-class NumberedFlows(Sequence[OpenFlow]):
+class NumberedFlows(Sequence[Flow]):
     """Flows, each made when it is asked for.
 
     Args:
@@ -15,7 +15,7 @@ class NumberedFlows(Sequence[OpenFlow]):
         flow: Makes the one with a number.
     """
 
-    def __init__(self, count: int, flow: Callable[[int], OpenFlow]) -> None:
+    def __init__(self, count: int, flow: Callable[[int], Flow]) -> None:
         self._numbers = range(count)
         self._flow = flow
 
@@ -23,22 +23,22 @@ class NumberedFlows(Sequence[OpenFlow]):
         return len(self._numbers)
 
     @overload
-    def __getitem__(self, index: int) -> OpenFlow: ...
+    def __getitem__(self, index: int) -> Flow: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[OpenFlow]: ...
+    def __getitem__(self, index: slice) -> list[Flow]: ...
 
-    def __getitem__(self, index: int | slice) -> OpenFlow | list[OpenFlow]:
+    def __getitem__(self, index: int | slice) -> Flow | list[Flow]:
         if isinstance(index, slice):
             return [self._flow(number) for number in self._numbers[index]]
         return self._flow(self._numbers[index])
 
 
-def straight(arena: Arena, count: int) -> NumberedFlows:
+def straight(testbed: Testbed, count: int) -> NumberedFlows:
     """Flows of clients and a transceiver that send to each other's own addresses."""
 
-    def flow(number: int) -> OpenFlow:
-        client = arena.client(number)
-        return OpenFlow(Leg(client, arena.transceiver), Leg(arena.transceiver, client))
+    def flow(number: int) -> Flow:
+        client = testbed.client(number)
+        return Flow(Leg(client, testbed.transceiver), Leg(testbed.transceiver, client))
 
     return NumberedFlows(count, flow)

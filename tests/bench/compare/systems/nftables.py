@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from relay.netns.host import Host
-from tests.bench.compare.model import Running
-from tests.bench.compare.opening import open_flows
+from tests.bench.compare.systems.opening import NO_UFRAG, open_flows
 from tests.bench.compare.systems.routing import forwarding
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.testbed.system import RunningSystem
+from tests.bench.compare.testbed.testbed import Testbed
 from tests.lab.errors import LabError
 from tests.lab.topology import INTERNAL, PUBLIC, RELAY
 
-# Else a flow may end between two questions, and with it its port towards the transceiver.
+# Else a flow may end between two benchmarks, and with it its port towards the transceiver.
 _IDLE_SECONDS = 3600
-
-_NO_UFRAG = "nobody"  # it forwards whatever comes
 
 
 class Nftables:
@@ -26,7 +24,7 @@ class Nftables:
         flowtable: Whether packets of known flows take the kernel's short cut.
     """
 
-    most_flows = 50_000  # as many as one address has ports
+    max_flows = 50_000  # as many as one address has ports
 
     def __init__(self, *, flowtable: bool) -> None:
         self.name = "nftables flowtable" if flowtable else "nftables"
@@ -36,34 +34,34 @@ class Nftables:
         """Why it cannot take part on this machine."""
         if shutil.which("nft") is None:
             return "nft is not installed: apt-get install nftables"
-        if self._flowtable and not _kernel_takes(f"table ip comparison {{{_flowtable('lo')}}}"):
+        if self._flowtable and not _kernel_takes(f"table ip icelane_bench {{{_flowtable('lo')}}}"):
             return "this kernel has no flow tables: it needs CONFIG_NF_FLOW_TABLE"
         return None
 
     @contextmanager
-    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+    def running(self, testbed: Testbed, flows: int) -> Iterator[RunningSystem]:
         """Make the rules, and open flows through them; they go with the host.
 
         Raises:
             LabError: The kernel refuses the rules, or flows do not open.
         """
-        relay = arena.hosts[RELAY]
-        with forwarding(arena):
-            _nft(relay, rules(arena, flowtable=self._flowtable))
+        relay = testbed.hosts[RELAY]
+        with forwarding(testbed):
+            _nft(relay, rules(testbed, flowtable=self._flowtable))
             try:
                 for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
                     relay.sysctl(f"netfilter/{name}", _IDLE_SECONDS)
-                opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
-                yield Running(opened, new_ufrag=lambda: _NO_UFRAG)
+                opened = open_flows(testbed, testbed.vip, NO_UFRAG, flows)
+                yield RunningSystem(opened, new_ufrag=lambda: NO_UFRAG)
             finally:
-                _nft(relay, "delete table ip comparison\n")
+                _nft(relay, "delete table ip icelane_bench\n")
 
 
-def rules(arena: Arena, *, flowtable: bool) -> str:
+def rules(testbed: Testbed, *, flowtable: bool) -> str:
     """The rules, as nft reads them."""
-    vip, transceiver = arena.vip, arena.transceiver
+    vip, transceiver = testbed.vip, testbed.transceiver
     return f"""\
-table ip comparison {{
+table ip icelane_bench {{
 	chain arriving {{
 		type nat hook prerouting priority dstnat
 		ip daddr {vip.host} udp dport {vip.port} dnat to {transceiver.host}:{transceiver.port}

@@ -6,24 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.compare.model import Running
-from tests.bench.compare.opening import open_flows
-from tests.bench.compare.systems.processes import family
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.systems.opening import NO_UFRAG, open_flows
+from tests.bench.compare.testbed.system import RunningSystem
+from tests.bench.compare.testbed.testbed import Testbed
 from tests.lab.topology import RELAY
 
 _MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 _PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _MORE_FLOWS = 20_000  # that there is room for beyond those that are opened at once
-_NO_UFRAG = "nobody"  # it forwards whatever comes
 
 
 class Nginx:
     """nginx with one worker."""
 
     name = "nginx stream"
-    most_flows = 50_000  # as many as one address has ports
+    max_flows = 50_000  # as many as one address has ports
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""
@@ -32,26 +30,25 @@ class Nginx:
         return None
 
     @contextmanager
-    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+    def running(self, testbed: Testbed, flows: int) -> Iterator[RunningSystem]:
         """Run it, on one core, with flows opened through it.
 
         Raises:
             LabError: It does not start, or flows do not open.
         """
-        ports = arena.upstream_ports
-        with arena.hosts[RELAY].inside():
+        ports = testbed.upstream_ports
+        with testbed.hosts[RELAY].inside():
             # It leaves the choice of ports to the kernel, which has too few of them by itself.
             _PORT_RANGE.write_text(f"{ports[0]} {ports[-1]}", encoding="ascii")
-        file = arena.directory / "nginx.conf"
-        file.write_text(configuration(arena, flows), encoding="ascii")
-        command = [_program() or "nginx", "-e", "stderr", "-p", str(arena.directory)]
-        with arena.start([*command, "-c", str(file)], ready="start worker process ") as started:
-            opened = open_flows(arena, arena.vip, _NO_UFRAG, flows)
-            pids = family(started.pid)
-            yield Running(opened, pids, lambda: _NO_UFRAG, started.again)
+        file = testbed.directory / "nginx.conf"
+        file.write_text(configuration(testbed, flows), encoding="ascii")
+        command = [_program() or "nginx", "-e", "stderr", "-p", str(testbed.directory)]
+        with testbed.start([*command, "-c", str(file)], ready="start worker process ") as started:
+            opened = open_flows(testbed, testbed.vip, NO_UFRAG, flows)
+            yield RunningSystem(opened, started.pids, lambda: NO_UFRAG, started.restart)
 
 
-def configuration(arena: Arena, flows: int) -> str:
+def configuration(testbed: Testbed, flows: int) -> str:
     """The configuration, tuned for this work.
 
     `proxy_responses` is not set: a session lasts until it times out, however many packets come
@@ -75,9 +72,9 @@ events {{
 stream {{
 	access_log off;
 	server {{
-		listen {arena.vip} udp reuseport rcvbuf=8m sndbuf=8m;
-		proxy_bind {arena.upstreams[0]};
-		proxy_pass {arena.transceiver};
+		listen {testbed.vip} udp reuseport rcvbuf=8m sndbuf=8m;
+		proxy_bind {testbed.upstreams[0]};
+		proxy_pass {testbed.transceiver};
 		proxy_timeout 1h;
 		proxy_buffer_size 2k;
 	}}

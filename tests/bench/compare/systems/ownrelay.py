@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +9,11 @@ from pathlib import Path
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.wire.route import NONCE_SIZE, Target, mint
-from tests.bench.compare.model import Running
-from tests.bench.compare.opening import open_flows
-from tests.bench.compare.testbed import Arena
-
-TARGET = Target(cluster=1, slot=1, generation=1)
-
-_ROUTE_SECONDS = 3600.0
+from relay.wire.route import Target
+from tests.bench.compare.systems.opening import open_flows
+from tests.bench.compare.systems.routes import TARGET, new_route
+from tests.bench.compare.testbed.system import RunningSystem
+from tests.bench.compare.testbed.testbed import Testbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +25,14 @@ class OwnRelay:
         compiler: The command that it is compiled with.
         package: The package that has it.
         build: Compiles it, and gives the program's path.
-        options: More of its options.
-        most_flows: As many as one upstream address has ports.
+        max_flows: As many as one upstream address has ports.
     """
 
     name: str
     compiler: str
     package: str
     build: Callable[[], Path]
-    options: tuple[str, ...] = ()
-    most_flows: int = 50_000
+    max_flows: int = 50_000
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""
@@ -47,7 +41,7 @@ class OwnRelay:
         return None
 
     @contextmanager
-    def running(self, arena: Arena, flows: int) -> Iterator[Running]:
+    def running(self, testbed: Testbed, flows: int) -> Iterator[RunningSystem]:
         """Run it, on one core, with flows opened through it.
 
         Raises:
@@ -56,21 +50,20 @@ class OwnRelay:
         keys = KeyRing.generate(secrets.token_bytes)
         command = relay_command(
             self.build(),
-            vip=arena.vip,
-            upstream=arena.upstreams[0],
-            ports=arena.upstream_ports,
+            vip=testbed.vip,
+            upstream=testbed.upstreams[0],
+            ports=testbed.upstream_ports,
             keys=keys,
             target=TARGET,
-            transceiver=arena.transceiver,
+            transceiver=testbed.transceiver,
         )
 
         def new_ufrag() -> str:
-            nonce = secrets.token_bytes(NONCE_SIZE)
-            return mint(TARGET, keys, now=time.time(), lifetime=_ROUTE_SECONDS, nonce=nonce).ufrag
+            return new_route(keys).ufrag
 
-        with arena.start([*command, *self.options], ready="^ready") as started:
-            opened = open_flows(arena, arena.vip, new_ufrag(), flows)
-            yield Running(opened, (started.pid,), new_ufrag, started.again)
+        with testbed.start(command, ready="^ready") as started:
+            opened = open_flows(testbed, testbed.vip, new_ufrag(), flows)
+            yield RunningSystem(opened, started.pids, new_ufrag, started.restart)
 
 
 def relay_command(

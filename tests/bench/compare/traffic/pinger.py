@@ -24,7 +24,7 @@ class Task:
 
     Attributes:
         source: Host and port of the client.
-        destination: Host and port of the contestant.
+        destination: Host and port of the system.
         prefix: A ChannelData header without its length, as hexadecimal digits, or nothing.
         payload: The size of payloads in bytes.
         period: Seconds from one packet to the next.

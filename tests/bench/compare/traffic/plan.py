@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from tests.bench.compare.model import Leg
+from tests.bench.compare.testbed.system import Leg
 from tests.bench.compare.traffic import layout, packets
 from tests.lab.errors import LabError
 

@@ -1,4 +1,4 @@
-"""The search for the highest rate that a contestant forwards without loss. Pure."""
+"""The search for the highest rate that a system forwards without loss. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Found:
 
     Attributes:
         rate: Packets delivered a second without loss; 0 when every rate lost some.
-        limited: Whether the sender could not send more than that: the contestant, where it
+        limited: Whether the sender could not send more than that: the system, where it
             shares the sender's processor, and the sender were the limit together.
     """
 

@@ -1,4 +1,4 @@
-"""Traffic through a contestant: packets from one end to the other, counted at both."""
+"""Traffic through a system: packets from one end to the other, counted at both."""
 
 import ctypes
 import secrets
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tests.bench.compare.model import Direction, OpenFlow
-from tests.bench.compare.testbed import DIRECT, SENDER_CORE, Arena
+from tests.bench.compare.testbed.system import Direction, Flow
+from tests.bench.compare.testbed.testbed import DIRECT, SENDER_CORE, Testbed
 from tests.bench.compare.traffic import layout, sender
-from tests.bench.compare.traffic.ends import attached
+from tests.bench.compare.traffic.attach import attached
 from tests.bench.compare.traffic.histogram import Histogram
-from tests.bench.compare.traffic.kit import kit
 from tests.bench.compare.traffic.plan import frame_size, make_plan, pack_legs
-from tests.bench.compare.traffic.remote import SendingProcess
+from tests.bench.compare.traffic.programs import programs
+from tests.bench.compare.traffic.sendingprocess import SendingProcess
 from tests.lab.errors import LabError
 from tests.lab.topology import CLIENT, RELAY, TRANSCEIVER
 
@@ -71,7 +71,7 @@ class Traffic:
     """Traffic of some flows in one direction, from entering to leaving.
 
     Args:
-        arena: Where.
+        testbed: Where.
         flows: The flows, whose packets take turns.
         direction: Which way.
         payload: The size of payloads in bytes.
@@ -80,14 +80,14 @@ class Traffic:
 
     def __init__(
         self,
-        arena: Arena,
-        flows: Sequence[OpenFlow],
+        testbed: Testbed,
+        flows: Sequence[Flow],
         direction: Direction,
         payload: int,
         *,
         direct: bool = False,
     ) -> None:
-        self._arena = arena
+        self._testbed = testbed
         self._flows = flows
         self._direction = direction
         self._payload = payload
@@ -100,11 +100,15 @@ class Traffic:
         Raises:
             LabError: The traffic's programs cannot be built or attached.
         """
-        self._kit = kit()
+        self._programs = programs()
         with ExitStack() as stack:
             indexes = {
                 host: stack.enter_context(
-                    attached(self._arena.hosts[host], self._interface(host), self._kit.fds[program])
+                    attached(
+                        self._testbed.hosts[host],
+                        self._interface(host),
+                        self._programs.fds[program],
+                    )
                 )
                 for host, program in ((CLIENT, "near_end"), (TRANSCEIVER, "far_end"))
             }
@@ -112,9 +116,9 @@ class Traffic:
             self._host = TRANSCEIVER if to_client else CLIENT
             self._ifindex = indexes[self._host]
             self._write_plan()
-            fds = [self._kit.fds[name] for name in ("send_frame", "send_burst", "progresses")]
+            fds = [self._programs.fds[name] for name in ("send_frame", "send_burst", "progresses")]
             self._sender = stack.enter_context(
-                SendingProcess(self._arena.hosts[self._host], SENDER_CORE, fds)
+                SendingProcess(self._testbed.hosts[self._host], SENDER_CORE, fds)
             )
             self._stack = stack.pop_all()
         return self
@@ -179,22 +183,24 @@ class Traffic:
         return self._finish(count * size, seconds)
 
     def _interface(self, host: str) -> str:
-        return DIRECT if self._direct else self._arena.interface(host)
+        return DIRECT if self._direct else self._testbed.interface(host)
 
     def _write_plan(self) -> None:
         count = len(self._flows)
         prefixed = any(flow.leg(self._direction).prefix for flow in self._flows[:1])
-        macs = self._destination_mac() + self._arena.mac(self._host, self._interface(self._host))
+        macs = self._destination_mac() + self._testbed.mac(self._host, self._interface(self._host))
         self._plan = make_plan(macs, count, self._payload, prefixed=prefixed)
         self._size = frame_size(self._payload, prefixed=prefixed)
         legs = (flow.leg(self._direction) for flow in self._flows)
-        self._kit.legs[: layout.LEG_SIZE * count] = bytes(pack_legs(legs, count, self._payload))
+        self._programs.legs[: layout.LEG_SIZE * count] = bytes(
+            pack_legs(legs, count, self._payload)
+        )
 
     def _destination_mac(self) -> bytes:
         if self._direct:
             other = CLIENT if self._host == TRANSCEIVER else TRANSCEIVER
-            return self._arena.mac(other, DIRECT)
-        return self._arena.mac(RELAY, self._arena.interface(self._host))
+            return self._testbed.mac(other, DIRECT)
+        return self._testbed.mac(RELAY, self._testbed.interface(self._host))
 
     def _begin(self, *, interval: int, duration: int, burst: int, timed: bool) -> None:
         plan = self._plan
@@ -202,38 +208,38 @@ class Traffic:
         plan.interval, plan.duration, plan.burst = interval, duration, burst
         plan.ifindex = self._ifindex
         self._timed = timed
-        _copy(self._kit.watch, layout.Watch(run=plan.run, timed=timed))
-        self._kit.forget()
-        _copy(self._kit.progress, layout.Progress())
-        _copy(self._kit.plan, plan)
+        _copy(self._programs.watch, layout.Watch(run=plan.run, timed=timed))
+        self._programs.forget()
+        _copy(self._programs.progress, layout.Progress())
+        _copy(self._programs.plan, plan)
 
     def _finish(self, asked: int | None, seconds: float) -> Passed:
-        progress = self._kit.progress
+        progress = self._programs.progress
         deadline = time.monotonic() + 2 * seconds + _ANSWER_SECONDS
         while not progress.ended and not self._sender.has_answered(_LOOK_EVERY):
             if time.monotonic() > deadline:
                 raise LabError("The sending process does not come to an end.")
         time.sleep(GRACE_SECONDS)
-        arrived = self._kit.tally().packets
+        arrived = self._programs.tally().packets
         self._sender.hear(deadline)
         if not progress.ended:
             raise LabError("The sending process did not come to send in time.")
         self._drain()
-        tally = self._kit.tally()
+        tally = self._programs.tally()
         return Passed(
             asked=asked,
             sent=progress.sent,
             arrived=arrived,
             late=tally.packets - arrived,
             seconds=(progress.ended - progress.started) / 1e9,
-            latency=Histogram(self._kit.counts(), tally.slowest) if self._timed else None,
+            latency=Histogram(self._programs.counts(), tally.slowest) if self._timed else None,
         )
 
     def _drain(self) -> None:
         """Wait until nothing arrives any more."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         before = -1
-        while (now := self._kit.tally().packets) != before and time.monotonic() < deadline:
+        while (now := self._programs.tally().packets) != before and time.monotonic() < deadline:
             before = now
             time.sleep(_QUIET_SECONDS)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.wire.endpoint import Endpoint
-from tests.bench.compare.model import Leg
+from tests.bench.compare.testbed.system import Leg
 from tests.bench.compare.traffic import layout
 from tests.bench.compare.traffic.plan import MOST_PAYLOAD, frame_size, make_plan, pack_legs
 from tests.lab.errors import LabError

@@ -1,4 +1,4 @@
-"""The search for the loss-free rate, with contestants that are functions."""
+"""The search for the loss-free rate, with systems that are functions."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.bench.compare.traffic.stream import Passed
 SENDER = 5e6  # what the sender can send, in packets a second
 
 
-class Contestant:
+class System:
     """Forwards up to a rate; of more, it delivers what it is made to."""
 
     def __init__(self, limit: float, overloaded: float | None = None, paced: float = SENDER):
@@ -31,16 +31,16 @@ class Contestant:
 @pytest.mark.parametrize("limit", [1500, 40_000, 530_000, 1_100_000, 4_900_000])
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 1.0])
 def test_the_limit_is_found_however_little_passes_above_it(limit: float, share: float) -> None:
-    contestant = Contestant(limit, overloaded=limit * share)
-    found = loss_free(contestant.send)
+    system = System(limit, overloaded=limit * share)
+    found = loss_free(system.send)
     assert limit / (1 + PRECISION) - 1 <= found.rate <= limit + 1
     assert not found.limited
 
 
-def test_of_a_contestant_faster_than_the_sender_the_best_of_a_few_floods_counts() -> None:
-    contestant = Contestant(9e6)
-    assert loss_free(contestant.send) == Found(SENDER, limited=True)
-    assert contestant.rates == [None] * FLOODS
+def test_of_a_system_faster_than_the_sender_the_best_of_a_few_floods_counts() -> None:
+    system = System(9e6)
+    assert loss_free(system.send) == Found(SENDER, limited=True)
+    assert system.rates == [None] * FLOODS
 
 
 def test_floods_that_are_slow_or_lose_packets_do_not_count() -> None:
@@ -56,20 +56,20 @@ def test_floods_that_are_slow_or_lose_packets_do_not_count() -> None:
 
 
 def test_a_sender_that_falls_behind_without_loss_is_the_limit() -> None:
-    contestant = Contestant(1e6, overloaded=9e5, paced=8e5)
-    assert loss_free(contestant.send) == Found(8e5, limited=True)
+    system = System(1e6, overloaded=9e5, paced=8e5)
+    assert loss_free(system.send) == Found(8e5, limited=True)
 
 
 def test_one_mishap_is_not_a_loss() -> None:
-    contestant = Contestant(500_000)
-    contestant.mishaps = {2, 4, 6, 8}
-    assert loss_free(contestant.send).rate == pytest.approx(500_000, rel=PRECISION)
+    system = System(500_000)
+    system.mishaps = {2, 4, 6, 8}
+    assert loss_free(system.send).rate == pytest.approx(500_000, rel=PRECISION)
 
 
 def test_two_mishaps_are_a_loss() -> None:
-    contestant = Contestant(500_000)
-    contestant.mishaps = {2, 3}
-    assert loss_free(contestant.send).rate < 500_000
+    system = System(500_000)
+    system.mishaps = {2, 3}
+    assert loss_free(system.send).rate < 500_000
 
 
 def test_a_tenth_of_a_percent_may_be_lost() -> None:
@@ -77,13 +77,13 @@ def test_a_tenth_of_a_percent_may_be_lost() -> None:
     assert loss_free(lambda _: Passed(None, 10_000, 9_980, 0, 0.01)).rate == 0
 
 
-def test_a_contestant_that_always_loses_has_no_rate() -> None:
-    contestant = Contestant(0, overloaded=0)
-    assert loss_free(contestant.send) == Found(0.0, limited=False)
-    assert len(contestant.rates) <= 2 * MOST_TRIALS
+def test_a_system_that_always_loses_has_no_rate() -> None:
+    system = System(0, overloaded=0)
+    assert loss_free(system.send) == Found(0.0, limited=False)
+    assert len(system.rates) <= 2 * MOST_TRIALS
 
 
 def test_few_trials_are_taken() -> None:
-    contestant = Contestant(530_000, overloaded=400_000)
-    loss_free(contestant.send)
-    assert len(contestant.rates) <= 16
+    system = System(530_000, overloaded=400_000)
+    loss_free(system.send)
+    assert len(system.rates) <= 16

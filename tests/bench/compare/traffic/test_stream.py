@@ -12,11 +12,11 @@ from itertools import pairwise
 import pytest
 
 from relay.dataplane.kernel import bpfsys
-from tests.bench.compare.model import Direction, Leg, OpenFlow
-from tests.bench.compare.testbed import Arena
+from tests.bench.compare.testbed.system import Direction, Flow, Leg
+from tests.bench.compare.testbed.testbed import Testbed
 from tests.bench.compare.traffic import layout
 from tests.bench.compare.traffic.histogram import bucket_of
-from tests.bench.compare.traffic.kit import kit
+from tests.bench.compare.traffic.programs import programs
 from tests.bench.compare.traffic.stream import Passed, Traffic
 from tests.lab import frame
 from tests.lab.errors import LabError
@@ -28,11 +28,11 @@ PREFIX = b"\x40\x07"
 FLOWS = 5
 
 
-def through_router(arena: Arena, count: int = FLOWS, prefix: bytes = b"") -> list[OpenFlow]:
+def through_router(testbed: Testbed, count: int = FLOWS, prefix: bytes = b"") -> list[Flow]:
     return [
-        OpenFlow(
-            Leg(arena.client(number), arena.transceiver, prefix),
-            Leg(arena.transceiver, arena.client(number), prefix),
+        Flow(
+            Leg(testbed.client(number), testbed.transceiver, prefix),
+            Leg(testbed.transceiver, testbed.client(number), prefix),
         )
         for number in range(count)
     ]
@@ -49,9 +49,9 @@ def all_arrived(passed: Passed) -> None:
 
 
 @contextmanager
-def captured(arena: Arena, interface: str) -> Iterator[socket.socket]:
+def captured(testbed: Testbed, interface: str) -> Iterator[socket.socket]:
     """What comes to one of the relay's interfaces."""
-    with arena.hosts[RELAY].inside():
+    with testbed.hosts[RELAY].inside():
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
     with raw:
         raw.bind((interface, 0))
@@ -84,14 +84,14 @@ def received(raw: socket.socket, count: int) -> list[frame.Datagram]:
 def test_structures_are_as_long_as_the_programs_say(
     name: str, kind: type[ctypes.Structure]
 ) -> None:
-    assert bpfsys.map_info(kit().fds[name]).value_size == ctypes.sizeof(kind)
-    assert bpfsys.map_info(kit().fds["legs"]).value_size == layout.LEG_SIZE
+    assert bpfsys.map_info(programs().fds[name]).value_size == ctypes.sizeof(kind)
+    assert bpfsys.map_info(programs().fds["legs"]).value_size == layout.LEG_SIZE
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "routed"])
 @pytest.mark.parametrize("direction", Direction)
 def test_what_is_sent_arrives_and_is_counted(
-    routed: Arena, direction: Direction, *, direct: bool
+    routed: Testbed, direction: Direction, *, direct: bool
 ) -> None:
     with Traffic(routed, through_router(routed), direction, 160, direct=direct) as traffic:
         passed = traffic.send(2000, 0.1)
@@ -109,7 +109,7 @@ def test_what_is_sent_arrives_and_is_counted(
 @pytest.mark.parametrize("payload", [160, 1201])
 @pytest.mark.parametrize("in_bursts", [False, True], ids=["frames", "bursts"])
 def test_packets_are_valid_and_take_turns(
-    routed: Arena, payload: int, prefix: bytes, *, in_bursts: bool
+    routed: Testbed, payload: int, prefix: bytes, *, in_bursts: bool
 ) -> None:
     flows = through_router(routed, prefix=prefix)
     with (
@@ -139,13 +139,13 @@ def test_packets_are_valid_and_take_turns(
     assert all(one[6] <= other[6] for one, other in pairwise(stamps))
 
 
-def test_the_far_end_takes_packets_out_of_channels(routed: Arena) -> None:
+def test_the_far_end_takes_packets_out_of_channels(routed: Testbed) -> None:
     flows = through_router(routed, prefix=PREFIX)
     with Traffic(routed, flows, Direction.TO_CLIENT, 160) as traffic:
         all_arrived(traffic.send(2000, 0.1))
 
 
-def test_latency_is_that_of_every_packet(routed: Arena) -> None:
+def test_latency_is_that_of_every_packet(routed: Testbed) -> None:
     with Traffic(routed, through_router(routed), Direction.TO_TRANSCEIVER, 160) as traffic:
         for passed in (
             traffic.send(2000, 0.1, timed=True),
@@ -159,14 +159,14 @@ def test_latency_is_that_of_every_packet(routed: Arena) -> None:
         assert traffic.send(2000, 0.05).latency is None
 
 
-def test_what_nobody_forwards_is_lost(routed: Arena) -> None:
-    flows = [OpenFlow(Leg(routed.client(0), routed.vip), Leg(routed.transceiver, routed.vip))]
+def test_what_nobody_forwards_is_lost(routed: Testbed) -> None:
+    flows = [Flow(Leg(routed.client(0), routed.vip), Leg(routed.transceiver, routed.vip))]
     with Traffic(routed, flows, Direction.TO_TRANSCEIVER, 160) as traffic:
         passed = traffic.send(2000, 0.1)
     assert (passed.arrived, passed.late, passed.loss) == (0, 0, 1.0)
 
 
-def test_other_packets_reach_the_network_stack(routed: Arena) -> None:
+def test_other_packets_reach_the_network_stack(routed: Testbed) -> None:
     with (
         Traffic(routed, through_router(routed), Direction.TO_TRANSCEIVER, 160),
         routed.hosts[TRANSCEIVER].inside(),
@@ -183,7 +183,7 @@ def test_other_packets_reach_the_network_stack(routed: Arena) -> None:
         assert far.recvfrom(2048) == (b"\x80\x6f" + bytes(160), routed.client(0))
 
 
-def test_a_sender_that_has_died_is_told(routed: Arena) -> None:
+def test_a_sender_that_has_died_is_told(routed: Testbed) -> None:
     with Traffic(routed, through_router(routed), Direction.TO_TRANSCEIVER, 160) as traffic:
         process = traffic._sender._process
         os.kill(process.pid, signal.SIGKILL)
@@ -192,7 +192,7 @@ def test_a_sender_that_has_died_is_told(routed: Arena) -> None:
             traffic.send(2000, 0.1)
 
 
-def test_an_end_that_is_taken_is_told(routed: Arena) -> None:
+def test_an_end_that_is_taken_is_told(routed: Testbed) -> None:
     flows = through_router(routed)
     with (
         Traffic(routed, flows, Direction.TO_TRANSCEIVER, 160),
@@ -202,7 +202,7 @@ def test_an_end_that_is_taken_is_told(routed: Arena) -> None:
         pass
 
 
-def test_the_ends_are_free_afterwards(routed: Arena) -> None:
+def test_the_ends_are_free_afterwards(routed: Testbed) -> None:
     with Traffic(routed, through_router(routed), Direction.TO_TRANSCEIVER, 160):
         pass
     for host, interface in ((CLIENT, PUBLIC), (TRANSCEIVER, INTERNAL)):

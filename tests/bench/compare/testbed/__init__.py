@@ -1,0 +1,1 @@
+"""Three hosts that stand for client, relay and transceiver, and the systems that run there."""
