@@ -71,18 +71,25 @@ $(VENV)/.bench: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
 	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[bench]'
 	@touch $@ $(VENV)/.runtime
 
-demo: setup ## a real call through the XDP relay, with the agent killed in the middle
+# Before set-up, which takes half a minute.
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "This needs root, for network namespaces: run it as root," \
+	    "such as with \`sudo make $(firstword $(MAKECMDGOALS))\`." >&2; exit 1; }
+
+demo: root setup ## real calls through the XDP relay, with its agent killed during them
 	@$(BIN)/python -m tests.lab demo $(ARGS)
 
-lab-up: setup ## three hosts on this machine, joined by veth, with the services running in them
+lab-up: root setup ## three hosts on this machine, joined by veth, with the services running in them
 	@$(BIN)/python -m tests.lab up $(ARGS)
 
-lab-down: setup ## take them down
+lab-down: root setup ## take them down
 	@$(BIN)/python -m tests.lab down $(ARGS)
 
 HOST := client
-lab-shell: setup ## a shell in a host of the lab: HOST=client, relay or transceiver
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.lab exec $(HOST) $${SHELL:-bash}
+lab-shell: root setup ## a shell in a host of the lab: HOST=client, relay or transceiver
+	@PATH="$(CURDIR)/$(BIN):$$PATH" debian_chroot=$(HOST) \
+	    $(BIN)/python -m tests.lab exec $(ARGS) $(HOST) $${SHELL:-bash}
 
 test: setup-test lint types unit ## lint, types and all tests
 

@@ -1,4 +1,4 @@
-"""What every test shares: when the kernel may be used, and labs that are always taken down."""
+"""Fixtures of all tests: labs that are always taken down; and skips where a test cannot run."""
 
 import importlib.util
 import itertools
@@ -63,7 +63,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI, a test of the kernel parts that was skipped has failed: nobody would notice else."""
+    """In CI, a skipped test of the kernel parts counts as failed, so that it gets noticed."""
     report = yield
     kernel_part = any(item.get_closest_marker(mark) is not None for mark in _NEEDS)
     if os.environ.get("CI") and kernel_part and report.skipped and not hasattr(report, "wasxfail"):
@@ -79,7 +79,7 @@ def _unused_name() -> str:
 
 @pytest.fixture
 def network_name() -> Iterator[str]:
-    """A name for a lab's network; whatever is built under it goes when the test ends."""
+    """An unused name for a lab's network, which is removed when the test ends."""
     name = _unused_name()
     yield name
     topology.destroy(name)
@@ -87,14 +87,14 @@ def network_name() -> Iterator[str]:
 
 @pytest.fixture
 def network(network_name: str) -> dict[str, Host]:
-    """The hosts of a lab by name, joined by their cables, with nothing running in them."""
+    """The hosts of a lab by name, with their links, and no services in them."""
     topology.build(network_name)
     return topology.hosts(network_name)
 
 
 @pytest.fixture
 def unused_lab() -> Iterator[Lab]:
-    """A lab that is not up; should it be when the test ends, it is taken down."""
+    """A lab that is not up; if it is when the test ends, it is taken down."""
     lab = Lab(_unused_name())
     yield lab
     lab.down()
@@ -102,7 +102,7 @@ def unused_lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def bring_up() -> Iterator[Callable[[Options], Lab]]:
-    """Bring a lab up; the module's labs are taken down after its last test."""
+    """Brings labs up, which are taken down after the last test of the module."""
     labs: list[Lab] = []
 
     def up(options: Options) -> Lab:

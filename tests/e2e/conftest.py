@@ -1,4 +1,4 @@
-"""Labs for tests with real calls, and a call of which everything is kept."""
+"""Fixtures for tests with real calls: a recorded call, and the agent's status."""
 
 import subprocess
 import sys
@@ -25,10 +25,10 @@ ENDLESS = 300.0  # seconds; the test hangs up
 
 @dataclass
 class Recorded:
-    """A call, everything that passed at its two ends, and who forwarded it.
+    """A call with captures of its two ends, and the relay's counters around it.
 
     Attributes:
-        report: What `icelane call` says of it.
+        report: The report of `icelane call --json`.
         at_client: Every UDP datagram at the client's public interface.
         at_transceiver: Every UDP datagram at the transceiver's internal interface.
         before: The relay's counters before the call.
@@ -57,10 +57,10 @@ def recording(lab: Lab, recorded: Recorded) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def record() -> Record:
-    """Place a call and keep everything.
+    """Places a call and records it.
 
-    With `meanwhile` it lasts as long as that needs: it runs once audio comes back, and the call is
-    over once audio comes back after it. Otherwise it lasts some seconds.
+    With `meanwhile`, the call lasts until that has run and audio has come back before and after
+    it. Otherwise it lasts some seconds.
     """
 
     def place(
@@ -82,7 +82,7 @@ def record() -> Record:
 
 
 def _until_audio(probe: Probe, call: Call, before: Sample) -> None:
-    """Until some more packets have come back, or the first ones that are not of the set-up."""
+    """Wait for some more packets to the client: for audio, when there were none before."""
     deadline = time.monotonic() + WAIT
     flow = probe.sample().newest(before)
     enough = AUDIBLE + (flow.to_client if flow else 0)
@@ -95,7 +95,7 @@ def _until_audio(probe: Probe, call: Call, before: Sample) -> None:
 
 @pytest.fixture(scope="session")
 def status_of() -> Callable[[Lab], dict[str, Any]]:
-    """What the agent of a lab's relay tells of itself."""
+    """The status of the agent of a lab's relay."""
 
     def ask(lab: Lab) -> dict[str, Any]:
         return admin.ask(lab.admin, "status")
@@ -104,8 +104,8 @@ def status_of() -> Callable[[Lab], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def powerless_user() -> str:
-    """A user that may nothing but read the checkout: nobody, or root without any capability."""
+def unprivileged_user() -> str:
+    """A user without privileges who can read the checkout: nobody, or root without capabilities."""
     reading = [sys.executable, "-c", "import relay.wire, aiohttp"]
     as_nobody = ["setpriv", "--reuid=nobody", "--clear-groups", *reading]
     readable = subprocess.run(as_nobody, check=False, capture_output=True, cwd="/").returncode == 0

@@ -20,10 +20,10 @@ BringUp = Callable[[Options], Lab]
 
 
 @pytest.fixture(scope="module", params=[pytest.param("xdp", marks=pytest.mark.bpf), "userspace"])
-def lab(request: pytest.FixtureRequest, bring_up: BringUp, powerless_user: str) -> Lab:
+def lab(request: pytest.FixtureRequest, bring_up: BringUp, unprivileged_user: str) -> Lab:
     if request.param == "xdp":
         return bring_up(Options(dataplane="xdp"))
-    return bring_up(Options(dataplane="userspace", relay_user=powerless_user))
+    return bring_up(Options(dataplane="userspace", relay_user=unprivileged_user))
 
 
 @pytest.fixture(scope="module")

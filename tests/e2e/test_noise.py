@@ -30,9 +30,9 @@ Status = Callable[[Lab], dict[str, Any]]
 
 @pytest.fixture(scope="module", params=[pytest.param("xdp", marks=pytest.mark.bpf), "userspace"])
 def lab(
-    request: pytest.FixtureRequest, bring_up: Callable[[Options], Lab], powerless_user: str
+    request: pytest.FixtureRequest, bring_up: Callable[[Options], Lab], unprivileged_user: str
 ) -> Lab:
-    user = powerless_user if request.param == "userspace" else None
+    user = unprivileged_user if request.param == "userspace" else None
     return bring_up(Options(dataplane=request.param, relay_user=user))
 
 

@@ -62,11 +62,12 @@ def up(
         Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user),
         lambda step: console.print(f"[green]✓[/] {step}"),
     )
-    chosen = "" if name == "default" else f"--name {name} "
+    arguments = "" if name == "default" else f' ARGS="--name {name}"'
     console.print(
-        f"Next: python -m tests.lab exec {chosen}client icelane call {SIGNALING_URL}\n"
-        f"      icelane top --instance {lab.instance}\n"
-        f"      python -m tests.lab down {chosen}".rstrip()
+        f"Next: make lab-shell HOST=client{arguments}\n"
+        f"        icelane call {SIGNALING_URL}\n"
+        f"        icelane top --instance {lab.instance}\n"
+        f"      make lab-down{arguments}"
     )
     typer.echo(SIGNALING_URL)
 

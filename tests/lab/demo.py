@@ -85,9 +85,7 @@ class Demo:
     def _call(self, lab: Lab, seconds: float) -> Iterator[CallMonitor]:
         with CallMonitor(lab, seconds, self._view) as call:
             client, _, upstream, transceiver = call.path
-            self._view.step(
-                f"call connected: {client} to {transceiver}, upstream address {upstream}"
-            )
+            self._view.step(f"call connected: {client} to {transceiver} via {upstream}")
             yield call
 
     def _result(

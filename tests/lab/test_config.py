@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli.tree import TREE
 from relay.config.registry import Registry
-from relay.run.config import RelayConfig
+from relay.run.settings import RelaySettings
 from tests.lab import config
 from tests.lab.config import Files, Options
 from tests.lab.errors import LabError
@@ -31,7 +32,7 @@ def test_the_registry_names_the_relay_and_the_transceiver(files: Files) -> None:
 def test_the_relay_takes_its_settings(files: Files, redis: bool) -> None:
     options = Options(dataplane="xdp", redis=redis)
     files.relay.write_text(config.relay_text("lab-x", files, options))
-    relay = RelayConfig.load(files.relay, {})
+    relay = RelaySettings.load({}, tree=TREE, file=files.relay).config()
     assert relay.vips == (config.VIP,)
     assert relay.upstreams == (config.UPSTREAM,)
     assert relay.interfaces == ("public", "internal")

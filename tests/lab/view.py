@@ -106,8 +106,8 @@ def _progress(progress: CallProgress) -> Group:
 def _one_line(call: CallResult) -> str:
     audio = f"{call.sent} audio packets sent, {call.returned} returned, {call.lost} lost"
     if call.loss_allowed:
-        return f"the call recovered after {_milliseconds(call.longest_gap_ms)}: {audio}"
-    return f"the call has ended: {audio}"
+        return f"recovered after {_milliseconds(call.longest_gap_ms)}: {audio}"
+    return f"call ended: {audio}"
 
 
 def _results_table(calls: Sequence[CallResult]) -> Table:

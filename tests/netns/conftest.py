@@ -1,4 +1,4 @@
-"""Relay testbeds: relays that loads pass through."""
+"""Relay testbeds, shared by the tests of a session."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ NewTestbed = Callable[[str, str], RelayTestbed]
 
 @pytest.fixture(scope="session")
 def new_testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewTestbed]:
-    """Make a testbed by dataplane and network; testbeds are shared, and go in the end."""
+    """Starts a testbed by dataplane and network, or returns the one that is running."""
     with ExitStack() as testbeds:
         made: dict[tuple[str, str], RelayTestbed] = {}
 

@@ -170,6 +170,6 @@ def test_nothing_is_left_of_a_network_that_could_not_be_built(
         topology.LinkEnd(RELAY, ("203.0.113.10/24",)),
     )
     twice = topology.Network(topology.HOSTS, (topology.Link(PUBLIC, ends),) * 2)
-    with pytest.raises(LabError, match="could not be made"):
+    with pytest.raises(LabError, match="cannot be created"):
         topology.build(network_name, twice)
     assert not any(host.exists() for host in topology.hosts(network_name).values())
