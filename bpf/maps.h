@@ -25,13 +25,13 @@ BPF_TABLE_PINNED("hash", struct address, struct port_range, upstreams, 64,
 BPF_TABLE_PINNED("hash", struct route_key_id, struct siphash_key, route_keys, 4096,
 		 ICELANE_PINS "/route_keys");
 
-/* A list, ended by a port of no interface: there are few, and an array's lookup is inlined. */
-BPF_TABLE_PINNED("array", __u32, struct port, ports, MAX_PORTS, ICELANE_PINS "/ports");
+/* A list, ended by one of no interface: there are few, and an array's lookup is inlined. */
+BPF_TABLE_PINNED("array", __u32, struct tx_port, tx_ports, MAX_TX_PORTS, ICELANE_PINS "/tx_ports");
 
-BPF_TABLE_PINNED("array", __u32, struct gate_limit, gate_limits, GATE_COUNT,
-		 ICELANE_PINS "/gate_limits");
-BPF_TABLE_PINNED("percpu_array", __u32, struct gate_state, gates, GATE_COUNT,
-		 ICELANE_PINS "/gates");
+BPF_TABLE_PINNED("array", __u32, struct rate_limit, rate_limits, LIMIT_COUNT,
+		 ICELANE_PINS "/rate_limits");
+BPF_TABLE_PINNED("percpu_array", __u32, struct token_bucket, token_buckets, LIMIT_COUNT,
+		 ICELANE_PINS "/token_buckets");
 
 BPF_TABLE_PINNED("percpu_array", __u32, struct counters, counters, 1, ICELANE_PINS "/counters");
 

@@ -29,26 +29,26 @@
  */
 #define KEEP_IN_MEMORY(variable) asm volatile("" : : "r"(&(variable)) : "memory")
 
-/* Whether one more packet may pass a gate: a token bucket, kept in time rather than in tokens. */
-static __always_inline bool pass_gate(__u32 gate)
+/* Whether a rate limit lets one more packet pass: its token bucket holds time, not tokens. */
+static __always_inline bool take_token(__u32 which)
 {
-	struct gate_limit *limit = gate_limits.lookup(&gate);
-	struct gate_state *state = gates.lookup(&gate);
+	struct rate_limit *limit = rate_limits.lookup(&which);
+	struct token_bucket *bucket = token_buckets.lookup(&which);
 	__u64 now, credit;
 
-	if (!limit || !state)
+	if (!limit || !bucket)
 		return false;
 	/* The coarse clock is a read of memory; buckets last for many of its ticks. */
 	now = bpf_ktime_get_coarse_ns();
-	credit = state->credit_ns + (now - state->updated_ns);
+	credit = bucket->credit_ns + (now - bucket->updated_ns);
 	if (credit > limit->burst_ns)
 		credit = limit->burst_ns;
-	state->updated_ns = now;
+	bucket->updated_ns = now;
 	if (credit < limit->cost_ns) {
-		state->credit_ns = credit;
+		bucket->credit_ns = credit;
 		return false;
 	}
-	state->credit_ns = credit - limit->cost_ns;
+	bucket->credit_ns = credit - limit->cost_ns;
 	return true;
 }
 
@@ -89,17 +89,17 @@ static __always_inline enum reason decide_request(const struct packet *packet,
 	reason = verify_route(&route);
 	if (reason != REASON_NONE)
 		return reason;
-	if (!pass_gate(GATE_STUN_ROUTED))
+	if (!take_token(LIMIT_STUN_ROUTED))
 		return REASON_stun_routed_limited;
 	return state ? REASON_stun_other_route : REASON_stun_routed;
 }
 
-/* The port that the FIB's answer names, or NULL. */
-static __always_inline struct port *find_port(__u32 fib_ifindex)
+/* The way out that the FIB's answer names, or NULL. */
+static __always_inline struct tx_port *find_tx_port(__u32 fib_ifindex)
 {
-	for (__u32 i = 0; i < MAX_PORTS; i++) {
+	for (__u32 i = 0; i < MAX_TX_PORTS; i++) {
 		__u32 index = i;
-		struct port *port = ports.lookup(&index);
+		struct tx_port *port = tx_ports.lookup(&index);
 
 		if (!port || !port->fib_ifindex)
 			return NULL;
@@ -112,9 +112,9 @@ static __always_inline struct port *find_port(__u32 fib_ifindex)
 /* Whether a VLAN of this host's lies above the interface that a tagged frame came in through. */
 static __always_inline bool is_our_vlan(__u32 ifindex, __be16 vlan)
 {
-	for (__u32 i = 0; i < MAX_PORTS; i++) {
+	for (__u32 i = 0; i < MAX_TX_PORTS; i++) {
 		__u32 index = i;
-		struct port *port = ports.lookup(&index);
+		struct tx_port *port = tx_ports.lookup(&index);
 
 		if (!port || !port->fib_ifindex)
 			return false;
@@ -137,7 +137,7 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 		.l4_protocol = IPPROTO_UDP,
 		.ifindex = LOOPBACK_IFINDEX,
 	};
-	struct port *port;
+	struct tx_port *port;
 
 	if (plan->narrow) {
 		fib.family = AF_INET;
@@ -176,7 +176,7 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 		/* Negative for bad arguments, else unreachable, not forwarded, no forwarding. */
 		return REASON_no_route;
 	}
-	port = find_port(fib.ifindex);
+	port = find_tx_port(fib.ifindex);
 	if (!port)
 		return REASON_foreign_interface;
 	plan->ifindex = port->ifindex;
@@ -248,11 +248,11 @@ static __always_inline enum reason decide_unknown(const struct packet *packet,
 			return REASON_stun_malformed;
 		if (!to_client)
 			return REASON_stun_not_request;
-		return pass_gate(GATE_STUN_ANSWER) ? REASON_stun_answer :
+		return take_token(LIMIT_STUN_ANSWER) ? REASON_stun_answer :
 						     REASON_stun_answer_limited;
 	case CONTENT_DTLS_OR_RTP:
 		/* A share of them lets the agent recover a flow that it has lost. */
-		if (pass_gate(to_client ? GATE_UNKNOWN_TRANSCEIVER : GATE_UNKNOWN_CLIENT))
+		if (take_token(to_client ? LIMIT_UNKNOWN_TRANSCEIVER : LIMIT_UNKNOWN_CLIENT))
 			return to_client ? REASON_unknown_transceiver : REASON_unknown_client;
 		return to_client ? REASON_unknown_transceiver_limited :
 				   REASON_unknown_client_limited;
@@ -296,7 +296,7 @@ static __always_inline enum reason decide_wrapped(const struct packet *packet, e
 	} else if (!packet->unreadable) {
 		return reason;
 	}
-	if (pass_gate(GATE_WRAPPED))
+	if (take_token(LIMIT_WRAPPED))
 		return reason;
 	return reason == REASON_fragment ? REASON_fragment_limited :
 					   REASON_extension_headers_limited;
@@ -443,7 +443,7 @@ int relay(struct xdp_md *ctx)
 }
 
 /* Runs in the place of relay() while the agent is to forward everything itself. */
-int bypass(struct xdp_md *ctx)
+int pass_all(struct xdp_md *ctx)
 {
 	return XDP_PASS;
 }

@@ -182,15 +182,15 @@ struct siphash_key {
  * Where packets may come in tagged, and leave: an interface that runs this program, or a VLAN
  * above one.
  */
-struct port {
-	__u32 fib_ifindex; /* what the FIB calls it: the interface, or the VLAN's; 0: no port */
+struct tx_port {
+	__u32 fib_ifindex; /* what the FIB calls it: the interface, or the VLAN's; 0: none */
 	__u32 ifindex;	   /* the interface that runs the program */
 	__be16 vlan;	   /* 0: untagged */
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct port) == 12, "no hidden padding");
+_Static_assert(sizeof(struct tx_port) == 12, "no hidden padding");
 
-#define MAX_PORTS 32
+#define MAX_TX_PORTS 32
 
 /* Which of the agent's sockets gets what comes to upstream ports. */
 enum steer_family {
@@ -204,23 +204,23 @@ struct build {
 	__u8 sha256[32];
 };
 
-/* What may reach the agent at a limited rate; each has a token bucket on each processor. */
-enum gate {
-	GATE_STUN_ROUTED,
-	GATE_STUN_ANSWER,
-	GATE_UNKNOWN_CLIENT,
-	GATE_UNKNOWN_TRANSCEIVER,
-	GATE_WRAPPED,
-	GATE_COUNT,
+/* What may reach the agent at a limited rate only; each has a token bucket on each processor. */
+enum rate_limited {
+	LIMIT_STUN_ROUTED,
+	LIMIT_STUN_ANSWER,
+	LIMIT_UNKNOWN_CLIENT,
+	LIMIT_UNKNOWN_TRANSCEIVER,
+	LIMIT_WRAPPED,
+	LIMIT_COUNT,
 };
 
 /* A bucket's size and filling, in time: a packet costs `cost_ns`, and one gains 1 ns each ns. */
-struct gate_limit {
+struct rate_limit {
 	__u64 cost_ns;
 	__u64 burst_ns;
 };
 
-struct gate_state {
+struct token_bucket {
 	__u64 credit_ns;
 	__u64 updated_ns;
 };

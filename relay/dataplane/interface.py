@@ -1,17 +1,12 @@
 """The interface between the relay agent and what forwards confirmed flows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from socket import socket
 from typing import Protocol
 
 from relay.core.flowtuple import FlowTuple
-from relay.errors import DataplaneError
-
-
-class DataplaneFull(DataplaneError):  # noqa: N818  # named after the condition, as queue.Full
-    """There is no room for another flow; nothing was installed and nobody was evicted."""
+from relay.dataplane.flowrecord import FlowRecord
 
 
 class DataplaneChoice(StrEnum):
@@ -20,30 +15,6 @@ class DataplaneChoice(StrEnum):
     XDP = "xdp"
     USERSPACE = "userspace"
     AUTO = "auto"  # XDP, or userspace with a warning where that is not possible
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What passed in one direction of a flow.
-
-    Attributes:
-        packets: Packets forwarded.
-        bytes: Bytes forwarded, UDP payload only.
-        last_seen: When the last one passed, in seconds of the monotonic clock; 0.0 means never.
-    """
-
-    packets: int = 0
-    bytes: int = 0
-    last_seen: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class FlowRecord:
-    """A flow as a dataplane holds it, with what passed in each direction."""
-
-    flow: FlowTuple
-    to_transceiver: Activity = Activity()
-    to_client: Activity = Activity()
 
 
 class Dataplane(Protocol):
@@ -61,10 +32,10 @@ class Dataplane(Protocol):
     def steer(self, udp: socket) -> None:
         """Give this socket what comes to any upstream port of its address, until it is closed."""
 
-    def take_over(self) -> None:
+    def activate(self) -> None:
         """Forward what is installed, from the next packet on; the state that it starts in."""
 
-    def hand_back(self) -> None:
+    def deactivate(self) -> None:
         """Leave everything to the agent, from the next packet on; what is installed stays."""
 
     def install(self, flow: FlowTuple) -> None:
@@ -96,7 +67,7 @@ class Dataplane(Protocol):
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
 
-    def look_around(self) -> list[str]:
+    def reconcile(self) -> list[str]:
         """Keep in step with interfaces and neighbours, every few seconds; it may block.
 
         Returns:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from socket import socket
 
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import FlowRecord
+from relay.dataplane.flowrecord import FlowRecord
 
 
 class UserspaceDataplane:
@@ -17,10 +17,10 @@ class UserspaceDataplane:
     def steer(self, udp: socket) -> None:
         """Never called: without a program in the kernel nothing can be steered."""
 
-    def take_over(self) -> None:
+    def activate(self) -> None:
         """Nothing to do."""
 
-    def hand_back(self) -> None:
+    def deactivate(self) -> None:
         """Nothing to do."""
 
     def install(self, flow: FlowTuple) -> None:
@@ -45,7 +45,7 @@ class UserspaceDataplane:
         """None: the agent counts."""
         return {}
 
-    def look_around(self) -> list[str]:
+    def reconcile(self) -> list[str]:
         """Nothing to do: the kernel does so for sockets."""
         return []
 

@@ -5,21 +5,21 @@ loaded it. The program goes on forwarding when this process ends, however it end
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from socket import AF_INET, socket
 from struct import Struct
 
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import FlowRecord
+from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.kernel import bpfsys, neighbours
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
-from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, run_program
-from relay.dataplane.kernel.repair import came_back, repair
+from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
+from relay.dataplane.kernel.reattach import reattach, returned_interfaces
 from relay.errors import DataplaneError
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
@@ -104,11 +104,8 @@ def status(instance: str) -> Status:
     Raises:
         DataplaneError: It is not loaded, or this is not root.
     """
-    dataplane = XdpDataplane(instance)
-    try:
+    with closing(XdpDataplane(instance)) as dataplane:
         return dataplane.status()
-    finally:
-        dataplane.close()
 
 
 class XdpDataplane:
@@ -129,9 +126,11 @@ class XdpDataplane:
         self.forwards = True
         self._mode = mode
         self._pins = Pins(instance)
-        self._narrow = FlowMap(self._pins.map("flows4"))
-        self._wide = FlowMap(self._pins.map("flows"))
-        self._counters = PinnedMap(self._pins.map("counters"))
+        with ExitStack() as opened:
+            self._ipv4_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows4"))))
+            self._other_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows"))))
+            self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
+            self._open = opened.pop_all()
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
     def steer(self, udp: socket) -> None:
@@ -140,27 +139,27 @@ class XdpDataplane:
         Raises:
             DataplaneError: The kernel refuses.
         """
-        fd = bpfsys.obj_get(self._pins.steer_sockets)
+        key = (_STEER_IP4 if udp.family == AF_INET else _STEER_IP6).to_bytes(4, sys.byteorder)
         try:
-            family = _STEER_IP4 if udp.family == AF_INET else _STEER_IP6
-            bpfsys.map_update(
-                fd, family.to_bytes(4, sys.byteorder), udp.fileno().to_bytes(4, sys.byteorder)
-            )
+            with bpfsys.pinned(self._pins.steer_sockets) as fd:
+                bpfsys.map_update(fd, key, udp.fileno().to_bytes(4, sys.byteorder))
         except OSError as error:
-            raise DataplaneError(f"The kernel steers nothing: {error.strerror}.") from None
-        finally:
-            os.close(fd)
+            raise DataplaneError(
+                f"The kernel does not steer packets to the agent's socket: {error.strerror}. "
+                f"`icelane relay unload --instance {self._pins.instance}` and loading again "
+                "renews the program."
+            ) from None
 
-    def take_over(self) -> None:
+    def activate(self) -> None:
         """Forward what is installed, from the next packet on."""
         with locked():
-            run_program(self._pins, self._pins.program)
+            update_links(self._pins, self._pins.program)
             self.forwards = True
 
-    def hand_back(self) -> None:
+    def deactivate(self) -> None:
         """Leave everything to the agent, from the next packet on; what is installed stays."""
         with locked():
-            run_program(self._pins, self._pins.bypass)
+            update_links(self._pins, self._pins.pass_all)
             self.forwards = False
 
     def install(self, flow: FlowTuple) -> None:
@@ -175,7 +174,7 @@ class XdpDataplane:
     def remove(self, flow: FlowTuple) -> None:
         """Stop forwarding a flow; one that is not there is fine.
 
-        An entry that another flow has taken over since, by an install of its own, stays.
+        An entry that another flow has replaced since, by an install of its own, stays.
         """
         self._map_of(flow).remove(flow)
 
@@ -185,8 +184,8 @@ class XdpDataplane:
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow that is installed, in no order."""
-        yield from self._narrow.tuples()
-        yield from self._wide.tuples()
+        yield from self._ipv4_flows.tuples()
+        yield from self._other_flows.tuples()
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed here of a flow; nothing if it is not installed."""
@@ -194,8 +193,8 @@ class XdpDataplane:
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment, piece by piece."""
-        yield from self._narrow.idle(before)
-        yield from self._wide.idle(before)
+        yield from self._ipv4_flows.idle(before)
+        yield from self._other_flows.idle(before)
 
     def counters(self) -> dict[str, int]:
         """Packets by reason since the program was loaded, summed over processors."""
@@ -207,27 +206,24 @@ class XdpDataplane:
 
     def status(self) -> Status:
         """What is loaded of the instance."""
-        fd = bpfsys.obj_get(self._pins.program)
-        try:
+        with bpfsys.pinned(self._pins.program) as fd:
             program = bpfsys.program_info(fd).tag
-        finally:
-            os.close(fd)
         return Status(
             instance=self._pins.instance,
             interfaces=self._modes(),
-            flows=self._narrow.count() + self._wide.count(),
-            max_flows=self._narrow.room,
+            flows=self._ipv4_flows.count() + self._other_flows.count(),
+            max_flows=self._ipv4_flows.capacity,
             program=program,
             counters=self.counters(),
         )
 
     def _modes(self) -> dict[str, str | None]:
         """How the interfaces run the program; None where they do not."""
-        away = came_back(self._pins)
+        away = returned_interfaces(self._pins)
         return {name: None if name in away else _mode_of(name) for name in self._pins.links()}
 
-    def look_around(self) -> list[str]:
-        """Let the kernel ask neighbours of whom it is no longer sure, and attach what came back.
+    def reconcile(self) -> list[str]:
+        """Let the kernel probe stale neighbours, and attach interfaces that came back.
 
         Returns:
             What the administrator should know.
@@ -235,13 +231,13 @@ class XdpDataplane:
         Raises:
             DataplaneError: That was not possible; the text says why.
         """
-        neighbours.ask(self._pins.links())
+        neighbours.probe_stale(self._pins.links())
         try:
-            if not came_back(self._pins):
+            if not returned_interfaces(self._pins):
                 return []
             with locked():  # a loader may be faster
-                program = self._pins.program if self.forwards else self._pins.bypass
-                return repair(self._pins, program, self._mode)
+                program = self._pins.program if self.forwards else self._pins.pass_all
+                return reattach(self._pins, program, self._mode)
         except OSError as error:
             raise DataplaneError(
                 f"An interface that is back cannot run the program: {error.strerror}."
@@ -249,13 +245,11 @@ class XdpDataplane:
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
-        self._narrow.close()
-        self._wide.close()
-        self._counters.close()
+        self._open.close()
 
     def _map_of(self, flow: FlowTuple) -> FlowMap:
         """IPv4 flows are most, and have a map with smaller entries."""
-        return self._narrow if flow.is_ipv4 else self._wide
+        return self._ipv4_flows if flow.is_ipv4 else self._other_flows
 
 
 def _mode_of(interface: str) -> str | None:

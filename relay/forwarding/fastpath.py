@@ -1,7 +1,7 @@
-"""Forwarding by batches: what has a lane goes on at once, and the rest is handed to the agent.
+"""Forwarding by batches: what the flow cache knows goes on at once, the rest takes the slow path.
 
-Datagrams of a flow stay in order: what is handed over has been dealt with before the next ones of
-the batch go on.
+The slow path is the session table's. Datagrams of a flow stay in order: what takes the slow path
+has been dealt with before the next ones of the batch go on.
 """
 
 import errno
@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from relay.forwarding.connected import ManySockets, open_sockets
-from relay.forwarding.flowcache import Lane, Lanes
-from relay.forwarding.gro import TrainSender
-from relay.forwarding.mmsg import Inbox, Outbox, Slots
+from relay.forwarding.batchio import BatchIO, open_batch_io
+from relay.forwarding.flowcache import CachedFlow, FlowCache
+from relay.forwarding.gro import GsoSender
+from relay.forwarding.mmsg import BatchReceiver, BatchSender, PacketBuffers
 from relay.forwarding.udp import count_failure
 from relay.wire.demux import LAST_OF_STUN
 
@@ -21,7 +21,7 @@ from relay.wire.demux import LAST_OF_STUN
 BATCH = 64
 
 FromClient = Callable[[bytes, bytes], None]  # a datagram and its source, as the kernel has it
-Find = Callable[[bytes], Lane | None]  # a client's lane
+Find = Callable[[bytes], CachedFlow | None]  # a client's flow
 FromTransceiver = Callable[[bytes, int], None]  # a datagram and the socket that it came to
 
 
@@ -29,141 +29,152 @@ class FastPath:
     """Receives, and forwards what belongs to confirmed flows.
 
     Args:
-        lanes: What is at hand of these flows.
+        cache: These flows.
         counters: Where datagrams that could not be sent or received are counted.
-        open_many: Makes what serves the sockets that are connected to transceivers.
+        open_io: Makes what serves the sockets that are connected to transceivers.
     """
 
     def __init__(
         self,
-        lanes: Lanes,
+        cache: FlowCache,
         counters: Counter[str],
-        open_many: Callable[[Slots], ManySockets] = open_sockets,
+        open_io: Callable[[PacketBuffers], BatchIO] = open_batch_io,
     ) -> None:
-        self.lanes = lanes
+        self.cache = cache
         self._counters = counters
-        self._slots = Slots(BATCH)
-        self._many = open_many(self._slots)
-        self._trains = TrainSender()
-        self._inboxes: dict[int, Inbox] = {}  # by VIP socket
-        self._outboxes: dict[int, Outbox] = {}
+        self._buffers = PacketBuffers(BATCH)
+        self._io = open_io(self._buffers)
+        self._gso = GsoSender()
+        self._receivers: dict[int, BatchReceiver] = {}  # by VIP socket
+        self._senders: dict[int, BatchSender] = {}
 
     def add_vip(self, fd: int, family: int) -> None:
         """Serve the socket of a VIP of a family, too."""
-        self._inboxes[fd] = Inbox(self._slots, family)
-        self._outboxes[fd] = Outbox(self._slots, family)
+        self._receivers[fd] = BatchReceiver(self._buffers, family)
+        self._senders[fd] = BatchSender(self._buffers, family)
 
     def close(self) -> None:
-        """Let go of what serves many sockets."""
-        self._many.close()
+        """Close what serves the upstream sockets; the VIPs' are their owner's."""
+        self._io.close()
 
-    def from_clients(self, vip: int, other: FromClient) -> bool:
+    def from_clients(self, vip_fd: int, slow_path: FromClient) -> bool:
         """Take a batch from the socket of a VIP.
 
         Args:
-            vip: The socket.
-            other: Given what no lane takes, one datagram after the other.
+            vip_fd: The socket.
+            slow_path: Given what is of no cached flow, one datagram after the other, and STUN.
 
         Returns:
             Whether there may be more.
         """
-        inbox = self._inboxes[vip]
+        receiver = self._receivers[vip_fd]
         try:
-            count = inbox.receive(vip)
+            count = receiver.receive(vip_fd)
         except OSError as error:
             count_failure(self._counters, error.errno)
             return False
         if not count:
             return False
-        find = self.lanes.of_clients(vip).get
-        names, sizes = inbox.names(count), inbox.sizes(count)
-        lanes, firsts = list(map(find, names)), self._slots.firsts(count)
-        trains = inbox.segments(count)
+        find = self.cache.by_client(vip_fd).get
+        sources, sizes = receiver.sources(count), receiver.sizes(count)
+        flows, first_bytes = list(map(find, sources)), self._buffers.first_bytes(count)
+        segment_sizes = receiver.segment_sizes(count)
         done = 0
-        if trains or not all(lanes) or min(firsts) <= LAST_OF_STUN:
-            for slot, first in enumerate(firsts):
-                segment = trains[slot] if trains else 0
-                if lanes[slot] is not None and first > LAST_OF_STUN and not segment:
+        if segment_sizes or not all(flows) or min(first_bytes) <= LAST_OF_STUN:
+            for slot, first_byte in enumerate(first_bytes):
+                segment_size = segment_sizes[slot] if segment_sizes else 0
+                if flows[slot] is not None and first_byte > LAST_OF_STUN and not segment_size:
                     continue
-                self._send_inward(done, lanes[done:slot], sizes[done:slot])
+                self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
                 done = slot + 1
-                version = self.lanes.version
-                if segment:
-                    train = self._slots.views[slot][: sizes[slot]]
-                    self._train_inward(train, segment, names[slot], find, other)
+                version = self.cache.version
+                if segment_size:
+                    data = self._buffers.views[slot][: sizes[slot]]
+                    self._forward_coalesced(data, segment_size, sources[slot], find, slow_path)
                 else:
-                    other(self._slots.copy(slot, sizes[slot]), names[slot])
-                if version != self.lanes.version:
-                    lanes[done:] = map(find, names[done:])
-        self._send_inward(done, lanes[done:], sizes[done:])
+                    slow_path(self._buffers.copy(slot, sizes[slot]), sources[slot])
+                if version != self.cache.version:
+                    flows[done:] = map(find, sources[done:])
+        self._send_to_transceivers(done, flows[done:], sizes[done:])
         return count == BATCH
 
-    def from_transceivers(self, fds: Sequence[int], other: FromTransceiver) -> None:
+    def from_transceivers(self, fds: Sequence[int], slow_path: FromTransceiver) -> None:
         """Take a datagram from each of some sockets, at most `BATCH`, where there is one.
 
         Args:
             fds: The sockets.
-            other: Given what no lane takes, one datagram after the other.
+            slow_path: Given what is of no cached flow, one datagram after the other.
         """
-        find = self.lanes.of_sockets.get
-        lanes, sizes = list(map(find, fds)), self._many.receive(fds)
+        find = self.cache.by_upstream.get
+        flows, sizes = list(map(find, fds)), self._io.receive(fds)
         done = 0
-        if not all(lanes) or min(sizes) < 0:
+        if not all(flows) or min(sizes) < 0:
             for slot, size in enumerate(sizes):
                 if size < 0:
-                    lanes[slot] = None
+                    flows[slot] = None
                     if size != -errno.EAGAIN:
                         count_failure(self._counters, -size)
-                elif lanes[slot] is None:
-                    self._send_outward(done, lanes[done:slot], sizes[done:slot])
+                elif flows[slot] is None:
+                    self._send_to_clients(done, flows[done:slot], sizes[done:slot])
                     done = slot + 1
-                    version = self.lanes.version
-                    other(self._slots.copy(slot, size), fds[slot])
-                    if version != self.lanes.version:
-                        lanes[done:] = map(find, fds[done:])
-        self._send_outward(done, lanes[done:], sizes[done:])
+                    version = self.cache.version
+                    slow_path(self._buffers.copy(slot, size), fds[slot])
+                    if version != self.cache.version:
+                        flows[done:] = map(find, fds[done:])
+        self._send_to_clients(done, flows[done:], sizes[done:])
 
-    def _send_inward(self, first: int, lanes: Sequence[Lane | None], sizes: Sequence[int]) -> None:
+    def _send_to_transceivers(
+        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int]
+    ) -> None:
         """Send the datagrams of the slots from `first` on to their transceivers."""
-        if not lanes:
+        if not flows:
             return
-        known = cast("Sequence[Lane]", lanes)
-        for error in self._many.send(first, [lane.upstream for lane in known], sizes):
+        known = cast("Sequence[CachedFlow]", flows)
+        for error in self._io.send(first, [cached.upstream_fd for cached in known], sizes):
             count_failure(self._counters, error)
-        self.lanes.passed_inward(known, sizes, time.monotonic())
+        self.cache.count_to_transceiver(known, sizes, time.monotonic())
 
-    def _train_inward(
-        self, train: memoryview, segment: int, name: bytes, find: Find, other: FromClient
+    def _forward_coalesced(
+        self, data: memoryview, segment_size: int, source: bytes, find: Find, slow_path: FromClient
     ) -> None:
-        """Send a train to its transceiver: as one, unless part of it needs the table."""
-        starts = range(0, len(train), segment)
-        parts = [train[start : start + segment] for start in starts]
-        lane = find(name)
-        if lane is not None and min(train[::segment]) > LAST_OF_STUN:
-            self._train(lane, train, segment, parts)
+        """Forward what GRO has coalesced: with one call, unless part of it takes the slow path."""
+        segments = [
+            data[start : start + segment_size] for start in range(0, len(data), segment_size)
+        ]
+        cached = find(source)
+        if cached is not None and min(data[::segment_size]) > LAST_OF_STUN:
+            self._send_segments(cached, data, segment_size, segments)
             return
-        for part in parts:
-            lane = find(name)
-            if lane is not None and part[0] > LAST_OF_STUN:
-                self._train(lane, part, segment, [part])
+        for segment in segments:
+            cached = find(source)
+            if cached is not None and segment[0] > LAST_OF_STUN:
+                self._send_segments(cached, segment, segment_size, [segment])
             else:
-                other(part.tobytes(), name)
+                slow_path(segment.tobytes(), source)
 
-    def _train(
-        self, lane: Lane, train: memoryview, segment: int, parts: Sequence[memoryview]
+    def _send_segments(
+        self,
+        cached: CachedFlow,
+        data: memoryview,
+        segment_size: int,
+        segments: Sequence[memoryview],
     ) -> None:
-        for error in self._trains.send(lane.upstream, train, segment):
+        for error in self._gso.send(cached.upstream_fd, data, segment_size):
             count_failure(self._counters, error)
-        sizes = [len(part) for part in parts]
-        self.lanes.passed_inward([lane] * len(parts), sizes, time.monotonic())
+        sizes = [len(segment) for segment in segments]
+        self.cache.count_to_transceiver([cached] * len(segments), sizes, time.monotonic())
 
-    def _send_outward(self, first: int, lanes: Sequence[Lane | None], sizes: Sequence[int]) -> None:
+    def _send_to_clients(
+        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int]
+    ) -> None:
         """Send the datagrams of the slots from `first` on to their clients, where there is one."""
-        slots, known = range(first, first + len(lanes)), cast("Sequence[Lane]", lanes)
+        slots, known = range(first, first + len(flows)), cast("Sequence[CachedFlow]", flows)
         going = [each for each in zip(slots, known, sizes, strict=True) if each[1]]
-        for vip in {lane.vip for _, lane, _ in going}:
-            mine, to, lengths = zip(*(each for each in going if each[1].vip == vip), strict=True)
-            names = [lane.name for lane in to]
-            for error in self._outboxes[vip].send(vip, mine, names, lengths):
+        for vip_fd in {cached.vip_fd for _, cached, _ in going}:
+            mine, to, lengths = zip(
+                *(each for each in going if each[1].vip_fd == vip_fd), strict=True
+            )
+            clients = [cached.client for cached in to]
+            for error in self._senders[vip_fd].send(vip_fd, mine, clients, lengths):
                 count_failure(self._counters, error)
-            self.lanes.passed_outward(to, lengths, time.monotonic())
+            self.cache.count_to_client(to, lengths, time.monotonic())

@@ -1,7 +1,7 @@
-"""What is kept at hand of confirmed flows, so that their datagrams need not ask the session table.
+"""A cache of confirmed flows, so that their datagrams need not ask the session table.
 
 The table decides; this is a copy of what it decided for those datagrams of which there are many:
-all of a transceiver's, and all of a client's but STUN. What passes is counted as the table does.
+all of a transceiver's, and all of a client's but STUN. They are counted as the table does.
 """
 
 from collections import Counter, defaultdict
@@ -12,79 +12,83 @@ from relay.core.flow import Flow
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class CachedFlow:
     """Both directions of a confirmed flow.
 
     Attributes:
         flow: The flow.
-        vip: The socket of its VIP.
-        name: Its client's address, as the kernel has it.
-        upstream: The socket connected to its transceiver.
+        vip_fd: The socket of its VIP.
+        client: Its client's address, as `relay.forwarding.mmsg.pack_sockaddr` writes it.
+        upstream_fd: The socket connected to its transceiver.
     """
 
     flow: Flow
-    vip: int
-    name: bytes
-    upstream: int
+    vip_fd: int
+    client: bytes
+    upstream_fd: int
 
 
-class Lanes:
-    """The lanes of a session table's confirmed flows.
+class FlowCache:
+    """The cached flows of a session table.
 
     Args:
         counters: The table's.
 
     Attributes:
-        version: Changes whenever a lane opens or closes.
+        version: Changes whenever a flow comes or goes.
     """
 
     def __init__(self, counters: Counter[str]) -> None:
         self.version = 0
         self._counters = counters
-        self._of_clients: defaultdict[int, dict[bytes, Lane]] = defaultdict(dict)  # by VIP socket
-        self._of_sockets: dict[int, Lane] = {}
+        self._by_client: defaultdict[int, dict[bytes, CachedFlow]] = defaultdict(dict)
+        self._by_upstream: dict[int, CachedFlow] = {}
 
-    def of_clients(self, vip: int) -> Mapping[bytes, Lane]:
-        """The lanes of a VIP's socket by their clients' addresses."""
-        return self._of_clients[vip]
+    def by_client(self, vip_fd: int) -> Mapping[bytes, CachedFlow]:
+        """The flows of a VIP's socket by their clients' addresses."""
+        return self._by_client[vip_fd]
 
     @property
-    def of_sockets(self) -> Mapping[int, Lane]:
-        """All lanes by their upstream sockets."""
-        return self._of_sockets
+    def by_upstream(self) -> Mapping[int, CachedFlow]:
+        """All flows by their upstream sockets."""
+        return self._by_upstream
 
-    def open(self, lane: Lane) -> None:
-        """A flow's datagrams need not ask from now on; its client's lane before is replaced."""
-        self._of_clients[lane.vip][lane.name] = lane
-        self._of_sockets[lane.upstream] = lane
+    def add(self, cached: CachedFlow) -> None:
+        """Forward a flow's datagrams from now on; its client's flow before is replaced."""
+        self._by_client[cached.vip_fd][cached.client] = cached
+        self._by_upstream[cached.upstream_fd] = cached
         self.version += 1
 
-    def close(self, upstream: int) -> None:
-        """A flow's datagrams ask again, because its socket closes; one without a lane is fine."""
-        lane = self._of_sockets.pop(upstream, None)
-        if lane is None:
+    def remove(self, upstream_fd: int) -> None:
+        """Forget the flow of a socket that is to be closed; one that is not cached is fine."""
+        cached = self._by_upstream.pop(upstream_fd, None)
+        if cached is None:
             return
-        of_clients = self._of_clients[lane.vip]
-        if of_clients.get(lane.name) is lane:
-            del of_clients[lane.name]
+        by_client = self._by_client[cached.vip_fd]
+        if by_client.get(cached.client) is cached:
+            del by_client[cached.client]
         self.version += 1
 
-    def passed_inward(self, lanes: Sequence[Lane], sizes: Iterable[int], now: float) -> None:
+    def count_to_transceiver(
+        self, flows: Sequence[CachedFlow], sizes: Iterable[int], now: float
+    ) -> None:
         """Count datagrams that went to transceivers, at `now` in monotonic seconds."""
-        self._counters["received_from_clients"] += len(lanes)
-        self._counters["forwarded_to_transceivers"] += len(lanes)
-        for lane, size in zip(lanes, sizes, strict=True):
-            flow = lane.flow
+        self._counters["received_from_clients"] += len(flows)
+        self._counters["forwarded_to_transceivers"] += len(flows)
+        for cached, size in zip(flows, sizes, strict=True):
+            flow = cached.flow
             flow.packets_to_transceiver += 1
             flow.bytes_to_transceiver += size
             flow.last_from_client = now
 
-    def passed_outward(self, lanes: Sequence[Lane], sizes: Iterable[int], now: float) -> None:
+    def count_to_client(
+        self, flows: Sequence[CachedFlow], sizes: Iterable[int], now: float
+    ) -> None:
         """Count datagrams that went to clients, at `now` in monotonic seconds."""
-        self._counters["received_from_transceivers"] += len(lanes)
-        self._counters["forwarded_to_clients"] += len(lanes)
-        for lane, size in zip(lanes, sizes, strict=True):
-            flow = lane.flow
+        self._counters["received_from_transceivers"] += len(flows)
+        self._counters["forwarded_to_clients"] += len(flows)
+        for cached, size in zip(flows, sizes, strict=True):
+            flow = cached.flow
             flow.packets_to_client += 1
             flow.bytes_to_client += size
             flow.last_from_transceiver = now

@@ -1,8 +1,8 @@
-"""Trains: datagrams of one flow and of one size that pass through the kernel as one.
+"""UDP GRO and GSO: datagrams of one flow and of one size that pass through the kernel as one.
 
-The kernel joins them when they arrive right behind each other (UDP_GRO), as the packets of a video
-frame do, and takes them apart again behind the socket that sends them (UDP_SEGMENT). The last one
-may be shorter.
+The kernel coalesces them when they arrive right behind each other (UDP_GRO), as the packets of a
+video frame do, and segments them again behind the socket that sends them (UDP_SEGMENT). The last
+segment may be shorter.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ _sendmsg = ctypes.CDLL(None, use_errno=True).sendmsg
 _sendmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
 
 
-def join(udp: socket.socket) -> None:
-    """Have a socket's datagrams joined, where the kernel can: Linux 5.0."""
+def enable_gro(udp: socket.socket) -> None:
+    """Have the kernel coalesce what a socket receives, where it can: Linux 5.0."""
     with contextlib.suppress(OSError):
         udp.setsockopt(SOL_UDP, UDP_GRO, 1)
 
 
-class TrainSender:
-    """Sends trains by sockets that are connected."""
+class GsoSender:
+    """Sends coalesced datagrams by sockets that are connected."""
 
     def __init__(self) -> None:
         self._control = bytearray(_CONTROL.size)
@@ -42,27 +42,27 @@ class TrainSender:
         )
         _HEADER.pack_into(self._header, 0, 0, 0, vector, 1, control, _CONTROL.size, 0)
 
-    def send(self, fd: int, train: memoryview, segment: int) -> list[int]:
-        """Send a train, or its datagrams one by one where it cannot go as one.
+    def send(self, fd: int, data: memoryview, segment_size: int) -> list[int]:
+        """Send segments with one call, or one by one where that is refused.
 
         Args:
             fd: The socket.
-            train: The datagrams, one behind the other, in memory that can be written.
-            segment: The size of each but the last one.
+            data: The segments, one behind the other, in memory that can be written.
+            segment_size: The size of each but the last one, in bytes.
 
         Returns:
-            The kernel's error number of each datagram that it refused.
+            The kernel's error number of each segment that it refused.
         """
-        address = ctypes.addressof(ctypes.c_char.from_buffer(train))
-        _VECTOR.pack_into(self._vector, 0, address, len(train))
-        _CONTROL.pack_into(self._control, 0, _CONTROL_USED, SOL_UDP, UDP_SEGMENT, segment)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(data))
+        _VECTOR.pack_into(self._vector, 0, address, len(data))
+        _CONTROL.pack_into(self._control, 0, _CONTROL_USED, SOL_UDP, UDP_SEGMENT, segment_size)
         if int(_sendmsg(fd, self._address, socket.MSG_DONTWAIT)) >= 0:
             return []
-        # Such as EINVAL: larger than the way's MTU, and what is sent as one is not fragmented.
+        # Such as EINVAL: larger than the path's MTU, and segments are not fragmented.
         errors = []
-        for start in range(0, len(train), segment):
+        for start in range(0, len(data), segment_size):
             try:
-                os.write(fd, train[start : start + segment])
+                os.write(fd, data[start : start + segment_size])
             except OSError as error:
                 errors.append(error.errno or 0)
         return errors

@@ -1,4 +1,4 @@
-"""Raw sockets that hear ICMP errors about relayed packets, and tell the flow's other side.
+"""Raw sockets that receive ICMP errors about relayed packets, and forward them to the sender.
 
 Only a process with CAP_NET_RAW may have them. A forged error cannot do harm: it is translated only
 when the packet that it quotes is one of a confirmed flow, both addresses and ports; it never ends
@@ -106,11 +106,11 @@ class IcmpSockets:
         if flow is None:
             self._counters["icmp_unknown_flow"] += 1
         elif self._sends.take(self._loop.time()):
-            self._tell(flow, report)
+            self._forward(flow, report)
         else:
             self._counters["icmp_limited"] += 1
 
-    def _tell(self, flow: FlowTuple, report: Report) -> None:
+    def _forward(self, flow: FlowTuple, report: Report) -> None:
         """Translate an error for the side of the flow that sent the packet."""
         sender, relay = (
             (flow.transceiver, flow.upstream)

@@ -13,7 +13,13 @@ from collections.abc import Mapping, Sequence
 
 from relay.core.flow import Flow
 from relay.errors import BindError
-from relay.forwarding.udp import MAX_DATAGRAM, attach_filter, bound, count_failure, let_fragment
+from relay.forwarding.udp import (
+    MAX_DATAGRAM,
+    allow_fragmentation,
+    attach_filter,
+    bind_udp,
+    count_failure,
+)
 from relay.forwarding.upstreams import Received
 from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import Endpoint
@@ -59,7 +65,7 @@ class SteeredSocket:
         self._flows: dict[str, list[Flow | None]] = {host: [None] * len(ports) for host in hosts}
         self._raw: dict[str, socket.socket] = {}
         # The program steers to it what comes to any of the addresses, whichever it is bound to.
-        self.udp = bound(Endpoint(hosts[0], 0))
+        self.udp = bind_udp(Endpoint(hosts[0], 0))
         try:
             for host in hosts:
                 self._raw[host] = _raw_socket(self.udp.family, host)
@@ -197,7 +203,7 @@ def _bound_raw_socket(family: int, host: str) -> socket.socket:
     try:
         # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
         attach_filter(raw, SO_ATTACH_FILTER, _RETURN_NOTHING)
-        let_fragment(raw)
+        allow_fragmentation(raw)
         raw.bind((host, 0))
     except OSError:
         raw.close()

@@ -20,7 +20,7 @@ PMTUDISC_DONT = 0
 _BUFFERS = (33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)
 
 
-def bound(local: Endpoint, *, share_port: bool = False) -> socket.socket:
+def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     """A non-blocking UDP socket at a transport address; port 0 takes any.
 
     Args:
@@ -42,7 +42,7 @@ def bound(local: Endpoint, *, share_port: bool = False) -> socket.socket:
                 udp.setsockopt(socket.SOL_SOCKET, forced, BUFFER_SIZE)
             except PermissionError:  # then as much as net.core.rmem_max and wmem_max allow
                 udp.setsockopt(socket.SOL_SOCKET, wished, BUFFER_SIZE)
-        let_fragment(udp)
+        allow_fragmentation(udp)
         if share_port:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         udp.bind(local)
@@ -52,8 +52,8 @@ def bound(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     return udp
 
 
-def let_fragment(udp: socket.socket) -> None:
-    """Let the kernel fragment what is too big for the way, instead of refusing to send it.
+def allow_fragmentation(udp: socket.socket) -> None:
+    """Let the kernel fragment what is too big for the path, instead of refusing to send it.
 
     The relay cannot make a sender's packets smaller (RFC 4787, REQ-13).
     """

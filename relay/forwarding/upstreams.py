@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 from relay.core.flow import Flow, State
 from relay.errors import BindError
 from relay.forwarding.fastpath import BATCH, FastPath
-from relay.forwarding.flowcache import Lane
-from relay.forwarding.mmsg import pack_name
-from relay.forwarding.udp import bound, count_failure
+from relay.forwarding.flowcache import CachedFlow
+from relay.forwarding.mmsg import pack_sockaddr
+from relay.forwarding.udp import bind_udp, count_failure
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from socket import socket
 
-# Batches before the event loop's others get their turn: a few milliseconds at most.
-ROUNDS = 8
+# What is read before others on the event loop get their turn: a few milliseconds at most.
+MAX_BATCHES = 8
 
 Received = Callable[[Flow, bytes], None]
 
@@ -41,7 +41,7 @@ class Upstreams(Protocol):
         """
 
     def confirm(self, flow: Flow) -> None:
-        """A flow is confirmed and installed: its datagrams may go the quickest way."""
+        """A flow is confirmed and installed: its datagrams may take the fast path."""
 
     def close(self, flow: Flow) -> None:
         """Receive nothing for a flow any more; one that is not open is fine."""
@@ -56,14 +56,14 @@ class Upstreams(Protocol):
         """Close everything."""
 
 
-class SocketForEach:
+class PerFlowSockets:
     """A connected socket for each flow: the kernel lets only its transceiver in (REQ-8).
 
     Args:
         loop: It watches the sockets.
         counters: Where datagrams that could not be sent are counted.
         fast: Forwards what belongs to confirmed flows.
-        vip_socket: Finds the socket of a VIP.
+        vip_fd: Finds the socket of a VIP.
         received: Gets the rest of what transceivers send.
     """
 
@@ -72,13 +72,13 @@ class SocketForEach:
         loop: asyncio.AbstractEventLoop,
         counters: Counter[str],
         fast: FastPath,
-        vip_socket: Callable[[Endpoint], int],
+        vip_fd: Callable[[Endpoint], int],
         received: Received,
     ) -> None:
         self._loop = loop
         self._counters = counters
         self._fast = fast
-        self._vip_socket = vip_socket
+        self._vip_fd = vip_fd
         self._received = received
         self._sockets: dict[Flow, socket] = {}
         self._flows: dict[int, Flow] = {}  # by socket
@@ -90,7 +90,7 @@ class SocketForEach:
     def open(self, flow: Flow) -> bool:
         """See `Upstreams.open`."""
         try:
-            udp = bound(flow.addresses.upstream)
+            udp = bind_udp(flow.addresses.upstream)
         except BindError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE:
                 return False
@@ -109,14 +109,14 @@ class SocketForEach:
         udp = self._sockets.get(flow)
         if udp is not None:
             parts = flow.addresses
-            vip, name = self._vip_socket(parts.vip), pack_name(parts.client)
-            self._fast.lanes.open(Lane(flow, vip, name, udp.fileno()))
+            vip_fd, client = self._vip_fd(parts.vip), pack_sockaddr(parts.client)
+            self._fast.cache.add(CachedFlow(flow, vip_fd, client, udp.fileno()))
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
         udp = self._sockets.pop(flow, None)
         if udp is not None:
-            self._fast.lanes.close(udp.fileno())
+            self._fast.cache.remove(udp.fileno())
             self._ready.unregister(udp)
             del self._flows[udp.fileno()]
             udp.close()
@@ -145,16 +145,16 @@ class SocketForEach:
 
     def _read(self) -> None:
         depth = 1
-        for _ in range(ROUNDS):
+        for _ in range(MAX_BATCHES):
             fds = [fd for fd, _ in self._ready.poll(0, BATCH)]
             if not fds:
                 return
             # Sockets that have more and more waiting are asked more and more often at once.
             depth = min(depth, BATCH // len(fds))
-            self._fast.from_transceivers(fds * depth, self._other)
+            self._fast.from_transceivers(fds * depth, self._slow_path)
             depth *= 2
 
-    def _other(self, data: bytes, fd: int) -> None:
+    def _slow_path(self, data: bytes, fd: int) -> None:
         flow = self._flows.get(fd)
         if flow is not None:  # a datagram before may have closed this very socket
             self._received(flow, data)

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from relay.forwarding.fastpath import FastPath
-from relay.forwarding.gro import join
-from relay.forwarding.mmsg import unpack_name
-from relay.forwarding.udp import bound, count_failure
+from relay.forwarding.gro import enable_gro
+from relay.forwarding.mmsg import unpack_sockaddr
+from relay.forwarding.udp import bind_udp, count_failure
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
 if TYPE_CHECKING:
     from socket import socket
 
-# Batches before the event loop's others get their turn: a few milliseconds at most.
-ROUNDS = 8
+# What is read before others on the event loop get their turn: a few milliseconds at most.
+MAX_BATCHES = 8
 
 Received = Callable[[bytes, Endpoint, Endpoint], None]
 
@@ -50,8 +50,8 @@ class VipSockets:
         Raises:
             BindError: The address is not on this host, or the port is taken.
         """
-        udp = udp or bound(vip)
-        join(udp)
+        udp = udp or bind_udp(vip)
+        enable_gro(udp)
         self._sockets[vip] = udp
         self._fast.add_vip(udp.fileno(), udp.family)
 
@@ -79,14 +79,14 @@ class VipSockets:
         self._sockets.clear()
 
     def _read(self, fd: int, vip: Endpoint) -> None:
-        def received(data: bytes, name: bytes) -> None:
+        def slow_path(data: bytes, source: bytes) -> None:
             try:
-                client = unpack_name(name)
+                client = unpack_sockaddr(source)
             except EndpointError:  # a link-local source: its zone means nothing to other hosts
                 self._counters["unsupported_source"] += 1
             else:
                 self._received(data, client, vip)
 
-        for _ in range(ROUNDS):
-            if not self._fast.from_clients(fd, received):
+        for _ in range(MAX_BATCHES):
+            if not self._fast.from_clients(fd, slow_path):
                 return

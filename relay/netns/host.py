@@ -1,11 +1,10 @@
-"""One host of a lab: a network namespace, and how to run something in it.
+"""One host of a network: a network namespace, and how to run something in it.
 
 The system calls are made here rather than by pyroute2, which forks for them: a child that catches
-the parent's Ctrl-C would go on as if it were the parent, up to taking the lab down.
+the parent's Ctrl-C would go on as if it were the parent, up to taking the network down.
 """
 
-import ctypes
-import os
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +12,10 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from relay import linux
 from relay.errors import NetnsError
 
 NAMESPACES = Path("/run/netns")  # where `ip netns` looks for them, too
-
-_THIS = Path("/proc/thread-self/ns/net")
-_CLONE_NEWNET = 0x4000_0000  # linux/sched.h
-_MS_BIND, _MNT_DETACH = 4096, 2  # linux/mount.h, linux/fs.h
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +24,19 @@ class Host:
 
     Commands enter the network namespace only. `ip netns exec` would also replace /sys by a
     fresh mount, and with it hide the BPF file system that the relay's pins live in.
+
+    Attributes:
+        network: The name of the network that it belongs to.
+        name: Its own name in there.
     """
 
-    lab: str
+    network: str
     name: str
 
     @property
     def namespace(self) -> str:
         """The namespace's name, as `ip netns` shows it."""
-        return f"icelane-{self.lab}-{self.name}"
+        return f"icelane-{self.network}-{self.name}"
 
     @property
     def path(self) -> Path:
@@ -58,21 +57,25 @@ class Host:
         try:
             self.path.touch(exist_ok=False)
         except FileExistsError:
-            raise NetnsError(f"The network namespace {self.namespace} is there already.") from None
+            raise NetnsError(
+                f"The network namespace {self.namespace} is there already; if nothing uses it, "
+                f"remove it: ip netns delete {self.namespace}"
+            ) from None
         try:
-            with _back_home():
-                _check(_libc.unshare(_CLONE_NEWNET))
-                _check(_libc.mount(bytes(_THIS), bytes(self.path), None, _MS_BIND, None))
+            with linux.restored_netns():
+                linux.unshare(linux.CLONE_NEWNET)
+                linux.mount(str(linux.NETNS), self.path, flags=linux.MS_BIND)
         except OSError as error:
             self.path.unlink()
             raise NetnsError(
-                f"The kernel did not make a network namespace: {error.strerror}."
+                f"The kernel did not make a network namespace: {error.strerror}. Run as root."
             ) from None
 
     def remove(self) -> None:
         """Remove the namespace; one that is not there is fine."""
         if self.exists():
-            _libc.umount2(bytes(self.path), _MNT_DETACH)
+            with contextlib.suppress(OSError):  # a file that no namespace was mounted at
+                linux.unmount(self.path)
             self.path.unlink()
 
     def command(self, arguments: Sequence[str]) -> list[str]:
@@ -82,8 +85,8 @@ class Host:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Move the calling thread into this host; sockets made meanwhile stay in it."""
-        with _back_home():
-            _enter(self.path)
+        with linux.restored_netns():
+            linux.enter_netns(self.path)
             yield
 
     @contextmanager
@@ -93,35 +96,6 @@ class Host:
             yield netlink
 
     def sysctl(self, name: str, value: int | None = None) -> int:
-        """Read a value below /proc/sys/net of this host, or write it first when one is given."""
-        path = Path("/proc/sys/net", *name.split("/"))
+        """Read a kernel setting below ``net`` in this host, or write it first when one is given."""
         with self.inside():
-            if value is not None:
-                path.write_text(str(value), encoding="ascii")
-            return int(path.read_text(encoding="ascii"))
-
-
-@contextmanager
-def _back_home() -> Iterator[None]:
-    """Whatever network namespace the thread goes to, in the end it is back where it was."""
-    home = os.open(_THIS, os.O_RDONLY)
-    try:
-        yield
-    finally:
-        _check(_libc.setns(home, _CLONE_NEWNET))
-        os.close(home)
-
-
-def _enter(path: Path) -> None:
-    there = os.open(path, os.O_RDONLY)
-    try:
-        _check(_libc.setns(there, _CLONE_NEWNET))
-    finally:
-        os.close(there)
-
-
-def _check(result: int) -> None:
-    """Raise OSError when a system call has failed."""
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+            return linux.sysctl(f"net/{name}", value)

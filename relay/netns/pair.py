@@ -1,11 +1,11 @@
-"""An annex: a network namespace for one process's sockets, joined to this host by a veth pair.
+"""A namespace pair: a network namespace for one process's sockets, joined to this host by veth.
 
 XDP forwards from one interface to another. A transceiver in the relay's own host has none of its
-own, and packets to it would have to go through the network stack; in an annex it has one.
+own, and packets to it would have to go through the network stack; in a namespace it has one.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_interface
 
 from pyroute2 import IPRoute
@@ -16,29 +16,32 @@ from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 
 # RFC 2544's addresses are never routed, so they hide nobody.
-NEAR = ip_interface("198.18.78.1/30")
-FAR = ip_interface("198.18.78.2/30")
-INSIDE = "eth0"
+HOST_ADDRESS = ip_interface("198.18.78.1/30")
+NAMESPACE_ADDRESS = ip_interface("198.18.78.2/30")
+NAMESPACE_INTERFACE = "eth0"
 
 
 @contextmanager
-def annex(name: str) -> Iterator[tuple[Host, str]]:
-    """Make an annex, and remove it at the end; gives its host and this host's interface to it.
+def namespace_pair(name: str) -> Iterator[tuple[Host, str]]:
+    """Make a namespace and its veth pair; gives the namespace and this host's interface to it.
+
+    Both are removed in the end.
 
     Raises:
         NetnsError: This is not root, or the kernel refused.
     """
-    host, interface = Host("annex", name), f"icelane-{name}"[:15]
-    try:
-        host.remove()  # left by a process that was killed
-        host.create()
+    host, interface = Host("transceiver", name), f"icelane-{name}"[:15]
+    with ExitStack() as undo:
         try:
+            host.remove()  # left by a process that was killed
+            host.create()
+            undo.callback(host.remove)  # the pair goes with it
             _join(host, interface)
-            yield host, interface
-        finally:
-            host.remove()  # the pair goes with it
-    except (PermissionError, NetlinkError) as error:
-        raise NetnsError(f"the transceiver's network could not be made: {error}") from None
+        except (PermissionError, NetlinkError) as error:
+            raise NetnsError(
+                f"The transceiver's network could not be made: {error}. Run as root."
+            ) from None
+        yield host, interface
 
 
 def _join(host: Host, interface: str) -> None:
@@ -49,20 +52,20 @@ def _join(host: Host, interface: str) -> None:
             "add",
             ifname=interface,
             kind="veth",
-            peer={"ifname": INSIDE, "net_ns_fd": str(host.path)},
+            peer={"ifname": NAMESPACE_INTERFACE, "net_ns_fd": str(host.path)},
         )
     # The receiver of redirected frames comes first: the driver drops them unless it polls, as it
     # does for GRO, and looks at that when the sender comes up. And a program must not meet
     # checksums that hardware would still have to complete.
     with host.netlink() as there:
-        set_offload(INSIDE, Offload.GRO, on=True)
-        set_offload(INSIDE, Offload.TX_CHECKSUM, on=False)
-        _configure(there, INSIDE, str(FAR.ip))
+        set_offload(NAMESPACE_INTERFACE, Offload.GRO, on=True)
+        set_offload(NAMESPACE_INTERFACE, Offload.TX_CHECKSUM, on=False)
+        _configure(there, NAMESPACE_INTERFACE, str(NAMESPACE_ADDRESS.ip))
     with IPRoute() as here:
-        _configure(here, interface, str(NEAR.ip))
+        _configure(here, interface, str(HOST_ADDRESS.ip))
 
 
 def _configure(netlink: IPRoute, interface: str, address: str) -> None:
     index = netlink.link_lookup(ifname=interface)[0]
-    netlink.addr("add", index=index, address=address, prefixlen=NEAR.network.prefixlen)
+    netlink.addr("add", index=index, address=address, prefixlen=HOST_ADDRESS.network.prefixlen)
     netlink.link("set", index=index, state="up")

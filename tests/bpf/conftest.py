@@ -19,7 +19,8 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.tables import GATES, Gate, Port, write_gates, write_ports
+from relay.dataplane.kernel.settings import RATE_LIMITS, RateLimit, write_rate_limits
+from relay.dataplane.kernel.txports import TxPort, write_tx_ports
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -37,7 +38,7 @@ MACS = {
 CLUSTER = 1
 KEYS = KeyRing({0: bytes(range(32)), 3: bytes(range(32, 64))}, signing_slot=3)
 NOW = 1_800_000_000.0
-PLENTY = Gate(rate=1_000_000, burst=1_000_000)
+PLENTY = RateLimit(rate=1_000_000, burst=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +120,25 @@ class Bench:
         self.dataplane.install(flow)
         return flow
 
-    def write_ports(self) -> None:
-        """Make ports of the interfaces and of their VLANs."""
+    def write_tx_ports(self) -> None:
+        """Make tx ports of the interfaces and of their VLANs."""
         with IPRoute(netns=self.host.namespace) as route:
-            ports = [Port(index, index) for index in self._indexes.values()]
+            ports = [TxPort(index, index) for index in self._indexes.values()]
             for name, vlan in self.vlans.items():
                 (fib_index,) = route.link_lookup(ifname=f"{name}.v")
-                ports.append(Port(fib_index, self._indexes[name], vlan))
-        write_ports(Pins(self.instance), ports)
+                ports.append(TxPort(fib_index, self._indexes[name], vlan))
+        write_tx_ports(Pins(self.instance), ports)
 
-    def limit(self, **gates: Gate) -> None:
-        """Set gates, with full buckets; those that are not named are wide open."""
+    def limit(self, **limits: RateLimit) -> None:
+        """Set rate limits, with full buckets; kinds that are not named are not limited."""
         pins = Pins(self.instance)
-        write_gates(pins, dict.fromkeys(GATES, PLENTY) | gates)
-        with PinnedMap(pins.map("gates")) as buckets:
+        write_rate_limits(pins, dict.fromkeys(RATE_LIMITS, PLENTY) | limits)
+        with PinnedMap(pins.map("token_buckets")) as buckets:
             for key, value in list(buckets.items()):
                 buckets.update(key, bytes(len(value)))
 
     def clear(self) -> None:
-        """Remove all flows and open all gates."""
+        """Remove all flows and lift all rate limits."""
         for record in list(self.dataplane.flows()):
             self.dataplane.remove(record.flow)
         self.limit()
@@ -309,7 +310,7 @@ def loaded_bench() -> Iterator[Bench]:
                 )
             )
         bench = Bench(host, name)
-        bench.write_ports()
+        bench.write_tx_ports()
         yield bench
     finally:
         xdp.unload(name)
@@ -318,6 +319,6 @@ def loaded_bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(loaded_bench: Bench) -> Bench:
-    """The bench without flows and with open gates."""
+    """The bench without flows and without rate limits."""
     loaded_bench.clear()
     return loaded_bench

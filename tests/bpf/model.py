@@ -102,7 +102,7 @@ class Model:
         vlans: The VLANs above each interface.
         ways: The way to each host that is the end of a flow.
         policy_tos: Packets marked so find a hole instead of a way.
-        gates_open: Whether what is limited passes: all of it, or nothing.
+        unlimited: Whether what is limited passes: all of it, or nothing.
     """
 
     keys: KeyRing
@@ -112,7 +112,7 @@ class Model:
     vlans: Mapping[str, frozenset[int]]
     ways: Mapping[bytes, Way]
     policy_tos: int
-    gates_open: bool = True
+    unlimited: bool = True
     entries: dict[tuple[Address, Address], Entry] = field(default_factory=dict)
 
     def install(self, flow: FlowTuple) -> None:
@@ -144,9 +144,9 @@ class Model:
 
     def _stopped(self, frame: bytes, stop: Stop) -> Expected:
         reason = str(stop)
-        if not self.gates_open and reason in LIMITED:
+        if not self.unlimited and reason in LIMITED:
             return Expected("drop", frame, LIMITED[reason])
-        if not self.gates_open and isinstance(stop, Wrapped):
+        if not self.unlimited and isinstance(stop, Wrapped):
             ours = stop.destination is not None and self._direction(stop.destination)
             if ours or stop.unreadable:
                 return Expected("drop", frame, f"{reason}_limited")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.kernel.tables import GATES, Gate
+from relay.dataplane.kernel.settings import RATE_LIMITS, RateLimit
 from relay.wire.endpoint import Endpoint
 from tests.bpf.model import Expected, Model, Way
 from tests.bpf.oracle import require_scapy_agrees
@@ -27,7 +27,7 @@ from tests.bpf.packet import Address, host
 from tests.bpf.traffic import SEED, Came, Traffic
 
 if TYPE_CHECKING:
-    from relay.dataplane.interface import Activity
+    from relay.dataplane.flowrecord import Activity
     from tests.bpf.conftest import Bench
 
 pytestmark = pytest.mark.bpf
@@ -36,7 +36,7 @@ FOUND = Path(__file__).with_name("found.jsonl")
 PACKETS = int(os.environ.get("ICELANE_FUZZ_PACKETS", "200000"))
 CHUNKS = 10
 PER_TABLE = 1000  # frames between two tables of flows
-CLOSE_GATES_EVERY = 5 * PER_TABLE
+LIMITS_EVERY = 5 * PER_TABLE
 SCAPY_LOOKS_AT = 20  # of so many forwarded packets at one: it is slow
 
 
@@ -145,9 +145,9 @@ def test_the_program_does_what_the_model_does(bench: "Bench", chunk: int) -> Non
     for start in range(0, PACKETS // CHUNKS, PER_TABLE):
         bench.clear()
         model = _model(bench)
-        model.gates_open = start % CLOSE_GATES_EVERY != 0
-        if not model.gates_open:
-            bench.limit(**dict.fromkeys(GATES, Gate(rate=1, burst=0)))
+        model.unlimited = start % LIMITS_EVERY != 0
+        if not model.unlimited:
+            bench.limit(**dict.fromkeys(RATE_LIMITS, RateLimit(rate=1, burst=0)))
         for flow in traffic.flows():
             bench.dataplane.install(flow)
             model.install(flow)
@@ -173,9 +173,9 @@ def test_the_program_does_what_the_model_does(bench: "Bench", chunk: int) -> Non
 def test_the_traffic_meets_every_reason(bench: "Bench") -> None:
     traffic = Traffic(random.Random(1), bench)
     met = set()
-    for gates_open in [True] * 20 + [False] * 5:
+    for unlimited in [True] * 20 + [False] * 5:
         model = _model(bench)
-        model.gates_open = gates_open
+        model.unlimited = unlimited
         for flow in traffic.flows():
             model.install(flow)
         met |= {model.run(*traffic.frame()).reason for _ in range(PER_TABLE)}

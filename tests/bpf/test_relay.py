@@ -11,7 +11,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from relay.dataplane.kernel.tables import Gate
+from relay.dataplane.kernel.settings import RateLimit
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.bpf
 
 RTP = bytes([0x80, 111]) + bytes(range(170))
 DTLS = bytes([22, 254, 253]) + bytes(64)
-TWO = Gate(rate=1, burst=2)
+TWO = RateLimit(rate=1, burst=2)
 SEEN_WITHIN = 0.64  # seconds: 2^SEEN_TICK_SHIFT ticks of the slowest kernels
 
 

@@ -16,7 +16,7 @@ from scapy.layers.ipsec import AH
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from relay.dataplane.kernel.tables import Gate
+from relay.dataplane.kernel.settings import RateLimit
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.bpf
 
-TWO = Gate(rate=1, burst=2)
+TWO = RateLimit(rate=1, burst=2)
 OTHER_PORT = 53
 ETHER = Ether(src="02:00:00:00:01:02", dst="02:00:00:00:01:01")
 FIRST, LATER = IPv6ExtHdrFragment(m=1), IPv6ExtHdrFragment(offset=100)
@@ -67,7 +67,7 @@ def expect_limited(bench: "Bench", frame: bytes, reason: str, interface: str = "
 
 
 def expect_untouched(bench: "Bench", frame: bytes, reason: str) -> None:
-    bench.limit(wrapped=Gate(rate=1, burst=1))
+    bench.limit(wrapped=RateLimit(rate=1, burst=1))
     for _ in range(3):
         assert bench.run(frame) == bench.outcome("pass", frame, reason)
 
@@ -93,7 +93,7 @@ def test_behind_extension_headers(bench: "Bench", headers: tuple[Packet, ...]) -
 
 
 def test_both_kinds_share_one_bucket(bench: "Bench") -> None:
-    bench.limit(wrapped=Gate(rate=1, burst=1))
+    bench.limit(wrapped=RateLimit(rate=1, burst=1))
     assert bench.run(ip4(bench, bench.vip)).counted == {"fragment": 1}
     limited = bench.run(ip6(bench, bench.vip6, OPTIONS))
     assert limited.counted == {"extension_headers_limited": 1}
@@ -121,7 +121,7 @@ def test_what_is_cut_off_is_left_to_the_network_stack(bench: "Bench") -> None:
     chain = ip6(bench, bench.vip6, *CHAINS[-1])
     for frame, reason in ((ip4(bench, bench.vip), "fragment"), (chain, "extension_headers")):
         complete = len(frame) - 64
-        bench.limit(wrapped=Gate(rate=1, burst=1))
+        bench.limit(wrapped=RateLimit(rate=1, burst=1))
         for size in range(54, complete) if frame is chain else range(34, complete):
             short = frame[:size]
             assert bench.run(short) == bench.outcome("pass", short, reason)

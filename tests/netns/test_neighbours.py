@@ -58,6 +58,6 @@ def test_stale_neighbours_of_these_interfaces_are_asked_and_no_others(host: Host
     before = dict.fromkeys((address for _, address in STALE), NUD_STALE)
     assert states(host) == before | {"192.0.2.250": NUD_PERMANENT}
     with host.inside():
-        neighbours.ask(["a", "gone"])
+        neighbours.probe_stale(["a", "gone"])
     asked = {address: NUD_DELAY for name, address in STALE if name == "a"}
     assert states(host) == before | asked | {"192.0.2.250": NUD_PERMANENT}

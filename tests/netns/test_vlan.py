@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from relay.dataplane.kernel.tables import Port, write_tx_ports
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
@@ -23,6 +22,7 @@ from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.txports import TxPort, write_tx_ports
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.lab.delivery import Delivery, count_delivery, numbered_packet, packet_number
@@ -108,7 +108,7 @@ def dataplane(network: dict[str, Host], wires: dict[str, Wire]) -> Iterator[xdp.
         xdp.unload(instance)
 
 
-def stand_ins(relay: Host, wires: dict[str, Wire]) -> list[Port]:
+def stand_ins(relay: Host, wires: dict[str, Wire]) -> list[TxPort]:
     """Make an interface for each VLAN, with its addresses and its neighbour."""
     ports = []
     with relay.netlink() as netlink:
@@ -130,7 +130,7 @@ def stand_ins(relay: Host, wires: dict[str, Wire]) -> list[Port]:
                     lladdr=wires[name].mac,
                     state="permanent",
                 )
-            ports += [Port(lower, lower), Port(index, lower, VLANS[name])]
+            ports += [TxPort(lower, lower), TxPort(index, lower, VLANS[name])]
     return ports
 
 

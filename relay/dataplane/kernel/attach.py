@@ -6,23 +6,19 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.errors import AttachError
+from relay.dataplane.kernel import bpfsys, netlink
 from relay.dataplane.kernel.config import Mode
-from relay.dataplane.kernel.foreign import Foreign
+from relay.dataplane.kernel.drivererrors import remedy
+from relay.dataplane.kernel.existing import ExistingProgram
 from relay.dataplane.kernel.pins import Pins, detach
-from relay.dataplane.kernel.refusal import advice
 from relay.errors import DataplaneError
 
 _FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
-_ATTACHED = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
+_MODES = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
 _XDP_FLAGS_UPDATE_IF_NOEXIST = 1  # linux/if_link.h
-
-
-class AttachError(DataplaneError):
-    """A driver does not take the program in the mode that was asked for."""
 
 
 def interface_index(name: str) -> int:
@@ -41,10 +37,8 @@ def interface_index(name: str) -> int:
 
 def attached_mode(interface: str) -> Mode | None:
     """How an interface runs an XDP program, or None when it runs none."""
-    with IPRoute() as route:
-        (link,) = route.get_links(interface_index(interface))
-    xdp = link.get_attr("IFLA_XDP")
-    return _ATTACHED.get(xdp.get_attr("IFLA_XDP_ATTACHED")) if xdp else None
+    attached = netlink.attached_program(interface_index(interface))
+    return _MODES.get(attached.mode) if attached else None
 
 
 class Attacher:
@@ -54,7 +48,7 @@ class Attacher:
         pins: The instance, whose links these are.
         program_fd: The program.
         old_program_fd: The one that it replaces, if the instance runs already.
-        force: Whether somebody else's program may be taken off an interface.
+        force: Whether somebody else's program may be detached.
     """
 
     def __init__(
@@ -81,11 +75,11 @@ class Attacher:
         """
         with ExitStack() as held, ExitStack() as undo:
             fresh = [name for name in interfaces if not self._update(name, undo)]
-            taken = [self._take_off(name, held, undo) for name in fresh] if self._force else []
+            detached = [self._detach(name, held, undo) for name in fresh] if self._force else []
             running = {attached_mode(name) for name in interfaces if name not in fresh}
             if mode is Mode.AUTO and running == {Mode.GENERIC}:
                 mode = Mode.GENERIC
-            warnings = [*filter(None, taken), *self._attach_fresh(fresh, mode, undo)]
+            warnings = [*filter(None, detached), *self._attach_fresh(fresh, mode, undo)]
             if len({attached_mode(name) for name in interfaces}) > 1:
                 raise DataplaneError(
                     "Some interfaces would run the program in native mode and some in generic "
@@ -95,17 +89,16 @@ class Attacher:
             undo.pop_all()
         return warnings
 
-    def _take_off(self, interface: str, held: ExitStack, undo: ExitStack) -> str | None:
-        """Take another program off an interface; a warning that says so, or None for none."""
-        other = Foreign.on(interface, interface_index(interface))
+    def _detach(self, interface: str, held: ExitStack, undo: ExitStack) -> str | None:
+        """Detach another program from an interface; a warning that says so, or None for none."""
+        other = ExistingProgram.on(interface, interface_index(interface))
         if other is None:
             return None
         held.callback(other.close)
-        other.take_off()
-        undo.callback(other.put_back)
+        other.detach()
+        undo.callback(other.reattach)
         return (
-            f"{interface} ran another XDP program (number {other.number}), which --force has "
-            "taken off."
+            f"{interface} ran another XDP program (number {other.id}), which --force has detached."
         )
 
     def _attach_fresh(self, interfaces: list[str], mode: Mode, undo: ExitStack) -> list[str]:
@@ -129,27 +122,20 @@ class Attacher:
         """Replace the program of an interface's link; False when it has none that works."""
         path = self._pins.link(interface)
         index = interface_index(interface)
-        try:
-            fd = bpfsys.obj_get(path)
-        except FileNotFoundError:
+        if not path.exists():
             return False
-        try:
+        with bpfsys.pinned(path) as fd:
             if bpfsys.link_info(fd).ifindex != index:
                 return False  # its interface has gone, and this is another of the same name
             bpfsys.link_update(fd, self._program_fd)
-        finally:
-            os.close(fd)
         undo.callback(self._restore, interface)
         return True
 
     def _restore(self, interface: str) -> None:
         if self._old_program_fd is None:
             return
-        fd = bpfsys.obj_get(self._pins.link(interface))
-        try:
+        with bpfsys.pinned(self._pins.link(interface)) as fd:
             bpfsys.link_update(fd, self._old_program_fd)
-        finally:
-            os.close(fd)
 
     def _create(self, interface: str, mode: Mode, undo: ExitStack) -> None:
         index = interface_index(interface)
@@ -168,27 +154,23 @@ class Attacher:
     def _explain(self, interface: str, mode: Mode, error: OSError) -> DataplaneError:
         if error.errno in (errno.EBUSY, errno.EEXIST):
             return DataplaneError(
-                f"{interface} runs another XDP program already. If it may go, --force takes it off."
+                f"{interface} runs another XDP program already. If it may go, --force detaches it."
             )
         if error.errno == errno.EPERM:
             return DataplaneError(f"Attaching a program to {interface} needs root.")
         reason = self._driver_reason(interface, mode) or str(error.strerror)
-        reason += f" ({advice(interface, reason)})"
+        reason += f" ({remedy(interface, reason)})"
         return AttachError(f"The driver of {interface} refuses {mode} mode: {reason}.")
 
     def _driver_reason(self, interface: str, mode: Mode) -> str | None:
         """The driver's own words, which only the older way to attach, over netlink, gives."""
-        attributes = [
-            ("IFLA_XDP_FD", self._program_fd),
-            ("IFLA_XDP_FLAGS", _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST),
-        ]
         index = interface_index(interface)
-        with IPRoute(ext_ack=True) as route:
-            try:
-                route.link("set", index=index, IFLA_XDP={"attrs": attributes})
-            except NetlinkError as error:
-                return str(error.args[1])
-            # It works now: take the program off again, the caller reports the first refusal.
-            attributes[0] = ("IFLA_XDP_FD", -1)
-            route.link("set", index=index, IFLA_XDP={"attrs": attributes[:1]})
+        try:
+            netlink.set_program(
+                index, self._program_fd, _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST
+            )
+        except NetlinkError as error:
+            return str(error.args[1])
+        # It works now: detach the program again, the caller reports the first refusal.
+        netlink.set_program(index, -1, _FLAGS[mode])
         return None

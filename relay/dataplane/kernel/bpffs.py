@@ -1,9 +1,8 @@
 """The BPF file system, in which pins live."""
 
 import ctypes
-import os
-from pathlib import Path
 
+from relay import linux
 from relay.dataplane.kernel.pins import BPFFS
 from relay.errors import DataplaneError
 
@@ -39,11 +38,13 @@ def mount() -> str | None:
     """
     if mounted():
         return None
-    if _libc.mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") != 0:
+    try:
+        linux.mount("bpf", BPFFS, "bpf", data="mode=0700")
+    except OSError as error:
         raise DataplaneError(
-            f"Cannot mount the BPF file system: {os.strerror(ctypes.get_errno())}. "
+            f"Cannot mount the BPF file system: {error.strerror}. "
             f"Run as root: mount -t bpf bpf {BPFFS}"
-        )
+        ) from None
     if not _private():
         return f"The BPF file system was not mounted: mounted it at {BPFFS}."
     return (
@@ -56,11 +57,9 @@ def mount() -> str | None:
 def _private() -> bool:
     """Whether the mount is certainly seen by this mount namespace only."""
     try:
-        same = Path("/proc/1/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+        return not linux.in_mounts_of_init() and not _propagates(linux.mountinfo())
     except OSError:
         return False
-    return not same and not _propagates(mounts)
 
 
 def _propagates(mountinfo: str) -> bool:

@@ -7,10 +7,13 @@ import ctypes
 import errno
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
 from relay.dataplane.kernel import bpfattr
+from relay.linux import NETNS
 
 _SYSCALL_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _BPF = _SYSCALL_NUMBERS.get(platform.machine())
@@ -122,6 +125,16 @@ def obj_get(path: str | os.PathLike[str]) -> int:
     """Open what is pinned at a path; the caller closes the descriptor."""
     name = ctypes.create_string_buffer(os.fsencode(path))
     return bpf(Command.OBJ_GET, bpfattr.Object(pathname=ctypes.addressof(name)))
+
+
+@contextmanager
+def pinned(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Have what is pinned at a path open for a while."""
+    fd = obj_get(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def obj_pin(fd: int, path: str | os.PathLike[str]) -> None:
@@ -281,7 +294,7 @@ def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:
 
 def link_create_netns(program_fd: int, attach_type: int) -> int:
     """Attach a program to the calling thread's network namespace; the link's descriptor."""
-    namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    namespace = os.open(NETNS, os.O_RDONLY)
     try:
         attributes = bpfattr.LinkCreate(program_fd, namespace, attach_type, 0)
         return bpf(Command.LINK_CREATE, attributes)

@@ -15,7 +15,7 @@ from ipaddress import IPv6Address
 from socket import inet_ntoa
 from typing import Literal
 
-from relay.errors import DataplaneError
+from relay.dataplane.errors import BtfError
 
 _HEADER = struct.Struct("=HBBIIIII")
 _TYPE = struct.Struct("=III")
@@ -28,10 +28,6 @@ _QUALIFIERS = {9, 10, 11, 18}  # volatile, const, restrict, type tag
 # Bytes after the common part of a type, by kind: fixed, and for each of its `vlen` members.
 _FIXED = {_INT: 4, _ARRAY_KIND: 12, 14: 4, 17: 4}
 _PER_MEMBER = {_STRUCT: 12, 5: 12, _ENUM: 8, 13: 8, 15: 12, 19: 12}
-
-
-class BtfError(DataplaneError):
-    """Type information is malformed, or holds a type that no map of Icelane has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,9 @@ class LoadConfig:
         mode: How to attach.
         rebuild: Whether to build and replace a running program also when its sources have not
             changed.
-        bypass: Whether everything goes to the agent at first, until `XdpDataplane.take_over`.
-        force: Whether somebody else's program may be taken off an interface.
+        pass_all: Whether everything is passed up to the agent at first, until
+            `XdpDataplane.activate`.
+        force: Whether another XDP program may be detached from an interface.
     """
 
     instance: str
@@ -72,7 +73,7 @@ class LoadConfig:
     max_flows: int = DEFAULT_MAX_FLOWS
     mode: Mode = Mode.AUTO
     rebuild: bool = False
-    bypass: bool = False
+    pass_all: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -96,7 +97,7 @@ class LoadConfig:
                 "max_flows": self.max_flows,
                 "mode": self.mode,
                 "rebuild": self.rebuild,
-                "bypass": self.bypass,
+                "pass_all": self.pass_all,
                 "force": self.force,
                 "vips": [str(vip) for vip in settings.vips],
                 "upstreams": [asdict(upstream) for upstream in settings.upstreams],
@@ -122,7 +123,7 @@ class LoadConfig:
             max_flows=document["max_flows"],
             mode=Mode(document["mode"]),
             rebuild=document["rebuild"],
-            bypass=document["bypass"],
+            pass_all=document["pass_all"],
             force=document["force"],
         )
 

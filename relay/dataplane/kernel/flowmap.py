@@ -7,7 +7,8 @@ from pathlib import Path
 from struct import Struct
 
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.interface import Activity, DataplaneFull, FlowRecord
+from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import PinnedMap
 from relay.errors import DataplaneError
@@ -33,7 +34,7 @@ class FlowMap:
 
     def __init__(self, path: Path) -> None:
         self._map = PinnedMap(path)
-        self.room = self._map.info.max_entries // 2
+        self.capacity = self._map.info.max_entries // 2
         key, value = self._map.key.spans, self._map.value.spans
         self._src, self._dst = (key.get(name) or key[f"{name}.word"] for name in ("src", "dst"))
         self._src_port, self._dst_port = key["src_port"], key["dst_port"]
@@ -45,7 +46,7 @@ class FlowMap:
         # Of a value, only when its last packet was and its direction.
         seen, direction = value["state.last_seen_ns"], self._direction
         rest = self._map.value.size - direction - 1
-        self._glance = Struct(f"={seen.start}xQ{direction - seen.stop}xB{rest}x")
+        self._last_seen_and_direction = Struct(f"={seen.start}xQ{direction - seen.stop}xB{rest}x")
         self._activity = value["state.packets"], value["state.bytes"], value["state.last_seen_ns"]
 
     def install(self, flow: FlowTuple) -> None:
@@ -93,7 +94,9 @@ class FlowMap:
         for keys, values in self._pieces():
             yield [
                 self._flow_back(*self._entry(keys, values, index))
-                for index, (last_seen, direction) in enumerate(self._glance.iter_unpack(values))
+                for index, (last_seen, direction) in enumerate(
+                    self._last_seen_and_direction.iter_unpack(values)
+                )
                 if last_seen < limit and direction == _TO_CLIENT
             ]
 
@@ -120,7 +123,9 @@ class FlowMap:
     def _to_transceiver(self) -> Iterator[Entry]:
         """The entries that clients send into: one of each flow."""
         for keys, values in self._pieces():
-            for index, (_, direction) in enumerate(self._glance.iter_unpack(values)):
+            for index, (_, direction) in enumerate(
+                self._last_seen_and_direction.iter_unpack(values)
+            ):
                 if direction == _TO_TRANSCEIVER:
                     yield self._entry(keys, values, index)
 
@@ -156,7 +161,7 @@ class FlowMap:
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise DataplaneFull(
-                    f"All {self.room} flows of the kernel's map are in use; load it with more."
+                    f"All {self.capacity} flows of the kernel's map are in use; load it with more."
                 ) from None
             raise DataplaneError(f"The kernel did not take a flow: {error.strerror}.") from None
         return True

@@ -5,19 +5,16 @@ interface, so the headers of any installed kernel do; they are shown to BCC unde
 running one, in a mount namespace of the calling process's own.
 """
 
-import ctypes
 import os
 from pathlib import Path
 
+from relay import linux
 from relay.errors import DataplaneError
 
 MODULES = Path("/lib/modules")
-_CLONE_NEWNS = 0x0002_0000  # linux/sched.h
-_MS_REC_PRIVATE = 0x4000 | 0x4_0000  # linux/mount.h: MS_REC | MS_PRIVATE
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def provide() -> None:
+def ensure() -> None:
     """Make sure that BCC finds headers. It may move the process to a mount namespace of its own.
 
     Raises:
@@ -53,15 +50,9 @@ def _installed() -> Path:
 
 
 def _overlay(directory: Path, links: dict[str, Path]) -> None:
-    _check(_libc.unshare(_CLONE_NEWNS))
-    _check(_libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
-    _check(_libc.mount(b"icelane", bytes(MODULES), b"tmpfs", 0, b"size=64k"))
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", Path("/"), flags=linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("icelane", MODULES, "tmpfs", data="size=64k")
     directory.mkdir()
     for name, target in links.items():
         (directory / name).symlink_to(target)
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))

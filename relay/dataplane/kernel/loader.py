@@ -16,19 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from relay import linux
 from relay.dataplane.kernel import bpffs, bpfsys, headers
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, run_program
-from relay.dataplane.kernel.tables import find_ports, write_gates, write_ports, write_settings
+from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
+from relay.dataplane.kernel.settings import write_rate_limits, write_settings
+from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
-_RELAY, _BYPASS, _STEER = b"relay", b"bypass", b"steer"
+_RELAY, _PASS_ALL, _STEER = b"relay", b"pass_all", b"steer"
 _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP = 30, 36
 _FLOWS = "flows"  # the map whose size is that of all flows' maps
 _SOURCES = ("relay.bpf.c", "steer.bpf.c")
-_FORWARDING = tuple(Path(f"/proc/sys/net/{ip}/conf/lo/forwarding") for ip in ("ipv4", "ipv6"))
+_FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
 class _Table(Protocol):
@@ -110,11 +112,11 @@ def _is_current(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> bool
     with PinnedMap(pins.map("build")) as build:
         built_from = build.lookup(build.key.number(0))
     modes = {attached_mode(name) for name in indexes}
-    same_size = _room(pins) == config.max_flows
+    same_size = _capacity(pins) == config.max_flows
     return same_size and built_from == _fingerprint() and config.mode in modes | {Mode.AUTO}
 
 
-def _room(pins: Pins) -> int:
+def _capacity(pins: Pins) -> int:
     """For how many flows the running program has room."""
     with PinnedMap(pins.map(_FLOWS)) as flows:
         return flows.info.max_entries // 2
@@ -124,11 +126,8 @@ def _linked(pins: Pins) -> dict[str, int]:
     """The interfaces that the pinned links are attached to, with their indexes."""
     found = {}
     for interface, path in pins.links().items():
-        fd = bpfsys.obj_get(path)
-        try:
+        with bpfsys.pinned(path) as fd:
             found[interface] = bpfsys.link_info(fd).ifindex
-        finally:
-            os.close(fd)
     return found
 
 
@@ -142,35 +141,35 @@ def _fingerprint() -> bytes:
 
 def _keep(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> LoadReport:
     _configure(config, pins, indexes)
-    run_program(pins, pins.bypass if config.bypass else pins.program)
-    program = bpfsys.obj_get(pins.program)
+    update_links(pins, pins.pass_all if config.pass_all else pins.program)
     warnings = []
     if config.mode is Mode.AUTO and Mode.GENERIC in map(attached_mode, indexes):
         warnings.append(
             "All interfaces run the program in generic mode, which is several times slower; "
             f"`icelane relay unload --instance {pins.instance}` and loading again tries native."
         )
-    return _report(config, program, Outcome.KEPT, warnings=warnings)
+    with bpfsys.pinned(pins.program) as program:
+        return _report(config, program, Outcome.KEPT, warnings=warnings)
 
 
 def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: bool) -> LoadReport:
     started = time.monotonic()
-    headers.provide()
+    headers.ensure()
     module = _compile(config, pins)
     if replaced:
         _require_same_layout(module, pins)
     program = _load_program(module, _RELAY, module.XDP)
-    bypass = _load_program(module, _BYPASS, module.XDP)
+    pass_all = _load_program(module, _PASS_ALL, module.XDP)
     steering = _load_program(module, _STEER, _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP)
     old_program = bpfsys.obj_get(pins.program) if replaced else None
     build_seconds = time.monotonic() - started
 
     _configure(config, pins, indexes)
-    runs = bypass if config.bypass else program
+    runs = pass_all if config.pass_all else program
     attacher = Attacher(pins, runs, old_program, force=config.force)
     warnings = attacher.attach(config.interfaces, config.mode)
     pins.replace(pins.program, program)
-    pins.replace(pins.bypass, bypass)
+    pins.replace(pins.pass_all, pass_all)
     _steer(pins, steering)
     for interface, link in pins.links().items():
         if interface not in config.interfaces:
@@ -183,8 +182,8 @@ def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: 
 
 def _configure(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> None:
     write_settings(pins, config.settings)
-    write_gates(pins)
-    write_ports(pins, find_ports(indexes.values()))
+    write_rate_limits(pins)
+    write_tx_ports(pins, find_tx_ports(indexes.values()))
     _allow_forwarding()
 
 
@@ -247,14 +246,10 @@ def _steer(pins: Pins, program: int) -> None:
 
 def _steers_here(pins: Pins) -> bool:
     """Whether the steering program is attached to this network namespace."""
-    try:
-        link = bpfsys.obj_get(pins.steer_link)
-    except FileNotFoundError:
+    if not pins.steer_link.exists():
         return False
-    try:
-        return bpfsys.link_netns(link) == Path("/proc/thread-self/ns/net").stat().st_ino
-    finally:
-        os.close(link)
+    with bpfsys.pinned(pins.steer_link) as link:
+        return bpfsys.link_netns(link) == linux.netns_inode()
 
 
 def _require_same_layout(module: _Module, pins: Pins) -> None:
@@ -263,11 +258,11 @@ def _require_same_layout(module: _Module, pins: Pins) -> None:
     BCC has opened the pinned maps without a look at them; the kernel's type information says
     what they hold, and BCC's table classes what the new program was compiled for.
     """
-    room, wanted = _room(pins), module[_FLOWS.encode()].max_entries // 2
-    if room != wanted:
+    capacity, wanted = _capacity(pins), module[_FLOWS.encode()].max_entries // 2
+    if capacity != wanted:
         raise DataplaneError(
-            f"The running program has room for {room:,} flows, and {wanted:,} are wanted. Keep "
-            f"--max-flows {room}, or change it at a quiet time, because all flows go with the "
+            f"The running program has room for {capacity:,} flows, and {wanted:,} are wanted. Keep "
+            f"--max-flows {capacity}, or change it at a quiet time, because all flows go with the "
             f"program: `icelane relay unload --instance {pins.instance}`, and load again."
         )
     for name in pins.maps():
@@ -305,15 +300,15 @@ def _shape(kind: type, path: str, offset: int) -> Iterator[tuple[str, int, int, 
 
 def _allow_forwarding() -> None:
     """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
-    for switch in _FORWARDING:
+    for name in _FORWARDING:
         try:
-            if switch.read_text(encoding="ascii").strip() != "1":
-                switch.write_text("1", encoding="ascii")
+            if linux.sysctl(name) != 1:
+                linux.sysctl(name, 1)
         except FileNotFoundError:  # a kernel without IPv6
             continue
         except OSError as error:
             raise DataplaneError(
-                f"Cannot switch on {switch} ({error.strerror}), which the program needs: "
+                f"Cannot switch on {name} ({error.strerror}), which the program needs: "
                 "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
             ) from None
 

@@ -1,4 +1,4 @@
-"""Neighbours are asked now and then whether they are still where they were.
+"""Stale neighbours are probed now and then: are they still where they were?
 
 The kernel asks a neighbour of whom it has not heard for a while again when a socket sends to him.
 What the program sends does not count: a neighbour whose MAC address changed without a word, or who
@@ -32,8 +32,8 @@ _USE = 0x01  # NTF_USE: as if a socket had sent to him
 _BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
 
 
-def ask(interfaces: Iterable[str]) -> None:
-    """Let the kernel ask the neighbours on these interfaces of whom it is no longer sure.
+def probe_stale(interfaces: Iterable[str]) -> None:
+    """Let the kernel probe the neighbours on these interfaces of whom it is no longer sure.
 
     It keeps their addresses meanwhile. Who does not answer is unknown after some seconds, and the
     agent's next packet to him makes the kernel look for him.
@@ -52,7 +52,7 @@ def ask(interfaces: Iterable[str]) -> None:
                     _use(kernel, family, index, neighbour[_NEIGHBOUR.size :])
     except OSError as error:
         raise DataplaneError(
-            f"The kernel's neighbours cannot be asked: {error.strerror}."
+            f"The kernel's neighbours cannot be probed: {error.strerror}."
         ) from None
 
 

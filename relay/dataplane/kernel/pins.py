@@ -44,9 +44,9 @@ class Pins:
         self.program = self.directory / _PROGRAM
 
     @property
-    def bypass(self) -> Path:
-        """Where the program is pinned that leaves everything to the agent."""
-        return self.directory / (_PROGRAM + "-bypass")
+    def pass_all(self) -> Path:
+        """Where the program is pinned that passes everything up to the agent."""
+        return self.directory / (_PROGRAM + "-pass-all")
 
     def map(self, name: str) -> Path:
         """Where a map is pinned."""
@@ -117,36 +117,35 @@ def detach(link: Path, *, forget: bool = True) -> None:
     The kernel would detach it by itself after the pin has gone, but some time later: whoever looks
     at the interface meanwhile, or attaches another program, would still meet this one.
     """
-    try:
-        fd = bpfsys.obj_get(link)
-    except FileNotFoundError:
+    if not link.exists():
         return
-    try:
+    with bpfsys.pinned(link) as fd:
         bpfsys.link_detach(fd)
-    finally:
-        os.close(fd)
     if forget:
         link.unlink(missing_ok=True)
 
 
-def run_program(pins: Pins, program: Path) -> None:
+def update_links(pins: Pins, program: Path) -> None:
     """Let all interfaces of an instance run a pinned program from the next packet on.
 
-    One that has gone is passed over: when it is back, `repair` attaches what the others run.
+    One that has gone is passed over: when it is back, `reattach` attaches what the others run.
+
+    Raises:
+        DataplaneError: There is no such program: another version loaded the instance.
     """
-    program_fd = bpfsys.obj_get(program)
-    try:
+    if not program.exists():
+        raise DataplaneError(
+            f"Another version of Icelane loaded {pins.instance}: it has no program {program.name}. "
+            f"At a quiet time, run `icelane relay unload --instance {pins.instance}`."
+        )
+    with bpfsys.pinned(program) as program_fd:
         for path in pins.links().values():
-            link = bpfsys.obj_get(path)
-            try:
-                bpfsys.link_update(link, program_fd)
-            except OSError as error:
-                if error.errno != errno.ENOLINK:
-                    raise
-            finally:
-                os.close(link)
-    finally:
-        os.close(program_fd)
+            with bpfsys.pinned(path) as link:
+                try:
+                    bpfsys.link_update(link, program_fd)
+                except OSError as error:
+                    if error.errno != errno.ENOLINK:
+                        raise
 
 
 @contextmanager

@@ -7,10 +7,11 @@ import pytest
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.interface import Activity, DataplaneFull, FlowRecord
+from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel.config import LoadConfig, Settings, UpstreamRange
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.tables import write_settings
+from relay.dataplane.kernel.settings import write_settings
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host

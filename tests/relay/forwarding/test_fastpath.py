@@ -1,4 +1,5 @@
-"""The fast path between real sockets: what it forwards, what it hands over, and in which order."""
+"""The fast path between real sockets: what it forwards, what it leaves to the slow path, and in
+which order."""
 
 import errno
 import socket
@@ -9,11 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from relay.core.flow import Flow
-from relay.forwarding.connected import ManySockets, PlainSockets, open_sockets
+from relay.forwarding.batchio import BatchIO, SyscallBatchIO, open_batch_io
 from relay.forwarding.fastpath import BATCH, FastPath
-from relay.forwarding.flowcache import Lane, Lanes
-from relay.forwarding.gro import SOL_UDP, UDP_SEGMENT, join
-from relay.forwarding.mmsg import Slots, pack_name
+from relay.forwarding.flowcache import CachedFlow, FlowCache
+from relay.forwarding.gro import SOL_UDP, UDP_SEGMENT, enable_gro
+from relay.forwarding.mmsg import PacketBuffers, pack_sockaddr
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import ALICE, DTLS, RTP, Scene
 
@@ -21,19 +22,19 @@ SO_NO_CHECK = 11  # asm-generic/socket.h
 STUN = bytes([0, 1]) + bytes(18)
 
 
-class Street:
+class Bench:
     """A fast path with two VIPs, and clients and transceivers that are plain sockets."""
 
-    def __init__(self, flow: Flow, many: Callable[[Slots], ManySockets]) -> None:
+    def __init__(self, flow: Flow, open_io: Callable[[PacketBuffers], BatchIO]) -> None:
         self.counters: Counter[str] = Counter()
-        self.lanes = Lanes(self.counters)
-        self.fast = FastPath(self.lanes, self.counters, many)
-        self.handed: list[bytes] = []
+        self.cache = FlowCache(self.counters)
+        self.fast = FastPath(self.cache, self.counters, open_io)
+        self.slow_path: list[bytes] = []
         self._flow = flow
         self._open: list[socket.socket] = []
         self.vips = [self.udp(), self.udp("::1")]
         for vip in self.vips:
-            join(vip)
+            enable_gro(vip)
             self.fast.add_vip(vip.fileno(), vip.family)
 
     def udp(self, host: str = "127.0.0.1") -> socket.socket:
@@ -44,28 +45,28 @@ class Street:
         self._open.append(udp)
         return udp
 
-    def lane(self, vip: int = 0) -> tuple[socket.socket, socket.socket, Lane]:
-        """A client of a VIP, its transceiver, and the lane between them."""
+    def connect(self, vip: int = 0) -> tuple[socket.socket, socket.socket, CachedFlow]:
+        """A client of a VIP, its transceiver, and the cached flow between them."""
         client, transceiver = self.udp("::1" if vip else "127.0.0.1"), self.udp()
         upstream = self.udp()
         upstream.connect(transceiver.getsockname())
         transceiver.connect(upstream.getsockname())
-        name = pack_name(Endpoint.of(client.getsockname()))
-        lane = Lane(self._flow, self.vips[vip].fileno(), name, upstream.fileno())
-        self.lanes.open(lane)
-        return client, transceiver, lane
+        sockaddr = pack_sockaddr(Endpoint.of(client.getsockname()))
+        cached = CachedFlow(self._flow, self.vips[vip].fileno(), sockaddr, upstream.fileno())
+        self.cache.add(cached)
+        return client, transceiver, cached
 
     def send(self, client: socket.socket, *data: bytes, vip: int = 0) -> None:
         for each in data:
             client.sendto(each, self.vips[vip].getsockname())
 
-    def inward(self, *, vip: int = 0) -> bool:
+    def from_clients(self, *, vip: int = 0) -> bool:
         return self.fast.from_clients(
-            self.vips[vip].fileno(), lambda data, _: self.handed.append(data)
+            self.vips[vip].fileno(), lambda data, _: self.slow_path.append(data)
         )
 
-    def outward(self, *fds: int) -> None:
-        self.fast.from_transceivers(fds, lambda data, _: self.handed.append(data))
+    def from_transceivers(self, *fds: int) -> None:
+        self.fast.from_transceivers(fds, lambda data, _: self.slow_path.append(data))
 
     def close(self) -> None:
         self.fast.close()
@@ -73,260 +74,262 @@ class Street:
             udp.close()
 
 
-@pytest.fixture(params=[open_sockets, PlainSockets], ids=["best", "plain"])
-def street(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Street]:
-    made = Street(scene.connect(ALICE), request.param)
+@pytest.fixture(params=[open_batch_io, SyscallBatchIO], ids=["fastest", "syscalls"])
+def bench(request: pytest.FixtureRequest, scene: Scene) -> Iterator[Bench]:
+    made = Bench(scene.connect(ALICE), request.param)
     yield made
     made.close()
 
 
-def test_media_is_forwarded_and_the_rest_is_handed_over(street: Street) -> None:
-    client, transceiver, _ = street.lane()
-    stranger = street.udp()
-    street.send(client, RTP, STUN, DTLS)
-    street.send(stranger, RTP)
-    assert street.inward() is False
+def test_media_is_forwarded_and_the_rest_takes_the_slow_path(bench: Bench) -> None:
+    client, transceiver, _ = bench.connect()
+    stranger = bench.udp()
+    bench.send(client, RTP, STUN, DTLS)
+    bench.send(stranger, RTP)
+    assert bench.from_clients() is False
     assert [transceiver.recv(100), transceiver.recv(100)] == [RTP, DTLS]
-    assert street.handed == [STUN, RTP]
+    assert bench.slow_path == [STUN, RTP]
 
 
-def test_order_within_a_flow_is_kept(street: Street) -> None:
-    client, transceiver, lane = street.lane()
+def test_order_within_a_flow_is_kept(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
     media = [bytes([0x80, number]) for number in range(4)]
-    street.send(client, media[0], media[1], STUN, media[2], STUN, media[3])
-    forward = socket.socket(fileno=socket.dup(lane.upstream))
+    bench.send(client, media[0], media[1], STUN, media[2], STUN, media[3])
+    forward = socket.socket(fileno=socket.dup(cached.upstream_fd))
     with forward:
-        street.fast.from_clients(lane.vip, lambda data, _: forward.sendall(data))
+        bench.fast.from_clients(cached.vip_fd, lambda data, _: forward.sendall(data))
     got = [transceiver.recv(100) for _ in range(6)]
     assert got == [media[0], media[1], STUN, media[2], STUN, media[3]]
 
 
-def test_batch_that_is_full_may_not_be_all(street: Street) -> None:
-    client, transceiver, _ = street.lane()
-    street.send(client, *[RTP] * (BATCH + 1))
-    assert street.inward() is True
-    assert street.inward() is False
+def test_batch_that_is_full_may_not_be_all(bench: Bench) -> None:
+    client, transceiver, _ = bench.connect()
+    bench.send(client, *[RTP] * (BATCH + 1))
+    assert bench.from_clients() is True
+    assert bench.from_clients() is False
     assert [transceiver.recv(100) for _ in range(BATCH + 1)] == [RTP] * (BATCH + 1)
-    assert street.counters["forwarded_to_transceivers"] == BATCH + 1
+    assert bench.counters["forwarded_to_transceivers"] == BATCH + 1
 
 
-def test_flow_that_ends_during_a_batch_gets_nothing_more(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    street.send(client, RTP, STUN, DTLS)
+def test_flow_that_ends_during_a_batch_gets_nothing_more(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    bench.send(client, RTP, STUN, DTLS)
 
     def end(data: bytes, _: bytes) -> None:
-        street.handed.append(data)
-        street.lanes.close(lane.upstream)
+        bench.slow_path.append(data)
+        bench.cache.remove(cached.upstream_fd)
 
-    street.fast.from_clients(lane.vip, end)
+    bench.fast.from_clients(cached.vip_fd, end)
     assert transceiver.recv(100) == RTP
-    assert street.handed == [STUN, DTLS]
+    assert bench.slow_path == [STUN, DTLS]
 
 
-def test_flow_that_begins_during_a_batch_has_its_lane_at_once(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    street.lanes.close(lane.upstream)
-    street.send(client, STUN, RTP)
+def test_flow_that_begins_during_a_batch_is_cached_at_once(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    bench.cache.remove(cached.upstream_fd)
+    bench.send(client, STUN, RTP)
 
     def begin(data: bytes, _: bytes) -> None:
-        street.handed.append(data)
-        street.lanes.open(lane)
+        bench.slow_path.append(data)
+        bench.cache.add(cached)
 
-    street.fast.from_clients(lane.vip, begin)
+    bench.fast.from_clients(cached.vip_fd, begin)
     assert transceiver.recv(100) == RTP
-    assert street.handed == [STUN]
+    assert bench.slow_path == [STUN]
 
 
-def test_transceivers_reach_the_clients_of_all_vips(street: Street) -> None:
-    client4, transceiver4, lane4 = street.lane()
-    client6, transceiver6, lane6 = street.lane(1)
+def test_transceivers_reach_the_clients_of_all_vips(bench: Bench) -> None:
+    client4, transceiver4, cached4 = bench.connect()
+    client6, transceiver6, cached6 = bench.connect(1)
     for number in range(3):
         transceiver4.send(STUN + bytes([number]))
         transceiver6.send(RTP + bytes([number]))
-    street.outward(*[lane4.upstream, lane6.upstream] * 3)
+    bench.from_transceivers(*[cached4.upstream_fd, cached6.upstream_fd] * 3)
     for number in range(3):
-        assert client4.recvfrom(100) == (STUN + bytes([number]), street.vips[0].getsockname())
-        assert client6.recvfrom(100) == (RTP + bytes([number]), street.vips[1].getsockname())
-    assert street.handed == []
-    assert street.counters["forwarded_to_clients"] == 6
+        assert client4.recvfrom(100) == (STUN + bytes([number]), bench.vips[0].getsockname())
+        assert client6.recvfrom(100) == (RTP + bytes([number]), bench.vips[1].getsockname())
+    assert bench.slow_path == []
+    assert bench.counters["forwarded_to_clients"] == 6
 
 
-def test_socket_without_a_lane_is_handed_over_in_its_turn(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    pending, pending_transceiver, without = street.lane()
-    street.lanes.close(without.upstream)
+def test_uncached_flow_takes_the_slow_path_in_its_turn(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    pending, pending_transceiver, uncached = bench.connect()
+    bench.cache.remove(uncached.upstream_fd)
     transceiver.send(b"\x80 one")
     transceiver.send(b"\x80 two")
     pending_transceiver.send(STUN)
     arrived: list[bytes] = []
 
-    def hand_over(data: bytes, fd: int) -> None:
-        assert fd == without.upstream
+    def slow_path(data: bytes, fd: int) -> None:
+        assert fd == uncached.upstream_fd
         arrived.append(client.recv(100))  # what came before it has gone before it
         arrived.append(data)
-        street.lanes.close(lane.upstream)
+        bench.cache.remove(cached.upstream_fd)
 
-    street.fast.from_transceivers([lane.upstream, without.upstream], hand_over)
+    bench.fast.from_transceivers([cached.upstream_fd, uncached.upstream_fd], slow_path)
     assert arrived == [b"\x80 one", STUN]
-    street.outward(lane.upstream)
-    assert street.handed == [b"\x80 two"]
+    bench.from_transceivers(cached.upstream_fd)
+    assert bench.slow_path == [b"\x80 two"]
     pending.close()
 
 
-def test_lane_that_ends_during_a_batch_of_transceivers_takes_nothing_more(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    _, pending_transceiver, without = street.lane()
-    street.lanes.close(without.upstream)
+def test_flow_that_ends_during_a_batch_of_transceivers_gets_nothing_more(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    _, pending_transceiver, uncached = bench.connect()
+    bench.cache.remove(uncached.upstream_fd)
     pending_transceiver.send(STUN)
     transceiver.send(RTP)
 
     def end(data: bytes, _: int) -> None:
-        street.handed.append(data)
-        street.lanes.close(lane.upstream)
+        bench.slow_path.append(data)
+        bench.cache.remove(cached.upstream_fd)
 
-    street.fast.from_transceivers([without.upstream, lane.upstream], end)
-    assert street.handed == [STUN, RTP]
+    bench.fast.from_transceivers([uncached.upstream_fd, cached.upstream_fd], end)
+    assert bench.slow_path == [STUN, RTP]
     client.setblocking(False)
     with pytest.raises(BlockingIOError):
         client.recv(100)
 
 
-def test_lane_that_begins_during_a_batch_of_transceivers_takes_the_next(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    street.lanes.close(lane.upstream)
+def test_flow_that_begins_during_a_batch_of_transceivers_gets_the_next(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    bench.cache.remove(cached.upstream_fd)
     transceiver.send(STUN)
     transceiver.send(RTP)
 
     def begin(data: bytes, _: int) -> None:
-        street.handed.append(data)
-        street.lanes.open(lane)
+        bench.slow_path.append(data)
+        bench.cache.add(cached)
 
-    street.fast.from_transceivers([lane.upstream, lane.upstream], begin)
-    assert street.handed == [STUN]
+    bench.fast.from_transceivers([cached.upstream_fd, cached.upstream_fd], begin)
+    assert bench.slow_path == [STUN]
     assert client.recv(100) == RTP
 
 
-def test_nothing_and_errors_are_no_datagrams(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    silent, _, other = street.lane()
-    _, gone, refused = street.lane()
+def test_nothing_and_errors_are_no_datagrams(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    silent, _, other = bench.connect()
+    _, gone, refused = bench.connect()
     gone.close()
-    with socket.socket(fileno=socket.dup(refused.upstream)) as udp:
+    with socket.socket(fileno=socket.dup(refused.upstream_fd)) as udp:
         udp.send(RTP)  # to nobody: the error waits at the socket
     transceiver.send(RTP)
-    street.outward(refused.upstream, other.upstream, lane.upstream, lane.upstream)
+    bench.from_transceivers(
+        refused.upstream_fd, other.upstream_fd, cached.upstream_fd, cached.upstream_fd
+    )
     assert client.recv(100) == RTP
-    assert street.counters["send_failed_econnrefused"] == 1
-    assert street.counters["forwarded_to_clients"] == 1
+    assert bench.counters["send_failed_econnrefused"] == 1
+    assert bench.counters["forwarded_to_clients"] == 1
     silent.setblocking(False)
     with pytest.raises(BlockingIOError):
         silent.recv(100)
 
 
-def test_refused_datagram_holds_nobody_up(street: Street) -> None:
-    client, transceiver, _ = street.lane()
-    other, gone, _ = street.lane()
+def test_refused_datagram_holds_nobody_up(bench: Bench) -> None:
+    client, transceiver, _ = bench.connect()
+    other, gone, _ = bench.connect()
     gone.close()
-    street.send(other, RTP)
-    street.inward()
-    street.send(other, RTP)
-    street.send(client, DTLS)
-    street.inward()
+    bench.send(other, RTP)
+    bench.from_clients()
+    bench.send(other, RTP)
+    bench.send(client, DTLS)
+    bench.from_clients()
     assert transceiver.recv(100) == DTLS
-    assert street.counters["send_failed_econnrefused"] == 1
-    assert street.counters["forwarded_to_transceivers"] == 3  # also what is lost on the way
+    assert bench.counters["send_failed_econnrefused"] == 1
+    assert bench.counters["forwarded_to_transceivers"] == 3  # also what is lost on the way
 
 
 @pytest.mark.parametrize("size", [1, 1_473, 9_000, 65_507])
-def test_datagrams_of_any_size_pass_whole(street: Street, size: int) -> None:
-    client, transceiver, lane = street.lane()
+def test_datagrams_of_any_size_pass_whole(bench: Bench, size: int) -> None:
+    client, transceiver, cached = bench.connect()
     data = (b"\x80" + bytes(range(251)) * 262)[:size]
-    street.send(client, RTP, data)
-    street.inward()
+    bench.send(client, RTP, data)
+    bench.from_clients()
     assert transceiver.recv(70_000) == RTP
     assert transceiver.recv(70_000) == data
     transceiver.send(data)
-    street.outward(lane.upstream)
+    bench.from_transceivers(cached.upstream_fd)
     assert client.recv(70_000) == data
-    assert street.handed == []
+    assert bench.slow_path == []
 
 
-def train(*data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-    """What a socket sends as one, and how it is taken apart."""
+def coalesced(*data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """What a socket sends with one call, and how that is segmented."""
     return b"".join(data), [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", len(data[0])))]
 
 
-def send_train(street: Street, client: socket.socket, *data: bytes) -> None:
-    joined, control = train(*data)
-    client.sendmsg([joined], control, 0, street.vips[0].getsockname())
+def send_coalesced(bench: Bench, client: socket.socket, *data: bytes) -> None:
+    joined, control = coalesced(*data)
+    client.sendmsg([joined], control, 0, bench.vips[0].getsockname())
 
 
 MEDIA = [bytes([0x80, number]) + bytes(98) for number in range(6)]
 
 
-def test_train_goes_on_as_its_datagrams(street: Street) -> None:
-    client, transceiver, _ = street.lane()
-    other, other_transceiver, _ = street.lane()
-    street.send(client, RTP)
-    send_train(street, client, *MEDIA[:4], MEDIA[4][:7])
-    street.send(other, DTLS)
-    street.send(client, MEDIA[5])
-    street.inward()
+def test_a_coalesced_batch_goes_on_as_its_datagrams(bench: Bench) -> None:
+    client, transceiver, _ = bench.connect()
+    other, other_transceiver, _ = bench.connect()
+    bench.send(client, RTP)
+    send_coalesced(bench, client, *MEDIA[:4], MEDIA[4][:7])
+    bench.send(other, DTLS)
+    bench.send(client, MEDIA[5])
+    bench.from_clients()
     got = [transceiver.recv(70_000) for _ in range(7)]
     assert got == [RTP, *MEDIA[:4], MEDIA[4][:7], MEDIA[5]]
     assert other_transceiver.recv(100) == DTLS
-    assert street.handed == []
-    assert street.counters["forwarded_to_transceivers"] == 8
+    assert bench.slow_path == []
+    assert bench.counters["forwarded_to_transceivers"] == 8
 
 
-def test_train_with_stun_in_it_is_taken_apart(street: Street) -> None:
-    client, transceiver, lane = street.lane()
+def test_a_coalesced_batch_with_stun_in_it_is_segmented(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
     check = STUN + bytes(80)
-    send_train(street, client, *MEDIA[:2], check, MEDIA[2], check[:20])
-    with socket.socket(fileno=socket.dup(lane.upstream)) as forward:
-        street.fast.from_clients(lane.vip, lambda data, _: forward.sendall(data))
+    send_coalesced(bench, client, *MEDIA[:2], check, MEDIA[2], check[:20])
+    with socket.socket(fileno=socket.dup(cached.upstream_fd)) as forward:
+        bench.fast.from_clients(cached.vip_fd, lambda data, _: forward.sendall(data))
     got = [transceiver.recv(70_000) for _ in range(5)]
     assert got == [*MEDIA[:2], check, MEDIA[2], check[:20]]
-    assert street.counters["forwarded_to_transceivers"] == 3
+    assert bench.counters["forwarded_to_transceivers"] == 3
 
 
-def test_train_of_a_stranger_is_handed_over_in_parts(street: Street) -> None:
-    stranger = street.udp()
-    send_train(street, stranger, *MEDIA)
-    street.inward()
-    assert street.handed == MEDIA
+def test_a_coalesced_batch_of_a_stranger_takes_the_slow_path_in_segments(bench: Bench) -> None:
+    stranger = bench.udp()
+    send_coalesced(bench, stranger, *MEDIA)
+    bench.from_clients()
+    assert bench.slow_path == MEDIA
 
 
-def test_flow_that_ends_within_a_train_gets_nothing_more(street: Street) -> None:
-    client, transceiver, lane = street.lane()
+def test_flow_that_ends_within_a_coalesced_batch_gets_nothing_more(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
     check = STUN + bytes(80)
-    send_train(street, client, MEDIA[0], check, MEDIA[1])
-    street.send(client, RTP)
+    send_coalesced(bench, client, MEDIA[0], check, MEDIA[1])
+    bench.send(client, RTP)
 
     def end(data: bytes, _: bytes) -> None:
-        street.handed.append(data)
-        street.lanes.close(lane.upstream)
+        bench.slow_path.append(data)
+        bench.cache.remove(cached.upstream_fd)
 
-    street.fast.from_clients(lane.vip, end)
+    bench.fast.from_clients(cached.vip_fd, end)
     assert transceiver.recv(70_000) == MEDIA[0]
-    assert street.handed == [check, MEDIA[1], RTP]
+    assert bench.slow_path == [check, MEDIA[1], RTP]
 
 
-def test_train_that_cannot_go_as_one_goes_in_parts(street: Street) -> None:
-    client, transceiver, lane = street.lane()
-    send_train(street, client, *MEDIA)
-    upstream = socket.socket(fileno=socket.dup(lane.upstream))
+def test_a_coalesced_batch_that_cannot_go_as_one_goes_in_segments(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    send_coalesced(bench, client, *MEDIA)
+    upstream = socket.socket(fileno=socket.dup(cached.upstream_fd))
     with upstream:
         upstream.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)  # refused for UDP_SEGMENT: EINVAL
-        street.inward()
+        bench.from_clients()
     assert [transceiver.recv(70_000) for _ in MEDIA] == MEDIA
-    assert not [name for name in street.counters if name.startswith("send_failed")]
+    assert not [name for name in bench.counters if name.startswith("send_failed")]
 
 
-def test_error_at_a_vip_is_counted(street: Street) -> None:
-    vip = street.vips[0]
+def test_error_at_a_vip_is_counted(bench: Bench) -> None:
+    vip = bench.vips[0]
     vip.connect(("127.0.0.1", 9))
     vip.send(RTP)
-    assert street.inward() is False
+    assert bench.from_clients() is False
     name = errno.errorcode[errno.ECONNREFUSED].lower()
-    assert street.counters[f"send_failed_{name}"] == 1
+    assert bench.counters[f"send_failed_{name}"] == 1

@@ -3,7 +3,7 @@
 Compiling takes 200 MB of memory that BCC never gives back. The programs and maps are handed over
 as file descriptors, through the socket whose descriptor is the first argument, so that nothing of
 them outlives the process that uses them. The second one is a `Build` as JSON. What goes wrong is
-said on standard error.
+printed on standard error.
 """
 
 import importlib.util

@@ -12,7 +12,7 @@ from relay.dataplane.kernel.config import LoadConfig, Mode
 from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 from relay.netns.host import Host
-from tests.lab.passing import pass_everything
+from tests.lab.xdp_pass import attach_xdp_pass
 from tests.relay.dataplane.loading import NewConfig, load, program_of, running_program
 
 pytestmark = pytest.mark.bpf
@@ -32,13 +32,13 @@ def test_another_program_is_never_replaced_and_nothing_is_left_half_done(
 
 
 class TestForce:
-    """Somebody else's program is taken off when that is asked for, and can be."""
+    """Somebody else's program is detached when that is asked for, and can be."""
 
     @pytest.fixture
     def other(self, host: Host, running: LoadConfig) -> Iterator[int]:
         """A program on b, attached over netlink as `ip link` does it: its number."""
         xdp.unload(running.instance)
-        pass_everything(host, "b")
+        attach_xdp_pass(host, "b")
         number, _ = running_program(host, "b")
         assert number is not None
         yield number
@@ -46,7 +46,7 @@ class TestForce:
             index = netlink.link_lookup(ifname="b")[0]
             netlink.link("set", index=index, IFLA_XDP={"attrs": [("IFLA_XDP_FD", -1)]})
 
-    def test_it_is_taken_off_with_a_warning(
+    def test_it_is_detached_with_a_warning(
         self, host: Host, other: int, new_config: NewConfig
     ) -> None:
         config = new_config("a", "b")
@@ -56,14 +56,14 @@ class TestForce:
         report = load(host, replace(config, force=True))
         assert report.interfaces == {"a": "native", "b": "native"}
         (warning,) = report.warnings
-        assert f"b ran another XDP program (number {other}), which --force has" in warning
+        assert f"b ran another XDP program (number {other}), which --force has detached" in warning
         assert load(host, replace(config, force=True)).warnings == ()
         xdp.unload(config.instance)
 
-    def test_it_is_put_back_when_loading_fails(
+    def test_it_is_attached_again_when_loading_fails(
         self, host: Host, other: int, running: LoadConfig, new_config: NewConfig
     ) -> None:
-        load(host, replace(running, interfaces=("a",)))  # by a link, which cannot be taken off
+        load(host, replace(running, interfaces=("a",)))  # by a link, which cannot be detached
         config = replace(new_config("b", "a"), force=True)
         with pytest.raises(DataplaneError, match=r"a runs the XDP program \d+ by a link"):
             load(host, config)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-MOUNT = "from relay.dataplane import bpffs; print(bpffs.mount()); assert bpffs.mounted()"
+MOUNT = "from relay.dataplane.kernel import bpffs; print(bpffs.mount()); assert bpffs.mounted()"
 PRIVATE = ("unshare", "--mount", "--propagation", "private")
 # In a PID namespace of its own, the first process is PID 1: what it may know is in our hands.
 AS_FIRST = (*PRIVATE, "--pid", "--fork", "--mount-proc")

@@ -4,7 +4,8 @@ import struct
 
 import pytest
 
-from relay.dataplane.kernel.btf import Btf, BtfError, Layout, Leaf
+from relay.dataplane.errors import BtfError
+from relay.dataplane.kernel.btf import Btf, Layout, Leaf
 
 
 def table(types: bytes, names: tuple[str, ...] = ()) -> bytes:

@@ -14,7 +14,7 @@ from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.kernel import loader
 from relay.dataplane.kernel.attach import attached_mode
-from relay.dataplane.kernel.config import LoadConfig, Outcome
+from relay.dataplane.kernel.config import LoadConfig, LoadReport, Outcome
 from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
 from relay.errors import DataplaneError
 from relay.netns.host import Host
@@ -89,7 +89,7 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
                 "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
             ),
         ),
-        ("ports", ("#define MAX_PORTS 32", "#define MAX_PORTS 31")),
+        ("tx_ports", ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31")),
         ("counters", ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)")),
     ],
     ids=["value", "size of a value", "key", "size of a map", "more counters"],
@@ -156,24 +156,21 @@ def test_an_interface_that_is_not_there(host: Host, new_config: NewConfig) -> No
         load(host, new_config("nowhere0"))
 
 
-def test_mounts_of_its_own_are_noticed(host: Host, new_config: NewConfig) -> None:
+def test_mounts_of_its_own_end_with_the_process(host: Host, new_config: NewConfig) -> None:
     config = new_config("a")
     done = subprocess.run(
         [
-            "ip",
-            "netns",
-            "exec",
-            host.namespace,
-            sys.executable,
-            "-m",
-            "relay.dataplane.kernel.loader",
+            *("ip", "netns", "exec", host.namespace),
+            *(sys.executable, "-m", "relay.dataplane.kernel.loader"),
         ],
         input=config.dumps(),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "nsenter --net=" in json.loads(done.stdout)["error"]
+    report = LoadReport.loads(json.loads(done.stdout)["report"])
+    assert "mounted it at /sys/fs/bpf" in report.warnings[0]
+    assert config.instance not in instances()
 
 
 def test_without_root_it_is_said(new_config: NewConfig) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.dataplane.kernel.refusal import advice
+from relay.dataplane.kernel.drivererrors import remedy
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ from relay.dataplane.kernel.refusal import advice
     ],
 )
 def test_advice(words: str, helps: str) -> None:
-    assert helps in advice("eth9", words)
+    assert helps in remedy("eth9", words)

@@ -11,7 +11,7 @@ from relay.dataplane.kernel.config import LoadConfig, Mode
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.errors import DataplaneError
 from relay.netns.host import Host
-from tests.lab.passing import pass_everything
+from tests.lab.xdp_pass import attach_xdp_pass
 from tests.relay.dataplane.loading import NewConfig, load, program_of, running_program
 
 pytestmark = pytest.mark.bpf
@@ -62,27 +62,27 @@ class TestComesBack:
         self, host: Host, config: LoadConfig, dataplane: xdp.XdpDataplane
     ) -> None:
         with host.inside():
-            assert dataplane.look_around() == []  # it is still away
+            assert dataplane.reconcile() == []  # it is still away
         index = self.bring_back(host)
         with host.inside():
-            (said,) = dataplane.look_around()
+            (said,) = dataplane.reconcile()
             assert "d is back" in said
             assert dataplane.status().interfaces == {"a": "native", "d": "native"}
-            assert dataplane.look_around() == []
+            assert dataplane.reconcile() == []
         assert program_of(config, "d") == program_of(config, "a")
-        with PinnedMap(Pins(config.instance).map("ports")) as ports:
+        with PinnedMap(Pins(config.instance).map("tx_ports")) as ports:
             assert index in [each["value"]["ifindex"] for each in ports.show()]
         self.remove(host)
 
     def test_while_the_agent_forwards_it_runs_what_the_others_run(
         self, host: Host, config: LoadConfig, dataplane: xdp.XdpDataplane
     ) -> None:
-        dataplane.hand_back()
+        dataplane.deactivate()
         self.bring_back(host)
         with host.inside():
-            dataplane.look_around()
+            dataplane.reconcile()
         assert program_of(config, "d") == program_of(config, "a")
-        dataplane.take_over()
+        dataplane.activate()
         assert program_of(config, "d") == program_of(config, "a")
         self.remove(host)
 
@@ -90,16 +90,16 @@ class TestComesBack:
         self, host: Host, dataplane: xdp.XdpDataplane
     ) -> None:
         self.bring_back(host)
-        pass_everything(host, "d")
+        attach_xdp_pass(host, "d")
         before = running_program(host, "d")
         with host.inside(), pytest.raises(DataplaneError, match="d runs another XDP program"):
-            dataplane.look_around()
+            dataplane.reconcile()
         assert running_program(host, "d") == before
         with host.netlink() as netlink:
             index = netlink.link_lookup(ifname="d")[0]
             netlink.link("set", index=index, IFLA_XDP={"attrs": [("IFLA_XDP_FD", -1)]})
         with host.inside():
-            assert len(dataplane.look_around()) == 1  # when that has gone, ours comes
+            assert len(dataplane.reconcile()) == 1  # when that has gone, ours comes
         self.remove(host)
 
     def test_one_that_cannot_does_not_make_the_others_forgotten(
@@ -113,15 +113,15 @@ class TestComesBack:
             for name in ("d", "e"):
                 netlink.link("del", index=netlink.link_lookup(ifname=name)[0])
                 netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
-        pass_everything(host, "e")
+        attach_xdp_pass(host, "e")
         with host.inside():
             with pytest.raises(DataplaneError, match="e runs another XDP program"):
-                dataplane.look_around()
+                dataplane.reconcile()
             assert dataplane.status().interfaces == {"a": "native", "d": None, "e": None}
         with host.netlink() as netlink:
             netlink.link("del", index=netlink.link_lookup(ifname="e")[0])
         with host.inside():
-            assert len(dataplane.look_around()) == 1
+            assert len(dataplane.reconcile()) == 1
             assert dataplane.status().interfaces == {"a": "native", "d": "native", "e": None}
         self.remove(host)
 
@@ -139,9 +139,9 @@ class TestComesBack:
             closing(xdp.XdpDataplane(config.instance, Mode.NATIVE)) as strict,
             pytest.raises(DataplaneError, match="driver of d refuses native mode"),
         ):
-            strict.look_around()
+            strict.reconcile()
         with host.inside():
-            back, warning = dataplane.look_around()
+            back, warning = dataplane.reconcile()
             assert dataplane.status().interfaces == {"d": "generic"}
         assert "d is back" in back
         assert "generic mode, which is several times slower" in warning

@@ -3,20 +3,19 @@
 Its pinned link outlives the interface, and remembers that the program is to run there.
 """
 
-import os
 import socket
 from pathlib import Path
 
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.pins import Pins
-from relay.dataplane.kernel.tables import find_ports, write_ports
+from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 
 
-def came_back(pins: Pins) -> list[str]:
+def returned_interfaces(pins: Pins) -> list[str]:
     """The interfaces that are there, and are not the ones that their links are attached to.
 
-    A look costs a few system calls.
+    This costs a few system calls.
 
     Raises:
         OSError: The kernel refuses.
@@ -28,7 +27,7 @@ def came_back(pins: Pins) -> list[str]:
     ]
 
 
-def repair(pins: Pins, program: Path, mode: Mode) -> list[str]:
+def reattach(pins: Pins, program: Path, mode: Mode) -> list[str]:
     """Attach a pinned program to the interfaces of an instance that are back.
 
     They run it in the mode of the others, if there are others. The caller holds the lock of
@@ -49,17 +48,14 @@ def repair(pins: Pins, program: Path, mode: Mode) -> list[str]:
     # It brings pyroute2, 11 MB that an agent seldom needs.
     from relay.dataplane.kernel.attach import Attacher  # noqa: PLC0415
 
-    back = came_back(pins)
-    if not back:
+    returned = returned_interfaces(pins)
+    if not returned:
         return []
     present = {name: index for name, index in _indexes(pins).items() if index}
-    fd = bpfsys.obj_get(program)
-    try:
+    with bpfsys.pinned(program) as fd:
         warnings = Attacher(pins, fd, fd).attach(list(present), mode)
-    finally:
-        os.close(fd)
-    write_ports(pins, find_ports(present.values()))
-    return [f"{name} is back, and runs the XDP program again" for name in back] + warnings
+    write_tx_ports(pins, find_tx_ports(present.values()))
+    return [f"{name} is back, and runs the XDP program again" for name in returned] + warnings
 
 
 def _indexes(pins: Pins) -> dict[str, int]:
@@ -69,8 +65,5 @@ def _indexes(pins: Pins) -> dict[str, int]:
 
 
 def _attached_to(link: Path) -> int:
-    fd = bpfsys.obj_get(link)
-    try:
+    with bpfsys.pinned(link) as fd:
         return bpfsys.link_info(fd).ifindex
-    finally:
-        os.close(fd)

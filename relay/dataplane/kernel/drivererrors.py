@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-# Beginnings of words of a refusal, in lower case, and what helps; the first that matches counts.
+# Beginnings of words of a driver's message, in lower case, and the remedy; the first match counts.
 # Drivers name the feature in the way, but seldom the command.
-_ADVICE: Sequence[tuple[tuple[str, ...], str]] = (
+_REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
     # mlx5, virtio_net: "disable GRO_HW/CSUM first"; ixgbe, mlx5, bnxt: "LRO".
     (("gro_hw", "lro", "guest"), "ethtool -K {interface} lro off gro-hw off rx off"),
     # ena, gve, bnxt, veth: transmit queues for XDP come on top of the others.
@@ -20,18 +20,18 @@ _ADVICE: Sequence[tuple[tuple[str, ...], str]] = (
         "the driver has no native XDP, or not for this device; only generic mode works",
     ),
 )
-_NOTHING_KNOWN = "the kernel's log may say more: dmesg"
+_UNKNOWN = "the kernel's log may say more: dmesg"
 
 
-def advice(interface: str, words: str) -> str:
+def remedy(interface: str, message: str) -> str:
     """What the administrator can do about a refusal.
 
     Args:
         interface: The interface.
-        words: The driver's own words, or the text of the error number.
+        message: The driver's own words, or the text of the error number.
     """
-    said = words.lower()
-    for signs, help_text in _ADVICE:
-        if any(re.search(rf"\b{sign}", said) for sign in signs):
-            return help_text.format(interface=interface)
-    return _NOTHING_KNOWN
+    lowered = message.lower()
+    for signs, text in _REMEDIES:
+        if any(re.search(rf"\b{sign}", lowered) for sign in signs):
+            return text.format(interface=interface)
+    return _UNKNOWN

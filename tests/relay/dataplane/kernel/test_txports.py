@@ -4,7 +4,7 @@ from typing import Any
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from relay.dataplane.kernel.tables import ETH_P_8021Q, Port, vlan_ports
+from relay.dataplane.kernel.txports import ETH_P_8021Q, TxPort, vlan_ports
 
 
 def vlan(index: int, above: int, number: int, protocol: int = ETH_P_8021Q) -> ifinfmsg:
@@ -26,7 +26,7 @@ def received(fields: dict[str, Any]) -> ifinfmsg:
 
 def test_vlans_above_our_interfaces_are_ports() -> None:
     links = [vlan(10, 2, 5), vlan(11, 3, 6), vlan(12, 4, 7)]
-    assert vlan_ports(links, {2, 3}) == [Port(10, 2, 5), Port(11, 3, 6)]
+    assert vlan_ports(links, {2, 3}) == [TxPort(10, 2, 5), TxPort(11, 3, 6)]
 
 
 def test_other_tags_and_other_links_are_none() -> None:

@@ -1,7 +1,7 @@
-"""Sending and receiving by many connected sockets at once, a datagram each.
+"""Batch I/O over connected sockets: many sockets at once, a datagram each.
 
-recvmmsg and sendmmsg serve one socket. io_uring serves many with one system call; where it cannot
-be had, there is a call for each datagram.
+recvmmsg and sendmmsg serve one socket. io_uring serves many with one system call; where it is not
+available, there is a call for each datagram.
 """
 
 import errno
@@ -10,13 +10,13 @@ from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.forwarding.mmsg import Slots
+from relay.forwarding.mmsg import PacketBuffers
 from relay.forwarding.udp import MAX_DATAGRAM
 from relay.forwarding.uring import OP_RECV, OP_SEND, SKIP_SUCCESS, Ring
 
 
-class ManySockets(Protocol):
-    """Sends from slots and receives into them, by many sockets that are connected."""
+class BatchIO(Protocol):
+    """Sends from packet buffers and receives into them, by many connected sockets."""
 
     def send(self, first: int, fds: Sequence[int], sizes: Sequence[int]) -> list[int]:
         """Send the datagrams of the slots from `first` on, each by its socket, in their order.
@@ -34,47 +34,47 @@ class ManySockets(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of what it has open."""
+        """Close what it has open."""
 
 
-def open_sockets(slots: Slots) -> ManySockets:
-    """The quickest that this kernel lets this process have.
+def open_batch_io(buffers: PacketBuffers) -> BatchIO:
+    """The fastest that this kernel lets this process have.
 
     Args:
-        slots: The memory.
+        buffers: Where datagrams are.
     """
     try:
-        return RingSockets(slots)
+        return UringBatchIO(buffers)
     except OSError:  # older than Linux 5.18, or forbidden: kernel.io_uring_disabled, seccomp
-        return PlainSockets(slots)
+        return SyscallBatchIO(buffers)
 
 
-class RingSockets:
-    """See `ManySockets`: by io_uring.
+class UringBatchIO:
+    """See `BatchIO`: by io_uring.
 
     Args:
-        slots: The memory.
+        buffers: Where datagrams are.
 
     Raises:
         OSError: This kernel has no io_uring, or does not let this process have one.
     """
 
-    def __init__(self, slots: Slots) -> None:
-        self._count = slots.count
-        self._ring = Ring(2 * slots.count)
-        for slot, address in enumerate(slots.addresses):
+    def __init__(self, buffers: PacketBuffers) -> None:
+        self._count = buffers.count
+        self._ring = Ring(2 * buffers.count)
+        for slot, address in enumerate(buffers.addresses):
             self._ring.prepare(slot, OP_SEND, address, 0, SKIP_SUCCESS)
-            self._ring.prepare(slots.count + slot, OP_RECV, address, MAX_DATAGRAM)
+            self._ring.prepare(buffers.count + slot, OP_RECV, address, MAX_DATAGRAM)
 
     def send(self, first: int, fds: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See `ManySockets.send`."""
+        """See `BatchIO.send`."""
         end = first + len(fds)
         self._ring.fds[first:end] = array("i", fds)
         self._ring.lengths[first:end] = array("I", sizes)
         return [-result for _, result in self._ring.submit(first, len(fds))]
 
     def receive(self, fds: Sequence[int]) -> list[int]:
-        """See `ManySockets.receive`."""
+        """See `BatchIO.receive`."""
         first, sizes = self._count, [-errno.EAGAIN] * len(fds)
         end = first + len(fds)
         self._ring.fds[first:end] = array("i", fds)
@@ -83,22 +83,22 @@ class RingSockets:
         return sizes
 
     def close(self) -> None:
-        """See `ManySockets.close`."""
+        """See `BatchIO.close`."""
         self._ring.close()
 
 
-class PlainSockets:
-    """See `ManySockets`: by a system call for each datagram.
+class SyscallBatchIO:
+    """See `BatchIO`: by a system call for each datagram.
 
     Args:
-        slots: The memory.
+        buffers: Where datagrams are.
     """
 
-    def __init__(self, slots: Slots) -> None:
-        self._views = slots.views
+    def __init__(self, buffers: PacketBuffers) -> None:
+        self._views = buffers.views
 
     def send(self, first: int, fds: Sequence[int], sizes: Sequence[int]) -> list[int]:
-        """See `ManySockets.send`."""
+        """See `BatchIO.send`."""
         errors = []
         for view, fd, size in zip(self._views[first:], fds, sizes, strict=False):
             try:
@@ -108,7 +108,7 @@ class PlainSockets:
         return errors
 
     def receive(self, fds: Sequence[int]) -> list[int]:
-        """See `ManySockets.receive`."""
+        """See `BatchIO.receive`."""
         sizes = []
         for fd, view in zip(fds, self._views, strict=False):
             try:
@@ -118,4 +118,4 @@ class PlainSockets:
         return sizes
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing is open."""

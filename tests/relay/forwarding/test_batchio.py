@@ -1,4 +1,4 @@
-"""Many connected sockets at once, by io_uring and without."""
+"""Batch I/O over connected sockets, by io_uring and without."""
 
 import errno
 import socket
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from relay.forwarding.connected import ManySockets, PlainSockets, RingSockets, open_sockets
-from relay.forwarding.mmsg import Slots
+from relay.forwarding.batchio import BatchIO, SyscallBatchIO, UringBatchIO, open_batch_io
+from relay.forwarding.mmsg import PacketBuffers
 
 SLOTS = 8
 
 
-@pytest.fixture(params=[RingSockets, PlainSockets])
-def many_on(request: pytest.FixtureRequest) -> Callable[[Slots], ManySockets]:
-    kind: Callable[[Slots], ManySockets] = request.param
+@pytest.fixture(params=[UringBatchIO, SyscallBatchIO])
+def open_io(request: pytest.FixtureRequest) -> Callable[[PacketBuffers], BatchIO]:
+    kind: Callable[[PacketBuffers], BatchIO] = request.param
     try:
-        kind(Slots(SLOTS)).close()
+        kind(PacketBuffers(SLOTS)).close()
     except OSError as error:
         pytest.skip(f"this host has no io_uring for us: {error}")
     return kind
@@ -49,61 +49,65 @@ def pairs() -> Iterator[Pairs]:
     made.close()
 
 
-def test_each_sends_its_own(many_on: Callable[[Slots], ManySockets], pairs: Pairs) -> None:
-    slots = Slots(SLOTS)
-    many = many_on(slots)
+def test_each_sends_its_own(open_io: Callable[[PacketBuffers], BatchIO], pairs: Pairs) -> None:
+    buffers = PacketBuffers(SLOTS)
+    batch_io = open_io(buffers)
     # Often enough to go round any ring several times, and never evenly.
     for turn in range(40):
         first, count = turn % 3, 1 + turn % 5
         for slot in range(first, first + count):
-            slots.views[slot][:2] = bytes([turn, slot])
+            buffers.views[slot][:2] = bytes([turn, slot])
         used = pairs.fds[:count]
-        assert many.send(first, used, [2] * count) == []
+        assert batch_io.send(first, used, [2] * count) == []
         got = [far.recv(10) for far in pairs.far[:count]]
         assert got == [bytes([turn, first + index]) for index in range(count)]
-    many.close()
+    batch_io.close()
 
 
-def test_one_socket_keeps_the_order(many_on: Callable[[Slots], ManySockets], pairs: Pairs) -> None:
-    slots = Slots(SLOTS)
-    many = many_on(slots)
+def test_one_socket_keeps_the_order(
+    open_io: Callable[[PacketBuffers], BatchIO], pairs: Pairs
+) -> None:
+    buffers = PacketBuffers(SLOTS)
+    batch_io = open_io(buffers)
     for slot in range(SLOTS):
-        slots.views[slot][0] = slot
-    assert many.send(0, pairs.fds[:1] * SLOTS, [1] * SLOTS) == []
+        buffers.views[slot][0] = slot
+    assert batch_io.send(0, pairs.fds[:1] * SLOTS, [1] * SLOTS) == []
     assert [pairs.far[0].recv(10) for _ in range(SLOTS)] == [bytes([n]) for n in range(SLOTS)]
-    many.close()
+    batch_io.close()
 
 
-def test_empty_and_largest_datagrams(many_on: Callable[[Slots], ManySockets], pairs: Pairs) -> None:
-    slots = Slots(SLOTS)
-    many = many_on(slots)
-    assert many.send(0, pairs.fds[:2], [0, 65_507]) == []
+def test_empty_and_largest_datagrams(
+    open_io: Callable[[PacketBuffers], BatchIO], pairs: Pairs
+) -> None:
+    buffers = PacketBuffers(SLOTS)
+    batch_io = open_io(buffers)
+    assert batch_io.send(0, pairs.fds[:2], [0, 65_507]) == []
     assert pairs.far[0].recv(10) == b""
     assert len(pairs.far[1].recv(70_000)) == 65_507
     pairs.far[0].send(b"")
     pairs.far[1].send(b"x" * 65_507)
-    assert many.receive(pairs.fds[:2]) == [0, 65_507]
-    assert slots.copy(1, 65_507) == b"x" * 65_507
-    many.close()
+    assert batch_io.receive(pairs.fds[:2]) == [0, 65_507]
+    assert buffers.copy(1, 65_507) == b"x" * 65_507
+    batch_io.close()
 
 
 def test_refusals_are_told_and_the_others_go(
-    many_on: Callable[[Slots], ManySockets], pairs: Pairs
+    open_io: Callable[[PacketBuffers], BatchIO], pairs: Pairs
 ) -> None:
-    slots = Slots(SLOTS)
-    many = many_on(slots)
+    buffers = PacketBuffers(SLOTS)
+    batch_io = open_io(buffers)
     pairs.far[1].close()
-    assert many.send(0, pairs.fds[:3], [1, 1, 65_536]) == [errno.EMSGSIZE]
-    assert many.send(0, pairs.fds[:3], [1, 1, 1]) == [errno.ECONNREFUSED]  # of the one before
+    assert batch_io.send(0, pairs.fds[:3], [1, 1, 65_536]) == [errno.EMSGSIZE]
+    assert batch_io.send(0, pairs.fds[:3], [1, 1, 1]) == [errno.ECONNREFUSED]  # of the one before
     assert [pairs.far[0].recv(10), pairs.far[0].recv(10), pairs.far[2].recv(10)] == [b"\0"] * 3
-    many.close()
+    batch_io.close()
 
 
 def test_what_waits_is_received_one_of_each(
-    many_on: Callable[[Slots], ManySockets], pairs: Pairs
+    open_io: Callable[[PacketBuffers], BatchIO], pairs: Pairs
 ) -> None:
-    slots = Slots(SLOTS)
-    many = many_on(slots)
+    buffers = PacketBuffers(SLOTS)
+    batch_io = open_io(buffers)
     pairs.far[0].send(b"a")
     pairs.far[0].send(b"bb")
     pairs.far[2].send(b"ccc")
@@ -111,18 +115,18 @@ def test_what_waits_is_received_one_of_each(
     pairs.far[3].close()
     pairs.near[3].send(b"e")  # refused: the closed one's host says so
     fds = [pairs.fds[index] for index in (0, 1, 2, 0, 0)]
-    sizes = many.receive(fds)
+    sizes = batch_io.receive(fds)
     assert sizes == [1, -errno.EAGAIN, 3, 2, -errno.EAGAIN]
-    assert [slots.copy(slot, size) for slot, size in enumerate(sizes) if size > 0] == [
+    assert [buffers.copy(slot, size) for slot, size in enumerate(sizes) if size > 0] == [
         *(b"a", b"ccc", b"bb")
     ]
-    assert many.receive([pairs.fds[3]]) == [-errno.ECONNREFUSED]
-    many.close()
+    assert batch_io.receive([pairs.fds[3]]) == [-errno.ECONNREFUSED]
+    batch_io.close()
 
 
 def test_without_io_uring_each_datagram_has_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Slots) -> ManySockets:
+    def refuse(_: PacketBuffers) -> BatchIO:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("relay.forwarding.connected.RingSockets", refuse)
-    assert isinstance(open_sockets(Slots(SLOTS)), PlainSockets)
+    monkeypatch.setattr("relay.forwarding.batchio.UringBatchIO", refuse)
+    assert isinstance(open_batch_io(PacketBuffers(SLOTS)), SyscallBatchIO)

@@ -1,0 +1,77 @@
+"""What a running program is told: addresses, keys, and how much of what may reach the agent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relay.dataplane.kernel.config import Settings
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.wire.endpoint import Endpoint
+
+_SECOND = 1_000_000_000  # nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How much may reach the agent of one kind of packet, on each processor.
+
+    Attributes:
+        rate: Packets a second.
+        burst: Packets at once.
+    """
+
+    rate: int
+    burst: int
+
+
+# In the order of `enum rate_limited` in bpf/relay.h. A Python agent handles some 20,000 packets a
+# second; Binding requests with a valid route get the most of that, and unknown media just enough to
+# notice that a flow was lost: its client sends 50 packets a second. Datagrams in fragments or
+# behind extension headers are rare in this field, and the agent alone can judge them.
+RATE_LIMITS = {
+    "stun_routed": RateLimit(rate=5000, burst=1000),
+    "stun_answer": RateLimit(rate=5000, burst=1000),
+    "unknown_client": RateLimit(rate=500, burst=100),
+    "unknown_transceiver": RateLimit(rate=500, burst=100),
+    "wrapped": RateLimit(rate=1000, burst=200),
+}
+
+
+def write_settings(pins: Pins, settings: Settings) -> None:
+    """Put the settings in force. New ones come before old ones go.
+
+    Raises:
+        DataplaneError: The instance is not loaded, or this is not root.
+    """
+    with PinnedMap(pins.map("vips")) as vips:
+        vips.sync({_vip_key(vips, vip): vips.value.number(1) for vip in settings.vips})
+    with PinnedMap(pins.map("upstreams")) as upstreams:
+        upstreams.sync(
+            {
+                Endpoint(upstream.address, 0).packed[:16]: upstreams.value.pack(
+                    {"first": upstream.first, "last": upstream.last}
+                )
+                for upstream in settings.upstreams
+            }
+        )
+    with PinnedMap(pins.map("route_keys")) as keys:
+        keys.sync({_key_id(keys, *name): value for name, value in settings.route_keys.items()})
+
+
+def write_rate_limits(pins: Pins, limits: Mapping[str, RateLimit] = RATE_LIMITS) -> None:
+    """Set the rates of what may reach the agent."""
+    with PinnedMap(pins.map("rate_limits")) as table:
+        for index, limit in enumerate(limits.values()):
+            cost = _SECOND // limit.rate
+            table.update(
+                table.key.number(index),
+                table.value.pack({"cost_ns": cost, "burst_ns": cost * limit.burst}),
+            )
+
+
+def _vip_key(vips: PinnedMap, vip: Endpoint) -> bytes:
+    packed = vip.packed
+    return vips.key.pack({"addr.word": packed[:16], "port": packed[16:]})
+
+
+def _key_id(keys: PinnedMap, cluster: int, slot: int) -> bytes:
+    return keys.key.pack({"cluster": cluster, "slot": slot})

@@ -1,0 +1,105 @@
+"""What Linux offers beyond the standard library: namespaces, mounts, and files below /proc.
+
+System calls that fail raise OSError with the kernel's errno; callers say what it means.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# linux/sched.h
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWNET = 0x4000_0000
+# linux/mount.h
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
+_MNT_DETACH = 2  # linux/fs.h
+
+NETNS = Path("/proc/thread-self/ns/net")
+_SYSCTL = Path("/proc/sys")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """Move the calling thread to new namespaces."""
+    _check(_libc.unshare(flags))
+
+
+def enter_netns(path: Path) -> None:
+    """Move the calling thread to the network namespace that a file names."""
+    namespace = os.open(path, os.O_RDONLY)
+    try:
+        _check(_libc.setns(namespace, CLONE_NEWNET))
+    finally:
+        os.close(namespace)
+
+
+@contextmanager
+def restored_netns() -> Iterator[None]:
+    """Bring the calling thread back to its network namespace in the end."""
+    before = os.open(NETNS, os.O_RDONLY)
+    try:
+        yield
+    finally:
+        try:
+            _check(_libc.setns(before, CLONE_NEWNET))
+        finally:
+            os.close(before)
+
+
+def netns_inode() -> int:
+    """The inode number of the calling thread's network namespace, by which the kernel names it."""
+    return NETNS.stat().st_ino
+
+
+def mount(
+    source: str, target: Path, kind: str | None = None, flags: int = 0, data: str = ""
+) -> None:
+    """Mount a file system, or change a mount."""
+    _check(
+        _libc.mount(
+            source.encode(), bytes(target), kind.encode() if kind else None, flags, data.encode()
+        )
+    )
+
+
+def unmount(target: Path) -> None:
+    """Take a mount away at once, and free it when nobody uses it any more."""
+    _check(_libc.umount2(bytes(target), _MNT_DETACH))
+
+
+def in_mounts_of_init() -> bool:
+    """Whether this process is in the mount namespace of process 1.
+
+    Raises:
+        OSError: That cannot be known: /proc/1 may be unreadable even for root.
+    """
+    return Path("/proc/1/ns/mnt").readlink() == Path("/proc/self/ns/mnt").readlink()
+
+
+def mountinfo() -> str:
+    """The mounts that this process sees, as proc(5) describes the file."""
+    return Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+
+
+def sysctl(name: str, value: int | None = None) -> int:
+    """Read a kernel setting, after writing it when a value is given.
+
+    Settings below ``net`` are those of the calling thread's network namespace.
+
+    Args:
+        name: Its path below /proc/sys, such as ``net/ipv4/ip_forward``.
+        value: The new value.
+    """
+    path = _SYSCTL / name
+    if value is not None:
+        path.write_text(str(value), encoding="ascii")
+    return int(path.read_text(encoding="ascii"))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
