@@ -1,0 +1,109 @@
+"""Reading the offer of a request; what of a bad one gets into the answer is in test_server.py."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from relay.listen import serve_http
+from relay.wire.endpoint import Endpoint
+from signaling.errors import ApiError
+from signaling.offer import MAX_BODY, MAX_SDP, check_offer, read_offer
+
+OFFER = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+
+Read = Callable[..., Any]
+
+
+@pytest.fixture
+async def read(http: aiohttp.ClientSession) -> AsyncIterator[Read]:
+    """Posts a body; returns what `read_offer` returned or raised."""
+    results: list[str | ApiError] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            results.append(await read_offer(request))
+        except ApiError as error:
+            results.append(error)
+        return web.Response()
+
+    application = web.Application(client_max_size=MAX_BODY)
+    application.router.add_post("/", handler)
+    async with serve_http(application, Endpoint("127.0.0.1", 0), "a test") as address:
+
+        async def post(**request: Any) -> str | ApiError:
+            async with http.post(f"http://{address}/", **request):
+                return results.pop()
+
+        yield post
+
+
+def multipart(**fields: str) -> aiohttp.FormData:
+    form = aiohttp.FormData(default_to_multipart=True)
+    for name, value in fields.items():
+        form.add_field(name, value)
+    return form
+
+
+async def test_an_offer_comes_alone_in_a_form_or_in_json(read: Read) -> None:
+    plain = {"Content-Type": "application/sdp; charset=utf-8"}
+    assert await read(data=OFFER.encode(), headers=plain) == OFFER
+    assert await read(data=multipart(sdp=OFFER)) == OFFER
+    assert await read(data=multipart(session='{"type": "realtime"}', sdp=OFFER)) == OFFER
+    assert await read(json={"sdp": OFFER}) == OFFER
+    assert await read(json={"sdp": OFFER, "session": {"type": "realtime"}}) == OFFER
+
+
+async def test_a_form_may_have_fields_that_are_not_used(read: Read) -> None:
+    assert await read(data=multipart(other="x", sdp=OFFER)) == OFFER
+
+
+async def test_another_media_type_is_told_which_are_taken(read: Read) -> None:
+    error = await read(data=OFFER.encode(), headers={"Content-Type": "text/plain"})
+    assert isinstance(error, ApiError)
+    assert error.status == 415
+    assert error.headers["Accept-Post"].startswith("application/sdp, ")
+    assert "not as text/plain" in error.message
+
+
+async def test_all_fields_of_a_form_together_have_a_limit(read: Read) -> None:
+    fields = {f"field{number}": "x" * (MAX_BODY // 4) for number in range(5)}
+    form = multipart(sdp=OFFER, **fields)
+    error = await read(data=form)
+    assert isinstance(error, ApiError)
+    assert (error.status, error.code) == (413, "body_too_large")
+
+
+async def test_a_part_without_a_name_is_refused(read: Read) -> None:
+    body = b"--x\r\nContent-Disposition: form-data\r\n\r\nv=0\r\n--x--\r\n"
+    error = await read(data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert isinstance(error, ApiError)
+    assert (error.code, error.message) == ("invalid_form", "Each part of the form needs a name.")
+
+
+def test_the_largest_offer_is_taken_and_one_more_byte_is_not() -> None:
+    largest = OFFER + "a" * (MAX_SDP - len(OFFER))
+    assert check_offer(largest.encode()) == largest
+    with pytest.raises(ApiError) as caught:
+        check_offer(largest.encode() + b"a")
+    assert (caught.value.status, caught.value.code) == (413, "offer_too_large")
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"", "empty_offer"),
+        (b" \r\n", "empty_offer"),
+        (b"\xff\xfe", "invalid_offer"),
+        (b"v=1\r\nm=audio 9\r\n", "invalid_offer"),
+        (OFFER.encode() + b"\0", "invalid_offer"),
+        (b"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n", "no_audio"),
+        (b"v=0\r\na=m=audio 9\r\n", "no_audio"),
+    ],
+)
+def test_what_is_no_offer_with_audio_is_named(raw: bytes, code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        check_offer(raw)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, "sdp")

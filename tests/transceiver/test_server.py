@@ -1,0 +1,117 @@
+"""What a transceiver takes when it starts, and gives back when it stops or cannot start."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.errors import BindError
+from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target
+from transceiver.backend import EchoBackend
+from transceiver.server import Transceiver, TransceiverConfig
+
+ANYWHERE = Endpoint("127.0.0.1", 0)
+
+Until = Callable[[Callable[[], Any]], Awaitable[None]]
+
+
+@pytest.fixture
+def config(keys: KeyRing, target: Target) -> TransceiverConfig:
+    return TransceiverConfig(ANYWHERE, ANYWHERE, target, keys)
+
+
+def bound(kind: socket.SocketKind) -> tuple[socket.socket, Endpoint]:
+    sock = socket.socket(socket.AF_INET, kind)
+    sock.bind(ANYWHERE)
+    if kind is socket.SOCK_STREAM:
+        sock.listen()
+    return sock, Endpoint.of(sock.getsockname())
+
+
+def open_files() -> set[str]:
+    # The directory that is read here has a number, too, and loses it at once.
+    return {each.name for each in Path("/proc/self/fd").iterdir() if each.exists()}
+
+
+async def test_it_names_the_ports_that_it_took(config: TransceiverConfig) -> None:
+    async with Transceiver(config) as transceiver:
+        assert transceiver.address.port != 0
+        assert transceiver.control.port != 0
+        _, writer = await asyncio.open_connection(*transceiver.control)
+        writer.close()
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+            pytest.raises(OSError, match="in use"),
+        ):
+            sock.bind(transceiver.address)
+
+
+async def test_it_leaves_nothing_behind(
+    config: TransceiverConfig, dial: Callable[..., Any], until: Until
+) -> None:
+    before = asyncio.all_tasks()
+    async with Transceiver(config) as transceiver:
+        client = dial(transceiver.control)
+        await client.call(transceiver.address)
+        await until(lambda: client.hears(5))
+    assert len(transceiver.sessions) == 0
+    await until(lambda: client.pc.connectionState == "closed")
+    await until(lambda: not asyncio.all_tasks() - before - client._tasks)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(transceiver.address)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*transceiver.control)
+
+
+async def test_a_socket_that_it_is_given_becomes_its_own(config: TransceiverConfig) -> None:
+    given, address = bound(socket.SOCK_DGRAM)
+    async with Transceiver(config, given) as transceiver:
+        assert transceiver.address == address
+        assert given.fileno() >= 0
+    assert given.fileno() == -1
+
+
+async def test_a_media_port_in_use_is_named_with_a_remedy(config: TransceiverConfig) -> None:
+    taken, address = bound(socket.SOCK_DGRAM)
+    with taken, pytest.raises(BindError) as caught:
+        async with Transceiver(replace(config, listen=address)):
+            pass
+    assert str(caught.value) == (
+        f"cannot listen on {address} for media: Address already in use; "
+        "another program has this port: stop it or choose another port"
+    )
+
+
+async def test_a_control_port_in_use_is_named_and_the_media_socket_given_back(
+    config: TransceiverConfig,
+) -> None:
+    before = asyncio.all_tasks()
+    descriptors = open_files()
+    taken, address = bound(socket.SOCK_STREAM)
+    with taken, pytest.raises(BindError, match=f"{address} for the control API: Address already"):
+        async with Transceiver(replace(config, control=address)):
+            pass
+    assert asyncio.all_tasks() == before
+    assert open_files() == descriptors
+
+
+async def test_a_backend_is_made_for_each_session(
+    config: TransceiverConfig, dial: Callable[..., Any]
+) -> None:
+    made: list[str] = []
+
+    def backend(session_id: str) -> EchoBackend:
+        made.append(session_id)
+        return EchoBackend(session_id)
+
+    async with Transceiver(replace(config, backend=backend)) as transceiver:
+        clients = [dial(transceiver.control), dial(transceiver.control)]
+        for client in clients:
+            await client.call(transceiver.address)
+        assert made == [client.id for client in clients]
