@@ -1,1 +1,1 @@
-"""Benchmarks: figures that anyone can measure again on a machine of their own."""
+"""Benchmarks: `compare` measures Icelane beside other systems, `cost` the XDP program alone."""

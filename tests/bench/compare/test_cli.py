@@ -94,7 +94,7 @@ def test_what_moved_is_told(tmp_path: Path) -> None:
             figure | {"system": "ceiling", "values": [100.0]},
             figure | {"system": "icelane xdp", "values": [value]},
         ]
-        path.write_text(json.dumps({"format": 1, "failures": [], "figures": figures} | about))
+        path.write_text(json.dumps({"format": 2, "failures": [], "figures": figures} | about))
     compared = ["check", str(now), "--baseline", str(before)]
     code, said, _ = bench(*compared, "--json")
     (move,) = json.loads(said)

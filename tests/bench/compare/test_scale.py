@@ -1,4 +1,4 @@
-"""A run may be told to measure a part of everything."""
+"""A run can be limited to some systems and benchmarks."""
 
 import pytest
 

@@ -1,1 +1,1 @@
-"""Benchmarks: figures that anyone can measure again on a machine of their own."""
+"""The cost of a packet in the XDP program, and of flows; test_cli.py runs every module."""

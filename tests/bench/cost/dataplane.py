@@ -31,19 +31,19 @@ class Plan:
     agent: int = DEFAULT_MAX_FLOWS
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> Iterator[Result]:
+def run(plan: Plan, progress: Callable[[str], None]) -> Iterator[Result]:
     """Measure, one result after the other.
 
     Args:
         plan: What to measure.
-        say: Told what comes next.
+        progress: Called with a line about what comes next.
 
     Raises:
         DataplaneError: The program cannot be loaded, or does something unexpected.
         LabError: The kernel refuses a namespace.
     """
     for flows in plan.flows:
-        say(f"{flows:,} flows")
+        progress(f"{flows:,} flows")
         with site(max(DEFAULT_MAX_FLOWS, flows)) as made:
             _fill(made, narrow, flows)
             _fill(made, wide, flows)
@@ -53,7 +53,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Iterator[Result]:
                     yield memory.map_memory(made, name, flows)
                 yield memory.scan(made)
     if plan.agent:
-        say(f"an agent with {plan.agent:,} flows")
+        progress(f"an agent with {plan.agent:,} flows")
         with site(max(DEFAULT_MAX_FLOWS, plan.agent)) as made:
             _fill(made, narrow, plan.agent)
             yield memory.agent(made, plan.agent)

@@ -1,1 +1,1 @@
-"""What is asked of each system."""
+"""What is measured of each system. test_forwarding.py has rate, overload, cpu and latency."""

@@ -4,12 +4,11 @@ import os
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from relay.netns.host import Host
 from tests.bench.compare.systems.coturn import missing_turnserver
 from tests.bench.compare.testbed.bpfbuild import missing_bcc
+from tests.bench.resource import Resource
 from tests.lab import config
 from tests.lab.config import MEDIA, RELAY_SERVICE, SIGNALING_SERVICE, UPSTREAM, VIP, Options
 from tests.lab.lab import Lab
@@ -48,7 +47,7 @@ CALL_PATHS = (
 )
 
 
-class CallTestbed:
+class CallTestbed(Resource):
     """A testbed for calls, from entering to leaving.
 
     The transceiver and signaling are the same for every path. Without the relay, signaling tells
@@ -68,35 +67,22 @@ class CallTestbed:
         self.lab = Lab(f"bench-{os.getpid()}-calls")
         self.turn: tuple[str, str, str] | None = None
         self._runner = Runner(self.lab.name, self.lab.directory)
-        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _open(self, stack: ExitStack) -> None:
         """Bring it up.
 
         Raises:
             LabError: A part of it does not start.
         """
-        with ExitStack() as stack:
-            stack.callback(self.lab.down)
-            self.lab.up(Options(dataplane=self._path.dataplane or "userspace", capacity=_CAPACITY))
-            if self._path.dataplane is None:
-                self.lab.kill(RELAY_SERVICE)
-                self._advertise_transceiver()
-            if self._path is DIRECT:
-                self._connect_directly()
-            if self._path is TURN:
-                self._start_turn()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave nothing of it."""
-        self._stack.close()
+        stack.callback(self.lab.down)
+        self.lab.up(Options(dataplane=self._path.dataplane or "userspace", capacity=_CAPACITY))
+        if self._path.dataplane is None:
+            self.lab.kill(RELAY_SERVICE)
+            self._advertise_transceiver()
+        if self._path is DIRECT:
+            self._connect_directly()
+        if self._path is TURN:
+            self._start_turn()
 
     @property
     def client(self) -> Host:

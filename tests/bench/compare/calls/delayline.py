@@ -10,11 +10,10 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
+from tests.bench.resource import Resource
 from tests.lab.config import CLIENT_ADDRESS
 from tests.lab.lab import Lab
 from tests.lab.topology import CLIENT, RELAY, TRANSCEIVER
@@ -30,7 +29,7 @@ _LARGEST_FRAME = 65536
 _LOOK_EVERY = 0.05  # seconds between two looks at whether to stop
 
 
-class DelayLine:
+class DelayLine(Resource):
     """A host behind the client's host, at the far end of a delay line, from entering to leaving.
 
     Args:
@@ -47,38 +46,25 @@ class DelayLine:
         self._middle = Host(lab.name, "middle")
         self._delay = delay
         self._stop = threading.Event()
-        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _open(self, stack: ExitStack) -> None:
         """Make it.
 
         Raises:
             LabError: The kernel refuses a host.
         """
-        with ExitStack() as stack:
-            for host in (self.host, self._middle):
-                host.create()
-                stack.callback(host.remove)
-            self._plug(_FAR, self.host, ADDRESS, _FIRST_INDEX)
-            self._plug(_NEAR, self._lab.hosts[CLIENT], _GATEWAY, _FIRST_INDEX + 1)
-            stack.callback(self._unplug)
-            self._route()
-            ends = [stack.enter_context(self._end(name)) for name in (_FAR, _NEAR)]
-            thread = threading.Thread(target=self._carry, args=ends, daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(self._stop.set)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave nothing of it but routes to nowhere."""
-        self._stack.close()
+        for host in (self.host, self._middle):
+            host.create()
+            stack.callback(host.remove)
+        self._plug(_FAR, self.host, ADDRESS, _FIRST_INDEX)
+        self._plug(_NEAR, self._lab.hosts[CLIENT], _GATEWAY, _FIRST_INDEX + 1)
+        stack.callback(self._unplug)
+        self._route()
+        ends = [stack.enter_context(self._end(name)) for name in (_FAR, _NEAR)]
+        thread = threading.Thread(target=self._carry, args=ends, daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(self._stop.set)
 
     def _plug(self, name: str, host: Host, address: str, index: int) -> None:
         """Put a cable between the middle and a host."""

@@ -1,7 +1,7 @@
 """A load generator: many calls from one process, to see how a system bears them.
 
-Several callers each place call after call. A line of JSON tells of each call, when its first audio
-has come back, or why it failed. Moments are seconds of the monotonic clock:
+Several callers each place call after call. It prints a line of JSON for each call, when
+its first audio has come back or it has failed. Moments are seconds of the monotonic clock:
 
 * ``started``: the client began to make its offer;
 * ``offered``: the offer was complete, with the candidates that it needs;
@@ -93,7 +93,7 @@ class LoadGenerator:
 
 
 async def _place(client: SignalingClient, peer: Peer) -> dict[str, float]:
-    """Set a call up; tells when each step was reached.
+    """Set a call up; gives the time of each step.
 
     Raises:
         CallError: It was refused, did not connect, or no audio came back.
@@ -117,7 +117,7 @@ async def _place(client: SignalingClient, peer: Peer) -> dict[str, float]:
 async def _first_audio(peer: Peer) -> float:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_AUDIO_SECONDS):
-            while peer.received.first is None:  # noqa: ASYNC110  # nobody tells of a packet
+            while peer.received.first is None:  # noqa: ASYNC110  # there is no event for a packet
                 await asyncio.sleep(_LOOK_EVERY)
             return peer.received.first
     raise CallError(Failure.NO_AUDIO, "no audio packet came back")

@@ -36,7 +36,7 @@ class LoadProcess(BackgroundProcess):
 
     Args:
         testbed: Where they call.
-        host: The host that they call from; the testbed's client unless said.
+        host: The host that they call from; the testbed's client by default.
         callers: How many call at the same time.
         calls: How many each of them places at least, one after the other.
         window: Seconds in which new calls are started, also beyond that number.

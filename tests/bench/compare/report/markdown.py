@@ -79,7 +79,7 @@ def write(
         sections: Its sections.
         targets: What the figures are held against.
         results: The figures.
-        plot: Tells the path of the picture of a section, from the report's place.
+        plot: Gives the path of the picture of a section, from the report's place.
     """
     lines = [*_heading_lines(results), *_targets(targets, results)]
     for section in sections:
@@ -114,15 +114,17 @@ def _heading_lines(results: Results) -> Iterator[str]:
     yield f"""\
 # Benchmarks
 
-This report is made from the results of one run, and nothing in it is typed. To measure again:
+This page shows how many packets, sessions and calls Icelane takes beside other systems on the same
+machine, what a packet costs, and how long it takes. To measure that on your own machine, as root:
 
 ```
 {results.command}
 ```
 
-Program {results.started}; {rounds}, in each of which all systems had their turn. A figure is
-the median over the rounds, with the lowest and the highest value in brackets. Ratios are taken
-within a round, and are the ones to compare: absolute figures are those of this machine.
+The page is made from the results of one run, and nothing in it is typed. Started
+{results.started}; {rounds}, in each of which all systems had their turn. A figure is the median
+over the rounds, with the lowest and the highest value in brackets. Ratios are taken within a round,
+and are the ones to compare: absolute figures are those of this machine.
 """
     yield "| machine | |\n| --- | --- |"
     for name, value in results.machine.items():

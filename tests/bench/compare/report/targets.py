@@ -11,7 +11,7 @@ Figure = Callable[[Key], float]  # a figure of one round; KeyError where it was 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An target.
+    """A target.
 
     Attributes:
         text: What people read.
@@ -30,7 +30,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run says about an target.
+    """What a run says about a target.
 
     Attributes:
         target: The target.

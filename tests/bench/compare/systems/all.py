@@ -1,4 +1,4 @@
-"""Everyone who takes part, in the order of tables."""
+"""All systems, in the order of tables."""
 
 from tests.bench.compare.systems.ceiling import Ceiling
 from tests.bench.compare.systems.coturn import Coturn

@@ -23,10 +23,10 @@
 #include "crelay_ring.h"
 
 enum {
-	BATCH = 64,	   /* datagrams, or trains of datagrams, in one system call */
+	BATCH = 64,	   /* datagrams, or GRO batches of them, in one system call */
 	EVENTS = 256,	   /* ready sockets in one system call */
 	/*
-	 * For a train: what GRO joins of one flow is never larger than 64 KiB. The rest keeps the
+	 * For a GRO batch: what GRO joins of one flow is never larger than 64 KiB. The rest keeps the
 	 * starts of the buffers out of each other's cache sets.
 	 */
 	ROOM = (1 << 16) + 320,
@@ -219,7 +219,7 @@ static void reset(struct batch *batch, int i)
 	};
 }
 
-/* The size of a train's datagrams, or 0 when there is but one. */
+/* The size of the datagrams of a GRO batch, or 0 when there is but one. */
 static int segment(const struct mmsghdr *message)
 {
 	const struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr);
@@ -271,9 +271,9 @@ static void forward(void)
 
 	for (int i = 0; i < count; i++) {
 		int size = from_clients.message[i].msg_len;
-		int train = segment(&from_clients.message[i]);
+		int gso = segment(&from_clients.message[i]);
 		struct entry *entry = find_or_open(&from_clients.name[i], from_clients.data[i],
-						   train ? train : size);
+						   gso ? gso : size);
 
 		if (entry)
 			pass_on(entry->fd, i);

@@ -1,4 +1,4 @@
-"""The relays that were written for the comparison: what they are told, and how they run."""
+"""The relays that were written for the comparison: their command line, and how they run."""
 
 import secrets
 import shutil

@@ -8,8 +8,8 @@
 
 The addresses are those that RFC 2544 sets aside for benchmarks. Behind the client's own address
 there are those of many clients, behind the relay's internal one those that it may send from. All
-neighbours are known from the start, and nobody but the traffic's ends and the system says
-anything. Over the direct cable traffic goes without any relay, which tells what its ends cost.
+neighbours are known from the start, and nobody but the traffic's ends and the system sends
+anything. Over the direct cable traffic goes without any relay, which shows what its ends cost.
 
 The traffic's sender has a core, on which the kernel also receives what it has sent; programs that
 relay have the other one.
@@ -21,12 +21,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Self
 
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 from relay.wire.endpoint import Endpoint
+from tests.bench.resource import Resource
 from tests.lab import topology
 from tests.lab.process import Process
 from tests.lab.service import Runner, Service
@@ -120,12 +120,7 @@ class Program:
         """Use it; it runs already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
 
@@ -166,7 +161,7 @@ class Program:
         return starting.process
 
 
-class Testbed:
+class Testbed(Resource):
     """Three hosts and their cables, from entering to leaving.
 
     Args:
@@ -180,6 +175,8 @@ class Testbed:
         transceiver: The transceiver's transport address.
     """
 
+    __test__ = False  # pytest takes classes of this name for tests
+
     vip = Endpoint(_VIP_HOST, 3478)
     upstreams = _UPSTREAM_HOSTS
     upstream_ports = _PORTS
@@ -188,34 +185,21 @@ class Testbed:
     def __init__(self, name: str | None = None) -> None:
         self.name = name or f"bench-{os.getpid()}"
         self.hosts = topology.hosts(self.name, NETWORK)
-        self._stack = ExitStack()
         self._numbers = itertools.count(1)
 
-    def __enter__(self) -> Self:
+    def _open(self, stack: ExitStack) -> None:
         """Make the hosts and their network.
 
         Raises:
             LabError: The kernel refuses something.
         """
-        with ExitStack() as stack:
-            stack.enter_context(_one_scheduling_group())
-            self.directory = Path(stack.enter_context(TemporaryDirectory(prefix="icelane-bench-")))
-            topology.build(self.name, NETWORK)
-            stack.callback(self._remove)
-            self._prepare()
-            self._runner = Runner(self.name, self.directory)
-            stack.callback(self._runner.stop_all)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop what still runs, and leave nothing."""
-        self._stack.close()
+        stack.enter_context(_one_scheduling_group())
+        self.directory = Path(stack.enter_context(TemporaryDirectory(prefix="icelane-bench-")))
+        topology.build(self.name, NETWORK)
+        stack.callback(self._remove)
+        self._prepare()
+        self._runner = Runner(self.name, self.directory)
+        stack.callback(self._runner.stop_all)
 
     def client(self, number: int) -> Endpoint:
         """The transport address of the client with a number, below `MOST_FLOWS`."""

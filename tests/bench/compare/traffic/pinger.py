@@ -101,8 +101,8 @@ def _round_trip(connection: socket.socket, packet: bytes, task: Task) -> int | N
 
 def main() -> None:
     """Measure."""
-    said = json.loads(sys.argv[1])
-    task = Task(**said | {name: tuple(said[name]) for name in ("source", "destination")})
+    given = json.loads(sys.argv[1])
+    task = Task(**given | {name: tuple(given[name]) for name in ("source", "destination")})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         connection.bind(task.source)
         connection.settimeout(task.patience)

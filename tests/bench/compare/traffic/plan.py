@@ -1,4 +1,4 @@
-"""What the sender is told: flows as legs, and what is the same in all their packets. Pure."""
+"""The sender's plan: flows as legs, and what is the same in all their packets. Pure."""
 
 import socket
 import struct

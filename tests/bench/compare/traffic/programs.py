@@ -55,7 +55,7 @@ class Programs:
         parts = self._read("histograms", layout.Counts)
         return [sum(counts) for counts in zip(*(part.count for part in parts), strict=True)]
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Count from zero on."""
         for name, kind in (("tallies", layout.Tally), ("histograms", layout.Counts)):
             size = ctypes.sizeof(kind) * bpfsys.possible_cpus()

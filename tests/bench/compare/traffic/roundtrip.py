@@ -62,11 +62,11 @@ def round_trips(
     )
     if child.returncode != 0:
         raise LabError(f"The client of round trips failed: {child.stderr.strip()[-300:]}")
-    said = json.loads(child.stdout)
-    if not said["counts"]:
+    outcome = json.loads(child.stdout)
+    if not outcome["counts"]:
         raise LabError("No packet came back from the transceiver.")
-    counts = [said["counts"].get(str(bucket), 0) for bucket in range(BUCKETS)]
-    return RoundTrips(Histogram(counts, said["slowest"]), said["lost"])
+    counts = [outcome["counts"].get(str(bucket), 0) for bucket in range(BUCKETS)]
+    return RoundTrips(Histogram(counts, outcome["slowest"]), outcome["lost"])
 
 
 def _run(command: list[str], count: int, period: float) -> "subprocess.CompletedProcess[str]":

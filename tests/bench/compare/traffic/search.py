@@ -11,7 +11,7 @@ STEP = 1.25  # from one rate to the next until one passes and one fails
 LEAST_RATE = 1_000.0  # packets a second, below which nothing is searched
 MOST_TRIALS = 40
 FLOODS = 6  # how often as much as possible is sent when nothing is lost of it
-FULL_RATE = 0.98  # the share of what was asked that a sender has to send
+FULL_RATE = 0.98  # the share of what was requested that a sender has to send
 
 Send = Callable[[float | None], Passed]
 
@@ -62,7 +62,7 @@ def loss_free(send: Send) -> Found:
 
 
 def _try(send: Send, rate: float) -> Found | None:
-    """What passed at a rate; None when packets were lost, twice: one mishap is the machine's."""
+    """What passed at a rate; None when packets were lost, twice: one loss may be noise."""
     for _ in range(2):
         passed = send(rate)
         if passed.loss <= MOST_LOSS:

@@ -1,7 +1,7 @@
-"""The process that sends: pinned to its core, in the sending host, told what to do line by line.
+"""The process that sends: pinned to its core, in the sending host, with one command a line.
 
-Programs and maps are inherited as file descriptors. What to send is in the maps, set by whoever
-asks; a line of standard input says how: the fields of `Frames` or of `Bursts` as JSON. Each is
+Programs and maps are inherited as file descriptors. What to send is in the maps, set by the
+parent; a line of standard input says how: the fields of `Frames` or of `Bursts` as JSON. Each is
 answered by a line of JSON, ``{}`` or ``{"error": TEXT}``.
 """
 
@@ -77,13 +77,13 @@ def send_bursts(what: Bursts, program: int, progress: layout.Progress) -> None:
 
 def _serve(frames: int, bursts: int, progress: layout.Progress) -> None:
     for line in sys.stdin:
-        said: dict[str, Any] = json.loads(line)
+        given: dict[str, Any] = json.loads(line)
         answer: dict[str, str] = {}
         try:
-            if "batch" in said:
-                send_frames(Frames(**said), frames, progress)
+            if "batch" in given:
+                send_frames(Frames(**given), frames, progress)
             else:
-                send_bursts(Bursts(**said), bursts, progress)
+                send_bursts(Bursts(**given), bursts, progress)
         except OSError as error:
             answer["error"] = f"The kernel does not send ({error.strerror})."
         sys.stdout.write(json.dumps(answer) + "\n")

@@ -1,4 +1,4 @@
-"""The sending process, as seen by the one that asks it to send."""
+"""The sending process, as its parent sees it."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from types import TracebackType
 from typing import Self
 
 from relay.netns.host import Host
@@ -45,12 +44,7 @@ class SendingProcess:
         """Use it; it runs already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, whatever it does."""
         self._process.kill()
         self._process.wait()
@@ -58,7 +52,7 @@ class SendingProcess:
             self._to.close()
         self._from.close()
 
-    def tell(self, what: sender.Frames | sender.Bursts) -> None:
+    def start(self, what: sender.Frames | sender.Bursts) -> None:
         """Let it send.
 
         Raises:
@@ -74,7 +68,7 @@ class SendingProcess:
         """Whether it has answered or ended; waits for it for that long."""
         return bool(select.select([self._from], [], [], seconds)[0])
 
-    def hear(self, deadline: float) -> None:
+    def wait(self, deadline: float) -> None:
         """Wait until it has sent.
 
         Args:

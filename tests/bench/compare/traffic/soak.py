@@ -1,4 +1,4 @@
-"""How busy processors are, by what they have left: programs that run only when nobody else wants.
+"""How busy processors are, by cycle soaking: programs that run only when nobody else wants to.
 
 The kernel's own figures count ticks of 4 ms, and what interrupts do is counted as the work of
 whomever they interrupt. What is left is measured exactly, and by the clock, so that it does not
@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
-from types import TracebackType
-from typing import Self
 
 from tests.bench.compare.traffic import soaker
+from tests.bench.resource import Resource
 from tests.lab.errors import LabError
 
 WINDOW_SECONDS = 0.04  # between two readings
@@ -65,7 +65,7 @@ def _share(start: Reading, end: Reading) -> float:
     return (end.taken - start.taken) / seconds if seconds else 1.0
 
 
-class Soak:
+class Soak(Resource):
     """Programs that watch some processors, from entering to leaving.
 
     Args:
@@ -76,34 +76,21 @@ class Soak:
         self._cores = cores
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Self:
+    def _open(self, stack: ExitStack) -> None:
         """Start them, and wait until they have seen something.
 
         Raises:
             LabError: One of them does not.
         """
         descriptor = os.memfd_create("icelane-soak")
-        try:
+        with os.fdopen(descriptor):
             os.ftruncate(descriptor, mmap.PAGESIZE)
             self._shared = soaker.Shared.from_buffer(mmap.mmap(descriptor, mmap.PAGESIZE))
             for core in self._cores:
-                self._processes.append(self._start(descriptor, core))
+                process = stack.enter_context(self._start(descriptor, core))
+                stack.callback(process.kill)
+                self._processes.append(process)
             self._wait()
-        except BaseException:
-            self._stop()
-            raise
-        finally:
-            os.close(descriptor)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop them."""
-        self._stop()
 
     def read(self) -> Readings:
         """What was seen until now."""
@@ -133,11 +120,3 @@ class Soak:
             if time.monotonic() > deadline:
                 raise LabError("The programs that watch the processors do not start.")
             time.sleep(_LOOK_EVERY)
-
-    def _stop(self) -> None:
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()

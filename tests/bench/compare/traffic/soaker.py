@@ -32,7 +32,7 @@ class Shared(ctypes.Structure):
 
 
 def main() -> None:
-    """Look until the process that asked for it has gone."""
+    """Look until the parent process has gone."""
     descriptor, core = map(int, sys.argv[1:])
     shared = Shared.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Shared)))
     os.sched_setaffinity(0, {core})

@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from tests.bench.compare.testbed.system import Direction, Flow
 from tests.bench.compare.testbed.testbed import DIRECT, SENDER_CORE, Testbed
@@ -17,6 +15,7 @@ from tests.bench.compare.traffic.histogram import Histogram
 from tests.bench.compare.traffic.plan import frame_size, make_plan, pack_legs
 from tests.bench.compare.traffic.programs import programs
 from tests.bench.compare.traffic.sendingprocess import SendingProcess
+from tests.bench.resource import Resource
 from tests.lab.errors import LabError
 from tests.lab.topology import CLIENT, RELAY, TRANSCEIVER
 
@@ -36,7 +35,7 @@ class Passed:
     """What became of packets.
 
     Attributes:
-        asked: How many were to be sent; None when it was as many as possible.
+        requested: How many were to be sent; None when it was as many as possible.
         sent: How many were.
         arrived: How many had arrived `GRACE_SECONDS` after the last one was sent.
         late: How many arrived after that.
@@ -44,7 +43,7 @@ class Passed:
         latency: How long those that arrived took, if it was to be measured.
     """
 
-    asked: int | None
+    requested: int | None
     sent: int
     arrived: int
     late: int
@@ -67,7 +66,7 @@ class Passed:
         return self.arrived / self.seconds
 
 
-class Traffic:
+class Traffic(Resource):
     """Traffic of some flows in one direction, from entering to leaving.
 
     Args:
@@ -92,45 +91,32 @@ class Traffic:
         self._direction = direction
         self._payload = payload
         self._direct = direct
-        self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def _open(self, stack: ExitStack) -> None:
         """Make both ends ready.
 
         Raises:
             LabError: The traffic's programs cannot be built or attached.
         """
         self._programs = programs()
-        with ExitStack() as stack:
-            indexes = {
-                host: stack.enter_context(
-                    attached(
-                        self._testbed.hosts[host],
-                        self._interface(host),
-                        self._programs.fds[program],
-                    )
+        indexes = {
+            host: stack.enter_context(
+                attached(
+                    self._testbed.hosts[host],
+                    self._interface(host),
+                    self._programs.fds[program],
                 )
-                for host, program in ((CLIENT, "near_end"), (TRANSCEIVER, "far_end"))
-            }
-            to_client = self._direction is Direction.TO_CLIENT
-            self._host = TRANSCEIVER if to_client else CLIENT
-            self._ifindex = indexes[self._host]
-            self._write_plan()
-            fds = [self._programs.fds[name] for name in ("send_frame", "send_burst", "progresses")]
-            self._sender = stack.enter_context(
-                SendingProcess(self._testbed.hosts[self._host], SENDER_CORE, fds)
             )
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the sender, and take the programs off."""
-        self._stack.close()
+            for host, program in ((CLIENT, "near_end"), (TRANSCEIVER, "far_end"))
+        }
+        to_client = self._direction is Direction.TO_CLIENT
+        self._host = TRANSCEIVER if to_client else CLIENT
+        self._ifindex = indexes[self._host]
+        self._write_plan()
+        fds = [self._programs.fds[name] for name in ("send_frame", "send_burst", "progresses")]
+        self._sender = stack.enter_context(
+            SendingProcess(self._testbed.hosts[self._host], SENDER_CORE, fds)
+        )
 
     def send(self, rate: float | None, seconds: float, *, timed: bool = False) -> Passed:
         """Send at a steady rate, in batches as a driver does.
@@ -146,7 +132,7 @@ class Traffic:
         seconds = min(seconds, MOST_SECONDS)
         interval = 0 if rate is None else round(1e9 / rate * 65536)
         self._begin(interval=interval, duration=round(seconds * 1e9), burst=0, timed=timed)
-        self._sender.tell(sender.Frames(self._size, self._ifindex, BATCH, seconds))
+        self._sender.start(sender.Frames(self._size, self._ifindex, BATCH, seconds))
         return self._finish(None if rate is None else round(rate * seconds), seconds)
 
     def begin_bursts(
@@ -171,7 +157,7 @@ class Traffic:
         self._bursts = round(seconds / gap), size, seconds
         self._begin(interval=0, duration=0, burst=size if batched else 1, timed=timed)
         passes = 1 if batched else size
-        self._sender.tell(sender.Bursts(self._size, passes, gap, self._bursts[0]))
+        self._sender.start(sender.Bursts(self._size, passes, gap, self._bursts[0]))
 
     def finish_bursts(self) -> Passed:
         """Wait until all bursts are sent.
@@ -209,11 +195,11 @@ class Traffic:
         plan.ifindex = self._ifindex
         self._timed = timed
         _copy(self._programs.watch, layout.Watch(run=plan.run, timed=timed))
-        self._programs.forget()
+        self._programs.reset()
         _copy(self._programs.progress, layout.Progress())
         _copy(self._programs.plan, plan)
 
-    def _finish(self, asked: int | None, seconds: float) -> Passed:
+    def _finish(self, requested: int | None, seconds: float) -> Passed:
         progress = self._programs.progress
         deadline = time.monotonic() + 2 * seconds + _ANSWER_SECONDS
         while not progress.ended and not self._sender.has_answered(_LOOK_EVERY):
@@ -221,13 +207,13 @@ class Traffic:
                 raise LabError("The sending process does not come to an end.")
         time.sleep(GRACE_SECONDS)
         arrived = self._programs.tally().packets
-        self._sender.hear(deadline)
+        self._sender.wait(deadline)
         if not progress.ended:
             raise LabError("The sending process did not come to send in time.")
         self._drain()
         tally = self._programs.tally()
         return Passed(
-            asked=asked,
+            requested=requested,
             sent=progress.sent,
             arrived=arrived,
             late=tally.packets - arrived,

@@ -1,4 +1,4 @@
-"""What the sender is told, from the flows."""
+"""The sender's plan, from the flows."""
 
 import pytest
 

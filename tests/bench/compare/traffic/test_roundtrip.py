@@ -36,7 +36,7 @@ def test_packets_come_back_beside_other_traffic(routed: Testbed) -> None:
         passed = traffic.finish_bursts()
     assert (made.times.total, made.lost) == (50, 0)
     assert 0 < made.times.percentile(0.5) <= made.times.slowest
-    assert passed.arrived + passed.late == passed.sent == passed.asked
+    assert passed.arrived + passed.late == passed.sent == passed.requested
 
 
 @pytest.mark.bpf

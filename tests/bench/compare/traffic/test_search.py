@@ -16,16 +16,16 @@ class System:
         self.overloaded = limit if overloaded is None else overloaded
         self.paced = paced  # what a sender that keeps to a rate can send
         self.rates: list[float | None] = []
-        self.mishaps: set[int] = set()
+        self.glitchs: set[int] = set()
 
     def send(self, rate: float | None) -> Passed:
         self.rates.append(rate)
         sent = SENDER if rate is None else min(rate, self.paced)
         arrived = sent if sent <= self.limit else self.overloaded
-        if len(self.rates) in self.mishaps:
+        if len(self.rates) in self.glitchs:
             arrived = 0.9 * sent
-        asked = None if rate is None else round(rate)
-        return Passed(asked, round(sent), round(arrived), 0, 1.0)
+        requested = None if rate is None else round(rate)
+        return Passed(requested, round(sent), round(arrived), 0, 1.0)
 
 
 @pytest.mark.parametrize("limit", [1500, 40_000, 530_000, 1_100_000, 4_900_000])
@@ -60,15 +60,15 @@ def test_a_sender_that_falls_behind_without_loss_is_the_limit() -> None:
     assert loss_free(system.send) == Found(8e5, limited=True)
 
 
-def test_one_mishap_is_not_a_loss() -> None:
+def test_one_glitch_is_not_a_loss() -> None:
     system = System(500_000)
-    system.mishaps = {2, 4, 6, 8}
+    system.glitchs = {2, 4, 6, 8}
     assert loss_free(system.send).rate == pytest.approx(500_000, rel=PRECISION)
 
 
-def test_two_mishaps_are_a_loss() -> None:
+def test_two_glitchs_are_a_loss() -> None:
     system = System(500_000)
-    system.mishaps = {2, 3}
+    system.glitchs = {2, 3}
     assert loss_free(system.send).rate < 500_000
 
 

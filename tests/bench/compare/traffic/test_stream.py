@@ -96,13 +96,13 @@ def test_what_is_sent_arrives_and_is_counted(
     with Traffic(routed, through_router(routed), direction, 160, direct=direct) as traffic:
         passed = traffic.send(2000, 0.1)
         all_arrived(passed)
-        assert passed.asked == 200
+        assert passed.requested == 200
         assert passed.sent <= 201
         all_arrived(traffic.send(None, 0.05))
         for batched in (True, False):
             passed = bursts(traffic, batched=batched)
             all_arrived(passed)
-            assert passed.sent == passed.asked == 1000
+            assert passed.sent == passed.requested == 1000
 
 
 @pytest.mark.parametrize("prefix", [b"", PREFIX], ids=["plain", "channel"])
