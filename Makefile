@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
-# What the comparison compares with, and what builds the relays that are written for it.
+# The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
 TEST_PACKAGES := chromium chromium-driver tcpdump $(BENCH_PACKAGES)
 
@@ -103,7 +103,7 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
-bench: setup-bench ## the comparison with other relays, with a report, in 17 minutes
+bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
 	@$(call compare,)
 
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
