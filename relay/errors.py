@@ -15,7 +15,7 @@
     ├── WorkerError         a worker process does not serve
     ├── AdminError          no agent answers, or it cannot do what is asked
     ├── NetnsError          a network namespace cannot be made or entered
-    ├── TransceiverError    the transceiver cannot start or answer: transceiver.errors
+    ├── TransceiverError    the transceiver cannot take a session: transceiver.errors
     ├── SignalingError      signaling cannot place a call: signaling.errors
     └── CallError           `icelane call` failed: relay.caller.errors
 
@@ -84,7 +84,7 @@ class NetnsError(IcelaneError):
 
 
 class TransceiverError(IcelaneError):
-    """The transceiver cannot start, or cannot answer an offer."""
+    """The transceiver cannot take a session or answer an offer."""
 
 
 class SignalingError(IcelaneError):
