@@ -45,9 +45,9 @@ def test_a_scrape_has_every_number_and_nothing_else(endpoint: Endpoint, numbers:
     assert sorted(lines) == [
         'icelane_relay_agent_datagrams_total{reason="forged"} 1.0',
         'icelane_relay_agent_datagrams_total{reason="received_from_clients"} 3.0',
-        'icelane_relay_kernel_packets_total{reason="forwarded_to_client"} 1e+06',
         'icelane_relay_flows{state="confirmed"} 2.0',
         'icelane_relay_flows{state="pending"} 1.0',
+        'icelane_relay_kernel_packets_total{reason="forwarded_to_client"} 1e+06',
     ]
     numbers.agent["forged"] = 2
     assert 'icelane_relay_agent_datagrams_total{reason="forged"} 2.0' in scrape(endpoint)

@@ -5,7 +5,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -16,11 +15,11 @@ import pytest
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from tests.transceiver.conftest import caller, dial, keys, transceiver
+from tests.relay.cli.commands import ICELANE, LIMIT, free_port
+from tests.transceiver.conftest import caller, dial, keys, transceiver, until
 
-__all__ = ["caller", "dial", "keys", "transceiver"]  # fixtures
+__all__ = ["caller", "dial", "keys", "transceiver", "until"]  # fixtures
 
-COMMAND = [sys.executable, "-c", "from relay.cli.transceiver import app; app()", "run"]
 Run = Callable[..., subprocess.Popen[str]]
 
 
@@ -45,7 +44,10 @@ def run(key_file: Path) -> Iterator[Run]:
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         process = subprocess.Popen(
-            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [ICELANE, "transceiver", "run", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         return process
@@ -58,13 +60,6 @@ def run(key_file: Path) -> Iterator[Run]:
         assert process.stderr
         process.stdout.close()
         process.stderr.close()
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def ready_line(process: subprocess.Popen[str]) -> dict[str, str]:
@@ -85,7 +80,7 @@ def test_it_serves_until_a_signal_and_exits_with_zero(run: Run, number: signal.S
         health = json.load(http.getresponse())
     assert health == {"sessions": 0, "capacity": 20, "draining": False}
     process.send_signal(number)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=LIMIT)
     assert (process.returncode, output) == (0, "")
     assert "Traceback" not in errors
 
@@ -98,16 +93,16 @@ async def test_a_signal_ends_running_calls(run: Run, dial: Callable[..., Any], u
     await until(lambda: client.hears(10))
     process.send_signal(signal.SIGTERM)
     await until(lambda: client.pc.connectionState == "closed")
-    _, errors = await asyncio.to_thread(process.communicate, timeout=10)
+    _, errors = await asyncio.to_thread(process.communicate, timeout=LIMIT)
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert errors.count("connected in") == 1
     assert errors.count("ended: the transceiver stops") == 1
 
 
-def failure(process: subprocess.Popen[str]) -> str:
-    output, errors = process.communicate(timeout=20)
-    assert process.returncode == 1, (output, errors)
+def failure(process: subprocess.Popen[str], code: int = 2) -> str:
+    output, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == code, (output, errors)
     assert output == ""
     assert "Traceback" not in errors
     (line,) = errors.splitlines()
@@ -142,9 +137,9 @@ def test_a_port_in_use_is_named(
         if kind == socket.SOCK_STREAM:
             taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        line = failure(run(**{option: address}))
+        line = failure(run(**{option: address}), code=1)
     assert f"cannot listen on {address} for {purpose}: Address already in use" in line
 
 
 def test_an_address_of_another_host_is_named(run: Run) -> None:
-    assert "this host has no such address" in failure(run(listen="192.0.2.77:5000"))
+    assert "this host has no such address" in failure(run(listen="192.0.2.77:5000"), code=1)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from relay.config.registry import Registry, Transceiver
 from relay.core.flow import State
 from relay.core.limits import Limits
-from relay.registry import Registry, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target

@@ -14,8 +14,8 @@ from relay.dataplane.kernel.config import LoadConfig
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host
-from relay.run.dataplane import open_dataplane
 from relay.run.config import RelayConfig
+from relay.run.dataplane import open_dataplane
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target

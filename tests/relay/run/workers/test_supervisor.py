@@ -1,6 +1,5 @@
 """A relay of several workers, as a user starts it, on the loopback."""
 
-import json
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from tests.relay.conftest import RTP, RedisServer
 
+ICELANE = Path(sys.executable).with_name("icelane")
 WORKERS, CLIENTS = 2, 12
 LIMIT = 20.0  # seconds until what must happen has happened
 KEYS = KeyRing({0: bytes(range(32))}, 0)
@@ -73,21 +73,21 @@ class Relay:
         for udp in (*self.clients, self.transceiver):
             udp.close()
 
-    def command(self, options: dict[str, object]) -> list[str]:
+    def command(self, options: dict[str, str]) -> list[str]:
         settings = {
-            "vip": [str(self.vip)],
-            "upstream": ["127.0.0.1"],
+            "vip": str(self.vip),
+            "upstream": "127.0.0.1",
             "ports": "20000-20999",
             "keys": str(self._directory / "keys.toml"),
             "registry": str(self._directory / "registry.toml"),
             "dataplane": "userspace",
             "admin": str(self.admin),
-            "workers": WORKERS,
-        }
-        task = json.dumps([None, settings | options, False])
-        return [sys.executable, "-m", "relay.run.process", task]
+            "workers": str(WORKERS),
+        } | options
+        arguments = (f"--{name}={value}" for name, value in settings.items())
+        return [str(ICELANE), "relay", "run", *arguments]
 
-    def start(self, **options: object) -> None:
+    def start(self, **options: str) -> None:
         self._process = subprocess.Popen(
             self.command(options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -95,7 +95,7 @@ class Relay:
         ready = self._process.stdout.readline()
         assert f"{WORKERS} userspace workers" in ready, self._process.communicate()
 
-    def refused(self, **options: object) -> str:
+    def refused(self, **options: str) -> str:
         """What a relay says that does not start."""
         ran = subprocess.run(
             self.command(options), capture_output=True, text=True, timeout=LIMIT, check=False

@@ -1,0 +1,64 @@
+"""`icelane relay load|unload|status`, on a real interface; test_main.py has `relay run`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.relay.cli.commands import refused
+from tests.relay.cli.conftest import FLOW, HostIcelane, write_files
+
+pytestmark = pytest.mark.bpf
+
+
+def test_load_says_what_it_did(loaded: Result, instance: str) -> None:
+    assert loaded.exit_code == 0
+    assert loaded.stdout == f"Loaded {instance} on a (native); room for 10 flows.\n"
+
+
+@pytest.mark.usefixtures("loaded")
+class TestLoaded:
+    """What a loaded program shows, without an agent."""
+
+    def test_status(self, host_icelane: HostIcelane, instance: str) -> None:
+        (status,) = json.loads(
+            host_icelane("relay", "status", "--instance", instance, "--json").stdout
+        )
+        assert status["instance"] == instance
+        assert status["interfaces"] == {"a": "native"}
+        assert (status["flows"], status["max_flows"]) == (1, 10)
+        assert status["counters"]["stun_forged"] == 0
+        text = host_icelane("relay", "status", "--instance", instance).stdout
+        assert f"{instance} on a (native)" in text
+        assert "flows 1 of 10" in text
+
+    def test_status_lists_all_instances(self, host_icelane: HostIcelane, instance: str) -> None:
+        found = json.loads(host_icelane("relay", "status", "--json").stdout)
+        assert instance in [status["instance"] for status in found]
+
+
+def test_what_is_not_loaded(host_icelane: HostIcelane) -> None:
+    assert "never-loaded" in refused(
+        host_icelane("relay", "status", "--instance", "never-loaded"), code=1
+    )
+    unloaded = host_icelane("relay", "unload", "--instance", "never-loaded")
+    assert (unloaded.exit_code, unloaded.stdout) == (0, "never-loaded was not loaded.\n")
+
+
+def test_load_without_an_interface_says_which_option(
+    host_icelane: HostIcelane, tmp_path: Path
+) -> None:
+    files = write_files(tmp_path, FLOW.transceiver)
+    result = host_icelane(
+        *("relay", "load", "--keys", files.keys, "--registry", files.registry),
+        *("--vip", "203.0.113.10:3478", "--upstream", "192.0.2.1"),
+    )
+    assert "--interface" in refused(result, code=1)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_unload(host_icelane: HostIcelane, instance: str) -> None:
+    result = host_icelane("relay", "unload", "--instance", instance, "--json")
+    assert json.loads(result.stdout) == {"instance": instance, "unloaded": True}
+    assert host_icelane("relay", "status", "--instance", instance).exit_code == 1
