@@ -1,1 +1,1 @@
-"""The cost of a packet in the XDP program, and of flows; test_cli.py runs every module."""
+"""The cost of a packet in the XDP program, and of flows in memory and time."""

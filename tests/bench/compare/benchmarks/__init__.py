@@ -1,1 +1,4 @@
-"""What is measured of each system. test_forwarding.py has rate, overload, cpu and latency."""
+"""What is measured of each system.
+
+`test_forwarding.py` has `benchmark`, `rate`, `overload`, `cpu` and `latency`.
+"""

@@ -1,1 +1,4 @@
-"""Whole calls: a testbed with all services, a load generator, a delay line and a packet capture."""
+"""Whole calls: a testbed with all services, a load generator, a delay line, a packet capture.
+
+`benchmarks/test_callsetup.py` has `calltestbed`, `delayline` and `load`.
+"""
