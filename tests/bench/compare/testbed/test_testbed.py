@@ -53,7 +53,7 @@ def test_a_program_runs_on_its_cores_until_the_block_ends(
 
 
 def test_a_program_that_ends_too_early_is_told_with_its_last_words(routed: Testbed) -> None:
-    with pytest.raises(LabError, match="ended before it served"):
+    with pytest.raises(LabError, match="ended before it was ready"):
         routed.start(python(SHOW_CORES), ready="^never")
 
 
