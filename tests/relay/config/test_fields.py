@@ -1,0 +1,121 @@
+"""What each kind of setting takes, as text of an option or as a value of TOML, and refuses."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import PlainValidator, TypeAdapter, ValidationError
+
+from relay.config.fields import (
+    Address,
+    FilePath,
+    HostAddress,
+    HostAddresses,
+    Hosts,
+    Names,
+    Number,
+    RedisUrl,
+    Text,
+    WholeNumber,
+    one_of,
+    setting,
+)
+from relay.wire.endpoint import Endpoint
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+Shade = Annotated[Colour, PlainValidator(one_of(Colour))]
+VIP, OTHER = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "taken"),
+    [
+        (Text, "blue", "blue"),
+        (WholeNumber, 5, 5),
+        (WholeNumber, "5", 5),
+        (Number, 5, 5.0),
+        (Number, "0.5", 0.5),
+        (FilePath, "a/b", Path("a/b")),
+        (FilePath, Path("a/b"), Path("a/b")),
+        (Address, "0.0.0.0:80", Endpoint("0.0.0.0", 80)),
+        (Address, "[2001:db8:0::10]:3478", OTHER),
+        (HostAddress, "203.0.113.10:3478", VIP),
+        (HostAddress, "[::ffff:203.0.113.10]:3478", VIP),
+        (HostAddresses, "203.0.113.10:3478", (VIP,)),
+        (HostAddresses, ["203.0.113.10:3478", "[2001:db8::10]:3478"], (VIP, OTHER)),
+        (HostAddresses, ["203.0.113.10:3478", "[::ffff:203.0.113.10]:3478"], (VIP,)),
+        (Hosts, "2001:DB8:0::1", ("2001:db8::1",)),
+        (Hosts, ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"], ("192.0.2.1", "192.0.2.2")),
+        (Names, "eth0", ("eth0",)),
+        (Names, ["eth1", "eth0", "eth1"], ("eth1", "eth0")),
+        (Names, [], ()),
+        (RedisUrl, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        (RedisUrl, "rediss://user:password@[::1]:6380/1", "rediss://user:password@[::1]:6380/1"),
+        (RedisUrl, "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        (Shade, "red", Colour.RED),
+    ],
+    ids=str,
+)
+def test_what_is_taken(kind: Any, given: object, taken: object) -> None:
+    assert TypeAdapter(kind).validate_python(given) == taken
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        (Text, "", "must be a text"),
+        (Text, 5, "must be a text"),
+        (WholeNumber, True, "must be a number"),
+        (WholeNumber, 1.5, "integer"),
+        (WholeNumber, "many", "integer"),
+        (Number, False, "must be a number"),
+        (Number, "nan", "finite"),
+        (Number, float("inf"), "finite"),
+        (FilePath, "", "must be a text"),
+        (FilePath, 5, "must be a text"),
+        (FilePath, "~nobody-of-this-name/keys.toml", "home"),
+        (Address, "localhost:80", "'localhost' is not an IP"),
+        (Address, "203.0.113.10", "not a transport address"),
+        (Address, 80, "must be a text"),
+        (HostAddress, "0.0.0.0:80", "0.0.0.0:80: name one address, not all of them"),
+        (HostAddress, "[::]:80", "name one address"),
+        (HostAddress, "[::ffff:0.0.0.0]:80", "name one address"),
+        (HostAddresses, ["203.0.113.10:3478", "[::]:80"], "name one address"),
+        (HostAddresses, {"ip": "203.0.113.10"}, "must be a text"),
+        (Hosts, "192.0.2.1:5000", "'192.0.2.1:5000' is not an IP"),
+        (Hosts, ["192.0.2.1", "::"], ":: is not the address of an interface"),
+        (Names, ["eth0", 5], "must be a text"),
+        (Names, ["eth0", ""], "must be a text"),
+        (RedisUrl, "127.0.0.1:6379", "is no URL of Redis: write redis://HOST:PORT/DB"),
+        (RedisUrl, "http://127.0.0.1:6379", "is no URL of Redis"),
+        (RedisUrl, "redis://127.0.0.1:0", "is no URL of Redis"),
+        (RedisUrl, "redis://127.0.0.1:port", "is no URL of Redis"),
+        (RedisUrl, "redis://[::1", "is no URL of Redis"),
+        (RedisUrl, 6379, "must be a text"),
+        (Shade, "green", "'green' is none of red, blue"),
+        (Shade, 5, "5 is none of red, blue"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_in_words(kind: Any, given: object, says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(given)
+    assert says in str(caught.value)
+
+
+def test_home_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert TypeAdapter(FilePath).validate_python("~/keys.toml") == Path("/home/ann/keys.toml")
+
+
+def test_a_setting_keeps_what_its_option_says() -> None:
+    field = setting(5, help="how many", metavar="NUMBER", shown="five")
+    assert (field.default, field.description) == (5, "how many")
+    assert field.json_schema_extra == {"metavar": "NUMBER", "shown": "five"}
+    assert setting(help="which", metavar="NAME").is_required()
