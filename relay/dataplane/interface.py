@@ -57,8 +57,8 @@ class Dataplane(Protocol):
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing through here since a moment.
 
-        They come in lists, one for each piece that was looked through, empty ones too: a caller
-        may do something else between two pieces.
+        They come in lists, one for each batch of entries that was read, empty ones too: a caller
+        may do something else between two batches.
 
         Args:
             before: The moment, in seconds of the monotonic clock.

@@ -192,7 +192,7 @@ class XdpDataplane:
         return self._map_of(flow).record(flow)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
-        """The flows whose transceiver has sent nothing since a moment, piece by piece."""
+        """The flows whose transceiver has sent nothing since a moment, batch by batch."""
         yield from self._ipv4_flows.idle(before)
         yield from self._other_flows.idle(before)
 

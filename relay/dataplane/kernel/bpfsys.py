@@ -169,7 +169,7 @@ def map_delete(fd: int, key: bytes) -> bool:
 
 
 class BatchReader:
-    """Reads a hash map in large pieces.
+    """Reads a hash map in large batches.
 
     Args:
         fd: The map.

@@ -58,17 +58,17 @@ class FlowMap:
         """
         # The transceiver's direction comes first: what is installed alone for a moment is then
         # the one in which nobody sends yet.
-        there, back = self._entries(flow)
-        added = self._put(*back)
+        to_transceiver, to_client = self._entries(flow)
+        added = self._set(*to_client)
         try:
-            self._put(*there)
+            self._set(*to_transceiver)
         except DataplaneError:
             if added:
-                self._map.delete(back[0])
+                self._map.delete(to_client[0])
             raise
 
     def remove(self, flow: FlowTuple) -> None:
-        """Remove both entries, but none that another flow has taken over since."""
+        """Remove both entries, but none that another flow has replaced since."""
         for key, value in self._entries(flow):
             found = self._map.lookup(key)
             if found is not None and self._same_flow(found, value):
@@ -76,24 +76,24 @@ class FlowMap:
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed of a flow; nothing if it is not there."""
-        there, back = self._entries(flow)
-        return FlowRecord(flow, self._passed(*there), self._passed(*back))
+        to_transceiver, to_client = self._entries(flow)
+        return FlowRecord(flow, self._activity_of(*to_transceiver), self._activity_of(*to_client))
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow."""
-        for key, value in self._to_transceiver():
-            yield self._flow_there(key, value)
+        for key, value in self._client_entries():
+            yield self._flow_of_client_entry(key, value)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
-        """The flows whose transceiver has sent nothing since a moment; a list for each piece read.
+        """The flows whose transceiver has sent nothing since a moment; a list for each batch read.
 
-        It looks at every entry and takes only those apart that it gives: a million flows take
-        about a second, in some hundred pieces.
+        It looks at every entry and decodes only those that it gives: a million flows take about a
+        second, in some hundred batches.
         """
         limit = round(before / _NANOSECOND)
-        for keys, values in self._pieces():
+        for keys, values in self._batches():
             yield [
-                self._flow_back(*self._entry(keys, values, index))
+                self._flow_of_transceiver_entry(*self._entry(keys, values, index))
                 for index, (last_seen, direction) in enumerate(
                     self._last_seen_and_direction.iter_unpack(values)
                 )
@@ -102,38 +102,38 @@ class FlowMap:
 
     def count(self) -> int:
         """How many flows there are."""
-        return sum(1 for _ in self._to_transceiver())
+        return sum(1 for _ in self._client_entries())
 
     def close(self) -> None:
         """Close the map; it stays pinned."""
         self._map.close()
 
-    def _flow_there(self, key: bytes, value: bytes) -> FlowTuple:
+    def _flow_of_client_entry(self, key: bytes, value: bytes) -> FlowTuple:
         """The flow of an entry that its client sends into."""
         client, vip = self._ends(key)
         upstream, transceiver = self._ends(value[self._rewrite])
         return FlowTuple.of(client, vip, upstream, transceiver, value[self._route])
 
-    def _flow_back(self, key: bytes, value: bytes) -> FlowTuple:
+    def _flow_of_transceiver_entry(self, key: bytes, value: bytes) -> FlowTuple:
         """The flow of an entry that its transceiver sends into."""
         transceiver, upstream = self._ends(key)
         vip, client = self._ends(value[self._rewrite])
         return FlowTuple.of(client, vip, upstream, transceiver, value[self._route])
 
-    def _to_transceiver(self) -> Iterator[Entry]:
+    def _client_entries(self) -> Iterator[Entry]:
         """The entries that clients send into: one of each flow."""
-        for keys, values in self._pieces():
+        for keys, values in self._batches():
             for index, (_, direction) in enumerate(
                 self._last_seen_and_direction.iter_unpack(values)
             ):
                 if direction == _TO_TRANSCEIVER:
                     yield self._entry(keys, values, index)
 
-    def _pieces(self) -> Iterator[tuple[bytes, bytes]]:
-        """All entries in large pieces: the keys of one, and the values."""
+    def _batches(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries in large batches: the keys of each, and the values."""
         reader = self._map.reader()
-        while (piece := reader.read_raw())[0]:
-            yield piece[1:]
+        while (batch := reader.read_raw())[0]:
+            yield batch[1:]
 
     def _entry(self, keys: bytes, values: bytes, index: int) -> Entry:
         k, v = self._map.key.size, self._map.value.size
@@ -149,7 +149,7 @@ class FlowMap:
             (answered, self._value(returned, flow, _TO_CLIENT)),
         )
 
-    def _put(self, key: bytes, value: bytes) -> bool:
+    def _set(self, key: bytes, value: bytes) -> bool:
         """Set an entry, whose counters stay when it was there; says whether it is new."""
         try:
             self._map.update(key, value, bpfsys.Update.CREATE_ONLY)
@@ -187,7 +187,7 @@ class FlowMap:
         destination = (V4_MAPPED + packed[self._dst])[-16:] + packed[self._dst_port]
         return source, destination
 
-    def _passed(self, key: bytes, value: bytes) -> Activity:
+    def _activity_of(self, key: bytes, value: bytes) -> Activity:
         """What an entry has counted, if it is there and of this flow."""
         found = self._map.lookup(key)
         if found is None or not self._same_flow(found, value):

@@ -227,7 +227,7 @@ class PinnedMap:
         return bpfsys.map_delete(self._fd, key)
 
     def reader(self) -> bpfsys.BatchReader:
-        """A reader of the entries of a hash, in large pieces."""
+        """A reader of the entries of a hash, in large batches."""
         return bpfsys.BatchReader(
             self._fd, self.key.size, self.value.size, min(_BATCH, self.info.max_entries)
         )

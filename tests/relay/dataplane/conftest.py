@@ -4,31 +4,31 @@ import itertools
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from pyroute2 import IPRoute
 
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
-from relay.dataplane.kernel.pins import Pins, instances
+from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.dataplane.kernel.settings import write_settings
 from relay.netns.host import Host
-from relay.wire.endpoint import Endpoint
-from tests.relay.dataplane.loading import FLOW, NewConfig, load
+from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, NewConfig, load
 
 _numbers = itertools.count(1)
 
-VIP = Endpoint("203.0.113.10", 3478)
-SETTINGS = Settings((VIP,), (UpstreamRange("192.0.2.1", 20000, 29999),), {(1, 0): bytes(16)})
+UPSTREAM = "192.0.2.1"
+SETTINGS = Settings((VIP,), (UpstreamRange(UPSTREAM, 20000, 29999),), {(1, 0): bytes(16)})
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
+@contextmanager
+def new_host() -> Iterator[Host]:
     """A namespace with the interfaces a and b."""
     host = Host(f"test-{os.getpid()}-{secrets.token_hex(2)}", "relay")
     host.create()
-    host.sysctl("ipv6/conf/default/disable_ipv6", 1)
     try:
-        with IPRoute(netns=host.namespace) as netlink:
+        host.sysctl("ipv6/conf/default/disable_ipv6", 1)
+        with host.netlink() as netlink:
             for name in ("a", "b"):
                 netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
             for link in netlink.get_links():
@@ -39,11 +39,49 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    """A host of a module's own, with the interfaces a and b."""
+    with new_host() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def maps_host() -> Iterator[Host]:
+    """The host of `instance`, which has the upstream address."""
+    with new_host() as host:
+        with host.netlink() as netlink:
+            netlink.addr("add", index=1, address=UPSTREAM, prefixlen=32)
+        yield host
+
+
+@pytest.fixture(scope="session")
+def instance(maps_host: Host) -> Iterator[str]:
+    """A loaded instance with room for 8 flows, for tests of its maps and links."""
+    config = LoadConfig(f"maps-test-{os.getpid()}", ("a", "b"), SETTINGS, MAX_FLOWS)
+    try:
+        load(maps_host, config)
+        yield config.instance
+    finally:
+        xdp.unload(config.instance)
+
+
+@pytest.fixture
+def pins(instance: str) -> Pins:
+    """That instance's, without flows and with the settings that it was loaded with."""
+    pins = Pins(instance)
+    for name in ("flows4", "flows"):
+        with PinnedMap(pins.map(name)) as flows:
+            flows.sync({})
+    write_settings(pins, SETTINGS)
+    return pins
+
+
+@pytest.fixture(scope="module")
 def new_config() -> Iterator[NewConfig]:
     """Makes configurations of instances of their own, unloaded in the end."""
     made = []
 
-    def make(*interfaces: str, max_flows: int = 8, mode: Mode = Mode.AUTO) -> LoadConfig:
+    def make(*interfaces: str, max_flows: int = MAX_FLOWS, mode: Mode = Mode.AUTO) -> LoadConfig:
         instance = f"test-{os.getpid()}-{next(_numbers)}"
         made.append(instance)
         return LoadConfig(instance, interfaces, SETTINGS, max_flows, mode)

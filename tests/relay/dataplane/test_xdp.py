@@ -1,175 +1,55 @@
-"""Flows in real pinned maps: install, remove, adopt, a full map; and what the maps hold."""
+"""The XDP dataplane on real pins: flows of all families, adoption, switching, and what it says."""
 
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.errors import DataplaneFull
-from relay.dataplane.flowrecord import Activity, FlowRecord
-from relay.dataplane.kernel.config import LoadConfig, Settings, UpstreamRange
-from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.settings import write_settings
+from relay.dataplane.flowrecord import Activity
+from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.relay.dataplane.loading import (
+    MAX_FLOWS,
+    ROUTE,
+    TRANSCEIVER,
+    VIP,
+    count_packets,
+    flow,
+)
 
 pytestmark = pytest.mark.bpf
 
-VIP = Endpoint("203.0.113.10", 3478)
-TRANSCEIVER = Endpoint("192.0.2.2", 5000)
-ROUTE = bytes(range(21))
-MAX_FLOWS = 8
-
-
-@pytest.fixture(scope="module")
-def instance(host: Host, new_config: Callable[..., LoadConfig]) -> str:
-    config = new_config("a", "b", max_flows=MAX_FLOWS)
-    with host.inside():
-        xdp.load(config)
-    return config.instance
-
 
 @pytest.fixture
-def dataplane(instance: str) -> Iterator[XdpDataplane]:
-    dataplane = XdpDataplane(instance)
-    for record in list(dataplane.flows()):
-        dataplane.remove(record.flow)
-    yield dataplane
-    dataplane.close()
-
-
-def flow(number: int, route: bytes = ROUTE, transceiver: Endpoint = TRANSCEIVER) -> FlowTuple:
-    """A flow of a client with that number."""
-    client, upstream = Endpoint("198.51.100.7", number), Endpoint("192.0.2.1", 20000 + number)
-    return FlowTuple(client, VIP, upstream, transceiver, route)
-
-
-def entries(instance: str) -> dict[bytes, bytes]:
-    """What the flows' map holds."""
-    with PinnedMap(Pins(instance).map("flows4")) as flows:
-        return dict(flows.items())
-
-
-def count(instance: str, packets: int) -> None:
-    """Let all entries have counted that many packets of 10 bytes, the last after 5 s."""
-    with PinnedMap(Pins(instance).map("flows4")) as flows:
-        for key, value in list(flows.items()):
-            changed = bytearray(value)
-            for path, number in (
-                ("packets", packets),
-                ("bytes", 10 * packets),
-                ("last_seen_ns", 5 * 10**9),
-            ):
-                changed[flows.value.spans[f"state.{path}"]] = number.to_bytes(8, "little")
-            flows.update(key, bytes(changed))
-
-
-def test_an_installed_flow_is_two_entries_that_mirror_each_other(
-    dataplane: XdpDataplane, instance: str
-) -> None:
-    dataplane.install(flow(1))
-    with PinnedMap(Pins(instance).map("flows4")) as flows:
-        shown = {
-            (each["key"]["src"], each["key"]["src_port"]): each["value"] for each in flows.show()
-        }
-    assert len(shown) == 2
-    inward, outward = shown["198.51.100.7", 1], shown["192.0.2.2", 5000]
-    assert (inward["rewrite.src"], inward["rewrite.src_port"]) == ("192.0.2.1", 20001)
-    assert (inward["rewrite.dst"], inward["rewrite.dst_port"]) == ("192.0.2.2", 5000)
-    assert (outward["rewrite.src"], outward["rewrite.src_port"]) == ("203.0.113.10", 3478)
-    assert (outward["rewrite.dst"], outward["rewrite.dst_port"]) == ("198.51.100.7", 1)
-    assert inward["state.route"] == outward["state.route"] == ROUTE.hex()
+def dataplane(pins: Pins) -> Iterator[XdpDataplane]:
+    with closing(XdpDataplane(pins.instance)) as dataplane:
+        yield dataplane
 
 
 def test_a_later_process_adopts_the_flows_with_their_counters(
-    dataplane: XdpDataplane, instance: str
+    dataplane: XdpDataplane, pins: Pins
 ) -> None:
     installed = [flow(number) for number in range(1, 5)]
     for each in installed:
         dataplane.install(each)
-    count(instance, 3)
+    count_packets(pins, 3)
     dataplane.close()
-    later = XdpDataplane(instance)
+    later = XdpDataplane(pins.instance)
     records = {record.flow: record for record in later.flows()}
     later.close()
     assert set(records) == set(installed)
     for record in records.values():
         assert record.to_transceiver == record.to_client == Activity(3, 30, 5.0)
-
-
-def test_nothing_is_told_of_a_flow_that_another_has_replaced(
-    dataplane: XdpDataplane, instance: str
-) -> None:
-    old, new = flow(1), flow(1, transceiver=Endpoint("192.0.2.3", 5000))
-    dataplane.install(old)
-    dataplane.install(new)  # the old one's way back is still there
-    count(instance, 3)
-    assert dataplane.record(new) == FlowRecord(new, Activity(3, 30, 5.0), Activity(3, 30, 5.0))
-    assert dataplane.record(old) == FlowRecord(old, Activity(), Activity(3, 30, 5.0))
-    assert dataplane.record(flow(2)) == FlowRecord(flow(2))
-
-
-def test_installing_again_keeps_the_counters(dataplane: XdpDataplane, instance: str) -> None:
-    dataplane.install(flow(1))
-    count(instance, 3)
-    dataplane.install(flow(1))
-    (record,) = dataplane.flows()
-    assert record.to_transceiver.packets == record.to_client.packets == 3
-
-
-def test_rebinding_replaces_the_way_in(dataplane: XdpDataplane, instance: str) -> None:
-    old, new = flow(1), flow(1, transceiver=Endpoint("192.0.2.3", 5000))
-    dataplane.install(old)
-    count(instance, 3)
-    dataplane.install(new)
-    dataplane.remove(old)  # must not take the entry that the new one has taken over
-    (record,) = dataplane.flows()
-    assert record.flow == new
-    assert record.to_transceiver == Activity()
-    assert len(entries(instance)) == 2
-
-
-def test_another_route_on_the_same_addresses_is_another_flow(dataplane: XdpDataplane) -> None:
-    dataplane.install(flow(1))
-    other = flow(1, route=bytes(21))
-    dataplane.install(other)
-    assert [record.flow for record in dataplane.flows()] == [other]
-
-
-def test_removing_is_complete_and_may_be_repeated(dataplane: XdpDataplane, instance: str) -> None:
-    dataplane.install(flow(1))
-    dataplane.remove(flow(1))
-    dataplane.remove(flow(1))
-    assert entries(instance) == {}
-
-
-def test_a_full_map_refuses_and_evicts_nobody(dataplane: XdpDataplane, instance: str) -> None:
-    for number in range(1, MAX_FLOWS + 1):
-        dataplane.install(flow(number))
-    before = entries(instance)
-    with pytest.raises(DataplaneFull, match="All 8 flows"):
-        dataplane.install(flow(100))
-    assert entries(instance) == before
-    dataplane.install(flow(1))  # what is installed stays installable
-    dataplane.remove(flow(1))
-    dataplane.install(flow(100))
-    assert flow(100) in [record.flow for record in dataplane.flows()]
-
-
-def test_room_for_one_direction_only_is_no_room(dataplane: XdpDataplane, instance: str) -> None:
-    for number in range(1, MAX_FLOWS + 1):
-        dataplane.install(flow(number))
-    with PinnedMap(Pins(instance).map("flows4")) as flows:
-        key, value = next(iter(flows.items()))
-        flows.delete(key)
-        with pytest.raises(DataplaneFull):
-            dataplane.install(flow(100))
-        flows.update(key, value)  # there is room for it again: nothing half-installed is left
-    assert flow(100) not in [record.flow for record in dataplane.flows()]
 
 
 ADDRESSES = {
@@ -222,44 +102,91 @@ def test_a_full_map_of_ipv6_flows_refuses_too(dataplane: XdpDataplane) -> None:
     assert {record.flow for record in dataplane.flows()} == set(numbered[:-1])
 
 
-def test_idle_flows_are_found_in_both_maps(dataplane: XdpDataplane, instance: str) -> None:
+def test_idle_flows_are_found_in_both_maps(dataplane: XdpDataplane, pins: Pins) -> None:
     client, vip, upstream, transceiver = ADDRESSES["6"]
     wide = FlowTuple(client, vip, upstream, transceiver, ROUTE)
     busy, narrow = flow(1), flow(2)
     dataplane.install(busy)
-    count(instance, 3)  # the last packet came after 5 s
+    count_packets(pins, 3)  # the last packet came after 5 s
     for each in (narrow, wide):
         dataplane.install(each)  # these have had none
     assert set(chain.from_iterable(dataplane.idle(5.0))) == {narrow, wide}
     assert set(chain.from_iterable(dataplane.idle(5.1))) == {busy, narrow, wide}
 
 
-def test_settings_change_without_touching_flows(dataplane: XdpDataplane, instance: str) -> None:
-    dataplane.install(flow(1))
-    vip = Endpoint("203.0.113.11", 3479)
-    pins = Pins(instance)
-    write_settings(
-        pins,
-        Settings((vip,), (UpstreamRange("192.0.2.9", 10000, 10001),), {(2, 6): bytes(range(16))}),
-    )
-    with (
-        PinnedMap(pins.map("vips")) as vips,
-        PinnedMap(pins.map("upstreams")) as upstreams,
-        PinnedMap(pins.map("route_keys")) as keys,
-    ):
-        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
-        (upstream,) = upstreams.show()
-        assert upstream["key"] == {"address": "192.0.2.9"}
-        assert upstream["value"] == {"first": 10000, "last": 10001}
-        ((key, secret),) = keys.items()
-        assert keys.key.show(key) == {"cluster": 2, "slot": 6}
-        assert secret == bytes(range(16))
-        assert keys.value.show(secret) == {"secret": "(secret)"}
-    assert len(list(dataplane.flows())) == 1
-
-
-def test_what_is_not_loaded_is_said(instance: str) -> None:
+def test_what_is_not_loaded_is_said(pins: Pins) -> None:
     with pytest.raises(DataplaneError, match="icelane relay load"):
-        XdpDataplane(f"{instance}-not")
+        XdpDataplane(f"{pins.instance}-not")
     with pytest.raises(DataplaneError, match="no instance name"):
         XdpDataplane("../elsewhere")
+
+
+def running_programs(pins: Pins) -> set[int]:
+    """The kernel's numbers of the programs that the instance's links run."""
+    found = set()
+    for path in pins.links().values():
+        with bpfsys.pinned(path) as link:
+            found.add(bpfsys.link_info(link).program_id)
+    return found
+
+
+def program_id(path: Path) -> int:
+    with bpfsys.pinned(path) as program:
+        return bpfsys.program_info(program).id
+
+
+def test_everything_is_passed_up_while_it_is_inactive(dataplane: XdpDataplane, pins: Pins) -> None:
+    dataplane.install(flow(1))
+    assert dataplane.forwards
+    assert running_programs(pins) == {program_id(pins.program)}
+    dataplane.deactivate()
+    assert not dataplane.forwards
+    assert running_programs(pins) == {program_id(pins.pass_all)}
+    assert list(dataplane.tuples()) == [flow(1)]
+    dataplane.activate()
+    assert dataplane.forwards
+    assert running_programs(pins) == {program_id(pins.program)}
+
+
+def test_an_instance_of_an_older_version_cannot_be_deactivated_and_says_why(
+    dataplane: XdpDataplane, pins: Pins
+) -> None:
+    former = pins.directory / "program-bypass"  # as it was called once
+    pins.pass_all.rename(former)
+    try:
+        with pytest.raises(
+            DataplaneError, match=f"icelane relay unload --instance {pins.instance}"
+        ):
+            dataplane.deactivate()
+        assert dataplane.forwards
+    finally:
+        former.rename(pins.pass_all)
+
+
+def test_a_steered_socket_gets_what_comes_to_any_upstream_port(
+    maps_host: Host, dataplane: XdpDataplane
+) -> None:
+    with (
+        maps_host.inside(),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as steered,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        with pytest.raises(DataplaneError, match="does not steer"):
+            dataplane.steer(steered)  # it is not bound yet
+        steered.bind(("192.0.2.1", 0))
+        steered.settimeout(5)
+        dataplane.steer(steered)
+        sender.sendto(b"before them", ("192.0.2.1", 19_999))
+        for port in (20_000, 29_999):
+            sender.sendto(b"to %d" % port, ("192.0.2.1", port))
+        assert [steered.recv(100), steered.recv(100)] == [b"to 20000", b"to 29999"]
+
+
+def test_status_tells_what_is_loaded(maps_host: Host, dataplane: XdpDataplane, pins: Pins) -> None:
+    dataplane.install(flow(1))
+    with maps_host.inside():
+        status = xdp.status(pins.instance)
+    assert status.interfaces == {"a": "native", "b": "native"}
+    assert (status.flows, status.max_flows) == (1, MAX_FLOWS)
+    assert status.counters.keys() >= {"forwarded_to_transceiver", "not_webrtc"}
+    assert xdp.status(pins.instance).interfaces == {"a": None, "b": None}  # another namespace

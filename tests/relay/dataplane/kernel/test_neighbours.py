@@ -1,4 +1,4 @@
-"""The kernel is told to ask those neighbours of whom it is no longer sure."""
+"""Stale neighbours are probed."""
 
 import os
 import secrets
@@ -54,10 +54,10 @@ def states(host: Host) -> dict[str, int]:
         }
 
 
-def test_stale_neighbours_of_these_interfaces_are_asked_and_no_others(host: Host) -> None:
+def test_stale_neighbours_of_these_interfaces_are_probed_and_no_others(host: Host) -> None:
     before = dict.fromkeys((address for _, address in STALE), NUD_STALE)
     assert states(host) == before | {"192.0.2.250": NUD_PERMANENT}
     with host.inside():
         neighbours.probe_stale(["a", "gone"])
-    asked = {address: NUD_DELAY for name, address in STALE if name == "a"}
-    assert states(host) == before | asked | {"192.0.2.250": NUD_PERMANENT}
+    probed = {address: NUD_DELAY for name, address in STALE if name == "a"}
+    assert states(host) == before | probed | {"192.0.2.250": NUD_PERMANENT}

@@ -1,0 +1,156 @@
+"""The few messages of rtnetlink(7) that a relay needs.
+
+They are written here: a library for all of them would be a third of an agent's memory.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from struct import Struct
+
+_MESSAGE = Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port
+_ATTRIBUTE = Struct("=HH")  # struct rtattr: length, type
+_LINK = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ERROR = Struct("=i")
+
+# linux/netlink.h
+_REQUEST, _DUMP = 0x1, 0x300
+_IS_ERROR, _IS_DONE = 2, 3
+_NESTED = 0x8000  # NLA_F_NESTED, which the kernel sets on some attributes
+_BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
+
+# linux/rtnetlink.h, linux/if_link.h
+_NEW_LINK, _GET_LINK = 16, 18
+_IFLA_LINK, _IFLA_LINKINFO, _IFLA_XDP = 5, 18, 43
+_IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
+_IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL = 1, 5
+_IFLA_XDP_ATTACHED, _IFLA_XDP_PROG_ID = 2, 4
+_ETH_P_8021Q = 0x8100  # linux/if_ether.h
+# XDP_ATTACHED_* of linux/if_link.h; in the driver and elsewhere at once is not for us.
+_MODES = {1: "native", 2: "generic", 3: "offload", 4: "multiple"}
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedProgram:
+    """An XDP program that an interface runs, however it was attached.
+
+    Attributes:
+        id: The kernel's number of it; 0 where there are several.
+        mode: ``native``, ``generic``, ``offload`` (in the network card) or ``multiple``.
+    """
+
+    id: int
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface.
+
+    Attributes:
+        index: Its number.
+        lower: The number of the interface that it lies above; 0 for none.
+        vlan: Its 802.1Q number, if it is such a VLAN.
+        program: The XDP program that it runs.
+    """
+
+    index: int
+    lower: int = 0
+    vlan: int | None = None
+    program: AttachedProgram | None = None
+
+
+def links() -> list[Link]:
+    """All interfaces of the calling thread's network namespace.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    head = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    with opened() as kernel:
+        return [_link(payload) for payload in dump(kernel, _GET_LINK, _NEW_LINK, head)]
+
+
+@contextmanager
+def opened() -> Iterator[socket.socket]:
+    """A socket to the kernel's rtnetlink."""
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as kernel:
+        yield kernel
+
+
+def dump(kernel: socket.socket, request: int, answer: int, head: bytes) -> Iterator[bytes]:
+    """All objects of a kind: the payloads of the kernel's messages.
+
+    Args:
+        kernel: See `opened`.
+        request: The type of the request, such as RTM_GETLINK.
+        answer: The type of the messages that answer.
+        head: The structure that follows the header of the request.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    send(kernel, request, _DUMP, head)
+    while True:
+        for kind, payload in _records(kernel.recv(_BUFFER), _MESSAGE):
+            if kind == _IS_DONE:
+                return
+            if kind == _IS_ERROR:
+                (code,) = _ERROR.unpack_from(payload)
+                raise OSError(-code, os.strerror(-code))
+            if kind == answer:
+                yield payload
+
+
+def send(kernel: socket.socket, kind: int, flags: int, payload: bytes) -> None:
+    """Send a message; its answer is not read."""
+    size = _MESSAGE.size + len(payload)
+    kernel.send(_MESSAGE.pack(size, kind, _REQUEST | flags, 0, 0) + payload)
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """The attributes of a message, or those within an attribute, by their types."""
+    return {kind & ~_NESTED: value for kind, value in _records(data, _ATTRIBUTE)}
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """An attribute as it is sent; its value's length must be a multiple of 4."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+
+
+def _link(payload: bytes) -> Link:
+    index = _LINK.unpack_from(payload)[2]
+    found = attributes(payload[_LINK.size :])
+    info = attributes(found.get(_IFLA_LINKINFO, b""))
+    data = attributes(info.get(_IFLA_INFO_DATA, b""))
+    tagged = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0") == b"vlan"
+    protocol = int.from_bytes(data.get(_IFLA_VLAN_PROTOCOL, b""), "big")
+    return Link(
+        index=index,
+        lower=_number(found.get(_IFLA_LINK)),
+        vlan=_number(data.get(_IFLA_VLAN_ID)) if tagged and protocol == _ETH_P_8021Q else None,
+        program=_program(attributes(found.get(_IFLA_XDP, b""))),
+    )
+
+
+def _program(xdp: dict[int, bytes]) -> AttachedProgram | None:
+    mode = _MODES.get(_number(xdp.get(_IFLA_XDP_ATTACHED)))
+    return AttachedProgram(_number(xdp.get(_IFLA_XDP_PROG_ID)), mode) if mode else None
+
+
+def _number(value: bytes | None) -> int:
+    """A number in the processor's byte order; 0 for none."""
+    return int.from_bytes(value or b"", sys.byteorder)
+
+
+def _records(data: bytes, head: Struct) -> Iterator[tuple[int, bytes]]:
+    """Messages, or the attributes of one: each begins with its length and its type."""
+    start = 0
+    while start < len(data):
+        size, kind = head.unpack_from(data, start)[:2]
+        yield kind, data[start + head.size : start + size]
+        start += (size + 3) // 4 * 4  # each starts at a multiple of 4 bytes

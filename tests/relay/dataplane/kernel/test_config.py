@@ -1,0 +1,54 @@
+"""What the loader is told and what it reports, on its way between two processes."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from relay.dataplane.kernel.config import (
+    LoadConfig,
+    LoadReport,
+    Mode,
+    Outcome,
+    Settings,
+    UpstreamRange,
+)
+from relay.errors import DataplaneError
+from relay.wire.endpoint import Endpoint
+
+SETTINGS = Settings(
+    vips=(Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::1", 3478)),
+    upstreams=(UpstreamRange("192.0.2.1", 20000, 29999),),
+    route_keys={(1, 0): bytes(range(16)), (65535, 6): bytes(16)},
+)
+CONFIG = LoadConfig("edge", ("eth0", "eth1.5"), SETTINGS)
+CHANGED = LoadConfig("edge", ("eth0",), SETTINGS, 7, Mode.GENERIC, True, True, True)
+REPORT = LoadReport(
+    "edge", {"eth0": "native"}, 8, Outcome.REPLACED, "0123456789abcdef", 1.5, ("a warning",)
+)
+
+
+@pytest.mark.parametrize("config", [CONFIG, CHANGED], ids=["defaults", "all changed"])
+def test_a_configuration_arrives_as_it_was_sent(config: LoadConfig) -> None:
+    assert LoadConfig.loads(config.dumps()) == config
+
+
+def test_no_field_is_forgotten_on_the_way() -> None:
+    for field in fields(LoadConfig)[3:]:
+        assert getattr(CHANGED, field.name) != getattr(CONFIG, field.name)
+
+
+def test_a_report_arrives_as_it_was_sent() -> None:
+    read = LoadReport.loads(REPORT.dumps())
+    assert read == REPORT
+    assert read.outcome is Outcome.REPLACED
+
+
+def test_a_configuration_without_interfaces_is_refused() -> None:
+    with pytest.raises(DataplaneError, match="name one with --interface"):
+        replace(CONFIG, interfaces=())
+
+
+@pytest.mark.parametrize("max_flows", [0, -1, (1 << 24) + 1])
+def test_sizes_that_no_map_can_have_are_refused(max_flows: int) -> None:
+    with pytest.raises(DataplaneError, match="choose from 1 to 16,777,216"):
+        replace(CONFIG, max_flows=max_flows)

@@ -1,0 +1,57 @@
+"""What a running program is told, as its real maps hold it."""
+
+from contextlib import closing
+
+import pytest
+
+from relay.dataplane.kernel.config import Settings, UpstreamRange
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.settings import (
+    RATE_LIMITS,
+    RateLimit,
+    write_rate_limits,
+    write_settings,
+)
+from relay.dataplane.xdp import XdpDataplane
+from relay.wire.endpoint import Endpoint
+from tests.relay.dataplane.loading import entries, flow
+
+pytestmark = pytest.mark.bpf
+
+
+def test_new_settings_replace_the_old_ones_and_touch_no_flow(pins: Pins) -> None:
+    with closing(XdpDataplane(pins.instance)) as dataplane:
+        dataplane.install(flow(1))
+    before = entries(pins)
+    vip = Endpoint("203.0.113.11", 3479)
+    write_settings(
+        pins,
+        Settings((vip,), (UpstreamRange("192.0.2.9", 10000, 10001),), {(2, 6): bytes(range(16))}),
+    )
+    with (
+        PinnedMap(pins.map("vips")) as vips,
+        PinnedMap(pins.map("upstreams")) as upstreams,
+        PinnedMap(pins.map("route_keys")) as keys,
+    ):
+        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
+        (upstream,) = upstreams.show()
+        assert upstream["key"] == {"address": "192.0.2.9"}
+        assert upstream["value"] == {"first": 10000, "last": 10001}
+        ((key, secret),) = keys.items()
+        assert keys.key.show(key) == {"cluster": 2, "slot": 6}
+        assert secret == bytes(range(16))
+        assert keys.value.show(secret) == {"secret": "(secret)"}
+    assert entries(pins) == before
+
+
+def test_rates_are_written_as_nanoseconds_of_credit(pins: Pins) -> None:
+    def written() -> list[dict[str, int]]:
+        with PinnedMap(pins.map("rate_limits")) as limits:
+            return [each["value"] for each in limits.show()]
+
+    try:
+        write_rate_limits(pins, dict.fromkeys(RATE_LIMITS, RateLimit(rate=1000, burst=3)))
+        assert written() == [{"cost_ns": 1_000_000, "burst_ns": 3_000_000}] * len(RATE_LIMITS)
+    finally:
+        write_rate_limits(pins)
+    assert written()[0] == {"cost_ns": 200_000, "burst_ns": 200_000_000}  # 5000/s, 1000 at once

@@ -1,0 +1,58 @@
+"""Namespaces, mounts and settings of the kernel, as this process sees them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relay import linux
+
+# In a PID namespace of its own, so that process 1 can be looked at whoever this process is.
+WRAPPER = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", '"$@"; exit', "sh")
+MOUNTS = """
+from pathlib import Path
+from relay import linux
+assert linux.in_mounts_of_init()
+linux.unshare(linux.CLONE_NEWNS)
+assert not linux.in_mounts_of_init()
+linux.mount("none", Path("/"), flags=linux.MS_REC | linux.MS_PRIVATE)
+linux.mount("of-a-test", Path("/mnt"), "tmpfs", data="size=64k")
+assert " /mnt " in linux.mountinfo() and "of-a-test" in linux.mountinfo()
+linux.unmount(Path("/mnt"))
+assert "of-a-test" not in linux.mountinfo()
+print("done")
+"""
+
+
+@pytest.mark.netns
+def test_a_process_mounts_in_a_namespace_of_its_own() -> None:
+    ran = subprocess.run(
+        [*WRAPPER, sys.executable, "-c", MOUNTS], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "done\n"
+
+
+@pytest.mark.netns
+def test_a_thread_comes_back_from_a_new_network_namespace() -> None:
+    before = linux.netns_inode()
+    with linux.restored_netns():
+        linux.unshare(linux.CLONE_NEWNET)
+        away = linux.netns_inode()
+        assert away != before
+    assert linux.netns_inode() == before == linux.NETNS.stat().st_ino
+
+
+def test_settings_are_read_as_numbers() -> None:
+    assert linux.sysctl("kernel/pid_max") == int(
+        Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii")
+    )
+    with pytest.raises(FileNotFoundError):
+        linux.sysctl("kernel/nothing_of_the_kind")
+
+
+def test_errors_are_the_kernels(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        linux.enter_netns(tmp_path / "nowhere")
+    with pytest.raises(OSError, match=r"Invalid argument|Operation not permitted"):
+        linux.unmount(tmp_path)
