@@ -27,6 +27,7 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     """Print records that share their fields: as a table, or below each other where too wide."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
@@ -35,7 +36,7 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
         for name in widths:
             table.add_column(name)
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*map(Text, row.values()))  # brackets in a value are no markup
         console.print(table)
         return
     margin = max(map(len, widths))
