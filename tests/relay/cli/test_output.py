@@ -41,10 +41,8 @@ def test_records_are_a_table_with_the_names_of_their_fields(
         ["flows4", "hash", "131072"],
         ["build", "array", "1"],
     ]
-    assert (
-        len({line.index(cell) for line, cell in zip(lines, ("type", "hash", "array"), strict=True)})
-        == 1
-    )
+    cells = zip(lines, ("type", "hash", "array"), strict=True)
+    assert len({line.index(cell) for line, cell in cells}) == 1
 
 
 @pytest.mark.usefixtures("narrow")
@@ -74,5 +72,6 @@ def test_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_table_that_just_fits_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     for width in range(60, 80):
         print_rows([{"left": "x" * width, "right": "y" * 10}])
-        assert "x" * width in (out := capsys.readouterr().out)
+        out = capsys.readouterr().out
+        assert "x" * width in out
         assert "y" * 10 in out
