@@ -41,7 +41,7 @@ class RelayConfig:
         dataplane: What forwards confirmed flows.
         interfaces: The interfaces that run the XDP program.
         mode: How the program is attached to them.
-        force: Whether somebody else's XDP program is taken off them.
+        force: Whether somebody else's XDP program is detached from them.
         redis: The URL of the mirror, if there is one.
         instance: Names pinned maps and the admin socket; several instances may share a host.
         admin: The path of the admin socket; None means the default of the instance.

@@ -93,7 +93,7 @@ class RelaySettings(Settings):
         "generic where a driver refuses",
         metavar="NAME",
     )
-    force: bool = setting(False, help="take somebody else's XDP program off the interfaces")
+    force: bool = setting(False, help="detach somebody else's XDP program from the interfaces")
     redis: RedisUrl | None = setting(
         None, help="the mirror: redis://HOST:PORT/DB", metavar="URL", shown="none"
     )
