@@ -12,6 +12,8 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
 # The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
 TEST_PACKAGES := chromium chromium-driver tcpdump $(BENCH_PACKAGES)
+# What makes and runs a virtual machine.
+VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 
 # Where benchmarks leave results and report; `make bench BENCH=docs` renews those of the project.
 BENCH := .bench
@@ -103,6 +105,19 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: vm-packages vm-image vm-test vm-shell
+vm-packages:
+	$(call apt,$(VM_PACKAGES))
+
+vm-image: root setup vm-packages ## build the base image of a virtual machine, with Debian's own kernel
+	@$(BIN)/python -m vagrant image
+
+vm-test: root setup vm-packages ## the demo, the tests and a call in it; software emulation without KVM
+	@$(BIN)/python -m vagrant test $(ARGS)
+
+vm-shell: root setup vm-packages ## a shell in it
+	@$(BIN)/python -m vagrant shell $(ARGS)
+
 bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
 	@$(call compare,)
 
@@ -128,4 +143,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 	         $$tmp/bin/pip freeze --exclude icelane; } > .ci/requirements.lock; rm -rf $$tmp
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(VENV).apt.log .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).apt.log .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis

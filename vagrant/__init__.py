@@ -1,0 +1,1 @@
+"""A virtual machine with a kernel of its own, to run Icelane in: image, machine, and its test."""

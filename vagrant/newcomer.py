@@ -1,0 +1,84 @@
+"""The first half of the test: a newcomer's way, from an empty machine to the README's commands."""
+
+import subprocess
+
+from vagrant.cache import CHECKOUT
+from vagrant.errors import MachineError
+from vagrant.machine import Machine
+
+DIRECTORY = "icelane"  # in the home directory of the machine's user
+WHEELS = "/mnt/wheels"  # where the machine finds the Python packages that this host has fetched
+
+# What `make test` runs of the tests where every instruction is emulated: all that meets the kernel
+# in another way than on another kernel. The rest takes hours there, or measures time.
+EMULATED_TESTS = (
+    "tests/bpf",
+    "tests/relay/dataplane",
+    "tests/netns/test_xdp_forwarding.py",
+)
+
+# With a set-up of all packages in it, in software emulation.
+DEMO_SECONDS = 2400.0
+SETUP_SECONDS = 2400.0
+TEST_SECONDS = 3600.0
+COPY_SECONDS = 120.0
+
+
+def offer_wheels(machine: Machine) -> None:
+    """Let the machine's pip find the packages that this host has fetched, and no others."""
+    machine.output(
+        f"sudo mkdir -p {WHEELS} && sudo modprobe 9pnet_virtio && "
+        f"sudo mount -t 9p -o trans=virtio,ro,msize=262144 share {WHEELS}"
+    )
+    machine.write("/etc/pip.conf", f"[global]\nfind-links = {WHEELS}\nno-index = true\n")
+
+
+def copy_repository(machine: Machine) -> None:
+    """Copy what is committed into the machine; a virtual environment that is there stays.
+
+    Raises:
+        MachineError: This is no checkout, or copying failed.
+    """
+    try:
+        archive = subprocess.run(
+            ["git", "-C", str(CHECKOUT), "archive", "--format=tar", "HEAD"],
+            check=True,
+            capture_output=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MachineError(f"{CHECKOUT} is not a usable git checkout: {error}") from None
+    machine.feed(
+        f"mkdir -p {DIRECTORY} && cd {DIRECTORY} && "
+        "sudo find . -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} + && tar -xf -",
+        archive,
+        seconds=COPY_SECONDS,
+    )
+
+
+def demo(machine: Machine) -> None:
+    """`make demo`, as the README says it.
+
+    Raises:
+        MachineError: It failed.
+    """
+    machine.run(f"cd {DIRECTORY} && sudo make demo", seconds=DEMO_SECONDS)
+
+
+def tests(machine: Machine, *, emulated: bool) -> None:
+    """`make test`, as the README says it; where all is emulated, a part of it.
+
+    Raises:
+        MachineError: A test failed, or they did not end in time.
+    """
+    some = f"setup-test unit ARGS='{' '.join(EMULATED_TESTS)}'"
+    targets = some if emulated else "test"
+    machine.run(f"cd {DIRECTORY} && sudo make {targets}", seconds=SETUP_SECONDS + TEST_SECONDS)
+
+
+def is_set_up(machine: Machine) -> bool:
+    """Whether everything that a test needs was installed."""
+    try:
+        machine.output(f"test -e {DIRECTORY}/.venv/.dev")
+    except MachineError:
+        return False
+    return True
