@@ -39,7 +39,7 @@ class Forwarding:
     """
 
     def __init__(self, system: System, flows: int, probes: Sequence[Probe]) -> None:
-        self.name = f"{flows:,} flows"
+        self.name = f"{flows:,} flows" if flows > 1 else "1 flow"
         self.system = system
         self._flows = flows
         self._probes = [each for each in probes if flows in each.flows]

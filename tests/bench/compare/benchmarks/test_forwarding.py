@@ -117,4 +117,4 @@ def test_probes_share_one_start_of_a_system() -> None:
 
 def test_no_system_is_given_more_flows_than_it_can_have() -> None:
     probes = [Rate((1, 1_000_000), seconds=SECONDS)]
-    assert [each.name for each in forwarding([Coturn()], probes)] == ["1 flows"]
+    assert [each.name for each in forwarding([Coturn()], probes)] == ["1 flow"]
