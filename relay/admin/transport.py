@@ -39,9 +39,19 @@ async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
         listener = _listener(path)
     except OSError as error:
         raise AdminError(f"cannot listen on {path}: {error.strerror or error}") from None
-    return await asyncio.start_unix_server(
-        lambda reader, writer: _answer(reader, writer, handlers), sock=listener, limit=MAX_LINE
+    server = await asyncio.start_unix_server(
+        lambda reader, writer: _answer(reader, writer, handlers),
+        sock=listener,
+        limit=MAX_LINE,
+        start_serving=False,
     )
+    try:
+        await server.start_serving()
+    except BaseException:  # cancelled: nobody else knows of the server and its path
+        server.close()
+        _remove(path)
+        raise
+    return server
 
 
 def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) -> dict[str, Any]:
@@ -117,11 +127,15 @@ def _listener(path: Path) -> socket.socket:
     require_nobody(path)
     if path.exists() and not path.is_socket():
         raise AdminError(f"{path} is a file of another kind; choose another with --admin")
-    path.unlink(missing_ok=True)  # left by an agent that was killed
+    _remove(path)  # left by an agent that was killed
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     path.chmod(0o600)
     return listener
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 async def _answer(

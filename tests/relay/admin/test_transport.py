@@ -153,6 +153,17 @@ async def test_what_a_killed_agent_left_is_replaced(tmp_path: Path) -> None:
     await server.wait_closed()
 
 
+async def test_an_agent_that_is_cancelled_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    starting = asyncio.create_task(serve(path, {"status": tell_status}))
+    await asyncio.sleep(0)
+    assert path.exists()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not path.exists()
+
+
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "precious.txt"
     path.write_text("precious")

@@ -1,0 +1,80 @@
+"""What all services do as processes: log, say when they serve, and end when they are told."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+LIMIT = 20.0  # seconds until what must happen has happened
+SERVICE = """
+import asyncio, contextlib, logging, sys
+from relay.run.service import log_to_stderr, serve
+
+log_to_stderr({verbose})
+log = logging.getLogger("service")
+
+@contextlib.asynccontextmanager
+async def service():
+    log.debug("details")
+    log.info("opening")
+    {start}
+    try:
+        yield 4711
+    finally:
+        log.info("closed")
+
+asyncio.run(serve(service(), lambda number: f"ready: serving {{number}}"))
+"""
+
+
+def started(start: str = "pass", *, verbose: bool = False) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SERVICE.format(start=start, verbose=verbose)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals) -> list[str]:
+    """What a service has logged that was told to end once it served."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready: serving 4711\n"
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=LIMIT)
+    assert (process.returncode, output) == (0, "")
+    return errors.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_a_signal_and_closes_what_it_opened(number: signal.Signals) -> None:
+    lines = ended(started(), number)
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        "INFO service: opening",
+        "INFO service: closed",
+    ]
+
+
+def test_more_is_logged_when_that_is_wanted() -> None:
+    lines = ended(started(verbose=True), signal.SIGTERM)
+    assert any(line.endswith("DEBUG service: details") for line in lines)
+
+
+def test_a_signal_while_it_starts_ends_it_and_leaves_nothing_half_open() -> None:
+    start = "print('starting', flush=True); await asyncio.to_thread(sys.stdin.readline)"
+    process = started(start)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "starting\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate("go on\n", timeout=LIMIT)
+    assert process.returncode == 0
+    assert errors.splitlines()[-1].endswith("INFO service: closed")
+
+
+def test_one_that_cannot_start_never_says_ready() -> None:
+    process = started("raise OSError('no room')")
+    output, errors = process.communicate(timeout=LIMIT)
+    assert (process.returncode, output) == (1, "")
+    assert "OSError: no room" in errors
