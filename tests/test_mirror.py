@@ -1,0 +1,98 @@
+"""Every module has its mirrored test file: relay/core/flow.py has tests/relay/core/test_flow.py."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("relay", "transceiver", "signaling")
+
+# Modules that a test of another name exercises, and why they have none of their own.
+WITHOUT = {
+    "relay/cli/allinone.py": (
+        "tests/e2e/test_up.py",
+        "it joins all three services: only a call through them shows that they meet",
+    ),
+    "relay/cli/up.py": ("tests/e2e/test_up.py", "it passes its settings on to allinone.py"),
+    "relay/dataplane/errors.py": (
+        "tests/relay/test_errors.py",
+        "it names failures and does nothing; who raises one tests it",
+    ),
+    "relay/dataplane/flowrecord.py": (
+        "tests/relay/admin/test_listing.py",
+        "records without a method, of which listings are made",
+    ),
+    "relay/run/workers/process.py": (
+        "tests/relay/run/workers/test_supervisor.py",
+        "it is a process that only a supervisor can start",
+    ),
+    "signaling/settings.py": (
+        "tests/relay/cli/test_signaling.py",
+        "two settings, which its command reads; their kinds are tested in test_fields.py",
+    ),
+    "transceiver/passthrough.py": (
+        "tests/transceiver/test_peer.py",
+        "it stands for a part of aiortc, and goes with the RTP path that will be our own",
+    ),
+}
+# Tests of several modules together, and what they are about.
+TOGETHER = {
+    "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",
+    "tests/relay/run/test_foreign_server.py": "an agent before an ICE server that is not ours",
+    "tests/relay/wire/test_cases.py": "the cases that parsers in Python and in the kernel share",
+}
+
+
+def modules() -> list[str]:
+    """The modules of all packages, as paths from the root of the repository."""
+    return [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+
+
+def mirrored(module: str) -> str:
+    """Where the test file of a module is."""
+    path = Path(module)
+    return str("tests" / path.with_name(f"test_{path.name}"))
+
+
+TESTS = [
+    str(path.relative_to(ROOT))
+    for package in PACKAGES
+    for path in sorted((ROOT / "tests" / package).rglob("test_*.py"))
+]
+
+
+def test_the_packages_are_looked_at() -> None:
+    assert {"relay/core/session.py", "transceiver/mux.py", "signaling/pool.py"} <= set(modules())
+    assert mirrored("relay/core/session.py") == "tests/relay/core/test_session.py"
+    assert {"tests/relay/core/test_session.py", "tests/signaling/test_pool.py"} <= set(TESTS)
+
+
+@pytest.mark.parametrize("module", [each for each in modules() if each not in WITHOUT])
+def test_a_module_has_its_test_file(module: str) -> None:
+    assert mirrored(module) in TESTS
+
+
+@pytest.mark.parametrize("module", WITHOUT)
+def test_a_module_without_one_is_exercised_elsewhere(module: str) -> None:
+    test, reason = WITHOUT[module]
+    assert module in modules()
+    assert (ROOT / test).is_file()
+    assert reason
+    assert mirrored(module) not in TESTS, "it has one now: take it off the list"
+
+
+@pytest.mark.parametrize("test", [each for each in TESTS if each not in TOGETHER])
+def test_a_test_file_has_its_module(test: str) -> None:
+    assert test in map(mirrored, modules())
+
+
+@pytest.mark.parametrize("test", TOGETHER)
+def test_a_test_of_several_modules_is_there_and_named_for_none(test: str) -> None:
+    assert test in TESTS
+    assert TOGETHER[test]
+    assert test not in map(mirrored, modules())
