@@ -38,11 +38,17 @@ endef
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
-setup: packages $(VENV)/.runtime ## install what running needs (apt packages, .venv)
+setup: packages $(VENV)/.runtime object ## install what running needs (apt packages, .venv)
 
-setup-test: packages test-packages $(VENV)/.dev ## install what testing needs, too
+# The compiled XDP program: whoever loads it then needs no compiler. Only root can make it, and a
+# machine without BPF does without: `icelane relay run` says what is missing when it wants XDP.
+.PHONY: object
+object: $(VENV)/.runtime
+	@if [ "$$(id -u)" = 0 ]; then $(BIN)/icelane relay build --if-missing || true; fi
 
-setup-bench: packages bench-packages $(VENV)/.bench ## install what the benchmarks need, too
+setup-test: packages test-packages $(VENV)/.dev object ## install what testing needs, too
+
+setup-bench: packages bench-packages $(VENV)/.bench object ## install what the benchmarks need, too
 
 .PHONY: packages test-packages bench-packages
 packages:
@@ -105,12 +111,15 @@ types: setup-test
 unit: setup-test
 	@$(BIN)/pytest $(ARGS)
 
-.PHONY: vm-packages vm-image vm-test vm-shell
+.PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
 	$(call apt,$(VM_PACKAGES))
 
 vm-image: root setup vm-packages ## build the base image of a virtual machine, with Debian's own kernel
 	@$(BIN)/python -m vagrant image
+
+vm-box: root setup vm-packages ## a Vagrant box for libvirt, of that image
+	@$(BIN)/python -m vagrant box
 
 vm-test: root setup vm-packages ## the demo, the tests and a call in it; software emulation without KVM
 	@$(BIN)/python -m vagrant test $(ARGS)

@@ -152,7 +152,7 @@ def test_the_caller_knows_of_the_relay_its_wire_only() -> None:
 @pytest.mark.parametrize(
     ("library", "users"),
     [
-        ("bcc", {"relay.dataplane.kernel.loader"}),
+        ("bcc", {"relay.dataplane.kernel.build"}),
         ("redis", {"relay.mirror.mirror"}),
         ("siphash24", {"relay.wire.siphash"}),
         ("prometheus_client", {"relay.admin.metrics"}),

@@ -1,6 +1,5 @@
 """`icelane flows`: the relay's flows."""
 
-
 from relay.cli.output import Admin, AsJson, Instance, print_json
 
 FILE_WIDTH = 1000  # columns: a line in a file or a pipe need not fit a screen

@@ -38,7 +38,7 @@ def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
 
     relay = settings.config()
     wanted = relay.load_config(load_keys(relay.keys), Registry.load(relay.registry))
-    report = xdp.load(replace(wanted, rebuild=True))
+    report = xdp.load(replace(wanted, reload=True))
     if as_json:
         print_json(asdict(report))
         return
@@ -47,6 +47,32 @@ def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
     attached = ", ".join(f"{name} ({how})" for name, how in report.interfaces.items())
     verb = "Loaded" if report.outcome is Outcome.LOADED else "Replaced the program of"
     print(f"{verb} {report.instance} on {attached}; room for {report.max_flows:,} flows.")
+    print(f"Kernel {report.kernel}, program {report.object}; {report.seconds * 1000:.0f} ms.")
+
+
+@app.command()
+def build(
+    *,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing where it is compiled already.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compile the XDP program and keep it, so that loading needs neither compiler nor headers."""
+    from relay.dataplane.kernel import objects
+
+    found = objects.find_or_build() if if_missing else objects.build()
+    if as_json:
+        print_json(
+            {
+                "path": str(found.path) if found.path else None,
+                "key": found.object.key.hex(),
+                "built_with": found.object.built_with,
+                "seconds": None if found.built_in is None else round(found.built_in, 3),
+            }
+        )
+    elif found.built_in is not None:
+        print(f"XDP program {found} ({found.object.built_with}).")
 
 
 @app.command()

@@ -1,11 +1,9 @@
 """The XDP dataplane: confirmed flows as entries of pinned maps.
 
-Everything here works on what the loader has pinned, and needs neither BCC nor the process that
-loaded it. The program goes on forwarding when this process ends, however it ends.
+What is loaded is pinned: the program goes on forwarding when this process ends, however it ends,
+and the next one works on what it finds.
 """
 
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -15,7 +13,8 @@ from struct import Struct
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
-from relay.dataplane.kernel import bpfsys, neighbours
+from relay.dataplane.kernel import bpfsys, loader, neighbours
+from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
 from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
@@ -26,7 +25,7 @@ _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
 
 def load(config: LoadConfig) -> LoadReport:
-    """Compile, load and attach the program, in a process of its own.
+    """Load the program and attach it, from an object that was compiled before where there is one.
 
     Loading an instance that is loaded replaces its program in one step and keeps its flows; when
     it was built from the same sources, it runs on and gets the settings.
@@ -34,23 +33,7 @@ def load(config: LoadConfig) -> LoadReport:
     Raises:
         DataplaneError: That was not possible and nothing changed; the text says what to do.
     """
-    done = subprocess.run(
-        # -P: no module of the directory that this is run in, as root, takes the loader's place.
-        [sys.executable, "-P", "-m", "relay.dataplane.kernel.loader"],
-        input=config.dumps(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        raise DataplaneError(
-            f"The loader ended with status {done.returncode}:\n{_last_lines(done.stderr)}"
-        ) from None
-    if "error" in answer:
-        raise DataplaneError("\n".join(filter(None, [answer["error"], _last_lines(done.stderr)])))
-    return LoadReport.loads(answer["report"])
+    return loader.load(config)
 
 
 def is_loaded(instance: str) -> bool:
@@ -253,15 +236,8 @@ class XdpDataplane:
 
 
 def _mode_of(interface: str) -> str | None:
-    # It brings pyroute2, 11 MB that an agent does not need.
-    from relay.dataplane.kernel.attach import attached_mode  # noqa: PLC0415
-
     try:
         mode = attached_mode(interface)
     except DataplaneError:
         return None
     return str(mode) if mode else None
-
-
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-12:])

@@ -86,6 +86,13 @@ def open_xdp(
     report = xdp.load(replace(config.load_config(keys, registry), pass_all=pass_all))
     for warning in report.warnings:
         _log.warning("%s", warning)
+    if report.object is not None:
+        _log.info(
+            "XDP program loaded in %.0f ms on kernel %s, %s",
+            report.seconds * 1000,
+            report.kernel,
+            report.object,
+        )
     for interface, mode in report.interfaces.items():
         _log.info("XDP program %s on %s, %s mode", report.program, interface, mode)
     return xdp.XdpDataplane(config.instance, config.mode)

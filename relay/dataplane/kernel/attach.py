@@ -6,10 +6,8 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from relay.dataplane.errors import AttachError
-from relay.dataplane.kernel import bpfsys, netlink
+from relay.dataplane.kernel import bpfsys, netlink, rtnetlink
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.drivererrors import remedy
 from relay.dataplane.kernel.existing import ExistingProgram
@@ -17,7 +15,6 @@ from relay.dataplane.kernel.pins import Pins, detach
 from relay.errors import DataplaneError
 
 _FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
-_MODES = {"xdp": Mode.NATIVE, "xdpgeneric": Mode.GENERIC}
 _XDP_FLAGS_UPDATE_IF_NOEXIST = 1  # linux/if_link.h
 
 
@@ -37,8 +34,8 @@ def interface_index(name: str) -> int:
 
 def attached_mode(interface: str) -> Mode | None:
     """How an interface runs an XDP program, or None when it runs none."""
-    attached = netlink.attached_program(interface_index(interface))
-    return _MODES.get(attached.mode) if attached else None
+    attached = rtnetlink.attached_program(interface_index(interface))
+    return Mode(attached.mode) if attached and attached.mode in _FLAGS else None
 
 
 class Attacher:
@@ -169,8 +166,8 @@ class Attacher:
             netlink.set_program(
                 index, self._program_fd, _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST
             )
-        except NetlinkError as error:
-            return str(error.args[1])
+        except OSError as error:
+            return str(error.strerror)
         # It works now: detach the program again, the caller reports the first refusal.
         netlink.set_program(index, -1, _FLAGS[mode])
         return None

@@ -1,10 +1,8 @@
 """What the XDP dataplane is told: when it is loaded, and again whenever an agent starts."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
 
 from relay.errors import DataplaneError
 from relay.wire.endpoint import Endpoint
@@ -60,8 +58,7 @@ class LoadConfig:
         settings: What may change later.
         max_flows: For how many flows there is room; memory for them is taken at once.
         mode: How to attach.
-        rebuild: Whether to build and replace a running program also when its sources have not
-            changed.
+        reload: Whether to replace a running program also when its sources have not changed.
         pass_all: Whether everything is passed up to the agent at first, until
             `XdpDataplane.activate`.
         force: Whether another XDP program may be detached from an interface.
@@ -72,7 +69,7 @@ class LoadConfig:
     settings: Settings
     max_flows: int = DEFAULT_MAX_FLOWS
     mode: Mode = Mode.AUTO
-    rebuild: bool = False
+    reload: bool = False
     pass_all: bool = False
     force: bool = False
 
@@ -86,46 +83,6 @@ class LoadConfig:
             raise DataplaneError("The XDP dataplane needs an interface: name one with --interface.")
         if not 1 <= self.max_flows <= 1 << 24:
             raise DataplaneError(f"{self.max_flows} flows: choose from 1 to {1 << 24:,}.")
-
-    def dumps(self) -> str:
-        """The configuration as JSON; it holds keys."""
-        settings = self.settings
-        return json.dumps(
-            {
-                "instance": self.instance,
-                "interfaces": self.interfaces,
-                "max_flows": self.max_flows,
-                "mode": self.mode,
-                "rebuild": self.rebuild,
-                "pass_all": self.pass_all,
-                "force": self.force,
-                "vips": [str(vip) for vip in settings.vips],
-                "upstreams": [asdict(upstream) for upstream in settings.upstreams],
-                "route_keys": [[*key, value.hex()] for key, value in settings.route_keys.items()],
-            }
-        )
-
-    @classmethod
-    def loads(cls, text: str) -> Self:
-        """Read what `dumps` wrote."""
-        document = json.loads(text)
-        return cls(
-            instance=document["instance"],
-            interfaces=tuple(document["interfaces"]),
-            settings=Settings(
-                vips=tuple(Endpoint.parse(vip) for vip in document["vips"]),
-                upstreams=tuple(UpstreamRange(**fields) for fields in document["upstreams"]),
-                route_keys={
-                    (cluster, slot): bytes.fromhex(key)
-                    for cluster, slot, key in document["route_keys"]
-                },
-            ),
-            max_flows=document["max_flows"],
-            mode=Mode(document["mode"]),
-            rebuild=document["rebuild"],
-            pass_all=document["pass_all"],
-            force=document["force"],
-        )
 
 
 class Outcome(StrEnum):
@@ -146,7 +103,10 @@ class LoadReport:
         max_flows: For how many flows there is room.
         outcome: What loading came to.
         program: The kernel's tag of the program.
-        build_seconds: How long compiling and loading took; 0 when the program was kept.
+        kernel: The kernel's release.
+        object: Where the compiled program came from, for people; None when the running one was
+            kept.
+        seconds: How long it took, compiling included.
         warnings: What the administrator should know.
     """
 
@@ -155,21 +115,7 @@ class LoadReport:
     max_flows: int
     outcome: Outcome
     program: str
-    build_seconds: float
+    kernel: str
+    object: str | None
+    seconds: float
     warnings: tuple[str, ...] = field(default=())
-
-    def dumps(self) -> str:
-        """The report as JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def loads(cls, text: str) -> Self:
-        """Read what `dumps` wrote."""
-        document = json.loads(text)
-        return cls(
-            **document
-            | {
-                "outcome": Outcome(document["outcome"]),
-                "warnings": tuple(document["warnings"]),
-            }
-        )

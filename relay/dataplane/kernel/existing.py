@@ -4,12 +4,10 @@ import errno
 import os
 from typing import Self
 
-from pyroute2.netlink.exceptions import NetlinkError
-
-from relay.dataplane.kernel import bpfsys, netlink
+from relay.dataplane.kernel import bpfsys, netlink, rtnetlink
 from relay.errors import DataplaneError
 
-_FLAGS = {"xdp": bpfsys.XDP_FLAGS_DRV_MODE, "xdpgeneric": bpfsys.XDP_FLAGS_SKB_MODE}
+_FLAGS = {"native": bpfsys.XDP_FLAGS_DRV_MODE, "generic": bpfsys.XDP_FLAGS_SKB_MODE}
 
 
 class ExistingProgram:
@@ -24,7 +22,7 @@ class ExistingProgram:
         DataplaneError: It runs in the network card, where it cannot be detached from here.
     """
 
-    def __init__(self, interface: str, index: int, attached: netlink.AttachedProgram) -> None:
+    def __init__(self, interface: str, index: int, attached: rtnetlink.AttachedProgram) -> None:
         if attached.mode not in _FLAGS:
             raise DataplaneError(
                 f"{interface} runs an XDP program in its hardware ({attached.mode}). Detach it "
@@ -43,7 +41,7 @@ class ExistingProgram:
         Raises:
             DataplaneError: It runs in the network card, where it cannot be detached from here.
         """
-        attached = netlink.attached_program(index)
+        attached = rtnetlink.attached_program(index)
         return cls(interface, index, attached) if attached else None
 
     def detach(self) -> None:
@@ -54,11 +52,11 @@ class ExistingProgram:
         """
         try:
             netlink.set_program(self._index, -1, self._flags)
-        except NetlinkError as error:
-            if error.code != errno.EBUSY:
+        except OSError as error:
+            if error.errno != errno.EBUSY:
                 raise DataplaneError(
                     f"The XDP program {self.id} of {self.interface} could not be detached: "
-                    f"{error.args[1]}."
+                    f"{error.strerror}."
                 ) from None
             raise DataplaneError(
                 f"{self.interface} runs the XDP program {self.id} by a link (bpf_link) that "

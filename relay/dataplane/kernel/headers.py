@@ -14,15 +14,18 @@ from relay.errors import DataplaneError
 MODULES = Path("/lib/modules")
 
 
-def ensure() -> None:
+def ensure() -> str:
     """Make sure that BCC finds headers. It may move the process to a mount namespace of its own.
+
+    Returns:
+        Of which kernel they are.
 
     Raises:
         DataplaneError: No headers are installed, or mounting is not allowed.
     """
     release = os.uname().release
     if (MODULES / release / "build").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
-        return
+        return release
     installed = _installed()
     links = {
         name: (installed / name).resolve()
@@ -36,6 +39,7 @@ def ensure() -> None:
             f"The headers of kernel {release} are missing, and those that are installed cannot "
             f"be used in their place: {error.strerror}. Run as root, with CAP_SYS_ADMIN."
         ) from None
+    return installed.name
 
 
 def _installed() -> Path:

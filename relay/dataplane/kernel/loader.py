@@ -1,124 +1,158 @@
-"""Compile, load and attach the program: a process that does this and ends.
+"""Load the program and attach it: maps and programs by bpf(2), from an object compiled before."""
 
-Compiling takes 200 MB of memory that BCC never gives back, so nothing else runs in it. It reads a
-`LoadConfig` from its standard input and writes one line of JSON, ``{"report": ...}`` or
-``{"error": TEXT}``, to its standard output. This is the only module that imports bcc.
-"""
-
-import ctypes
-import hashlib
-import json
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfsys, headers
+from relay.dataplane.kernel import bpffs, bpfsys, objects
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
+from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
+from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
+from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
-# The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
-_RELAY, _PASS_ALL, _STEER = b"relay", b"pass_all", b"steer"
-_PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP = 30, 36
-_FLOWS = "flows"  # the map whose size is that of all flows' maps
-_SOURCES = ("relay.bpf.c", "steer.bpf.c")
+_SIZED_BY_FLOWS = ("flows", "flows4")  # their object is for one flow
 _FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
-
-
-class _Table(Protocol):
-    """What is used of a BCC table; the classes are ctypes ones."""
-
-    Key: type[ctypes.Structure]
-    Leaf: Any
-    max_entries: int
-
-
-class _Function(Protocol):
-    """What is used of a loaded BCC function."""
-
-    fd: int
-
-
-class _Module(Protocol):
-    """What is used of a BCC module."""
-
-    XDP: int
-
-    def load_func(
-        self, name: bytes, kind: int, device: None = None, attach_type: int = -1
-    ) -> _Function: ...
-
-    def __getitem__(self, name: bytes) -> _Table: ...
-
-
-def source_directory() -> Path:
-    """Where the C files are: in a wheel beside this module, in a checkout at the top."""
-    here = Path(__file__).resolve().parent
-    for directory in (here / "bpf", here.parents[2] / "bpf"):
-        if (directory / _SOURCES[0]).exists():
-            return directory
-    raise DataplaneError("The BPF program's source is missing: this installation is incomplete.")
 
 
 def load(config: LoadConfig) -> LoadReport:
     """Load an instance, or replace the program of one that runs; its flows stay.
 
-    One that runs and was built from the same sources is kept, and BCC is not needed then. When
-    loading fails, everything is as it was.
+    One that runs and was built from the same sources is kept. When loading fails, everything is
+    as it was.
 
     Raises:
         DataplaneError: It cannot be loaded; the text says why and what to do.
     """
     if os.geteuid() != 0:
         raise DataplaneError("Loading a BPF program needs root.")
-    indexes = {name: interface_index(name) for name in config.interfaces}
-    mounted = bpffs.mount()
-    report = _load_or_replace(config, indexes)
-    return replace(report, warnings=(mounted, *report.warnings)) if mounted else report
+    started = time.monotonic()
+    loading = _Loading(config)
+    outcome = loading.run()
+    with bpfsys.pinned(loading.pins.program) as program:
+        tag = bpfsys.program_info(program).tag
+    return LoadReport(
+        instance=config.instance,
+        interfaces={name: str(attached_mode(name)) for name in config.interfaces},
+        max_flows=config.max_flows,
+        outcome=outcome,
+        program=tag,
+        kernel=os.uname().release,
+        object=loading.object_found,
+        seconds=time.monotonic() - started,
+        warnings=tuple(loading.warnings),
+    )
 
 
-def _load_or_replace(config: LoadConfig, indexes: dict[str, int]) -> LoadReport:
-    pins = Pins(config.instance)
-    with locked():
-        replaced = pins.loaded()
-        if replaced and not config.rebuild and _is_current(config, pins, indexes):
-            return _keep(config, pins, indexes)
-        if not replaced:
-            pins.remove()  # what a loader that was killed half-way has left
-        pins.directory.mkdir(exist_ok=True)
-        before = set(pins.maps())
+class _Loading:
+    """The loading of one instance, from what is there to what is wanted.
+
+    Args:
+        config: What is wanted.
+
+    Attributes:
+        pins: Where it is pinned.
+        warnings: What the administrator should know.
+        object_found: Where the object came from; None when none was needed.
+    """
+
+    def __init__(self, config: LoadConfig) -> None:
+        self.pins = Pins(config.instance)
+        self.warnings: list[str] = []
+        self.object_found: str | None = None
+        self._config = config
+        self._indexes = {name: interface_index(name) for name in config.interfaces}
+
+    def run(self) -> Outcome:
+        """Keep, replace or load."""
+        mounted = bpffs.mount()
+        if mounted:
+            self.warnings.append(mounted)
+        with locked():
+            if self.pins.loaded() and not self._config.reload and self._is_current():
+                self._keep()
+                return Outcome.KEPT
+        found = objects.find_or_build()  # not locked: compiling takes a second
+        self.object_found = str(found)
+        with locked():
+            running = self.pins.loaded()
+            if running:
+                _require_same_layout(found.object, self.pins, self._config.max_flows)
+            else:
+                self.pins.remove()  # what a loader that was killed half-way has left
+            self._load_all_or_nothing(found.object, running=running)
+        return Outcome.REPLACED if running else Outcome.LOADED
+
+    def _load_all_or_nothing(self, wanted: BpfObject, *, running: bool) -> None:
+        self.pins.directory.mkdir(exist_ok=True)
+        before = set(self.pins.maps())
         try:
-            return _load(config, pins, indexes, replaced=replaced)
+            self._load(wanted, running=running)
         except BaseException:
-            for name in set(pins.maps()) - before:
-                pins.map(name).unlink()
-            if not replaced:
-                pins.remove()
+            for name in set(self.pins.maps()) - before:
+                self.pins.map(name).unlink()
+            if not running:
+                self.pins.remove()
             raise
 
+    def _is_current(self) -> bool:
+        """Whether exactly this program runs on exactly these interfaces."""
+        pins = self.pins
+        if "build" not in pins.maps() or _linked(pins) != self._indexes or not _steers_here(pins):
+            return False
+        with PinnedMap(pins.map("build")) as build:
+            built_from = build.lookup(build.key.number(0))
+        modes = {attached_mode(name) for name in self._indexes}
+        same_size = _capacity(pins) == self._config.max_flows
+        return (
+            same_size and built_from == current_key() and self._config.mode in modes | {Mode.AUTO}
+        )
 
-def _is_current(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> bool:
-    """Whether exactly this program runs on exactly these interfaces."""
-    if "build" not in pins.maps() or _linked(pins) != indexes or not _steers_here(pins):
-        return False
-    with PinnedMap(pins.map("build")) as build:
-        built_from = build.lookup(build.key.number(0))
-    modes = {attached_mode(name) for name in indexes}
-    same_size = _capacity(pins) == config.max_flows
-    return same_size and built_from == _fingerprint() and config.mode in modes | {Mode.AUTO}
+    def _keep(self) -> None:
+        self._configure()
+        update_links(self.pins, self.pins.pass_all if self._config.pass_all else self.pins.program)
+        if self._config.mode is Mode.AUTO and Mode.GENERIC in map(attached_mode, self._indexes):
+            self.warnings.append(
+                "All interfaces run the program in generic mode, which is several times slower; "
+                f"`icelane relay unload --instance {self.pins.instance}` and loading again tries "
+                "native."
+            )
+
+    def _load(self, wanted: BpfObject, *, running: bool) -> None:
+        pins, config = self.pins, self._config
+        with ExitStack() as opened:
+            maps = _open_maps(wanted, pins, config.max_flows, opened)
+            programs = _load_programs(wanted, maps, opened)
+            old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
+            self._configure()
+            runs = programs["pass_all" if config.pass_all else "relay"]
+            attacher = Attacher(pins, runs, old, force=config.force)
+            self.warnings += attacher.attach(config.interfaces, config.mode)
+            pins.replace(pins.program, programs["relay"])
+            pins.replace(pins.pass_all, programs["pass_all"])
+            _steer(pins, programs["steer"])
+        for interface, link in pins.links().items():
+            if interface not in config.interfaces:
+                detach(link)
+        with PinnedMap(pins.map("build")) as build:
+            build.update(build.key.number(0), wanted.key)
+
+    def _configure(self) -> None:
+        write_settings(self.pins, self._config.settings)
+        write_rate_limits(self.pins)
+        write_tx_ports(self.pins, find_tx_ports(self._indexes.values()))
+        _allow_forwarding()
 
 
 def _capacity(pins: Pins) -> int:
     """For how many flows the running program has room."""
-    with PinnedMap(pins.map(_FLOWS)) as flows:
+    with PinnedMap(pins.map(_SIZED_BY_FLOWS[0])) as flows:
         return flows.info.max_entries // 2
 
 
@@ -131,113 +165,59 @@ def _linked(pins: Pins) -> dict[str, int]:
     return found
 
 
-def _fingerprint() -> bytes:
-    """What tells one state of the program's sources from another."""
-    digest = hashlib.sha256()
-    for path in sorted(source_directory().glob("*.[ch]")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.digest()
+def _open_maps(
+    wanted: BpfObject, pins: Pins, max_flows: int, opened: ExitStack
+) -> Mapping[str, int]:
+    """The descriptors of all maps: of those that are pinned, and of new ones, which it pins."""
+    types = _opened(bpfsys.btf_load(wanted.types), opened)
+    found = {}
+    for spec in wanted.maps.values():
+        path = pins.steer_sockets if spec.name == "steer_sockets" else pins.map(spec.name)
+        if path.exists():
+            found[spec.name] = opened.enter_context(bpfsys.pinned(path))
+            continue
+        size = spec.max_entries * max_flows if spec.name in _SIZED_BY_FLOWS else spec.max_entries
+        try:
+            fd = _opened(_create(spec, size, types), opened)
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
+            ) from None
+        bpfsys.obj_pin(fd, path)
+        found[spec.name] = fd
+    return found
 
 
-def _keep(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> LoadReport:
-    _configure(config, pins, indexes)
-    update_links(pins, pins.pass_all if config.pass_all else pins.program)
-    warnings = []
-    if config.mode is Mode.AUTO and Mode.GENERIC in map(attached_mode, indexes):
-        warnings.append(
-            "All interfaces run the program in generic mode, which is several times slower; "
-            f"`icelane relay unload --instance {pins.instance}` and loading again tries native."
-        )
-    with bpfsys.pinned(pins.program) as program:
-        return _report(config, program, Outcome.KEPT, warnings=warnings)
-
-
-def _load(config: LoadConfig, pins: Pins, indexes: dict[str, int], *, replaced: bool) -> LoadReport:
-    started = time.monotonic()
-    headers.ensure()
-    module = _compile(config, pins)
-    if replaced:
-        _require_same_layout(module, pins)
-    program = _load_program(module, _RELAY, module.XDP)
-    pass_all = _load_program(module, _PASS_ALL, module.XDP)
-    steering = _load_program(module, _STEER, _PROG_TYPE_SK_LOOKUP, _ATTACH_TYPE_SK_LOOKUP)
-    old_program = bpfsys.obj_get(pins.program) if replaced else None
-    build_seconds = time.monotonic() - started
-
-    _configure(config, pins, indexes)
-    runs = pass_all if config.pass_all else program
-    attacher = Attacher(pins, runs, old_program, force=config.force)
-    warnings = attacher.attach(config.interfaces, config.mode)
-    pins.replace(pins.program, program)
-    pins.replace(pins.pass_all, pass_all)
-    _steer(pins, steering)
-    for interface, link in pins.links().items():
-        if interface not in config.interfaces:
-            detach(link)
-    with PinnedMap(pins.map("build")) as build:
-        build.update(build.key.number(0), _fingerprint())
-    outcome = Outcome.REPLACED if replaced else Outcome.LOADED
-    return _report(config, program, outcome, build_seconds, warnings)
-
-
-def _configure(config: LoadConfig, pins: Pins, indexes: dict[str, int]) -> None:
-    write_settings(pins, config.settings)
-    write_rate_limits(pins)
-    write_tx_ports(pins, find_tx_ports(indexes.values()))
-    _allow_forwarding()
-
-
-def _report(
-    config: LoadConfig,
-    program: int,
-    outcome: Outcome,
-    build_seconds: float = 0.0,
-    warnings: Sequence[str] = (),
-) -> LoadReport:
-    return LoadReport(
-        instance=config.instance,
-        interfaces={name: str(attached_mode(name)) for name in config.interfaces},
-        max_flows=config.max_flows,
-        outcome=outcome,
-        program=bpfsys.program_info(program).tag,
-        build_seconds=build_seconds,
-        warnings=tuple(warnings),
+def _create(spec: MapSpec, size: int, types: int) -> int:
+    numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
+    return bpfsys.map_create(
+        spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name, numbers
     )
 
 
-def _compile(config: LoadConfig, pins: Pins) -> _Module:
-    """Build the program; its maps are made and pinned, or found and used where pinned."""
-    try:
-        from bcc import BPF  # noqa: PLC0415  # to say in plain words that it is missing
-    except ImportError:
-        raise DataplaneError(
-            "BCC is missing. Install python3-bpfcc (apt-get install python3-bpfcc); a virtual "
-            "environment must be of /usr/bin/python3, with --system-site-packages."
-        ) from None
-    directory = source_directory()
-    flags = [
-        f"-I{directory}",
-        f"-DICELANE_MAX_FLOWS={config.max_flows}",
-        f'-DICELANE_PINS="{pins.directory}"',
-    ]
-    try:
-        source = "".join((directory / name).read_text(encoding="ascii") for name in _SOURCES)
-        module: _Module = BPF(text=source, cflags=flags)
-    except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
-        raise DataplaneError(f"The BPF program does not compile ({error}).") from None
-    return module
+def _load_programs(
+    wanted: BpfObject, maps: Mapping[str, int], opened: ExitStack
+) -> Mapping[str, int]:
+    loaded = {}
+    for spec in wanted.programs.values():
+        try:
+            fd = bpfsys.program_load(spec.linked(maps), spec.type, spec.attach_type, name=spec.name)
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel refuses the BPF program {spec.name} ({error.strerror})."
+            ) from None
+        loaded[spec.name] = _opened(fd, opened)
+    return loaded
 
 
-def _load_program(module: _Module, name: bytes, kind: int, attach_type: int = -1) -> int:
-    try:
-        return int(module.load_func(name, kind, None, attach_type).fd)
-    except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
-        raise DataplaneError(f"The kernel refuses the BPF program ({error}).") from None
+def _opened(fd: int, opened: ExitStack) -> int:
+    opened.callback(os.close, fd)
+    return fd
 
 
 def _steer(pins: Pins, program: int) -> None:
     """Attach the steering program to this network namespace, then detach the one before."""
-    link = bpfsys.link_create_netns(program, _ATTACH_TYPE_SK_LOOKUP)
+    link = bpfsys.link_create_netns(program, bpfsys.ATTACH_TYPE_SK_LOOKUP)
     try:
         pins.replace(pins.steer_link, link)
     finally:
@@ -252,31 +232,26 @@ def _steers_here(pins: Pins) -> bool:
         return bpfsys.link_netns(link) == linux.netns_inode()
 
 
-def _require_same_layout(module: _Module, pins: Pins) -> None:
-    """Refuse to run the new program on pinned maps that it would misread.
-
-    BCC has opened the pinned maps without a look at them; the kernel's type information says
-    what they hold, and BCC's table classes what the new program was compiled for.
-    """
-    capacity, wanted = _capacity(pins), module[_FLOWS.encode()].max_entries // 2
-    if capacity != wanted:
+def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
+    """Refuse to run the new program on pinned maps that it would misread."""
+    capacity = _capacity(pins)
+    if capacity != max_flows:
         raise DataplaneError(
-            f"The running program has room for {capacity:,} flows, and {wanted:,} are wanted. Keep "
-            f"--max-flows {capacity}, or change it at a quiet time, because all flows go with the "
-            f"program: `icelane relay unload --instance {pins.instance}`, and load again."
+            f"The running program has room for {capacity:,} flows, and {max_flows:,} are wanted. "
+            f"Keep --max-flows {capacity}, or change it at a quiet time, because all flows go with "
+            f"the program: `icelane relay unload --instance {pins.instance}`, and load again."
         )
+    types = Btf(wanted.types)
     for name in pins.maps():
+        spec = wanted.maps.get(name)
+        if spec is None:  # the new program has no such map
+            continue
+        size = spec.max_entries * (max_flows if name in _SIZED_BY_FLOWS else 1)
         with PinnedMap(pins.map(name)) as pinned:
-            try:
-                table = module[name.encode()]
-            except KeyError:  # the new program has no such map
-                continue
-            # For a per-CPU map, BCC makes an array of one value for each processor.
-            leaf = table.Leaf._type_ if pinned.per_cpu else table.Leaf
             same = (
-                pinned.info.max_entries == table.max_entries
-                and pinned.key.shape() == tuple(_shape(table.Key, "", 0))
-                and pinned.value.shape() == tuple(_shape(leaf, "", 0))
+                pinned.info.max_entries == size
+                and pinned.key.shape() == types.layout(spec.key_type).shape()
+                and pinned.value.shape() == types.layout(spec.value_type).shape()
             )
         if not same:
             raise DataplaneError(
@@ -284,18 +259,6 @@ def _require_same_layout(module: _Module, pins: Pins) -> None:
                 f"and configuration want. Its flows go with it: at a quiet time, run "
                 f"`icelane relay unload --instance {pins.instance}` and load again."
             )
-
-
-def _shape(kind: type, path: str, offset: int) -> Iterator[tuple[str, int, int, int]]:
-    """The shape of a ctypes class of BCC's, as `Layout.shape` gives it."""
-    fields = getattr(kind, "_fields_", None)
-    if fields is None:
-        count = getattr(kind, "_length_", 1)
-        yield path, offset, ctypes.sizeof(kind) // count, count
-        return
-    for name, inner, *_ in fields:
-        inner_path = f"{path}.{name}" if path else name
-        yield from _shape(inner, inner_path, offset + getattr(kind, name).offset)
 
 
 def _allow_forwarding() -> None:
@@ -311,18 +274,3 @@ def _allow_forwarding() -> None:
                 f"Cannot switch on {name} ({error.strerror}), which the program needs: "
                 "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
             ) from None
-
-
-def main() -> int:
-    """Do what standard input says."""
-    try:
-        report = load(LoadConfig.loads(sys.stdin.read()))
-    except DataplaneError as error:
-        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
-        return 1
-    sys.stdout.write(json.dumps({"report": report.dumps()}) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

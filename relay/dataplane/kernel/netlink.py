@@ -1,31 +1,9 @@
-"""XDP programs as rtnetlink(7) shows and attaches them: without a link that owns them."""
+"""Attaching XDP programs by rtnetlink(7), the older way: without a link (bpf_link) that owns them.
 
-from dataclasses import dataclass
+It is needed where somebody else attached a program this way, and to hear a driver's own words.
+"""
+
 from typing import Any
-
-from pyroute2 import IPRoute
-
-
-@dataclass(frozen=True, slots=True)
-class AttachedProgram:
-    """A program that an interface runs.
-
-    Attributes:
-        id: The kernel's number of it.
-        mode: How it is attached: ``xdp`` (native), ``xdpgeneric`` or ``xdpoffload``.
-    """
-
-    id: int
-    mode: str
-
-
-def attached_program(index: int) -> AttachedProgram | None:
-    """The program that an interface runs, however it was attached; None when it runs none."""
-    with IPRoute() as route:
-        (link,) = route.get_links(index)
-    xdp = link.get_attr("IFLA_XDP")
-    mode = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp else None
-    return None if mode is None else AttachedProgram(xdp.get_attr("IFLA_XDP_PROG_ID"), mode)
 
 
 def set_program(index: int, fd: int, flags: int) -> None:
@@ -37,8 +15,15 @@ def set_program(index: int, fd: int, flags: int) -> None:
         flags: XDP_FLAGS_* of linux/if_link.h.
 
     Raises:
-        NetlinkError: The kernel refuses; its second argument is the driver's own words.
+        OSError: The kernel refuses; its text is the driver's own words, where it has some.
     """
+    # 11 MB that an agent seldom needs.
+    from pyroute2 import IPRoute  # noqa: PLC0415
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
     attributes: list[tuple[str, Any]] = [("IFLA_XDP_FD", fd), ("IFLA_XDP_FLAGS", flags)]
     with IPRoute(ext_ack=True) as route:
-        route.link("set", index=index, IFLA_XDP={"attrs": attributes})
+        try:
+            route.link("set", index=index, IFLA_XDP={"attrs": attributes})
+        except NetlinkError as error:
+            raise OSError(error.code, str(error.args[1])) from None

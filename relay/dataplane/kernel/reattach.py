@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.attach import Attacher
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
@@ -45,9 +46,6 @@ def reattach(pins: Pins, program: Path, mode: Mode) -> list[str]:
         DataplaneError: One cannot run it; the text says why.
         OSError: The kernel refuses.
     """
-    # It brings pyroute2, 11 MB that an agent seldom needs.
-    from relay.dataplane.kernel.attach import Attacher  # noqa: PLC0415
-
     returned = returned_interfaces(pins)
     if not returned:
         return []

@@ -74,6 +74,15 @@ def links() -> list[Link]:
         return [_link(payload) for payload in dump(kernel, _GET_LINK, _NEW_LINK, head)]
 
 
+def attached_program(index: int) -> AttachedProgram | None:
+    """The program that an interface runs; None when it runs none, or there is no interface.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    return next((each.program for each in links() if each.index == index), None)
+
+
 @contextmanager
 def opened() -> Iterator[socket.socket]:
     """A socket to the kernel's rtnetlink."""

@@ -2,15 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.rtnetlink import Link, links
 from relay.errors import DataplaneError
-
-if TYPE_CHECKING:
-    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
-ETH_P_8021Q = 0x8100  # linux/if_ether.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +25,16 @@ class TxPort:
 
 def find_tx_ports(indexes: Collection[int]) -> list[TxPort]:
     """The interfaces with these indexes in this network namespace, and the VLANs above them."""
-    from pyroute2 import IPRoute  # noqa: PLC0415  # 11 MB that an agent seldom needs
-
-    with IPRoute() as route:
-        return [TxPort(index, index) for index in indexes] + vlan_ports(route.get_links(), indexes)
+    return [TxPort(index, index) for index in indexes] + vlan_ports(links(), indexes)
 
 
-def vlan_ports(links: "Iterable[ifinfmsg]", indexes: Collection[int]) -> list[TxPort]:
+def vlan_ports(links: Iterable[Link], indexes: Collection[int]) -> list[TxPort]:
     """The 802.1Q VLANs among these links that lie above interfaces with these indexes."""
-    ports = []
-    for link in links:
-        data = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
-        lower = link.get_attr("IFLA_LINK")
-        if (
-            lower in indexes
-            and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "vlan"
-            and data.get_attr("IFLA_VLAN_PROTOCOL") == ETH_P_8021Q
-        ):
-            ports.append(TxPort(link["index"], lower, data.get_attr("IFLA_VLAN_ID")))
-    return ports
+    return [
+        TxPort(link.index, link.lower, link.vlan)
+        for link in links
+        if link.vlan is not None and link.lower in indexes
+    ]
 
 
 def write_tx_ports(pins: Pins, ports: Sequence[TxPort]) -> None:

@@ -14,6 +14,8 @@ HEADER = Path("/usr/include/linux/bpf.h")
 STRUCTURES: dict[type[ctypes.Structure], tuple[str, str, dict[str, str]]] = {
     bpfattr.Element: ("union bpf_attr", "", {}),
     bpfattr.Batch: ("union bpf_attr", "batch.", {}),
+    bpfattr.MapCreate: ("union bpf_attr", "", {}),
+    bpfattr.BtfLoad: ("union bpf_attr", "", {}),
     bpfattr.ProgramLoad: ("union bpf_attr", "", {}),
     bpfattr.Object: ("union bpf_attr", "", {"fd": "bpf_fd", "flags": "file_flags"}),
     bpfattr.Info: ("union bpf_attr", "info.", {"fd": "bpf_fd", "length": "info_len"}),

@@ -7,7 +7,8 @@ import pytest
 
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.existing import ExistingProgram
-from relay.dataplane.kernel.netlink import AttachedProgram, attached_program, set_program
+from relay.dataplane.kernel.netlink import set_program
+from relay.dataplane.kernel.rtnetlink import AttachedProgram, attached_program
 from relay.errors import DataplaneError
 
 pytestmark = pytest.mark.bpf
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.bpf
 
 @pytest.mark.parametrize(
     ("flags", "mode"),
-    [(bpfsys.XDP_FLAGS_DRV_MODE, "xdp"), (bpfsys.XDP_FLAGS_SKB_MODE, "xdpgeneric")],
+    [(bpfsys.XDP_FLAGS_DRV_MODE, "native"), (bpfsys.XDP_FLAGS_SKB_MODE, "generic")],
 )
 def test_it_comes_back_in_the_mode_that_it_had(
     index: int, program: int, flags: int, mode: str
@@ -40,11 +41,11 @@ def test_one_that_a_link_holds_stays(index: int, program: int) -> None:
         assert existing is not None
         with closing(existing), pytest.raises(DataplaneError, match="`bpftool link show` tells"):
             existing.detach()
-        assert attached_program(index) == AttachedProgram(existing.id, "xdp")
+        assert attached_program(index) == AttachedProgram(existing.id, "native")
     finally:
         os.close(link)
 
 
 def test_one_in_the_hardware_is_left_to_what_attached_it() -> None:
-    with pytest.raises(DataplaneError, match=r"in its hardware \(xdpoffload\)"):
-        ExistingProgram("eth0", 2, AttachedProgram(1, "xdpoffload"))
+    with pytest.raises(DataplaneError, match=r"in its hardware \(offload\)"):
+        ExistingProgram("eth0", 2, AttachedProgram(1, "offload"))

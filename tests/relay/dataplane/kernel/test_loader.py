@@ -1,20 +1,21 @@
 """Loading, replacing, refusing and unloading, with real interfaces."""
 
-import json
 import multiprocessing
+import pickle
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.kernel import loader
+from relay.dataplane.kernel import build, loader, objects, sources
 from relay.dataplane.kernel.attach import attached_mode
-from relay.dataplane.kernel.config import LoadConfig, LoadReport, Outcome
+from relay.dataplane.kernel.config import LoadConfig, Outcome
 from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
 from relay.errors import DataplaneError
 from relay.netns.host import Host
@@ -35,7 +36,7 @@ def test_the_program_is_replaced_in_one_step_and_keeps_its_flows(
     host: Host, running: LoadConfig
 ) -> None:
     before = link_ids(running.instance)
-    report = load(host, replace(running, rebuild=True))
+    report = load(host, replace(running, reload=True))
     assert report.outcome is Outcome.REPLACED
     assert link_ids(running.instance) == before  # the interfaces were never without a program
     assert flows(running) == [FLOW]
@@ -45,22 +46,25 @@ def test_the_program_is_replaced_in_one_step_and_keeps_its_flows(
     assert (status.flows, status.max_flows, status.program) == (1, 8, report.program)
 
 
-def test_a_restarted_agent_keeps_the_program_and_needs_no_compiler(
-    host: Host, running: LoadConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_restarted_agent_keeps_the_program_and_needs_no_object(
+    host: Host, running: LoadConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = program_of(running, "a")
-    (tmp_path / "bcc.py").write_text("raise ImportError", encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(objects, "find_or_build", refuse)
     vip = Endpoint("203.0.113.99", 3478)
     report = load(host, replace(running, settings=replace(running.settings, vips=(vip,))))
-    assert (report.outcome, report.build_seconds) == (Outcome.KEPT, 0.0)
+    assert (report.outcome, report.object) == (Outcome.KEPT, None)
     assert program_of(running, "a") == before
     assert flows(running) == [FLOW]
     with PinnedMap(Pins(running.instance).map("vips")) as vips:
         assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
-    with pytest.raises(DataplaneError, match="apt-get install python3-bpfcc"):
-        load(host, replace(running, rebuild=True))
+    with pytest.raises(DataplaneError, match="no object today"):
+        load(host, replace(running, reload=True))
     assert program_of(running, "a") == before
+
+
+def refuse() -> objects.Found:
+    raise DataplaneError("no object today")
 
 
 def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: LoadConfig) -> None:
@@ -98,14 +102,16 @@ def test_another_layout_is_refused_and_what_runs_goes_on(
     host: Host, running: LoadConfig, tmp_path: Path, refused: str, change: tuple[str, str]
 ) -> None:
     changed = tmp_path / "bpf"
-    shutil.copytree(loader.source_directory(), changed)
+    shutil.copytree(sources.source_directory(), changed)
     header = changed / "relay.h"
     text = header.read_text(encoding="utf-8")
     assert change[0] in text
     header.write_text(text.replace(*change), encoding="utf-8")
 
     def load_changed(answers: "multiprocessing.Queue[str]") -> None:
-        loader.source_directory = lambda: changed
+        for module in (sources, build):
+            vars(module)["source_directory"] = lambda: changed
+        vars(objects)["find_or_build"] = lambda: objects.Found(build.build(), None)
         try:
             loader.load(running)
         except DataplaneError as error:
@@ -156,32 +162,54 @@ def test_an_interface_that_is_not_there(host: Host, new_config: NewConfig) -> No
         load(host, new_config("nowhere0"))
 
 
+LOAD = (
+    "import pickle, sys\n"
+    "from relay.dataplane.kernel.loader import load\n"
+    "from relay.errors import DataplaneError\n"
+    "config = pickle.load(sys.stdin.buffer)\n"
+    "try:\n"
+    "    print(load(config))\n"
+    "except DataplaneError as error:\n"
+    "    sys.exit(str(error))\n"
+)
+
+
+def load_apart(config: LoadConfig, *wrapper: str, **options: Any) -> tuple[str, str]:
+    """What a process of its own prints, and says on its standard error."""
+    done = subprocess.run(
+        [*wrapper, sys.executable, "-c", LOAD],
+        input=pickle.dumps(config),
+        capture_output=True,
+        check=False,
+        **options,
+    )
+    return done.stdout.decode(), done.stderr.decode()
+
+
 def test_mounts_of_its_own_end_with_the_process(host: Host, new_config: NewConfig) -> None:
     config = new_config("a")
-    done = subprocess.run(
-        [
-            *("ip", "netns", "exec", host.namespace),
-            *(sys.executable, "-m", "relay.dataplane.kernel.loader"),
-        ],
-        input=config.dumps(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    report = LoadReport.loads(json.loads(done.stdout)["report"])
-    assert "mounted it at /sys/fs/bpf" in report.warnings[0]
+    report, _ = load_apart(config, "ip", "netns", "exec", host.namespace)
+    assert "mounted it at /sys/fs/bpf" in report
     assert config.instance not in instances()
 
 
 def test_without_root_it_is_said(new_config: NewConfig) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "relay.dataplane.kernel.loader"],
-        input=replace(new_config("a"), interfaces=("lo",)).dumps(),
-        capture_output=True,
-        text=True,
-        check=False,
-        user=65534,
-        group=65534,
-        extra_groups=[],
-    )
-    assert "needs root" in json.loads(done.stdout)["error"]
+    config = replace(new_config("a"), interfaces=("lo",))
+    _, said = load_apart(config, user=65534, group=65534, extra_groups=[])
+    assert said == "Loading a BPF program needs root.\n"
+
+
+def test_what_the_verifier_refuses_is_told_in_its_words(
+    host: Host, new_config: NewConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = objects.find_or_build()
+    programs = dict(found.object.programs)
+    forever = bytes.fromhex("05 00 ff ff 00 00 00 00")  # a jump to itself
+    programs["relay"] = replace(programs["relay"], instructions=forever, maps=())
+    broken = objects.Found(replace(found.object, programs=programs), None)
+    monkeypatch.setattr(objects, "find_or_build", lambda: broken)
+    config = new_config("a")
+    with pytest.raises(DataplaneError, match=r"refuses the BPF program relay \(.*; .*insn"):
+        load(host, config)
+    assert config.instance not in instances()
+    assert not Pins(config.instance).directory.exists()

@@ -1,0 +1,21 @@
+"""What compiling gives."""
+
+import pytest
+
+from relay.dataplane.kernel import bpfsys, objects
+from relay.dataplane.kernel.btf import Btf
+from relay.dataplane.kernel.sources import current_key
+
+pytestmark = pytest.mark.bpf
+
+
+def test_it_has_all_programs_and_maps_and_the_layouts_of_their_entries() -> None:
+    built = objects.build().object  # in a process of its own: it may change its mounts
+    assert built.key == current_key()
+    assert set(built.programs) == {"relay", "pass_all", "steer"}
+    assert built.programs["steer"].type == bpfsys.PROG_TYPE_SK_LOOKUP
+    used = {name for program in built.programs.values() for _, name in program.maps}
+    assert set(built.maps) == used | {"build"}
+    key = Btf(built.types).layout(built.maps["flows4"].key_type)
+    assert [leaf.path for leaf in key.leaves] == ["src", "dst", "src_port", "dst_port"]
+    assert "kernel headers" in built.built_with
