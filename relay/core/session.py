@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from relay.config.registry import Registry
 from relay.core.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
@@ -38,7 +39,6 @@ from relay.core.flow import (
 from relay.core.flowtuple import FlowTuple
 from relay.core.limits import Limits
 from relay.core.ports import UpstreamPool
-from relay.registry import Registry
 from relay.wire import stun
 from relay.wire.announcement import Announcement
 from relay.wire.demux import Kind, classify

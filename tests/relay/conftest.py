@@ -31,7 +31,7 @@ from relay.core.flow import (
 from relay.core.limits import Limits
 from relay.core.ports import UpstreamPool
 from relay.core.session import SessionTable
-from relay.registry import Registry, Transceiver
+from relay.config.registry import Registry, Transceiver
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify
