@@ -52,9 +52,11 @@ def test_those_of_the_running_kernel_are_used_as_they_are() -> None:
 
 
 def test_those_of_another_kernel_are_shown_under_the_running_ones_name(tmp_path: Path) -> None:
-    (tmp_path / "Makefile").touch()
-    prepare = f"mkdir {OTHER}", f"ln -s {tmp_path} {OTHER}/build"
-    assert ensure(*prepare, then=f"ls {RUNNING}/build/") == ["moved", "Makefile"]
+    for name in ("build", "source"):  # Debian splits headers into two trees
+        (tmp_path / name / f"of-{name}").mkdir(parents=True)
+    prepare = f"mkdir {OTHER}", f"ln -s {tmp_path}/* {OTHER}"
+    seen = ensure(*prepare, then=f"cd {RUNNING} && ls build/ source/")
+    assert seen == ["moved", "build/:", "of-build", "", "source/:", "of-source"]
 
 
 def test_without_any_the_package_is_named() -> None:

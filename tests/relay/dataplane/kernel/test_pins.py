@@ -91,7 +91,7 @@ def test_only_one_holds_the_lock() -> None:
     def try_lock() -> None:
         fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         finally:
             os.close(fd)
 
