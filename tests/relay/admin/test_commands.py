@@ -26,6 +26,7 @@ class SlowAgent:
         self.forwarder = DataplaneChoice.USERSPACE
         self.may_end = asyncio.Event()
         self.failure: Exception | None = None
+        self.stays = False  # with what it has, whatever it is told
         self.calls: Counter[str] = Counter()
 
     def counters(self) -> dict[str, int]:
@@ -44,7 +45,8 @@ class SlowAgent:
         await self.may_end.wait()
         if self.failure is not None:
             raise self.failure
-        self.forwarder = choice
+        if not self.stays:
+            self.forwarder = choice
 
 
 @asynccontextmanager
@@ -94,6 +96,14 @@ async def test_a_switch_is_answered_with_what_forwards_then(
     agent.may_end.set()
     assert await asked(path, "switch", dataplane=choice) == {"dataplane": choice}
     assert agent.forwarder == choice
+
+
+async def test_the_answer_is_what_the_agent_says_and_not_what_was_asked(
+    agent: SlowAgent, path: Path
+) -> None:
+    agent.stays = True
+    agent.may_end.set()
+    assert await asked(path, "switch", dataplane="xdp") == {"dataplane": "userspace"}
 
 
 @pytest.mark.parametrize("choice", ["auto", "dpdk", "", None, 5, ["xdp"]], ids=str)

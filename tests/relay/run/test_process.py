@@ -20,7 +20,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
 from tests.relay.cli.commands import ICELANE, LIMIT, free_port
-from tests.relay.dataplane.loading import load
+from tests.relay.dataplane.loading import load, running_program
 
 KEYS = KeyRing({0: bytes(range(32))}, signing_slot=0)
 REGISTRY = '[[transceiver]]\ncluster = 1\nslot = 1\ngeneration = 1\naddress = "127.0.0.1:5000"\n'
@@ -139,6 +139,21 @@ class TestRefused:
         said = refused(start(workers="2", instance=config.instance), code=1)
         assert f"the XDP program of instance {config.instance} is loaded" in said
         assert "`icelane relay unload`, or start without --workers" in said
+
+    @pytest.mark.bpf
+    def test_a_second_relay_leaves_the_program_of_the_first_alone(
+        self, start: Start, host: Host, new_config: Callable[..., LoadConfig], tmp_path: Path
+    ) -> None:
+        """An agent in userspace would otherwise take it out of the way, and then be refused."""
+        config = new_config("b")
+        load(host, config)
+        before = running_program(host, "b")
+        with socket.socket(socket.AF_UNIX) as first:
+            first.bind(str(tmp_path / "admin.sock"))
+            first.listen()
+            said = refused(start(instance=config.instance), code=1)
+        assert "another agent runs as this instance" in said
+        assert running_program(host, "b") == before
 
 
 def _opened_when_read(fifo: Path) -> TextIO:

@@ -73,6 +73,9 @@ def test_a_group_that_the_kernel_refuses_leaves_the_port_free(
 ) -> None:
     vip = Endpoint("127.0.0.1", free_port(socket.SOCK_DGRAM))
     monkeypatch.setattr(reuseport, "reuseport_program", lambda *_: b"\xff" * 8)
-    with pytest.raises(BindError, match="cannot be shared among workers: Invalid argument"):
+    with pytest.raises(
+        BindError, match="cannot be shared among workers: Invalid argument"
+    ) as caught:
         open_reuseport_group(vip, 2, SEED)
-    bind_udp(vip).close()
+    bind_udp(vip).close()  # while `caught` keeps what the function had
+    assert isinstance(caught.value.__cause__, OSError)
