@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from relay.config.fields import FilePath, Names, Number, WholeNumber, setting
-from relay.config.settings import Settings
+from relay.config.settings import Settings, Tree
 from relay.errors import ConfigError
 
 
@@ -28,7 +28,7 @@ class Client(Settings):
     seconds: WholeNumber = setting(10, help="how long")
 
 
-TREE = {"server": Server, "client": Client}
+TREE: Tree = {"server": Server, "client": Client}
 
 
 @pytest.fixture
