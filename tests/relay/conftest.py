@@ -12,6 +12,7 @@ from typing import Self
 import pytest
 import redis
 
+from relay.config.registry import Registry, Transceiver
 from relay.core.flow import (
     Alarm,
     CloseUpstream,
@@ -31,7 +32,6 @@ from relay.core.flow import (
 from relay.core.limits import Limits
 from relay.core.ports import UpstreamPool
 from relay.core.session import SessionTable
-from relay.config.registry import Registry, Transceiver
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify
