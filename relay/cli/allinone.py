@@ -13,7 +13,7 @@ from random import SystemRandom
 
 from relay.cli.tree import UpSettings
 from relay.config.conflict import Conflict, ConflictError
-from relay.config.registry import Registry, Transceiver
+from relay.config.registry import Registry, Relay, Transceiver
 from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.netns.pair import HOST_ADDRESS, NAMESPACE_ADDRESS, namespace_pair
 from relay.run.agent import Agent
@@ -95,7 +95,7 @@ async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) ->
     async with AsyncExitStack() as stack:
         transceiver = await stack.enter_async_context(TransceiverService(config, media))
         entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
-        registry = Registry((entry,), settings.vips)
+        registry = Registry((entry,), tuple(Relay(vip) for vip in settings.vips))
         forwarding = open_dataplane(settings, keys, registry)
         stack.callback(_unload, forwarding, settings.instance)
         await stack.enter_async_context(Agent(settings, keys, registry, forwarding))

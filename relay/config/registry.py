@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,16 +35,34 @@ class Transceiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay, as clients are told of it.
+
+    Attributes:
+        vip: The address that it receives at.
+        advertise: What clients are told in place of it, where a 1:1 NAT stands in front.
+    """
+
+    vip: Endpoint
+    advertise: tuple[Endpoint, ...] = ()
+
+    @property
+    def advertised(self) -> tuple[Endpoint, ...]:
+        """The addresses that clients are told."""
+        return self.advertise or (self.vip,)
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """All transceivers and relays.
 
     Attributes:
         transceivers: The transceivers; no two share a slot of a cluster.
-        relays: The VIPs that an SDP answer may advertise.
+        relays: The relays that an SDP answer may advertise.
     """
 
     transceivers: tuple[Transceiver, ...]
-    relays: tuple[Endpoint, ...] = ()
+    relays: tuple[Relay, ...] = ()
     _by_target: Mapping[Target, Transceiver] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +96,10 @@ class Registry:
         Raises:
             RegistryError: Entries are wrong.
         """
-        tables = {"relay": {"vip"}, "transceiver": {*_LIMITS, "address", "control"}}
+        tables = {
+            "relay": {"vip", "advertise"},
+            "transceiver": {*_LIMITS, "address", "control"},
+        }
         problems = [unknown(name, tables, "table") for name in sorted(set(document) - set(tables))]
         relays, transceivers = [], []
         for name, known in tables.items():
@@ -87,7 +107,9 @@ class Registry:
                 reader = _Reader(entry, f"{name} {number}", problems)
                 reader.expect(known)
                 if name == "relay":
-                    relays.append(reader.host_address("vip"))
+                    relays.append(
+                        Relay(reader.host_address("vip"), reader.host_addresses("advertise"))
+                    )
                 else:
                     transceivers.append(
                         Transceiver(
@@ -101,6 +123,11 @@ class Registry:
     def find(self, target: Target) -> Transceiver | None:
         """The transceiver of a target, if its slot has this very generation."""
         return self._by_target.get(target)
+
+    @property
+    def advertised(self) -> tuple[Endpoint, ...]:
+        """What clients are told of all relays, each address once."""
+        return tuple(dict.fromkeys(told for each in self.relays for told in each.advertised))
 
     @property
     def clusters(self) -> frozenset[int]:
@@ -158,13 +185,24 @@ class _Reader:
         if not isinstance(text, str):
             self._note(f'{name} = "IP:PORT" is missing')
             return self._NOBODY
+        return self._endpoint(name, text)
+
+    def host_addresses(self, name: str) -> tuple[Endpoint, ...]:
+        """Transport addresses of one host each, if there are any: one, or a list."""
+        value = self._entry.get(name, [])
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in texts):
+            self._note(f'write {name} = "IP:PORT", or ["IP:PORT", "[IPv6]:PORT"]')
+            return ()
+        return tuple(dict.fromkeys(self._endpoint(name, text) for text in texts))
+
+    def _endpoint(self, name: str, text: str) -> Endpoint:
         try:
             endpoint = Endpoint.parse(text)
         except EndpointError as error:
             self._note(f"{name}: {error}")
             return self._NOBODY
-        address = ip_address(endpoint.host)
-        if address.is_unspecified or address.is_multicast or address.is_link_local:
+        if not endpoint.is_one_host:
             self._note(f"{name} {endpoint} is not the address of one host")
         return endpoint
 

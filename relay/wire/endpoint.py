@@ -4,7 +4,7 @@ import re
 import socket
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple, Self
 
 from relay.wire.errors import EndpointError
@@ -13,6 +13,7 @@ PACKED_SIZE = 18
 V4_MAPPED = bytes(10) + b"\xff\xff"  # how a packed IPv4 address begins
 # Packing and unpacking take a microsecond, and most packets are from those of a moment ago.
 _RECENT = 2048
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 class Endpoint(NamedTuple):
@@ -77,6 +78,20 @@ class Endpoint(NamedTuple):
     def family(self) -> socket.AddressFamily:
         """AF_INET or AF_INET6."""
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    @property
+    def is_one_host(self) -> bool:
+        """Whether it can be the address of one host, wherever one asks.
+
+        Unspecified, multicast, broadcast and link-local addresses are not.
+        """
+        address = ip_address(self.host)
+        return not (
+            address.is_unspecified
+            or address.is_multicast
+            or address.is_link_local
+            or address == _BROADCAST
+        )
 
     def __str__(self) -> str:
         """The text that `parse` reads."""

@@ -22,7 +22,7 @@ def files(tmp_path: Path) -> Files:
 def test_the_registry_names_the_relay_and_the_transceiver(files: Files) -> None:
     files.registry.write_text(config.registry_text())
     registry = Registry.load(files.registry)
-    assert registry.relays == (config.VIP,)
+    assert registry.advertised == (config.VIP,)
     (transceiver,) = registry.transceivers
     assert transceiver.address == config.MEDIA
     assert transceiver.control == f"http://{config.CONTROL}"

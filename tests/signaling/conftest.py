@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection
 
-from relay.config.registry import Registry, Transceiver
+from relay.config.registry import Registry, Relay, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -52,7 +52,7 @@ def serve() -> Serve:
                 Transceiver(target, Endpoint("127.0.0.1", 5000 + number), url)
                 for number, (target, url) in enumerate(controls)
             ),
-            relays=(advertise or Endpoint("203.0.113.10", 3478),),
+            relays=(Relay(advertise or Endpoint("203.0.113.10", 3478)),),
         )
         async with SignalingServer(ANYWHERE, registry, random=Random(1), pool=pool) as server:
             yield server

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from relay.config.registry import Registry, RegistryError, Transceiver
+from relay.config.registry import Registry, RegistryError, Relay, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
 
@@ -41,13 +41,52 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         Target(1, 2, 3), Endpoint("192.0.2.2", 5000), "http://192.0.2.2:9000"
     )
     assert second == Transceiver(Target(65535, 16777215, 255), Endpoint("2001:db8::2", 5000), None)
-    assert registry.relays == (Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478))
+    vips = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478)
+    assert registry.relays == (Relay(vips[0]), Relay(vips[1]))
+    assert registry.advertised == vips
     assert registry.clusters == {1, 65535}
 
 
 def test_an_empty_file_is_an_empty_registry() -> None:
     registry = Registry.of({})
     assert (registry.transceivers, registry.relays, registry.clusters) == ((), (), frozenset())
+
+
+VIP, VIP6 = Endpoint("10.0.0.5", 3478), Endpoint("fd00::5", 3478)
+PUBLIC, PUBLIC6 = Endpoint("203.0.113.10", 443), Endpoint("2001:db8::10", 443)
+
+
+@pytest.mark.parametrize(
+    ("relays", "told"),
+    [
+        ([{"vip": str(VIP), "advertise": str(PUBLIC)}], (PUBLIC,)),
+        ([{"vip": str(VIP), "advertise": [str(PUBLIC), str(PUBLIC6)]}], (PUBLIC, PUBLIC6)),
+        ([{"vip": str(VIP), "advertise": [str(PUBLIC)] * 2}], (PUBLIC,)),
+        ([{"vip": str(VIP), "advertise": []}], (VIP,)),
+        ([{"vip": str(VIP), "advertise": str(PUBLIC)}, {"vip": str(VIP6)}], (PUBLIC, VIP6)),
+        # Two relays behind one balancer.
+        ([{"vip": str(each), "advertise": str(PUBLIC)} for each in (VIP, VIP6)], (PUBLIC,)),
+    ],
+    ids=["one", "both families", "twice", "none", "one of two relays", "shared"],
+)
+def test_clients_are_told_the_advertised_addresses_in_place_of_the_vip(
+    relays: list[dict[str, Any]], told: tuple[Endpoint, ...]
+) -> None:
+    registry = Registry.of({"relay": relays})
+    assert registry.advertised == told
+    assert [str(each.vip) for each in registry.relays] == [each["vip"] for each in relays]
+
+
+def test_all_advertised_addresses_that_nobody_can_reach_are_told_at_once() -> None:
+    wrong = ["0.0.0.0:3478", "[ff02::1]:3478", "[fe80::1]:3478", "255.255.255.255:9", "[::]:1"]
+    entry = {"vip": "10.0.0.5:3478", "advertise": [*wrong, "203.0.113.10:0"]}
+    with pytest.raises(RegistryError) as caught:
+        Registry.of({"relay": [entry, {"vip": "10.0.0.6:3478", "advertise": 3478}]})
+    assert caught.value.problems == (
+        *(f"relay 1: advertise {each} is not the address of one host" for each in wrong),
+        "relay 1: advertise: '203.0.113.10:0' has no port from 1 to 65535",
+        'relay 2: write advertise = "IP:PORT", or ["IP:PORT", "[IPv6]:PORT"]',
+    )
 
 
 @pytest.mark.parametrize(

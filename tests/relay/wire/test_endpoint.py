@@ -150,3 +150,26 @@ def test_a_socket_of_its_family_takes_it_as_it_is(text: str, family: socket.Addr
     with socket.socket(endpoint.family, socket.SOCK_DGRAM) as udp:
         udp.bind(Endpoint("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
         assert Endpoint.of(udp.getsockname()).family is family
+
+
+@pytest.mark.parametrize(
+    ("host", "one"),
+    [
+        ("203.0.113.10", True),
+        ("10.0.0.5", True),
+        ("127.0.0.1", True),
+        ("2001:db8::1", True),
+        ("fd00::5", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("224.0.0.1", False),
+        ("ff02::1", False),
+        ("169.254.169.254", False),
+        ("fe80::1", False),
+        ("255.255.255.255", False),
+    ],
+)
+def test_some_addresses_are_those_of_many_hosts_or_of_another_one_everywhere(
+    host: str, one: bool
+) -> None:
+    assert Endpoint(host, 3478).is_one_host is one
