@@ -1,4 +1,4 @@
-"""`icelane relay load|unload|status`, on a real interface; test_main.py has `relay run`."""
+"""`icelane relay load|unload|status|build`, on a real interface; test_main.py has `relay run`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tests.relay.cli.commands import refused
+from tests.relay.cli.commands import icelane, refused
 from tests.relay.cli.conftest import FLOW, HostIcelane, write_files
 
 pytestmark = pytest.mark.bpf
@@ -62,3 +62,14 @@ def test_unload(host_icelane: HostIcelane, instance: str) -> None:
     result = host_icelane("relay", "unload", "--instance", instance, "--json")
     assert json.loads(result.stdout) == {"instance": instance, "unloaded": True}
     assert host_icelane("relay", "status", "--instance", instance).exit_code == 1
+
+
+def test_build_compiles_once_and_says_where_it_is() -> None:
+    first = icelane("relay", "build", "--json")
+    again = icelane("relay", "build", "--if-missing", "--json")
+    built, found = json.loads(first.stdout), json.loads(again.stdout)
+    assert built["seconds"] > 0
+    assert "BCC" in built["built_with"]
+    assert found == built | {"seconds": None}
+    assert Path(built["path"]).exists()
+    assert icelane("relay", "build", "--if-missing").stdout == ""
