@@ -16,6 +16,10 @@ CLONE_NEWNET = 0x4000_0000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 _MNT_DETACH = 2  # linux/fs.h
 
+# linux/capability.h
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
+_ALL_USERS = ["0", "0", "4294967295"]  # proc(5): what the first user namespace's uid_map has
+
 NETNS = Path("/proc/thread-self/ns/net")
 _SYSCTL = Path("/proc/sys")
 
@@ -97,6 +101,18 @@ def sysctl(name: str, value: int | None = None) -> int:
     if value is not None:
         path.write_text(str(value), encoding="ascii")
     return int(path.read_text(encoding="ascii"))
+
+
+def lacking(*names: str) -> list[str]:
+    """Those of some capabilities that are not among the effective ones of the calling thread."""
+    status = Path("/proc/thread-self/status").read_text(encoding="utf-8")
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return [name for name in names if not effective >> CAPABILITIES[name] & 1]
+
+
+def in_first_user_namespace() -> bool:
+    """Whether root here is root of the host, and not of a user namespace."""
+    return Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _ALL_USERS
 
 
 def _check(result: int) -> None:

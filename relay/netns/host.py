@@ -5,6 +5,7 @@ the parent's Ctrl-C would go on as if it were the parent, up to taking the netwo
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Host:
         except OSError as error:
             self.path.unlink()
             raise NetnsError(
-                f"The kernel did not make a network namespace: {error.strerror}. Run as root."
+                f"The kernel did not make a network namespace: {error.strerror}. {what_it_needs()}."
             ) from None
 
     def remove(self) -> None:
@@ -99,3 +100,11 @@ class Host:
         """Read a kernel setting below ``net`` in this host, or write it first when one is given."""
         with self.inside():
             return linux.sysctl(f"net/{name}", value)
+
+
+def what_it_needs() -> str:
+    """What this process has to be given before it can make namespaces and their links."""
+    missing = linux.lacking("CAP_SYS_ADMIN", "CAP_NET_ADMIN")
+    if os.geteuid() != 0 or not missing:
+        return "Run as root"
+    return f"This process lacks {' and '.join(missing)} though it is root: give it that"

@@ -12,7 +12,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from relay.errors import NetnsError
-from relay.netns.host import Host
+from relay.netns.host import Host, what_it_needs
 from relay.netns.offload import Offload, set_offload
 
 # RFC 2544's addresses are never routed, so they hide nobody.
@@ -39,7 +39,7 @@ def namespace_pair(name: str) -> Iterator[tuple[Host, str]]:
             _join(host, interface)
         except (PermissionError, NetlinkError) as error:
             raise NetnsError(
-                f"The transceiver's network could not be made: {error}. Run as root."
+                f"The transceiver's network could not be made: {error}. {what_it_needs()}."
             ) from None
         yield host, interface
 

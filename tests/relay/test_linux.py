@@ -56,3 +56,27 @@ def test_errors_are_the_kernels(tmp_path: Path) -> None:
         linux.enter_netns(tmp_path / "nowhere")
     with pytest.raises(OSError, match=r"Invalid argument|Operation not permitted"):
         linux.unmount(tmp_path)
+
+
+CAPABILITIES = """
+from relay import linux
+names = "CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_NET_RAW"
+print(*linux.lacking(*names), linux.in_first_user_namespace())
+"""
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("wrapper", "told"),
+    [
+        ((), "True"),
+        (("setpriv", "--bounding-set=-net_admin,-sys_admin"), "CAP_SYS_ADMIN CAP_NET_ADMIN True"),
+        (("unshare", "--user", "--map-root-user"), "False"),
+    ],
+    ids=["root", "dropped", "user-namespace"],
+)
+def test_what_a_process_may_is_known(wrapper: tuple[str, ...], told: str) -> None:
+    ran = subprocess.run(
+        [*wrapper, sys.executable, "-c", CAPABILITIES], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == told

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfsys, objects
+from relay.dataplane.kernel import bpffs, bpfsys, objects, privileges
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
@@ -30,8 +30,7 @@ def load(config: LoadConfig) -> LoadReport:
     Raises:
         DataplaneError: It cannot be loaded; the text says why and what to do.
     """
-    if os.geteuid() != 0:
-        raise DataplaneError("Loading a BPF program needs root.")
+    privileges.require(*privileges.LOADING)
     started = time.monotonic()
     loading = _Loading(config)
     outcome = loading.run()

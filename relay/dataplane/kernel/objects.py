@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.dataplane.kernel import privileges
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.sources import current_key, source_directory
 from relay.errors import DataplaneError
@@ -72,8 +73,7 @@ def build() -> Found:
     Raises:
         DataplaneError: That is not possible; the text says why and what to do.
     """
-    if os.geteuid() != 0:
-        raise DataplaneError("Building the BPF program needs root.")
+    privileges.require(*privileges.BUILDING)
     started = time.monotonic()
     try:
         done = subprocess.run(

@@ -196,7 +196,7 @@ def test_mounts_of_its_own_end_with_the_process(host: Host, new_config: NewConfi
 def test_without_root_it_is_said(new_config: NewConfig) -> None:
     config = replace(new_config("a"), interfaces=("lo",))
     _, said = load_apart(config, user=65534, group=65534, extra_groups=[])
-    assert said == "Loading a BPF program needs root.\n"
+    assert said == "The XDP dataplane needs root: run it as root, such as with sudo.\n"
 
 
 def test_what_the_verifier_refuses_is_told_in_its_words(
