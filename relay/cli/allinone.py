@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from random import SystemRandom
 
@@ -30,6 +31,13 @@ from transceiver.server import TransceiverConfig
 DEFAULT_PORT = 3478
 LOOPBACK = "127.0.0.1"
 ANY_PORT = 0
+# Behind a 1:1 NAT a host has one of these: RFC 1918, RFC 6598 (shared), RFC 4193 (IPv6).
+_PRIVATE = tuple(
+    map(
+        ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+    )
+)
 TARGET = Target(cluster=1, slot=1, generation=1)
 
 _log = logging.getLogger(__name__)
@@ -57,10 +65,11 @@ def run(up: UpSettings) -> None:
         IcelaneError: It cannot; the text says why.
     """
     choice = _choice(up.dataplane, up.interface)
-    public = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
+    vip = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
     with _network(choice, up.interface, up.instance) as network:
         config = RelayConfig(
-            vips=(public,),
+            vips=(vip,),
+            advertise=up.advertise,
             upstreams=(network.upstream,),
             keys=Path(os.devnull),  # these keys live as long as this process
             registry=Path(os.devnull),
@@ -68,6 +77,12 @@ def run(up: UpSettings) -> None:
             interfaces=network.interfaces,
             instance=up.instance,
         )
+        if not up.advertise and _is_private(vip):
+            _log.info(
+                "%s is a private address: clients elsewhere reach it only through a 1:1 NAT, "
+                "as in a cloud, and then need --advertise with the public one",
+                vip,
+            )
         asyncio.run(_serve(config, up.listen, network.media))
 
 
@@ -95,7 +110,8 @@ async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) ->
     async with AsyncExitStack() as stack:
         transceiver = await stack.enter_async_context(TransceiverService(config, media))
         entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
-        registry = Registry((entry,), tuple(Relay(vip) for vip in settings.vips))
+        relay = Relay(settings.vips[0], settings.advertise)
+        registry = Registry((entry,), (relay,))
         forwarding = open_dataplane(settings, keys, registry)
         stack.callback(_unload, forwarding, settings.instance)
         await stack.enter_async_context(Agent(settings, keys, registry, forwarding))
@@ -103,9 +119,20 @@ async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) ->
             SignalingServer(page, registry, random=SystemRandom()),
             lambda _: (
                 f"ready: open http://{_browsable(page)} in a browser and talk "
-                f"(media at {settings.vips[0]}, {forwarding.name} dataplane)"
+                f"({_media(relay)}, {forwarding.name} dataplane)"
             ),
         )
+
+
+def _media(relay: Relay) -> str:
+    """Where clients are told to send media, and where it is received if that differs."""
+    told = ", ".join(map(str, relay.advertised))
+    return f"media at {told}" + (f", received at {relay.vip}" if relay.advertise else "")
+
+
+def _is_private(endpoint: Endpoint) -> bool:
+    address = ip_address(endpoint.host)
+    return any(address in network for network in _PRIVATE if network.version == address.version)
 
 
 def _choice(wanted: DataplaneChoice, interfaces: tuple[str, ...]) -> DataplaneChoice:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from relay.config.fields import Address, HostAddress, Names, setting
+from relay.config.fields import Address, HostAddress, Names, OneHostAddresses, setting
 from relay.config.settings import Settings, Tree
 from relay.dataplane.interface import DataplaneChoice
 from relay.run.settings import Dataplane, InstanceName, RelaySettings
@@ -21,6 +21,12 @@ class UpSettings(Settings):
         help="the address that clients send media to",
         metavar="IP:PORT",
         shown="this host's own address, port 3478",
+    )
+    advertise: OneHostAddresses = setting(
+        (),
+        help="what clients are told in place of the VIP, behind a 1:1 NAT",
+        metavar="IP:PORT",
+        shown="the VIP",
     )
     listen: Address = setting(
         Endpoint("127.0.0.1", 8080),

@@ -67,6 +67,13 @@ def _one_host(value: object) -> Endpoint:
     return endpoint
 
 
+def _told_host(value: object) -> Endpoint:
+    endpoint = Endpoint.parse(_text(value))
+    if not endpoint.is_one_host:
+        raise ValueError(f"{endpoint} is not the address of one host")
+    return endpoint
+
+
 def _path(value: object) -> Path:
     if isinstance(value, Path):
         return value
@@ -107,6 +114,11 @@ FilePath = Annotated[Path, PlainValidator(_path)]
 Address = Annotated[Endpoint, PlainValidator(lambda value: Endpoint.parse(_text(value)))]
 HostAddress = Annotated[Endpoint, PlainValidator(_one_host)]
 HostAddresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_list), AfterValidator(_once)]
+OneHostAddresses = Annotated[
+    tuple[Annotated[Endpoint, PlainValidator(_told_host)], ...],
+    BeforeValidator(_list),
+    AfterValidator(_once),
+]
 Hosts = Annotated[
     tuple[Annotated[str, PlainValidator(_interface_host)], ...],
     BeforeValidator(_list),

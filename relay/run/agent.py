@@ -68,6 +68,9 @@ class Agent:
         registry: The transceivers.
         dataplane: What forwards confirmed flows. The agent closes it.
         worker: What it works on, when it is one of several.
+
+    Raises:
+        ConflictError: The registry tells clients other addresses than the settings.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Agent:
         self._worker = worker or WHOLE
         self._registry = registry
         self._dataplane = dataplane
+        self._advertised = config.advertised(registry)
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
         port_key = keys.port_key(min(registry.clusters, default=0))
         self._table = SessionTable(
@@ -178,6 +182,7 @@ class Agent:
             "dataplane": self.forwarder,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
+            "advertised": [str(each) for each in self._advertised],
             "upstreams": list(self._config.upstreams),
             "counters": self.counters(),
             "dataplane_counters": self._dataplane.counters(),

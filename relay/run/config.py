@@ -17,6 +17,7 @@ from relay.dataplane.kernel.config import (
     Settings,
     UpstreamRange,
 )
+from relay.run import advertised
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
@@ -33,6 +34,7 @@ class RelayConfig:
 
     Attributes:
         vips: The public addresses that clients send to.
+        advertise: What clients are told in place of them, where a 1:1 NAT stands in front.
         upstreams: The internal addresses towards transceivers. One has room for as many flows as
             there are ports.
         ports: The upstream ports, the same for each upstream address.
@@ -67,6 +69,7 @@ class RelayConfig:
     max_flows: int = DEFAULT_MAX_FLOWS
     idle: float = DEFAULT_IDLE
     workers: int = 1
+    advertise: tuple[Endpoint, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once.
@@ -74,7 +77,11 @@ class RelayConfig:
         Raises:
             ConflictError: Some do not go together.
         """
-        conflicts = [*self._address_conflicts(), *self._worker_conflicts()]
+        conflicts = [
+            *self._address_conflicts(),
+            *advertised.conflicts(self.vips, self.advertise),
+            *self._worker_conflicts(),
+        ]
         if self.dataplane is DataplaneChoice.XDP and not self.interfaces:
             conflicts.append(
                 Conflict("the XDP dataplane needs an interface", ("name it with {interface}",))
@@ -107,6 +114,14 @@ class RelayConfig:
     def admin_path(self) -> Path:
         """Where the admin socket is."""
         return self.admin or default_path(self.instance)
+
+    def advertised(self, registry: Registry) -> tuple[Endpoint, ...]:
+        """What clients are told of this relay.
+
+        Raises:
+            ConflictError: The registry tells other addresses than these settings.
+        """
+        return advertised.agreed(self.vips, self.advertise, registry)
 
     @property
     def upstreams_by_family(self) -> dict[int, list[str]]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from relay.admin.transport import require_nobody
@@ -16,6 +17,8 @@ from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
 from relay.run.service import log_to_stderr, serve
 from relay.run.workers.supervisor import Task, Workers
+from relay.streams import usable_output
+from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
 
@@ -44,17 +47,30 @@ async def run(config: RelayConfig, fd: int) -> None:
     """
     keys, registry = load_keys(config.keys), Registry.load(config.registry)
     require_nobody(config.admin_path)  # before its dataplane is touched
-    vips = ", ".join(str(vip) for vip in config.vips)
+    advertised = config.advertised(registry)
+    where = _where(config.vips, advertised)
     if config.workers > 1:
         require_no_program(config.instance)
-        workers = Workers(config, shard_seed(keys, registry), lambda task: _command(fd, task), fd)
+        workers = Workers(
+            config,
+            shard_seed(keys, registry),
+            lambda task: _command(fd, task),
+            fd,
+            advertised=advertised,
+        )
         await serve(
-            workers, lambda _: f"ready: relay on {vips}, {config.workers} userspace workers"
+            workers, lambda _: f"ready: relay on {where}, {config.workers} userspace workers"
         )
         return
     dataplane = open_dataplane(config, keys, registry)
     agent = Agent(config, keys, registry, dataplane)
-    await serve(agent, lambda _: f"ready: relay on {vips}, {agent.forwarder} dataplane")
+    await serve(agent, lambda _: f"ready: relay on {where}, {agent.forwarder} dataplane")
+
+
+def _where(vips: Sequence[Endpoint], advertised: Sequence[Endpoint]) -> str:
+    """Where the relay receives, and what clients are told where that differs."""
+    bound, told = ", ".join(map(str, vips)), ", ".join(map(str, advertised))
+    return bound if bound == told else f"{bound} (advertised as {told})"
 
 
 def shard_seed(keys: KeyRing, registry: Registry) -> int:
@@ -80,7 +96,8 @@ def main() -> None:
     config, verbose = handover.take(fd)
     log_to_stderr(verbose)
     try:
-        asyncio.run(run(config, fd))
+        with usable_output():
+            asyncio.run(run(config, fd))
     except IcelaneError as error:
         print(f"icelane: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

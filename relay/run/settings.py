@@ -13,6 +13,7 @@ from relay.config.fields import (
     Hosts,
     Names,
     Number,
+    OneHostAddresses,
     RedisUrl,
     WholeNumber,
     one_of,
@@ -69,6 +70,12 @@ class RelaySettings(Settings):
         help="an internal address towards transceivers; each has room for as many flows as there "
         "are ports",
         metavar="IP",
+    )
+    advertise: OneHostAddresses = setting(
+        (),
+        help="what clients are told in place of the VIPs, behind a 1:1 NAT, by the registry",
+        metavar="IP:PORT",
+        shown="what the registry says, or the VIPs",
     )
     ports: Annotated[range, PlainValidator(parse_ports)] = setting(
         DEFAULT_PORTS,

@@ -45,6 +45,7 @@ def serve() -> Serve:
     async def serving(
         *controls: tuple[Target, str],
         advertise: Endpoint | None = None,
+        relays: tuple[Relay, ...] = (),
         pool: PoolConfig = POOL,
     ) -> AsyncIterator[SignalingServer]:
         registry = Registry(
@@ -52,7 +53,7 @@ def serve() -> Serve:
                 Transceiver(target, Endpoint("127.0.0.1", 5000 + number), url)
                 for number, (target, url) in enumerate(controls)
             ),
-            relays=(Relay(advertise or Endpoint("203.0.113.10", 3478)),),
+            relays=relays or (Relay(advertise or Endpoint("203.0.113.10", 3478)),),
         )
         async with SignalingServer(ANYWHERE, registry, random=Random(1), pool=pool) as server:
             yield server

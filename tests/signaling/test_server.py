@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from relay.config.registry import Registry
+from relay.config.registry import Registry, Relay
 from relay.errors import BindError
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
@@ -171,6 +171,25 @@ async def test_every_relay_is_advertised(
     ):
         assert response.status == 201
         assert api.offers == [{"sdp": AUDIO, "candidates": ["[2001:db8::10]:3478"]}]
+
+
+async def test_what_a_relay_behind_a_nat_advertises_stands_in_place_of_its_vip(
+    http: aiohttp.ClientSession, serve: Any, control: Any
+) -> None:
+    public = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478)
+    relays = (
+        Relay(Endpoint("10.0.0.5", 3478), public),
+        Relay(Endpoint("10.0.0.6", 3478), public[:1]),  # another one behind the same address
+        Relay(Endpoint("203.0.113.12", 3478)),
+    )
+    async with (
+        control().running() as api,
+        serve((Target(1, 1, 1), api.url), relays=relays) as server,
+        http.post(server.url + CALLS, data=AUDIO, headers=SDP) as response,
+    ):
+        assert response.status == 201
+        (candidates,) = [each["candidates"] for each in api.offers]
+    assert candidates == ["203.0.113.10:3478", "[2001:db8::10]:3478", "203.0.113.12:3478"]
 
 
 @pytest.mark.parametrize(

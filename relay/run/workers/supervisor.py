@@ -57,6 +57,7 @@ class Workers:
         seed: By which clients are distributed; see `relay.run.workers.shard`.
         command: Makes the command line of a worker, which prints a line when it serves.
         inherited: A descriptor that workers inherit beside their sockets.
+        advertised: What clients are told of the relay.
     """
 
     def __init__(
@@ -65,11 +66,14 @@ class Workers:
         seed: int,
         command: Callable[[Task], Sequence[str]],
         inherited: int,
+        *,
+        advertised: Sequence[Endpoint],
     ) -> None:
         self._config = config
         self._seed = seed
         self._command = command
         self._inherited = inherited
+        self._advertised = advertised
         self._paths = [config.worker(index).admin_path for index in range(config.workers)]
         self._tasks: list[Task] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -197,6 +201,7 @@ class Workers:
             "dataplane": DataplaneChoice.USERSPACE,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
+            "advertised": [str(each) for each in self._advertised],
             "upstreams": list(self._config.upstreams),
             "workers": [
                 {"pid": self._processes[task.index].pid, "processor": task.processor}

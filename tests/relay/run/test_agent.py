@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from relay.admin.transport import ask
-from relay.config.registry import Registry, Transceiver
+from relay.config.registry import Registry, Relay, Transceiver
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.interface import Dataplane, DataplaneChoice
@@ -314,6 +314,15 @@ async def test_status_tells_flows_and_counters(stage4: Stage) -> None:
     assert flow["to_transceiver"]["kernel_packets"] == 0
     assert status["counters"]["confirmed"] == 1
     assert status["dataplane"] == "userspace"
+
+
+async def test_status_tells_what_the_registry_has_clients_told(stage4: Stage) -> None:
+    public = Endpoint("203.0.113.10", 3478)
+    transceivers = stage4.scene.registry.transceivers
+    stage4.scene.registry = Registry(transceivers, (Relay(stage4.vip, (public,)),))
+    async with stage4.relay() as agent:
+        status = await asyncio.to_thread(ask, agent.admin_path, "status")
+    assert (status["vips"], status["advertised"]) == ([str(stage4.vip)], [str(public)])
 
 
 async def test_second_agent_of_an_instance_is_refused(stage4: Stage) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relay.config.conflict import ConflictError
-from relay.config.registry import Registry, Transceiver
+from relay.config.registry import Registry, Relay, Transceiver
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import Mode, UpstreamRange
 from relay.run.config import RelayConfig
@@ -30,6 +30,22 @@ def test_settings_that_do_not_go_together_are_refused_all_at_once() -> None:
     with pytest.raises(ConflictError) as caught:
         config_of(vips=(Endpoint("192.0.2.1", 20_000),), dataplane=DataplaneChoice.XDP, workers=2)
     assert [each.text.split(" ")[0] for each in caught.value.conflicts] == ["the", "several", "the"]
+
+
+def test_what_clients_are_told_is_up_to_the_registry_too() -> None:
+    public = Endpoint("198.51.100.7", 3478)
+    (vip,) = config_of().vips
+    registry = Registry((), (Relay(vip, (public,)),))
+    assert config_of().advertised(Registry(())) == (vip,)
+    assert config_of().advertised(registry) == (public,)
+    assert config_of(advertise=(public,)).advertised(registry) == (public,)
+    with pytest.raises(ConflictError, match=f"the registry tells clients {public}"):
+        config_of(advertise=(vip,)).advertised(registry)
+
+
+def test_an_advertised_address_must_fit_the_vips() -> None:
+    with pytest.raises(ConflictError, match="no VIP is IPv6"):
+        config_of(advertise=(Endpoint("2001:db8::7", 3478),))
 
 
 class TestForTheProgram:

@@ -95,6 +95,14 @@ class TestServing:
         assert "libpython" in mapped or "bin/python" in mapped
         assert "pydantic_core" not in mapped
 
+    def test_it_says_what_clients_are_told(self, start: Start, tmp_path: Path) -> None:
+        process = start(advertise="203.0.113.10:3478")
+        line = ready(process)
+        assert line.endswith(" (advertised as 203.0.113.10:3478), userspace dataplane\n")
+        status = ask(tmp_path / "admin.sock", "status")
+        assert status["advertised"] == ["203.0.113.10:3478"]
+        assert status["vips"][0].startswith("127.0.0.1:")
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_it(self, start: Start, tmp_path: Path, number: signal.Signals) -> None:
         process = start()
@@ -109,6 +117,14 @@ class TestRefused:
     def test_a_file_that_is_wrong_ends_like_wrong_usage(self, start: Start) -> None:
         said = refused(start(registry="missing.toml"), code=2)
         assert said == "icelane: cannot read registry missing.toml: No such file or directory\n"
+
+    def test_a_registry_that_tells_clients_another_address(
+        self, start: Start, tmp_path: Path
+    ) -> None:
+        vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        (tmp_path / "registry.toml").write_text(f'[[relay]]\nvip = "{vip}"\n{REGISTRY}')
+        said = refused(start(vip=vip, advertise="203.0.113.10:3478"), code=2)
+        assert said.startswith(f"icelane: the registry tells clients {vip}, and the relay is told")
 
     def test_a_second_relay_of_an_instance_leaves_the_first_alone(
         self, start: Start, tmp_path: Path

@@ -24,6 +24,7 @@ LEAST = {
 }
 EVERYTHING = """
 vip = ["203.0.113.10:3478", "[2001:db8::10]:3478"]
+advertise = ["198.51.100.7:443", "[2001:db8::7]:443"]
 upstream = ["192.0.2.1", "2001:DB8:0::1"]
 ports = "20000-29999"
 keys = "/etc/icelane/keys.toml"
@@ -54,6 +55,7 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
     path.write_text(EVERYTHING)
     assert load(path, {}) == RelayConfig(
         vips=(Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478)),
+        advertise=(Endpoint("198.51.100.7", 443), Endpoint("2001:db8::7", 443)),
         upstreams=("192.0.2.1", "2001:db8::1"),
         ports=range(20_000, 30_000),
         keys=Path("/etc/icelane/keys.toml"),
@@ -82,8 +84,10 @@ def test_the_least_that_is_needed_and_defaults_for_the_rest() -> None:
 def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
     path = tmp_path / "relay.toml"
     path.write_text(EVERYTHING)
-    config = load(path, {"vip": ["192.0.2.9:1"], "max_flows": 5, "idle": None, "interface": []})
+    options = {"vip": ["192.0.2.9:1"], "advertise": ["198.51.100.8:1"]}
+    config = load(path, options | {"max_flows": 5, "idle": None, "interface": []})
     assert config.vips == (Endpoint("192.0.2.9", 1),)
+    assert config.advertise == (Endpoint("198.51.100.8", 1),)
     assert config.max_flows == 5
     assert config.idle == 120
     assert config.interfaces == ("eth0", "eth1")
@@ -117,6 +121,9 @@ def test_one_value_needs_no_list_and_is_kept_once() -> None:
             {"vip": "192.0.2.1:20000"},
             "lies among the upstream ports 10000-29999: choose another port in --vip, or move",
         ),
+        ({"advertise": "198.51.100.7"}, "advertise: '198.51.100.7' is not a transport address"),
+        ({"advertise": ["[fe80::1]:3478"]}, r"advertise: \[fe80::1\]:3478 is not the address of"),
+        ({"advertise": "[2001:db8::7]:3478"}, "an IPv6 address is advertised, and no VIP is IPv6"),
         ({"upstream": None}, "--upstream IP is missing: an internal address"),
         ({"upstream": "192.0.2.1:5000"}, "upstream: '192.0.2.1:5000' is not an IP"),
         ({"upstream": "0.0.0.0"}, "upstream: 0.0.0.0 is not the address of an interface"),
@@ -160,7 +167,7 @@ def test_a_wrong_setting_is_refused_in_words(changes: dict[str, Any], says: str)
 
 
 SETTINGS = [*LEAST, "ports", "dataplane", "interface", "mode", "redis", "instance", "admin"]
-SETTINGS += ["metrics", "max_flows", "idle", "workers", "force"]
+SETTINGS += ["advertise", "metrics", "max_flows", "idle", "workers", "force"]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
