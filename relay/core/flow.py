@@ -7,6 +7,7 @@ from typing import NamedTuple
 from relay.core.flowtuple import FlowTuple
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target, decode
+from relay.wire.transport import Transport
 
 # A client retransmits a check with the same transaction id, and has few checks under way.
 TRANSACTIONS_KEPT = 16
@@ -68,6 +69,15 @@ class Flow:
         """Who the route leads to."""
         return decode(self.addresses.route).target
 
+    @property
+    def is_connection(self) -> bool:
+        """Whether it is a TCP connection of its client's.
+
+        It ends with the connection, which ends with the agent: so it is in neither the dataplane
+        nor the mirror, which are for what goes on without this agent.
+        """
+        return self.addresses.transport is Transport.TCP
+
 
 @dataclass(frozen=True, slots=True)
 class OpenUpstream:
@@ -78,7 +88,7 @@ class OpenUpstream:
 
 @dataclass(frozen=True, slots=True)
 class CloseUpstream:
-    """Close the flow's upstream socket."""
+    """Close the flow's upstream socket, and its client's connection if that has no other flow."""
 
     flow: Flow
 
@@ -93,7 +103,7 @@ class SendToTransceiver:
 
 @dataclass(frozen=True, slots=True)
 class SendToClient:
-    """Send a datagram from the flow's VIP to its client."""
+    """Send a datagram from the flow's VIP to its client, or on the client's connection."""
 
     flow: Flow
     data: bytes

@@ -1,15 +1,40 @@
-"""What forwarding one flow needs: its four addresses and its route."""
+"""What forwarding one flow needs: its four addresses, its route and its client's transport."""
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from relay.wire.endpoint import PACKED_SIZE, V4_MAPPED, Endpoint
+from relay.wire.route import RAW_SIZE
+from relay.wire.transport import Transport
 
-_PARTS = ("client", "vip", "upstream", "transceiver", "route")
+_PARTS = ("client", "vip", "upstream", "transceiver", "route", "transport")
 _CLIENT, _VIP, _UPSTREAM, _TRANSCEIVER = (
     slice(index * PACKED_SIZE, (index + 1) * PACKED_SIZE) for index in range(4)
 )
 _FROM_CLIENT = slice(_CLIENT.start, _VIP.stop)
-_ROUTE = slice(_TRANSCEIVER.stop, None)
+_ROUTE = slice(_TRANSCEIVER.stop, _TRANSCEIVER.stop + RAW_SIZE)
+# Behind everything, and nothing for UDP: that are nearly all flows, and the kernel's and the
+# mirror's without exception.
+_TRANSPORT = slice(_ROUTE.stop, None)
+_MARKS = {Transport.UDP: b"", Transport.TCP: b"\x01"}
+
+
+class Source(NamedTuple):
+    """Where a client's datagram came from.
+
+    Attributes:
+        client: The client's transport address, as the relay sees it.
+        vip: Where the client sends to.
+        transport: How it reaches that. The same address of another transport is another client.
+    """
+
+    client: Endpoint
+    vip: Endpoint
+    transport: Transport = Transport.UDP
+
+    @property
+    def packed(self) -> bytes:
+        """As bytes, different for different clients."""
+        return self.client.packed + self.vip.packed + _MARKS[self.transport]
 
 
 class FlowTuple(bytes):
@@ -24,6 +49,7 @@ class FlowTuple(bytes):
         upstream: The relay's internal address and this flow's own port.
         transceiver: The transceiver's media address.
         route: The 21 raw bytes of the route that made the flow.
+        transport: How the client reaches the VIP.
     """
 
     __slots__ = ()
@@ -35,9 +61,12 @@ class FlowTuple(bytes):
         upstream: Endpoint,
         transceiver: Endpoint,
         route: bytes,
+        *,
+        transport: Transport = Transport.UDP,
     ) -> Self:
         """Pack them."""
-        return cls.of(client.packed, vip.packed, upstream.packed, transceiver.packed, route)
+        ends = (client.packed, vip.packed, upstream.packed, transceiver.packed)
+        return cls.of(*ends, route, _MARKS[transport])
 
     @classmethod
     def of(cls, *parts: bytes) -> Self:
@@ -70,6 +99,11 @@ class FlowTuple(bytes):
         return self[_ROUTE]
 
     @property
+    def transport(self) -> Transport:
+        """How the client reaches the VIP."""
+        return Transport.TCP if self[_TRANSPORT] else Transport.UDP
+
+    @property
     def ends(self) -> tuple[bytes, bytes, bytes, bytes]:
         """The four addresses in their order, each packed."""
         return self[_CLIENT], self[_VIP], self[_UPSTREAM], self[_TRANSCEIVER]
@@ -81,8 +115,8 @@ class FlowTuple(bytes):
 
     @property
     def from_client(self) -> bytes:
-        """Client and VIP, packed: what the packets of its client, and of no other flow, carry."""
-        return self[_FROM_CLIENT]
+        """What tells its client from all others, as `Source.packed`."""
+        return self[_FROM_CLIENT] + self[_TRANSPORT]
 
     def _replace(self, **parts: Any) -> Self:
         """The same with other parts, as a named tuple does it."""
@@ -90,4 +124,4 @@ class FlowTuple(bytes):
 
     def __repr__(self) -> str:
         addresses = f"{self.client}, {self.vip}, {self.upstream}, {self.transceiver}"
-        return f"FlowTuple({addresses}, {self.route.hex()})"
+        return f"FlowTuple({addresses}, {self.route.hex()}, {self.transport})"

@@ -12,6 +12,7 @@ them in order. The rules:
 * Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
   does not.
 * No confirmed flow is ever evicted: when the table is full, new flows are refused.
+* A TCP connection is a client like any other (RFC 6544); its flow ends with it.
 """
 
 from collections import Counter
@@ -36,8 +37,9 @@ from relay.core.flow import (
     State,
     Store,
 )
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.core.limits import Limits
+from relay.core.pending import PendingFlows
 from relay.core.ports import UpstreamPool
 from relay.wire import stun
 from relay.wire.announcement import Announcement
@@ -45,9 +47,11 @@ from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import RouteError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import Route, Target, open_raw, open_ufrag
+from relay.wire.route import Route, open_raw, open_ufrag
+from relay.wire.transport import Transport
 
-ClientKey = bytes  # client and VIP, as `FlowTuple.from_client`
+_NOT_YET = Endpoint("0.0.0.0", 0)  # noqa: S104  # an upstream address that is to be chosen
+UpstreamPools = Mapping[tuple[Transport, int], UpstreamPool]
 
 
 class SessionTable:
@@ -55,7 +59,7 @@ class SessionTable:
 
     Args:
         vips: The public addresses served here.
-        upstreams: The upstream addresses, by their family.
+        upstreams: The upstream addresses, by the client's transport and their own family.
         registry: The transceivers.
         keys: The cluster's keys.
         limits: Bounds and times.
@@ -65,7 +69,7 @@ class SessionTable:
         self,
         *,
         vips: frozenset[Endpoint],
-        upstreams: Mapping[int, UpstreamPool],
+        upstreams: UpstreamPools,
         registry: Registry,
         keys: KeyRing,
         limits: Limits | None = None,
@@ -76,36 +80,44 @@ class SessionTable:
         self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
-        self._confirmed: dict[ClientKey, Flow] = {}
-        self._pending: dict[tuple[ClientKey, Target], Flow] = {}
-        self._pending_of_route: Counter[bytes] = Counter()
+        self._confirmed: dict[bytes, Flow] = {}  # by `Source.packed`
+        self._pending = PendingFlows(self.limits)
 
     def __iter__(self) -> Iterator[Flow]:
         """Confirmed flows, then pending ones."""
         yield from self._confirmed.values()
-        yield from self._pending.values()
+        yield from self._pending
 
     def count(self, state: State) -> int:
         """How many flows are in a state."""
         return len(self._confirmed if state is State.CONFIRMED else self._pending)
 
     def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
-        """A client's confirmed flow."""
-        return self._confirmed.get(client.packed + vip.packed)
+        """The confirmed flow of a client over UDP."""
+        return self._confirmed.get(Source(client, vip).packed)
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, now: Instant
-    ) -> list[Command]:
-        """Take a datagram that came to a VIP."""
+    def from_client(self, data: bytes, source: Source, now: Instant) -> list[Command]:
+        """Take a datagram that came to a VIP, or in a frame on a connection to one."""
         self.counters["received_from_clients"] += 1
-        flow = self.confirmed(client, vip)
+        flow = self._confirmed.get(source.packed)
         kind = classify(data)
         if kind is Kind.STUN:
-            return self._stun_from_client(data, client, vip, flow, now)
+            return self._stun_from_client(data, source, flow, now)
         if flow is not None:
             return self._to_transceiver(flow, data, now)
         self.counters["unknown_source"] += 1
-        return [Recall(client, vip)] if kind is not Kind.OTHER else []
+        if source.transport is Transport.TCP or kind is Kind.OTHER:
+            return []
+        return [Recall(source.client, source.vip)]
+
+    def disconnected(self, flow: Flow, now: Instant) -> list[Command]:
+        """The connection of a flow's client has ended; its place is free when it would have been.
+
+        Otherwise one ufrag would be worth any number of upstream ports, each of which rests.
+        """
+        self.counters["disconnected"] += 1
+        self._pending.keep_place(flow.addresses.route, now.monotonic)
+        return self._drop(flow, now)
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
@@ -128,7 +140,7 @@ class SessionTable:
         if len(self._confirmed) >= self.limits.flows:
             self.counters["refused_full"] += 1
             text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
-            return [Alarm(text), *self._drop_pending(flow, now)]
+            return [Alarm(text), *self._drop(flow, now)]
         return self._confirm(flow, now) + self._to_client(flow, data, now)
 
     def adopt(self, installed: FlowTuple, now: Instant) -> list[Command]:
@@ -186,17 +198,18 @@ class SessionTable:
                 `expire` then ends them, and otherwise this does.
         """
         commands: list[Command] = []
-        life = self.limits.pending_life
-        for flow in [
-            each for each in self._pending.values() if now.monotonic - each.last_from_client > life
-        ]:
+        for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
-            commands += self._drop_pending(flow, now)
-        if not dataplane_forwards:
-            for flow in [each for each in self._confirmed.values() if self._silent(each, now)]:
+            commands += self._drop(flow, now)
+        for flow in [each for each in self._confirmed.values() if self._silent(each, now)]:
+            if flow.is_connection or not dataplane_forwards:
                 commands += self._expire(flow, now)
         old = now.monotonic - self.limits.store_every
-        due = (flow for flow in self._confirmed.values() if flow.stored_at < old)
+        due = (
+            flow
+            for flow in self._confirmed.values()
+            if flow.stored_at < old and not flow.is_connection
+        )
         for flow in islice(due, self.limits.stores):
             flow.stored_at = now.monotonic
             commands.append(Store(flow))
@@ -217,14 +230,12 @@ class SessionTable:
     def give_up(self, flow: Flow, now: Instant) -> list[Command]:
         """The agent cannot serve a flow: no socket for it, or no room in the dataplane."""
         self.counters["given_up"] += 1
-        if flow.state is State.PENDING:
-            return self._drop_pending(flow, now)
-        return self._drop_confirmed(flow, now)
+        return self._drop(flow, now)
 
     # A client's STUN
 
     def _stun_from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, flow: Flow | None, now: Instant
+        self, data: bytes, source: Source, flow: Flow | None, now: Instant
     ) -> list[Command]:
         try:
             header = stun.header(data)
@@ -241,9 +252,9 @@ class SessionTable:
             self.counters["unknown_source"] += 1
             return []
         commands: list[Command] = []
-        pending = self._pending.get((client.packed + vip.packed, route.target))
+        pending = self._pending.get(source.packed, route.target)
         if pending is None:
-            pending = self._open(route, client, vip, now)
+            pending = self._open(route, source, now)
             if pending is None:
                 return []
             commands.append(OpenUpstream(pending))
@@ -259,23 +270,22 @@ class SessionTable:
             return None
         return open_ufrag(stun.server_ufrag(data), self._keys)
 
-    def _open(self, route: Route, client: Endpoint, vip: Endpoint, now: Instant) -> Flow | None:
+    def _open(self, route: Route, source: Source, now: Instant) -> Flow | None:
         transceiver = self._registry.find(route.target)
         if route.expired(now.unix):
             reason = "route_expired"
         elif transceiver is None:
             reason = "no_transceiver"
-        elif len(self._pending) >= self.limits.pending:
-            reason = "pending_full"
-        elif self._pending_of_route[route.raw] >= self.limits.pending_per_route:
-            reason = "pending_per_route_full"
-        elif upstream := self._free_upstream(client, vip, transceiver.address, now):
-            addresses = FlowTuple(client, vip, upstream, transceiver.address, route.raw)
-            flow = Flow(addresses, State.PENDING, now.monotonic, now.monotonic)
-            self._pending[addresses.from_client, route.target] = flow
-            self._pending_of_route[route.raw] += 1
-            return flow
+        elif refusal := self._pending.refusal(route.raw, now.monotonic):
+            reason = refusal
         else:
+            # Its upstream address comes last: a port that was taken rests when it is given back.
+            ends = (source.client, source.vip, _NOT_YET, transceiver.address)
+            wanted = FlowTuple(*ends, route.raw, transport=source.transport)
+            flow = Flow(wanted, State.PENDING, now.monotonic, now.monotonic)
+            if self._take_port(flow, now):
+                self._pending.add(flow)
+                return flow
             reason = "no_upstream_port"
         self.counters[reason] += 1
         return None
@@ -289,12 +299,15 @@ class SessionTable:
         flow.stored_at = now.monotonic
         self._confirmed[key] = flow
         self.counters["confirmed"] += 1
-        if old is None:
-            return [Install(flow), Store(flow)]
-        self.counters["rebound"] += 1
-        self._release(old, now)
+        replaced: list[Command] = []
+        if old is not None:
+            self.counters["rebound"] += 1
+            self._release(old, now)
+            replaced = [CloseUpstream(old)]
+        if flow.is_connection:
+            return replaced
         # Install replaces the client's side of the old flow, and Remove then leaves that alone.
-        return [CloseUpstream(old), Install(flow), Remove(old), Store(flow)]
+        return [*replaced, Install(flow), *([Remove(old)] if old else []), Store(flow)]
 
     # Forwarding
 
@@ -314,13 +327,14 @@ class SessionTable:
 
     def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
         parts = flow.addresses
-        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix)
+        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix, parts.transport)
         return SendToTransceiver(flow, announcement.serialize(self._keys))
 
     # Flows come and go
 
     def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
-        if stored.vip not in self._vips or stored.transceiver.family not in self._upstreams:
+        served = (Transport.UDP, stored.transceiver.family) in self._upstreams
+        if stored.vip not in self._vips or not served:
             return None
         return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
 
@@ -337,54 +351,45 @@ class SessionTable:
             return None
         return self._rebuild(stored, now)
 
+    def _pool(self, flow: Flow) -> UpstreamPool | None:
+        parts = flow.addresses
+        return self._upstreams.get((parts.transport, parts.transceiver.family))
+
     def _claim(self, flow: Flow) -> bool:
-        pool = self._upstreams[flow.addresses.transceiver.family]
-        return pool.claim(flow.addresses.upstream)
+        pool = self._pool(flow)
+        return pool is not None and pool.claim(flow.addresses.upstream)
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
-        parts = flow.addresses
-        upstream = self._free_upstream(parts.client, parts.vip, parts.transceiver, now)
-        if upstream is None:
-            return False
-        flow.addresses = parts._replace(upstream=upstream)
-        return True
-
-    def _free_upstream(
-        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: Instant
-    ) -> Endpoint | None:
-        pool = self._upstreams.get(transceiver.family)
-        return pool.take(client, vip, transceiver, now.monotonic) if pool else None
+        parts, pool = flow.addresses, self._pool(flow)
+        ends = parts.client, parts.vip, parts.transceiver
+        upstream = pool.take(*ends, now.monotonic) if pool else None
+        if upstream is not None:
+            flow.addresses = parts._replace(upstream=upstream)
+        return upstream is not None
 
     def _release(self, flow: Flow, now: Instant) -> None:
-        pool = self._upstreams[flow.addresses.transceiver.family]
-        pool.release(flow.addresses.upstream, now.monotonic)
+        if pool := self._pool(flow):
+            pool.release(flow.addresses.upstream, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""
-        key = flow.addresses.from_client
-        if self._pending.pop((key, flow.target), None) is not None:
-            self._pending_of_route[flow.addresses.route] -= 1
-            if not self._pending_of_route[flow.addresses.route]:
-                del self._pending_of_route[flow.addresses.route]
-        if self._confirmed.get(key) is flow:
-            del self._confirmed[key]
+        self._pending.discard(flow)
+        if self._confirmed.get(flow.addresses.from_client) is flow:
+            del self._confirmed[flow.addresses.from_client]
 
     def _silent(self, flow: Flow, now: Instant) -> bool:
         return now.monotonic - flow.last_from_transceiver > self.limits.idle
 
     def _expire(self, flow: Flow, now: Instant) -> list[Command]:
         self.counters["expired"] += 1
-        return [*self._drop_confirmed(flow, now), Forget(flow)]
+        commands = self._drop(flow, now)
+        return commands if flow.is_connection else [*commands, Forget(flow)]
 
-    def _drop_pending(self, flow: Flow, now: Instant) -> list[Command]:
+    def _drop(self, flow: Flow, now: Instant) -> list[Command]:
         self._discard(flow)
         self._release(flow, now)
-        return [CloseUpstream(flow)]
-
-    def _drop_confirmed(self, flow: Flow, now: Instant) -> list[Command]:
-        self._discard(flow)
-        self._release(flow, now)
-        return [Remove(flow), CloseUpstream(flow)]
+        is_installed = flow.state is State.CONFIRMED and not flow.is_connection
+        return [*([Remove(flow)] if is_installed else []), CloseUpstream(flow)]
 
 
 def _stray(addresses: FlowTuple) -> Flow:

@@ -29,7 +29,7 @@ from relay.core.flow import (
     State,
     Store,
 )
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.core.ports import UpstreamPool
 from relay.core.session import SessionTable
 from relay.core.throttle import Throttle
@@ -48,6 +48,7 @@ from relay.run.dataplane import open_xdp
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+from relay.wire.transport import Transport
 
 if TYPE_CHECKING:
     from relay.mirror.mirror import Mirror
@@ -91,7 +92,7 @@ class Agent:
         self._table = SessionTable(
             vips=frozenset(config.vips),
             upstreams={
-                family: UpstreamPool(hosts, config.ports, port_key)
+                (Transport.UDP, family): UpstreamPool(hosts, config.ports, port_key)
                 for family, hosts in config.upstreams_by_family.items()
             },
             registry=registry,
@@ -294,7 +295,7 @@ class Agent:
     # What happens
 
     def _from_client(self, data: bytes, client: Endpoint, vip: Endpoint) -> None:
-        self._execute(self._table.from_client(data, client, vip, _now()))
+        self._execute(self._table.from_client(data, Source(client, vip), _now()))
 
     def _from_transceiver(self, flow: Flow, data: bytes) -> None:
         self._execute(self._table.from_transceiver(data, flow, _now()))

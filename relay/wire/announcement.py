@@ -5,7 +5,8 @@ it the transceiver would answer checks with the upstream address in XOR-MAPPED-A
 MESSAGE-INTEGRITY keeps the relay from putting the client's there. Layout, big-endian:
 
     byte  0      0x0c: outside the ranges of RFC 7983, so that other servers ignore it
-    byte  1      version (0)
+    byte  1      version (0) in the upper half; in the lower one the client's transport: 0 for UDP,
+                 1 for TCP
     byte  2-9    time, Unix microseconds
     byte 10-27   client's transport address, packed (see Endpoint.packed)
     byte 28-45   VIP, packed
@@ -23,17 +24,19 @@ from relay.wire.errors import AnnouncementError, RouteError
 from relay.wire.keys import KeyRing
 from relay.wire.route import open_raw
 from relay.wire.siphash import TAG_SIZE, tag
+from relay.wire.transport import Transport
 
 FIRST_BYTE = 0x0C
 VERSION = 0
 SIZE = 75
 _SIGNED_SIZE = SIZE - TAG_SIZE
-_PREFIX = bytes([FIRST_BYTE, VERSION])
+_TRANSPORTS = (Transport.UDP, Transport.TCP)
+_PREFIXES = tuple(bytes([FIRST_BYTE, VERSION << 4 | number]) for number in range(len(_TRANSPORTS)))
 
 
 def is_announcement(data: bytes) -> bool:
     """Whether a datagram looks like an announcement, before anything is verified."""
-    return len(data) == SIZE and data.startswith(_PREFIX)
+    return len(data) == SIZE and data.startswith(_PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,15 @@ class Announcement:
         vip: The relay's public address that the client sends to.
         route: The 21 raw bytes of the route in the client's ufrag.
         time: When it was sent, Unix seconds.
+        transport: How the client reaches the relay. A client at the same address and port of
+            another transport is another one.
     """
 
     client: Endpoint
     vip: Endpoint
     route: bytes
     time: float
+    transport: Transport = Transport.UDP
 
     def serialize(self, keys: KeyRing) -> bytes:
         """The 75 bytes of the datagram.
@@ -60,7 +66,7 @@ class Announcement:
         """
         route = open_raw(self.route, keys)
         signed = (
-            _PREFIX
+            _PREFIXES[_TRANSPORTS.index(self.transport)]
             + round(self.time * 1e6).to_bytes(8, "big")
             + self.client.packed
             + self.vip.packed
@@ -89,4 +95,5 @@ class Announcement:
             vip=Endpoint.unpack(data[28:46]),
             route=route.raw,
             time=int.from_bytes(data[2:10], "big") / 1e6,
+            transport=_TRANSPORTS[data[1] & 0x0F],
         )

@@ -11,6 +11,7 @@ WireError
     │   ├── RouteFormatError   wrong length, alphabet or version
     │   ├── RouteKeyError      its key slot holds no key
     │   └── RouteTagError      its tag does not verify
+    ├── FramingError       not a stream of framed datagrams
     ├── IcmpError          not an ICMP error about a relayed packet
     └── AnnouncementError  not an announcement of one of our relays
 
@@ -54,6 +55,10 @@ class RouteKeyError(RouteError):
 
 class RouteTagError(RouteError):
     """The route's tag does not verify: it was forged or damaged."""
+
+
+class FramingError(MessageError):
+    """A stream is not one of framed datagrams (RFC 4571)."""
 
 
 class IcmpError(MessageError):

@@ -29,6 +29,7 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flowtuple import Source
 from relay.core.limits import Limits
 from relay.core.ports import UpstreamPool
 from relay.core.session import SessionTable
@@ -38,6 +39,7 @@ from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
+from relay.wire.transport import Transport
 
 ALICE = Endpoint("203.0.113.2", 40_000)
 MALLORY = Endpoint("203.0.113.66", 40_000)
@@ -66,6 +68,7 @@ class Scene:
         *,
         limits: Limits | None = None,
         ports: range = range(20_000, 20_100),
+        tcp_ports: range = range(30_000, 30_100),
         keys: KeyRing | None = None,
         registry: Registry | None = None,
     ) -> None:
@@ -74,9 +77,13 @@ class Scene:
             tuple(Transceiver(target, address) for target, address in ADDRESSES.items())
         )
         self.pool = UpstreamPool([UPSTREAM], ports, self.keys.port_key(1))
+        self.tcp_pool = UpstreamPool([UPSTREAM], tcp_ports, self.keys.port_key(1))
         self.table = SessionTable(
             vips=frozenset({VIP}),
-            upstreams={socket.AF_INET: self.pool},
+            upstreams={
+                (Transport.UDP, socket.AF_INET): self.pool,
+                (Transport.TCP, socket.AF_INET): self.tcp_pool,
+            },
             registry=self.registry,
             keys=self.keys,
             limits=limits,
@@ -109,8 +116,10 @@ class Scene:
     ) -> bytes:
         return stun.Message(message_class, method, request[8:20]).serialize(b"password")
 
-    def client(self, data: bytes, source: Endpoint = ALICE) -> list[str]:
-        return words(self.table.from_client(data, source, VIP, self.now))
+    def client(
+        self, data: bytes, source: Endpoint = ALICE, transport: Transport = Transport.UDP
+    ) -> list[str]:
+        return words(self.table.from_client(data, Source(source, VIP, transport), self.now))
 
     def transceiver(self, data: bytes, flow: Flow) -> list[str]:
         return words(self.table.from_transceiver(data, flow, self.now))

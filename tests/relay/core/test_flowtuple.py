@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Transport
 
 PARTS: dict[str, Any] = {
     "client": Endpoint("198.51.100.7", 40000),
@@ -14,7 +15,9 @@ PARTS: dict[str, Any] = {
     "upstream": Endpoint("192.0.2.1", 20417),
     "transceiver": Endpoint("2001:db8:2::2", 5000),
     "route": bytes(range(21)),
+    "transport": Transport.UDP,
 }
+OTHERS: dict[str, Any] = {"route": bytes(21), "transport": Transport.TCP}
 FLOW = FlowTuple(**PARTS)
 
 
@@ -23,7 +26,8 @@ def test_it_gives_back_what_it_was_made_of() -> None:
 
 
 def test_its_packed_parts_make_the_same() -> None:
-    packed = [part.packed if isinstance(part, Endpoint) else part for part in PARTS.values()]
+    addresses = [part.packed for part in PARTS.values() if isinstance(part, Endpoint)]
+    packed = [*addresses, PARTS["route"]]
     assert FlowTuple.of(*packed) == FLOW
     assert FlowTuple.of(*packed).upstream == PARTS["upstream"]
 
@@ -34,9 +38,18 @@ def test_client_and_vip_tell_what_clients_send_into_apart() -> None:
     assert FLOW._replace(client=PARTS["vip"]).from_client != FLOW.from_client
 
 
+def test_the_same_address_and_port_of_another_transport_is_another_client() -> None:
+    over_tcp = FLOW._replace(transport=Transport.TCP)
+    assert over_tcp.from_client == Source(FLOW.client, FLOW.vip, Transport.TCP).packed
+    assert FLOW.from_client == Source(FLOW.client, FLOW.vip).packed
+    assert over_tcp.from_client != FLOW.from_client
+    assert over_tcp.ends == FLOW.ends
+    assert over_tcp.route == FLOW.route
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_one_part_can_be_another(name: str) -> None:
-    other = bytes(21) if name == "route" else Endpoint("203.0.113.9", 9)
+    other = OTHERS.get(name, Endpoint("203.0.113.9", 9))
     changed = FLOW._replace(**{name: other})
     assert changed != FLOW
     assert {part: getattr(changed, part) for part in PARTS} == PARTS | {name: other}

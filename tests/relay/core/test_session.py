@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.flow import Instant, State
+from relay.core.flowtuple import Source
 from relay.core.limits import Limits
 from relay.wire import stun
 from relay.wire.announcement import Announcement
@@ -51,7 +52,7 @@ def test_confirmed_flow_carries_everything_both_ways(scene: Scene) -> None:
 
 def test_announcement_tells_who_the_client_is(scene: Scene) -> None:
     request = scene.request()
-    command = scene.table.from_client(request, ALICE, VIP, scene.now)[1]
+    command = scene.table.from_client(request, Source(ALICE, VIP), scene.now)[1]
     announcement = Announcement.parse(command.data, scene.keys)  # type: ignore[union-attr]
     assert announcement == Announcement(
         ALICE, VIP, open_ufrag(stun.server_ufrag(request), scene.keys).raw, scene.now.unix

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from relay.wire.errors import AnnouncementError, RouteKeyError, RouteTagError
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from relay.wire.siphash import tag
+from relay.wire.transport import Transport
 
 KEYS = KeyRing({0: bytes(range(32)), 1: bytes(32)}, signing_slot=1)
 TARGET = Target(cluster=1, slot=2, generation=3)
@@ -34,12 +37,21 @@ def test_the_bytes_lie_where_the_layout_says() -> None:
     assert signed + tag(KEYS.announcement_key(1, 1), signed) == DATA
 
 
-@given(ENDPOINTS, ENDPOINTS, st.integers(0, 2**52))
-def test_there_and_back(client: Endpoint, vip: Endpoint, microseconds: int) -> None:
-    announcement = Announcement(client, vip, ROUTE.raw, microseconds / 1e6)
+@given(ENDPOINTS, ENDPOINTS, st.integers(0, 2**52), st.sampled_from(Transport))
+def test_there_and_back(
+    client: Endpoint, vip: Endpoint, microseconds: int, transport: Transport
+) -> None:
+    announcement = Announcement(client, vip, ROUTE.raw, microseconds / 1e6, transport)
     data = announcement.serialize(KEYS)
     assert is_announcement(data)
     assert Announcement.parse(data, KEYS) == announcement
+
+
+def test_a_client_over_tcp_is_marked_in_what_was_zero() -> None:
+    """A transceiver that knows of UDP only takes this for no announcement, and nothing worse."""
+    over_tcp = replace(ANNOUNCEMENT, transport=Transport.TCP).serialize(KEYS)
+    assert over_tcp[:2] == b"\x0c\x01"
+    assert over_tcp[2:-8] == DATA[2:-8]
 
 
 @pytest.mark.parametrize("byte", range(SIZE))
@@ -58,11 +70,23 @@ def test_every_flipped_bit_is_refused(byte: int) -> None:
         (DATA[:-1], "not an announcement"),
         (DATA + b"\0", "not an announcement"),
         (b"\x0d" + DATA[1:], "not an announcement"),
-        (b"\x0c\x01" + DATA[2:], "not an announcement"),
+        (b"\x0c\x02" + DATA[2:], "not an announcement"),
+        (b"\x0c\x10" + DATA[2:], "not an announcement"),
+        (b"\x0c\x01" + DATA[2:], "tag does not verify"),
         (DATA[:46] + bytes(21) + DATA[67:], "bad route"),
         (DATA[:-8] + bytes(8), "tag does not verify"),
     ],
-    ids=["empty", "short", "long", "first byte", "version", "route", "tag"],
+    ids=[
+        "empty",
+        "short",
+        "long",
+        "first byte",
+        "transport",
+        "version",
+        "other transport",
+        "route",
+        "tag",
+    ],
 )
 def test_what_is_wrong_is_said(data: bytes, says: str) -> None:
     with pytest.raises(AnnouncementError, match=says):

@@ -9,6 +9,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.errors import (
     AnnouncementError,
     EndpointError,
+    FramingError,
     IcmpError,
     IntegrityError,
     KeyFileError,
@@ -18,6 +19,7 @@ from relay.wire.errors import (
     RouteTagError,
     StunError,
 )
+from relay.wire.framing import FrameReader
 from relay.wire.icmp import parse_icmp4
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint, open_ufrag
@@ -36,6 +38,7 @@ REMOTE: dict[str, tuple[Callable[[], object], type[MessageError]]] = {
     "no ufrag of ours": (lambda: open_ufrag("A", KEYS), RouteFormatError),
     "an unknown key slot": (lambda: open_ufrag(OF_SLOT_1.ufrag, KEYS), RouteKeyError),
     "keys of others": (lambda: open_ufrag(ROUTE.ufrag, OTHERS), RouteTagError),
+    "an empty frame": (lambda: list(FrameReader(9).feed(bytes(2))), FramingError),
     "no ICMP error": (lambda: parse_icmp4(b""), IcmpError),
     "no announcement": (lambda: Announcement.parse(b"", KEYS), AnnouncementError),
 }
