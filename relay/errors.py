@@ -6,6 +6,7 @@
     │   ├── RegistryError   relay.config.registry
     │   └── KeyFileError    relay.wire.errors
     ├── WireError           bytes or text are not what they should be: relay.wire.errors
+    ├── OutputError         standard output cannot be written
     ├── BindError           a transport address cannot be bound
     ├── DataplaneError      a dataplane cannot be used: relay.dataplane.errors
     │   ├── DataplaneFull
@@ -57,6 +58,10 @@ class ConfigError(IcelaneError, ValueError):
 
 class WireError(IcelaneError, ValueError):
     """Bytes from the network, or a text that stands for some, are not what they should be."""
+
+
+class OutputError(IcelaneError):
+    """Standard output cannot be written; the text says why."""
 
 
 class BindError(IcelaneError):

@@ -30,7 +30,8 @@ PURE = [
 ]
 # Each imports only what stands in lines above; what stands in one line knows nothing of each other.
 LAYERS = [
-    ("relay.errors", "relay.linux"),
+    ("relay.errors",),
+    ("relay.linux", "relay.streams"),
     ("relay.wire",),
     ("relay.config", "relay.listen"),
     ("relay.core",),

@@ -4,12 +4,14 @@ Exit codes: 0 done; 1 it could not be done; 2 a setting, file or option is wrong
 by Ctrl-C. `icelane call` has more, see `relay.caller.errors.Failure`.
 """
 
+import sys
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from relay.errors import IcelaneError
+from relay.errors import IcelaneError, OutputError
+from relay.streams import usable_output
 
 
 class Commands(TyperGroup):
@@ -17,6 +19,15 @@ class Commands(TyperGroup):
 
     Everything else that a command raises is a bug, and keeps its traceback.
     """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run what the command line says, with an output that takes everything."""
+        try:
+            with usable_output():
+                return super().main(*args, **kwargs)
+        except OutputError as error:
+            typer.echo(f"icelane: {error}", err=True)
+            sys.exit(error.exit_code)
 
     def invoke(self, ctx: Any) -> Any:
         """Run what the command line says."""

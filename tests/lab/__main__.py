@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.errors import Commands
-from relay.errors import IcelaneError
+from relay.errors import IcelaneError, OutputError
 
 if TYPE_CHECKING:
     from tests.lab.call_result import CallResult
@@ -150,6 +150,8 @@ def demo(
     error: str | None = None
     try:
         results = Demo(seconds, view).run()
+    except OutputError:
+        raise  # there is nowhere to report to
     except IcelaneError as problem:
         error = str(problem)
     except KeyboardInterrupt:
