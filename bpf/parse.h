@@ -127,7 +127,8 @@ static __always_inline enum reason parse_ip4(struct cursor *frame, struct packet
 		return REASON_fragment;
 	}
 	total = bpf_ntohs(ip->tot_len);
-	if (total < header || (void *)ip + total > frame->end)
+	/* Not `ip + total`: Linux 6.1 takes what a byte swap gives for a number of any size. */
+	if (total < header || total > frame->end - (void *)ip)
 		return REASON_malformed;
 	if (header > sizeof(*ip)) {
 		if (!cursor_take(frame, header - sizeof(*ip)))
@@ -198,7 +199,7 @@ static __always_inline enum reason parse_ip6(struct cursor *frame, struct packet
 	if (is_ip4((struct address *)&ip->saddr) || is_ip4((struct address *)&ip->daddr))
 		return REASON_malformed;
 	length = bpf_ntohs(ip->payload_len);
-	if ((void *)(ip + 1) + length > frame->end)
+	if (length > frame->end - (void *)(ip + 1))
 		return REASON_malformed;
 	packet->ip_payload_length = length;
 	packet->ttl = ip->hop_limit;
