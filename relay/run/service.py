@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 Service = TypeVar("Service")
+
+ENOUGH_FILES = 4096  # a userspace relay needs one for each flow, signaling one for each request
+
+_log = logging.getLogger(__name__)
 
 
 def log_to_stderr(verbose: bool = False) -> None:
@@ -21,6 +26,18 @@ def log_to_stderr(verbose: bool = False) -> None:
     )
 
 
+def raise_open_files() -> None:
+    """Let this process open as many files as it may, and say so when that is not many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most != resource.RLIM_INFINITY and most < ENOUGH_FILES:
+        _log.warning(
+            "only %d files may be open at once (the hard limit), which bounds the number of calls: "
+            "raise it, such as with LimitNOFILE=65536 in a unit or `ulimit -n 65536` as root",
+            most,
+        )
+
+
 async def serve(
     service: AbstractAsyncContextManager[Service], ready: Callable[[Service], str]
 ) -> None:
@@ -30,6 +47,7 @@ async def serve(
         service: Serves while its context is entered.
         ready: Makes the line from what the context gives.
     """
+    raise_open_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -78,3 +78,23 @@ def test_one_that_cannot_start_never_says_ready() -> None:
     output, errors = process.communicate(timeout=LIMIT)
     assert (process.returncode, output) == (1, "")
     assert "OSError: no room" in errors
+
+
+COUNT = "import resource; log.info(str(resource.getrlimit(resource.RLIMIT_NOFILE)))"
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(64, 5000), (64, 128)])
+def test_it_may_open_as_many_files_as_the_hard_limit_has(soft: int, hard: int) -> None:
+    process = subprocess.Popen(
+        [
+            *("prlimit", f"--nofile={soft}:{hard}", "--"),
+            *(sys.executable, "-c", SERVICE.format(start=COUNT, verbose=False)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines = ended(process, signal.SIGTERM)
+    assert any(line.endswith(f"({hard}, {hard})") for line in lines)
+    warned = any(f"only {hard} files may be open" in line for line in lines)
+    assert warned == (hard == 128)
