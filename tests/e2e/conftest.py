@@ -1,18 +1,27 @@
-"""Fixtures for tests with real calls: a recorded call, and the agent's status."""
+"""Fixtures for tests with real calls: a recorded call, a browser, and the agent's status."""
 
+import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.admin import transport as admin
+from relay.caller.audio import RATE, read_audio
+from relay.caller.call import SPEECH
 from tests.lab.call import Call
 from tests.lab.capture import DatagramCapture
+from tests.lab.config import SIGNALING_URL
 from tests.lab.frame import Datagram
 from tests.lab.lab import Lab
 from tests.lab.probe import Probe, Sample
@@ -21,6 +30,9 @@ from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, TRANSCEIVER
 WAIT = 10.0  # seconds; a limit
 AUDIBLE = 60  # packets, which is a second and more; the set-up takes fewer than 20
 ENDLESS = 300.0  # seconds; the test hangs up
+
+SCRIPT = Path(__file__).with_name("browser_script.py")
+BROWSER_LIMIT = 90.0  # seconds; a browser starts in 2, on a busy machine in several times that
 
 
 @dataclass
@@ -43,6 +55,7 @@ class Recorded:
 
 
 Record = Callable[..., Recorded]
+Browse = Callable[..., dict[str, Any]]
 
 
 @contextmanager
@@ -110,3 +123,44 @@ def unprivileged_user() -> str:
     as_nobody = ["setpriv", "--reuid=nobody", "--clear-groups", *reading]
     readable = subprocess.run(as_nobody, check=False, capture_output=True, cwd="/").returncode == 0
     return "nobody" if readable else "root"
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The speech of `icelane call` as WAV, which Chromium takes for its microphone."""
+    path = tmp_path_factory.mktemp("audio") / "speech.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(b"".join(read_audio(SPEECH, longest=10)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def browse(speech: Path) -> Browse:
+    """Press the button of the page in a lab's client; returns what the browser saw."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs Chromium (apt-get install chromium chromium-driver)")
+
+    def press(lab: Lab, *arguments: str) -> dict[str, Any]:
+        program = [sys.executable, str(SCRIPT), SIGNALING_URL, "--wav", str(speech)]
+        program += ["--chromium", chromium, "--chromedriver", driver, *arguments]
+        process = subprocess.Popen(
+            lab.hosts[CLIENT].command(program),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that the browser ends with its script
+        )
+        try:
+            output, errors = process.communicate(timeout=BROWSER_LIMIT)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        assert process.returncode == 0, errors.decode()
+        seen: dict[str, Any] = json.loads(output)
+        return seen
+
+    return press

@@ -1,28 +1,15 @@
 """A headless Chromium in the lab's client host talks through the relay, from the page."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import wave
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay.caller.audio import RATE, read_audio
-from relay.caller.call import SPEECH
-from tests.lab.config import SIGNALING_URL, VIP, Options
+from tests.lab.config import VIP, Options
 from tests.lab.lab import Lab
-from tests.lab.topology import CLIENT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.netns]
-
-SCRIPT = Path(__file__).with_name("browser_script.py")
-LIMIT = 90.0  # seconds; a browser starts in 2, on a busy machine in several times that
 
 Browse = Callable[..., dict[str, Any]]
 
@@ -30,47 +17,6 @@ Browse = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="module", params=[pytest.param("xdp", marks=pytest.mark.bpf), "userspace"])
 def lab(request: pytest.FixtureRequest, bring_up: Callable[[Options], Lab]) -> Lab:
     return bring_up(Options(dataplane=request.param))
-
-
-@pytest.fixture(scope="module")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The speech of `icelane call` as WAV, which Chromium takes for its microphone."""
-    path = tmp_path_factory.mktemp("audio") / "speech.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(b"".join(read_audio(SPEECH, longest=10)))
-    return path
-
-
-@pytest.fixture(scope="module")
-def browse(speech: Path) -> Browse:
-    """Press the button of the page in a lab's client; returns what the browser saw."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("needs Chromium (apt-get install chromium chromium-driver)")
-
-    def press(lab: Lab, *arguments: str) -> dict[str, Any]:
-        program = [sys.executable, str(SCRIPT), SIGNALING_URL, "--wav", str(speech)]
-        program += ["--chromium", chromium, "--chromedriver", driver, *arguments]
-        process = subprocess.Popen(
-            lab.hosts[CLIENT].command(program),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that the browser ends with its script
-        )
-        try:
-            output, errors = process.communicate(timeout=LIMIT)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        assert process.returncode == 0, errors.decode()
-        seen: dict[str, Any] = json.loads(output)
-        return seen
-
-    return press
 
 
 @pytest.fixture(scope="module")
