@@ -1,12 +1,13 @@
 """The HTTP client of a transceiver's control API."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from relay.wire.transport import Candidate
 from signaling.callid import is_session_id
 from signaling.errors import BusyError, OfferRejectedError, SessionNotFoundError, UnreachableError
 from signaling.placement import Load
@@ -53,21 +54,20 @@ class ControlClient:
             raise UnreachableError(f"{self._url}/v1/health answered {status} without a load")
         return Load(sessions, capacity, draining=answer.get("draining") is not False)
 
-    async def create(self, offer: str, candidates: list[str]) -> Session:
+    async def create(self, offer: str, candidates: Sequence[Candidate]) -> Session:
         """Create a session for an offer.
 
         Args:
             offer: The client's SDP.
-            candidates: Transport addresses for the answer to advertise.
+            candidates: What the answer tells of the relays, the preferred one first.
 
         Raises:
             OfferRejectedError: The offer cannot be answered.
             BusyError: The transceiver is full.
             UnreachableError: It did not answer in time.
         """
-        status, answer, headers = await self._request(
-            "POST", "/v1/sessions", {"sdp": offer, "candidates": candidates}
-        )
+        body = {"sdp": offer, "candidates": [each.dump() for each in candidates]}
+        status, answer, headers = await self._request("POST", "/v1/sessions", body)
         if status == 201:
             session_id, sdp = answer.get("id"), answer.get("sdp")
             if isinstance(session_id, str) and is_session_id(session_id) and isinstance(sdp, str):

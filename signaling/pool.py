@@ -6,7 +6,7 @@ Health is polled in the background, so that a request only looks it up.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self
@@ -15,6 +15,7 @@ import aiohttp
 
 from relay.config.registry import Transceiver
 from relay.wire.route import Target
+from relay.wire.transport import Candidate
 from signaling.callid import join_call_id, split_call_id
 from signaling.control import ControlClient
 from signaling.errors import (
@@ -114,7 +115,7 @@ class TransceiverPool:
         """How many of the reachable ones take new sessions."""
         return sum(load.has_room for load in self._loads.values())
 
-    async def place(self, offer: str, candidates: list[str]) -> Call:
+    async def place(self, offer: str, candidates: Sequence[Candidate]) -> Call:
         """Have an offer answered by a transceiver; when one cannot, by another.
 
         Raises:
@@ -129,7 +130,7 @@ class TransceiverPool:
                 f"no transceiver answered the offer within {self._config.placement_timeout} s", 1
             ) from None
 
-    async def _place(self, offer: str, candidates: list[str]) -> Call:
+    async def _place(self, offer: str, candidates: Sequence[Candidate]) -> Call:
         tried: dict[Target, UnavailableError] = {}
         while (target := choose_transceiver(self._loads, self._random, tried=tried)) is not None:
             self._loads[target] = self._loads[target].with_new_session()

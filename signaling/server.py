@@ -80,7 +80,7 @@ class SignalingServer:
         pool: PoolConfig | None = None,
     ) -> None:
         self._listen = listen
-        self._candidates = [str(each) for each in registry.advertised]
+        self._candidates = registry.candidates
         self._pool = TransceiverPool(
             registry.transceivers, random=random, config=pool or PoolConfig()
         )

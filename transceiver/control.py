@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
+from relay.wire.transport import Candidate
 from transceiver.errors import ControlApiError, FullError, OfferError
 from transceiver.mux import Mux
 from transceiver.sdp import MAX_SIZE, parse_offer
@@ -16,7 +16,7 @@ from transceiver.session import Session, Sessions
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 4 * MAX_SIZE  # bytes; JSON escapes may lengthen an offer
-MAX_CANDIDATES = 8
+MAX_CANDIDATES = 16  # of a few relays, each with an address of UDP and two of TCP
 RETRY_AFTER = "5"  # seconds
 
 
@@ -110,13 +110,13 @@ def _sdp(body: dict[str, Any]) -> str:
     return sdp
 
 
-def _candidates(value: object) -> list[Endpoint]:
+def _candidates(value: object) -> list[Candidate]:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_CANDIDATES:
         raise ControlApiError(
             400, "invalid_candidates", f"`candidates` must be a list of 1 to {MAX_CANDIDATES}"
         )
     try:
-        return [Endpoint.parse(str(text)) for text in value]
+        return [Candidate.load(each) for each in value]
     except EndpointError as error:
         raise ControlApiError(400, "invalid_candidates", str(error)) from None
 

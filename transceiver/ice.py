@@ -21,6 +21,7 @@ from typing import NamedTuple
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import IntegrityError, StunError
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass, verify_integrity
+from relay.wire.transport import Transport
 from transceiver import checks
 
 CONSENT_LIFETIME = 30.0  # seconds (RFC 7675, section 5.1)
@@ -48,10 +49,19 @@ class Announced(NamedTuple):
     Attributes:
         client: The client's own transport address.
         time: When the relay said so, Unix seconds.
+        transport: How the client reaches the relay.
     """
 
     client: Endpoint
     time: float
+    transport: Transport = Transport.UDP
+
+    def is_of(self, other: "Announced") -> bool:
+        """Whether both are of the same client.
+
+        The same address of another transport is not: behind a NAT it may be somebody else's.
+        """
+        return (self.client, self.transport) == (other.client, other.transport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +229,7 @@ class IceAgent:
         known = {
             address: path
             for address, path in self._paths.items()
-            if path.announced and path.announced.client == announced.client
+            if path.announced and path.announced.is_of(announced)
         }
         if not known:
             return []
@@ -334,7 +344,7 @@ class IceAgent:
         """
         path = self._paths.get(address)
         known = path.announced if path else None
-        return known is not None and announced is not None and known.client == announced.client
+        return known is not None and announced is not None and known.is_of(announced)
 
     def _remember(self, transaction_id: bytes, source: Endpoint) -> None:
         self._transactions[transaction_id] = source

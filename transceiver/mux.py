@@ -217,7 +217,7 @@ class Mux:
         if route.target != self._target:
             self.counters.refuse("announcement_target", f"{source}: {route.target}")
             return
-        announced = Announced(announcement.client, announcement.time)
+        announced = Announced(announcement.client, announcement.time, announcement.transport)
         if not self._note(source, announced):
             self.counters.refuse("announcement_old", source)
             return

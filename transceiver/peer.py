@@ -23,7 +23,7 @@ from av import AudioFrame
 from OpenSSL import SSL
 
 from relay.wire.audiolevel import audio_level
-from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Candidate
 from transceiver.errors import OfferError
 from transceiver.mux import Mux
 from transceiver.passthrough import PassThroughBuffer
@@ -97,7 +97,7 @@ class Peer(RTCPeerConnection):
 
     Args:
         mux: The shared socket.
-        candidates: The transport addresses of the answer.
+        candidates: The candidates of the answer.
         credentials: Makes a new ufrag and password on each call.
         bundled: Whether all media sections share one transport.
     """
@@ -105,7 +105,7 @@ class Peer(RTCPeerConnection):
     def __init__(
         self,
         mux: Mux,
-        candidates: Sequence[Endpoint],
+        candidates: Sequence[Candidate],
         credentials: CredentialSource,
         *,
         bundled: bool,

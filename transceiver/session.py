@@ -9,9 +9,9 @@ from typing import Any
 
 from aiortc import MediaStreamTrack
 
-from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import NONCE_SIZE, Target, mint
+from relay.wire.transport import Candidate
 from transceiver.backend import Backend, BackendFactory
 from transceiver.errors import FullError
 from transceiver.ice import CONSENT_LIFETIME, Credentials
@@ -204,7 +204,7 @@ class Sessions:
         """A session by its id."""
         return self._sessions.get(session_id)
 
-    async def create(self, sdp: str, candidates: Sequence[Endpoint]) -> tuple[Session, str]:
+    async def create(self, sdp: str, candidates: Sequence[Candidate]) -> tuple[Session, str]:
         """Create a session; returns it and the SDP answer.
 
         Args:

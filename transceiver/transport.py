@@ -13,7 +13,7 @@ from aiortc import RTCIceCandidate, RTCIceParameters
 from pyee.asyncio import AsyncIOEventEmitter
 
 from relay.wire.demux import Kind, classify
-from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Candidate, Transport
 from transceiver.ice import RESTART_GRACE, Credentials, IceAgent
 from transceiver.mux import Mux
 
@@ -21,7 +21,11 @@ QUEUE_SIZE = 512  # datagrams waiting for DTLS; 10 s of a voice stream, so only 
 # Some clients drop a ClientHello that comes before they have nominated a path, and OpenSSL would
 # repeat it only after 1 s. Whoever has it already ignores a repeated record (RFC 6347, 4.1.2.6).
 FIRST_FLIGHT_REPEATS = (0.05, 0.1, 0.2, 0.4)  # seconds between, until the client answers
-_HOST_PREFERENCE = 126  # of type preferences (RFC 8445, section 5.1.2.1)
+# What a priority is made of: type preferences (RFC 8445, section 5.1.2.1), and of TCP a direction
+# preference beside the other one (RFC 6544, section 4.2), which puts it below UDP.
+_HOST_PREFERENCE = 126
+_PASSIVE_PREFERENCE = 4
+_HIGHEST_OF_UDP, _HIGHEST_OF_TCP = (1 << 16) - 1, (1 << 13) - 1
 
 CredentialSource = Callable[[], Credentials]
 
@@ -30,11 +34,11 @@ class LiteGatherer(AsyncIOEventEmitter):
     """Stands for aiortc's RTCIceGatherer.
 
     Args:
-        candidates: The transport addresses of the answer, the preferred one first.
+        candidates: The candidates of the answer, the preferred one first.
         credentials: What the answer says.
     """
 
-    def __init__(self, candidates: Sequence[Endpoint], credentials: Credentials) -> None:
+    def __init__(self, candidates: Sequence[Candidate], credentials: Credentials) -> None:
         super().__init__()
         self.state = "new"
         self.credentials = credentials
@@ -47,21 +51,10 @@ class LiteGatherer(AsyncIOEventEmitter):
             self.emit("statechange")
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802  # aiortc calls it so
-        """One host candidate for each address; none before `gather`."""
+        """The host candidates; none before `gather`."""
         if self.state == "new":
             return []
-        return [
-            RTCIceCandidate(
-                component=1,
-                foundation=str(index),
-                ip=candidate.host,
-                port=candidate.port,
-                priority=(_HOST_PREFERENCE << 24) + ((65535 - index) << 8) + 255,
-                protocol="udp",
-                type="host",
-            )
-            for index, candidate in enumerate(self._candidates)
-        ]
+        return [_host_candidate(index, each) for index, each in enumerate(self._candidates)]
 
     def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802  # aiortc calls it so
         """The credentials, and that we are a lite agent."""
@@ -72,19 +65,36 @@ class LiteGatherer(AsyncIOEventEmitter):
         )
 
 
+def _host_candidate(index: int, candidate: Candidate) -> RTCIceCandidate:
+    is_tcp = candidate.transport is Transport.TCP
+    preference = (
+        (_PASSIVE_PREFERENCE << 13) + _HIGHEST_OF_TCP - index if is_tcp else _HIGHEST_OF_UDP - index
+    )
+    return RTCIceCandidate(
+        component=1,
+        foundation=str(index),
+        ip=candidate.address.host,
+        port=candidate.address.port,
+        priority=(_HOST_PREFERENCE << 24) + (preference << 8) + 255,
+        protocol=candidate.transport.value,
+        tcpType="passive" if is_tcp else None,
+        type="host",
+    )
+
+
 class LiteTransport(AsyncIOEventEmitter):
     """Stands for aiortc's RTCIceTransport; a handler of the mux.
 
     Args:
         mux: The shared socket.
-        candidates: The transport addresses of the answer.
+        candidates: The candidates of the answer.
         credentials: Makes a new ufrag and password on each call.
     """
 
     role = "controlled"  # a lite agent is never the controlling one
 
     def __init__(
-        self, mux: Mux, candidates: Sequence[Endpoint], credentials: CredentialSource
+        self, mux: Mux, candidates: Sequence[Candidate], credentials: CredentialSource
     ) -> None:
         super().__init__()
         self._mux = mux

@@ -11,6 +11,7 @@ from relay.errors import ConfigError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 from relay.wire.route import Target
+from relay.wire.transport import Candidate, Transport
 
 _LIMITS = {"cluster": 1 << 16, "slot": 1 << 24, "generation": 1 << 8}
 
@@ -41,10 +42,12 @@ class Relay:
     Attributes:
         vip: The address that it receives at.
         advertise: What clients are told in place of it, where a 1:1 NAT stands in front.
+        tcp: Where clients are told to connect over TCP, when UDP is blocked.
     """
 
     vip: Endpoint
     advertise: tuple[Endpoint, ...] = ()
+    tcp: tuple[Endpoint, ...] = ()
 
     @property
     def advertised(self) -> tuple[Endpoint, ...]:
@@ -97,7 +100,7 @@ class Registry:
             RegistryError: Entries are wrong.
         """
         tables = {
-            "relay": {"vip", "advertise"},
+            "relay": {"vip", "advertise", "tcp"},
             "transceiver": {*_LIMITS, "address", "control"},
         }
         problems = [unknown(name, tables, "table") for name in sorted(set(document) - set(tables))]
@@ -108,7 +111,11 @@ class Registry:
                 reader.expect(known)
                 if name == "relay":
                     relays.append(
-                        Relay(reader.host_address("vip"), reader.host_addresses("advertise"))
+                        Relay(
+                            reader.host_address("vip"),
+                            reader.host_addresses("advertise"),
+                            reader.host_addresses("tcp"),
+                        )
                     )
                 else:
                     transceivers.append(
@@ -128,6 +135,12 @@ class Registry:
     def advertised(self) -> tuple[Endpoint, ...]:
         """What clients are told of all relays, each address once."""
         return tuple(dict.fromkeys(told for each in self.relays for told in each.advertised))
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The same as candidates, and after them those of TCP."""
+        tcp = dict.fromkeys(told for each in self.relays for told in each.tcp)
+        return (*map(Candidate, self.advertised), *(Candidate(told, Transport.TCP) for told in tcp))
 
     @property
     def clusters(self) -> frozenset[int]:

@@ -1,9 +1,10 @@
 """How a client reaches a relay: over UDP, or over TCP where UDP is blocked (ICE-TCP, RFC 6544)."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from relay.wire.endpoint import Endpoint
+from relay.wire.errors import EndpointError
 
 
 class Transport(StrEnum):
@@ -23,3 +24,23 @@ class Candidate(NamedTuple):
 
     address: Endpoint
     transport: Transport = Transport.UDP
+
+    @classmethod
+    def load(cls, plain: object) -> Self:
+        """Take what `dump` returned, as JSON has it.
+
+        Raises:
+            EndpointError: It is something else.
+        """
+        match plain:
+            case {"transport": "udp" | "tcp" as transport, "address": str(address), **others}:
+                if not others:
+                    return cls(Endpoint.parse(address), Transport(transport))
+        raise EndpointError(
+            f"{plain!r} is no candidate: write "
+            '{"transport": "udp", "address": "203.0.113.10:3478"}, or the same with tcp'
+        )
+
+    def dump(self) -> dict[str, str]:
+        """The candidate as plain data."""
+        return {"transport": self.transport.value, "address": str(self.address)}

@@ -3,10 +3,17 @@ from typing import Any
 import aiohttp
 import pytest
 
+from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Candidate, Transport
 from signaling.control import ControlClient, Session
 from signaling.errors import BusyError, OfferRejectedError, SessionNotFoundError, UnreachableError
 from signaling.placement import Load
 from transceiver.server import Transceiver
+
+CANDIDATES = (
+    Candidate(Endpoint("203.0.113.10", 3478)),
+    Candidate(Endpoint("203.0.113.10", 443), Transport.TCP),
+)
 
 
 def client(http: aiohttp.ClientSession, url: str) -> ControlClient:
@@ -18,7 +25,7 @@ async def test_the_life_of_a_session(
 ) -> None:
     control = client(http, f"http://{transceiver.control}/")
     assert await control.health() == Load(0, transceiver.config.capacity)
-    session = await control.create(offer, ["203.0.113.10:3478"])
+    session = await control.create(offer, CANDIDATES)
     assert "a=candidate:" in session.sdp
     assert "203.0.113.10 3478" in session.sdp
     assert await control.health() == Load(1, transceiver.config.capacity)
@@ -31,7 +38,7 @@ async def test_a_bad_offer_is_told_apart(
     http: aiohttp.ClientSession, transceiver: Transceiver
 ) -> None:
     with pytest.raises(OfferRejectedError) as caught:
-        await client(http, f"http://{transceiver.control}").create("v=0", ["203.0.113.10:3478"])
+        await client(http, f"http://{transceiver.control}").create("v=0", CANDIDATES)
     assert caught.value.code
     assert str(caught.value)
 
@@ -102,6 +109,10 @@ async def test_nobody_there(http: aiohttp.ClientSession, unused_tcp_port: int) -
 async def test_an_answer_is_taken_whole(http: aiohttp.ClientSession, control: Any) -> None:
     sdp = "v=0\r\n" + "a=x:" + "y" * 100_000
     async with control(created=(201, {"id": "rtc_abc", "sdp": sdp})).running() as api:
-        session = await client(http, api.url).create("v=0", ["203.0.113.10:3478"])
+        session = await client(http, api.url).create("v=0", CANDIDATES)
         assert session == Session("rtc_abc", sdp)
-        assert api.offers == [{"sdp": "v=0", "candidates": ["203.0.113.10:3478"]}]
+        told = [
+            {"transport": "udp", "address": "203.0.113.10:3478"},
+            {"transport": "tcp", "address": "203.0.113.10:443"},
+        ]
+        assert api.offers == [{"sdp": "v=0", "candidates": told}]

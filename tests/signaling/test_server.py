@@ -12,6 +12,7 @@ from relay.config.registry import Registry, Relay
 from relay.errors import BindError
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
+from relay.wire.transport import Candidate
 from signaling.callid import CALLS
 from signaling.offer import MAX_BODY, MAX_SDP
 from signaling.server import SignalingServer
@@ -170,7 +171,7 @@ async def test_every_relay_is_advertised(
         http.post(server.url + CALLS, data=AUDIO, headers=SDP) as response,
     ):
         assert response.status == 201
-        assert api.offers == [{"sdp": AUDIO, "candidates": ["[2001:db8::10]:3478"]}]
+        assert api.offers == [{"sdp": AUDIO, "candidates": [Candidate(vip).dump()]}]
 
 
 async def test_what_a_relay_behind_a_nat_advertises_stands_in_place_of_its_vip(
@@ -189,7 +190,28 @@ async def test_what_a_relay_behind_a_nat_advertises_stands_in_place_of_its_vip(
     ):
         assert response.status == 201
         (candidates,) = [each["candidates"] for each in api.offers]
-    assert candidates == ["203.0.113.10:3478", "[2001:db8::10]:3478", "203.0.113.12:3478"]
+    told = (*public, Endpoint("203.0.113.12", 3478))
+    assert candidates == [Candidate(each).dump() for each in told]
+
+
+async def test_where_clients_may_connect_over_tcp_comes_after_all_of_udp(
+    http: aiohttp.ClientSession, serve: Any, control: Any
+) -> None:
+    first, second = Endpoint("203.0.113.10", 3478), Endpoint("203.0.113.12", 3478)
+    relays = (Relay(first, tcp=(first, first._replace(port=443))), Relay(second))
+    async with (
+        control().running() as api,
+        serve((Target(1, 1, 1), api.url), relays=relays) as server,
+        http.post(server.url + CALLS, data=AUDIO, headers=SDP) as response,
+    ):
+        assert response.status == 201
+        (candidates,) = [each["candidates"] for each in api.offers]
+    assert [(each["transport"], each["address"]) for each in candidates] == [
+        ("udp", "203.0.113.10:3478"),
+        ("udp", "203.0.113.12:3478"),
+        ("tcp", "203.0.113.10:3478"),
+        ("tcp", "203.0.113.10:443"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
+from relay.wire.transport import Candidate
 from transceiver.ice import Credentials
 from transceiver.server import Transceiver, TransceiverConfig
 
@@ -150,14 +151,17 @@ class Caller:
 
     async def call(
         self,
-        candidate: Endpoint,
-        *,
+        *candidates: Endpoint | Candidate,
         offer: Callable[[str], str] = str,
         answer: Callable[[str], str] = str,
     ) -> None:
         """Place the call; `offer` and `answer` may rewrite the descriptions on their way."""
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        body = {"sdp": offer(self.pc.localDescription.sdp), "candidates": [str(candidate)]}
+        told = [each if isinstance(each, Candidate) else Candidate(each) for each in candidates]
+        body = {
+            "sdp": offer(self.pc.localDescription.sdp),
+            "candidates": [each.dump() for each in told],
+        }
         status, reply = await self.request("POST", "/v1/sessions", body)
         assert status == 201, reply
         self.id, self.answer = reply["id"], reply["sdp"]

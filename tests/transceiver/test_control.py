@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Candidate
 from transceiver.server import Transceiver
 
-CANDIDATE = "203.0.113.10:3478"
+ADDRESS = Endpoint("203.0.113.10", 3478)
+CANDIDATE = Candidate(ADDRESS).dump()
 
 Caller = Callable[..., Any]
 
@@ -24,8 +26,9 @@ Caller = Callable[..., Any]
         ({"sdp": "v=0"}, "invalid_candidates"),
         ({"sdp": "v=0", "candidates": []}, "invalid_candidates"),
         ({"sdp": "v=0", "candidates": "203.0.113.10:3478"}, "invalid_candidates"),
-        ({"sdp": "v=0", "candidates": ["203.0.113.10"]}, "invalid_candidates"),
-        ({"sdp": "v=0", "candidates": [CANDIDATE] * 9}, "invalid_candidates"),
+        ({"sdp": "v=0", "candidates": ["203.0.113.10:3478"]}, "invalid_candidates"),
+        ({"sdp": "v=0", "candidates": [CANDIDATE | {"address": "host:1"}]}, "invalid_candidates"),
+        ({"sdp": "v=0", "candidates": [CANDIDATE] * 17}, "invalid_candidates"),
         ({"sdp": 1, "candidates": [CANDIDATE]}, "invalid_sdp"),
         ({"sdp": "hello", "candidates": [CANDIDATE]}, "invalid_sdp"),
         ({"sdp": "v=0\r\n", "candidates": [CANDIDATE]}, "no_media"),
@@ -75,7 +78,7 @@ async def test_a_refused_offer_leaves_no_session(
 ) -> None:
     client = caller()
     with pytest.raises(AssertionError, match="invalid_sdp"):
-        await client.call(Endpoint.parse(CANDIDATE), offer=lambda sdp: sdp.replace(part, broken))
+        await client.call(ADDRESS, offer=lambda sdp: sdp.replace(part, broken))
     assert len(transceiver.sessions) == 0
     assert not transceiver.mux._by_ufrag
 
@@ -99,7 +102,7 @@ async def test_a_full_transceiver_says_when_to_come_again(
 ) -> None:
     calls = [caller() for _ in range(4)]
     for client in calls[:3]:
-        await client.call(Endpoint.parse(CANDIDATE))
+        await client.call(ADDRESS)
     assert await calls[0].request("GET", "/v1/health") == (
         200,
         {"sessions": 3, "capacity": 3, "draining": False},
@@ -114,7 +117,7 @@ async def test_a_full_transceiver_says_when_to_come_again(
     _, listed = await calls[0].request("GET", "/v1/sessions")
     assert {stats["id"] for stats in listed["sessions"]} == {client.id for client in calls[:3]}
     await calls[1].request("DELETE", f"/v1/sessions/{calls[1].id}")
-    await calls[3].call(Endpoint.parse(CANDIDATE))
+    await calls[3].call(ADDRESS)
 
 
 async def test_a_stopping_transceiver_takes_no_sessions(
@@ -123,7 +126,7 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     client = caller()
     transceiver.sessions.draining = True
     with pytest.raises(AssertionError, match="stopping"):
-        await client.call(Endpoint.parse(CANDIDATE))
+        await client.call(ADDRESS)
     _, health = await client.request("GET", "/v1/health")
     assert health["draining"] is True
 

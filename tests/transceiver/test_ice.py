@@ -16,6 +16,7 @@ from relay.wire.stun import (
     unxor_address,
     verify_integrity,
 )
+from relay.wire.transport import Transport
 from transceiver.ice import (
     CONSENT_LIFETIME,
     MAX_PATHS,
@@ -348,6 +349,18 @@ def test_the_announcement_of_an_unknown_client_makes_no_path(agent: IceAgent, ch
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
     assert agent.announce(MOBILE, Announced(ELSEWHERE, 101.0)) == []
     assert agent.destination(1.0) == HOME
+
+
+def test_the_same_address_of_another_transport_is_another_client(
+    agent: IceAgent, check: Check
+) -> None:
+    """Behind one NAT it may be somebody who has seen the ufrag; its owner's path stays."""
+    request = check(nominate=True)
+    agent.receive(request, HOME, 0.0, Announced(CLIENT, 100.0))
+    over_tcp = Announced(CLIENT, 101.0, Transport.TCP)
+    assert agent.announce(MOBILE, over_tcp) == []
+    assert agent.destination(1.0) == HOME
+    assert agent.receive(request, MOBILE, 1.0, over_tcp) == [Refused("stun_replayed")]
 
 
 def test_an_older_announcement_moves_nothing(agent: IceAgent, check: Check) -> None:

@@ -15,6 +15,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
 from relay.wire.stun import Attribute, Message, MessageClass, unxor_address
+from relay.wire.transport import Transport
 from transceiver.ice import Credentials, IceAgent
 from transceiver.mux import ANNOUNCEMENT_LIFETIME, ANNOUNCEMENT_WINDOW, MAX_ANNOUNCEMENTS, Mux
 
@@ -94,10 +95,14 @@ class Bench:
         return recorder
 
     def announcement(
-        self, route: Route, client: Endpoint = CLIENT, time_: float | None = None
+        self,
+        route: Route,
+        client: Endpoint = CLIENT,
+        time_: float | None = None,
+        transport: Transport = Transport.UDP,
     ) -> bytes:
         at = self.clock.unix() if time_ is None else time_
-        return Announcement(client, VIP, route.raw, at).serialize(self.keys)
+        return Announcement(client, VIP, route.raw, at, transport).serialize(self.keys)
 
     def counted(self, reason: str) -> int:
         return self.mux.counters.as_dict().get(reason, 0)
@@ -257,6 +262,24 @@ async def test_an_unused_announcement_expires(bench: Bench, check: Check, until:
     bench.clock.now += ANNOUNCEMENT_LIFETIME
     answer = await exchange(relay, check(credentials=one.agent.credentials), bench.address)
     assert mapped(answer) == Endpoint.of(relay.getsockname())
+
+
+async def test_a_client_over_tcp_is_told_its_address_and_moves_nobody_of_udp(
+    bench: Bench, check: Check, until: Until
+) -> None:
+    one = bench.session()
+    route = bench.route()
+    bench.mux.bind(route.ufrag, one)
+    over_udp, over_tcp = bench.socket(), bench.socket()
+    over_udp.sendto(bench.announcement(route), bench.address)
+    await exchange(over_udp, check(credentials=one.agent.credentials, nominate=True), bench.address)
+    bench.clock.now += 1
+    over_tcp.sendto(bench.announcement(route, transport=Transport.TCP), bench.address)
+    await until(lambda: bench.counted("announcement") == 2)
+    assert one.agent.destination(bench.clock.now) == Endpoint.of(over_udp.getsockname())
+    answer = await exchange(over_tcp, check(credentials=one.agent.credentials), bench.address)
+    assert mapped(answer) == CLIENT
+    assert one.agent.destination(bench.clock.now) == Endpoint.of(over_udp.getsockname())
 
 
 async def test_an_announcement_moves_a_known_client_to_another_relay(

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, open_ufrag
+from relay.wire.transport import Candidate, Transport
 from transceiver.server import Transceiver
 
 MakeCaller = Callable[..., Any]
@@ -44,11 +45,23 @@ async def test_a_call_hears_itself(
 async def test_the_answer_names_only_the_given_candidates_and_a_route_to_us(
     caller: MakeCaller, keys: KeyRing, target: Target
 ) -> None:
-    client = caller()
-    await client.call(Endpoint("203.0.113.10", 3478))
+    client, vip = caller(), Endpoint("203.0.113.10", 3478)
+    over_tcp = [Candidate(vip._replace(port=port), Transport.TCP) for port in (3478, 443)]
+    await client.call(vip, *over_tcp)
     lines = client.answer.splitlines()
-    candidates = {line for line in lines if line.startswith("a=candidate:")}
-    assert candidates == {"a=candidate:0 1 udp 2130706431 203.0.113.10 3478 typ host"}
+    candidates = [line for line in lines if line.startswith("a=candidate:")]
+    # A priority is that of the example in RFC 6544, appendix B, but for the place in the list.
+    expected = [
+        "a=candidate:0 1 udp 2130706431 203.0.113.10 3478 typ host",
+        "a=candidate:1 1 tcp 2124414719 203.0.113.10 3478 typ host tcptype passive",
+        "a=candidate:2 1 tcp 2124414463 203.0.113.10 443 typ host tcptype passive",
+    ]
+    assert candidates[:3] == expected
+    assert set(candidates) == set(expected)
+    assert "c=IN IP4 203.0.113.10" in lines
+    assert lines[next(n for n, line in enumerate(lines) if line[:2] == "m=")].startswith(
+        "m=audio 3478 "
+    )
     assert "a=ice-lite" in lines
     (ufrag,) = {line.partition(":")[2] for line in lines if line.startswith("a=ice-ufrag:")}
     assert open_ufrag(ufrag, keys).target == target
@@ -146,7 +159,7 @@ async def test_an_ended_session_leaves_no_task(
     await client.pc.setLocalDescription(await client.pc.createOffer())
     before = asyncio.all_tasks()
     offer, candidate = client.pc.localDescription.sdp, Endpoint("127.0.0.1", 9)
-    session, _ = await transceiver.sessions.create(offer, [candidate])
+    session, _ = await transceiver.sessions.create(offer, [Candidate(candidate)])
     assert asyncio.all_tasks() - before
     await transceiver.sessions.end(session.id)
     await until(lambda: not asyncio.all_tasks() - before)

@@ -6,6 +6,7 @@ import pytest
 from relay.config.registry import Registry, RegistryError, Relay, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
+from relay.wire.transport import Candidate, Transport
 
 FILE = """
 [[relay]]
@@ -75,6 +76,24 @@ def test_clients_are_told_the_advertised_addresses_in_place_of_the_vip(
     registry = Registry.of({"relay": relays})
     assert registry.advertised == told
     assert [str(each.vip) for each in registry.relays] == [each["vip"] for each in relays]
+
+
+def test_clients_are_told_of_tcp_after_udp() -> None:
+    over_tcp = [str(PUBLIC), str(PUBLIC6)]
+    relays = [{"vip": str(VIP), "advertise": str(PUBLIC), "tcp": over_tcp}, {"vip": str(VIP6)}]
+    assert Registry.of({"relay": relays}).candidates == (
+        Candidate(PUBLIC),
+        Candidate(VIP6),
+        Candidate(PUBLIC, Transport.TCP),
+        Candidate(PUBLIC6, Transport.TCP),
+    )
+    one = Registry.of({"relay": [{"vip": str(VIP), "tcp": str(VIP)}] * 2})
+    assert one.candidates == (Candidate(VIP), Candidate(VIP, Transport.TCP))
+
+
+def test_an_address_of_tcp_that_nobody_can_reach_is_named() -> None:
+    with pytest.raises(RegistryError, match=r"relay 1: tcp 0\.0\.0\.0:443 is not the address"):
+        Registry.of({"relay": [{"vip": str(VIP), "tcp": "0.0.0.0:443"}]})
 
 
 def test_all_advertised_addresses_that_nobody_can_reach_are_told_at_once() -> None:
