@@ -9,7 +9,7 @@ from tests.lab.lab import Lab
 from tests.lab.process import BackgroundProcess
 from tests.lab.topology import CLIENT
 
-OVERTIME = 30.0  # seconds beyond its length until a call counts as hung; setup and hang-up take 2
+OVERTIME = 90.0  # seconds beyond its length until a call counts as hung; setup and hang-up take 2
 
 
 class Call(BackgroundProcess):

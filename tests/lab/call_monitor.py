@@ -14,7 +14,7 @@ from tests.lab.probe import Flow, Probe, Sample
 from tests.lab.view import CallProgress, DemoView
 
 SAMPLE_SECONDS = 0.2  # between two samples of the counters
-FLOW_SECONDS = 15.0  # from the start of a call until its flow is confirmed; normally one
+FLOW_SECONDS = 60.0  # from the start of a call until its flow is confirmed; normally one
 
 
 class CallMonitor:

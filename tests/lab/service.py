@@ -12,7 +12,7 @@ from relay.netns.host import Host
 from tests.lab.errors import LabError
 from tests.lab.process import Process, with_environment
 
-READY_SECONDS = 30.0  # compiling the BPF program takes 2 s, on a busy machine several times that
+READY_SECONDS = 120.0  # normally two; imports alone take half a minute where all is emulated
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.02  # between two reads of the log
 LAST_LINES = 12
