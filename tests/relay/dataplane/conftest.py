@@ -16,6 +16,8 @@ from relay.netns.host import Host
 from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, NewConfig, load
 
 _numbers = itertools.count(1)
+# Of no other instance: `running` unloads all of these but its own.
+_PREFIX = f"dataplane-test-{os.getpid()}-"
 
 UPSTREAM = "192.0.2.1"
 SETTINGS = Settings((VIP,), (UpstreamRange(UPSTREAM, 20000, 29999),), {(1, 0): bytes(16)})
@@ -82,7 +84,7 @@ def new_config() -> Iterator[NewConfig]:
     made = []
 
     def make(*interfaces: str, max_flows: int = MAX_FLOWS, mode: Mode = Mode.AUTO) -> LoadConfig:
-        instance = f"test-{os.getpid()}-{next(_numbers)}"
+        instance = f"{_PREFIX}{next(_numbers)}"
         made.append(instance)
         return LoadConfig(instance, interfaces, SETTINGS, max_flows, mode)
 
@@ -102,7 +104,7 @@ def running(host: Host, first_config: LoadConfig) -> LoadConfig:
     """A loaded instance on both interfaces, with a flow; alone on the host."""
     config = first_config
     for instance in instances():
-        if instance.startswith(f"test-{os.getpid()}-") and instance != config.instance:
+        if instance.startswith(_PREFIX) and instance != config.instance:
             xdp.unload(instance)
     if set(Pins(config.instance).links()) != {"a", "b"}:
         load(host, config)
