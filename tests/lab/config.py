@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from relay.wire.endpoint import Endpoint
+from tests.lab import nat
 from tests.lab.service import Service
-from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
+from tests.lab.topology import (
+    CLIENT,
+    CLOUD,
+    INTERNAL,
+    PUBLIC,
+    RELAY,
+    SIGNALING,
+    TRANSCEIVER,
+    TWO_NICS,
+    Network,
+    address,
+)
 
 VIP = Endpoint(address(RELAY, PUBLIC), 3478)
+# Behind a NAT the relay has private VIPs, and clients are told what stands for them outside.
+PRIVATE_VIPS = tuple(Endpoint(nat.private(version), VIP.port) for version in (4, 6))
+ADVERTISED = tuple(Endpoint(nat.public(version), VIP.port) for version in (4, 6))
 UPSTREAM = address(RELAY, INTERNAL)
 CLIENT_ADDRESS = address(CLIENT, PUBLIC)
 MEDIA = Endpoint(address(TRANSCEIVER, INTERNAL), 5000)
@@ -37,12 +52,19 @@ class Options:
         relay_user: The user that the relay runs as; None means root. Only with the userspace
             dataplane: loading a BPF program needs root.
         capacity: Maximum sessions of the transceiver; None for its default.
+        nat: Whether a 1:1 NAT is between the client and the relay, as in a cloud.
     """
 
     dataplane: str = "auto"
     redis: bool = False
     relay_user: str | None = None
     capacity: int | None = None
+    nat: bool = False
+
+    @property
+    def network(self) -> Network:
+        """The network of the lab."""
+        return nat.BEHIND_NAT if self.nat else TWO_NICS
 
     def dump(self) -> dict[str, Any]:
         """The options as plain data."""
@@ -87,12 +109,14 @@ class Files:
         return self.directory / "lab.json"
 
 
-def registry_text() -> str:
-    """The registry: one relay, one transceiver."""
+def registry_text(relays: Mapping[Endpoint, Endpoint | None]) -> str:
+    """The registry: the relay's VIPs, each with what it is advertised as, and one transceiver."""
+    entries = [
+        f'[[relay]]\nvip = "{vip}"\n' + (f'advertise = "{told}"\n' if told else "")
+        for vip, told in relays.items()
+    ]
     return f"""\
-[[relay]]
-vip = "{VIP}"
-
+{"".join(entries)}
 [[transceiver]]
 cluster = 1
 slot = 1
@@ -102,13 +126,19 @@ control = "http://{CONTROL}"
 """
 
 
+def relays(options: Options) -> Mapping[Endpoint, Endpoint | None]:
+    """The relay's VIPs, each with what it is advertised as, if that is another address."""
+    return dict(zip(PRIVATE_VIPS, ADVERTISED, strict=True)) if options.nat else {VIP: None}
+
+
 def relay_text(instance: str, files: Files, options: Options) -> str:
     """The relay's configuration."""
+    vips = ", ".join(f'"{vip}"' for vip in relays(options))
     lines = [
-        f'vip = ["{VIP}"]',
+        f"vip = [{vips}]",
         f'upstream = "{UPSTREAM}"',
         f'ports = "{PORTS}"',
-        f'interface = ["{PUBLIC}", "{INTERNAL}"]',
+        f'interface = ["{CLOUD if options.nat else PUBLIC}", "{INTERNAL}"]',
         f'keys = "{files.keys}"',
         f'registry = "{files.registry}"',
         f'dataplane = "{options.dataplane}"',

@@ -14,7 +14,7 @@ from typing import Any
 from relay.dataplane import xdp
 from relay.netns.host import Host
 from relay.wire.keys import KeyRing
-from tests.lab import config, topology
+from tests.lab import config, nat, topology
 from tests.lab.errors import LabError
 from tests.lab.service import Runner, Service
 
@@ -54,7 +54,7 @@ class Lab:
         self.name = name
         self.instance = f"lab-{name}"
         self.directory = RUN / self.instance
-        self.hosts = topology.hosts(name)
+        self.hosts = topology.hosts(name, self._known_options().network)
         self._runner = Runner(name, self.directory)
 
     def host(self, name: str) -> Host:
@@ -119,7 +119,10 @@ class Lab:
                 f"`python -m tests.lab down --name {self.name}` takes it down."
             ) from None
         try:
-            topology.build(self.name)
+            self.hosts = topology.hosts(self.name, options.network)
+            topology.build(self.name, options.network)
+            if options.nat:
+                nat.translate(self.hosts[topology.NAT])
             progress(f"created hosts {', '.join(self.hosts)} and their links")
             self._write_files(options)
             for stage in self._stages(options):
@@ -223,7 +226,7 @@ class Lab:
     def _write_files(self, options: config.Options) -> None:
         files = self._files_at(options.relay_user)
         files.options.write_text(json.dumps(options.dump()), "utf-8")
-        files.registry.write_text(config.registry_text(), "utf-8")
+        files.registry.write_text(config.registry_text(config.relays(options)), "utf-8")
         files.relay.write_text(config.relay_text(self.instance, files, options), "utf-8")
         files.keys.touch(0o600)
         files.keys.write_text(KeyRing.generate(secrets.token_bytes).dumps(), "utf-8")
@@ -232,6 +235,14 @@ class Lab:
             files.admin.parent.mkdir()
             for path in (files.admin.parent, files.keys):
                 os.chown(path, owner, -1)
+
+    def _known_options(self) -> config.Options:
+        """The options that the lab was brought up with, or the defaults where none are known."""
+        try:
+            return self.options
+        # A lab that another version brought up, or that was killed meanwhile, can be taken down.
+        except (LabError, TypeError, ValueError):
+            return config.Options()
 
     def _stages(self, options: config.Options) -> tuple[tuple[Service, ...], ...]:
         return config.stages(self._files_at(options.relay_user), options)
@@ -256,6 +267,8 @@ def _check_options(options: config.Options) -> None:
     require_root()
     if options.redis and shutil.which("redis-server") is None:
         raise LabError("redis-server is not installed: run `apt-get install redis-server`.")
+    if options.nat and shutil.which("nft") is None:
+        raise LabError("nft is not installed: run `apt-get install nftables`.")
     if options.relay_user is None:
         return
     if options.dataplane != "userspace":

@@ -20,7 +20,7 @@ def files(tmp_path: Path) -> Files:
 
 
 def test_the_registry_names_the_relay_and_the_transceiver(files: Files) -> None:
-    files.registry.write_text(config.registry_text())
+    files.registry.write_text(config.registry_text(config.relays(Options())))
     registry = Registry.load(files.registry)
     assert registry.advertised == (config.VIP,)
     (transceiver,) = registry.transceivers
@@ -38,6 +38,16 @@ def test_the_relay_takes_its_settings(files: Files, redis: bool) -> None:
     assert relay.interfaces == ("public", "internal")
     assert (relay.instance, relay.admin) == ("lab-x", files.admin)
     assert relay.redis == ("redis://127.0.0.1:6379/0" if redis else None)
+
+
+def test_behind_a_nat_relay_and_registry_agree_on_what_clients_are_told(files: Files) -> None:
+    options = Options(nat=True)
+    files.registry.write_text(config.registry_text(config.relays(options)))
+    files.relay.write_text(config.relay_text("lab-x", files, options))
+    relay = RelaySettings.load({}, tree=TREE, file=files.relay).config()
+    assert relay.vips == config.PRIVATE_VIPS
+    assert relay.interfaces == ("cloud", "internal")
+    assert relay.advertised(Registry.load(files.registry)) == config.ADVERTISED
 
 
 def test_a_relay_that_runs_as_another_user_drops_all_capabilities(files: Files) -> None:
@@ -60,7 +70,7 @@ def test_the_capacity_of_the_transceiver_is_an_option(
 
 
 def test_options_are_remembered() -> None:
-    options = Options(dataplane="userspace", redis=True, relay_user="nobody")
+    options = Options(dataplane="userspace", redis=True, relay_user="nobody", nat=True)
     assert Options.load(json.loads(json.dumps(options.dump()))) == options
 
 

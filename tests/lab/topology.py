@@ -27,7 +27,7 @@ That is `TWO_NICS`. In `ONE_NIC` the relay is on a stick, with the same addresse
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -38,16 +38,18 @@ from tests.lab.errors import LabError
 from tests.lab.xdp_pass import attach_xdp_pass
 
 CLIENT, RELAY, TRANSCEIVER = "client", "relay", "transceiver"
-SWITCH = "switch"
+SWITCH, NAT = "switch", "nat"
 HOSTS = (CLIENT, RELAY, TRANSCEIVER)
 PUBLIC, INTERNAL, SIGNALING = "public", "internal", "signaling"
-UPLINK, BRIDGE = "uplink", "bridge"
+UPLINK, BRIDGE, CLOUD = "uplink", "bridge", "cloud"
 
 IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this address
 
 # The kernel compares a link's two ends by interface index, also across namespaces. Ends with equal
 # indexes look like one device to it, and it takes up to a second to notice that the link is up.
 NEAR_INDEX = 100
+
+_EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 LINK_SECONDS = 10.0  # until a link is up; within a second, mostly at once
 POLL_SECONDS = 0.005
@@ -62,6 +64,7 @@ class LinkEnd:
         addresses: Its addresses with prefix lengths.
         routes: Further destinations through it, each with the source address to use; None leaves
             the choice to the kernel.
+        gateways: The routers on this link for all other destinations, at most one of each version.
         receives_xdp_redirect: Whether a program at the other end redirects frames to it. The veth
             driver drops such frames unless the receiver uses NAPI, as it does for GRO.
         receives_xdp_tx: Whether a program at the other end sends frames back to it (XDP_TX). The
@@ -72,6 +75,7 @@ class LinkEnd:
     host: str
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, str | None], ...] = ()
+    gateways: tuple[str, ...] = ()
     receives_xdp_redirect: bool = False
     receives_xdp_tx: bool = False
     bridged: bool = False
@@ -143,12 +147,12 @@ ONE_NIC = Network(
 )
 
 
-def address(host: str, network: str, *, version: int = 4) -> str:
-    """A host's address on a network, without the prefix length."""
+def address(host: str, link_name: str, *, version: int = 4, network: Network = TWO_NICS) -> str:
+    """A host's address on a link, without the prefix length."""
     return next(
         str(interface.ip)
-        for link in TWO_NICS.links
-        if link.name == network
+        for link in network.links
+        if link.name == link_name
         for end in link.ends
         if end.host == host
         for interface in map(ip_interface, end.addresses)
@@ -197,12 +201,12 @@ def build(lab: str, network: Network = TWO_NICS) -> None:
 
 def destroy(lab: str) -> None:
     """Remove a lab's network, whichever it is, as far as it exists."""
-    for name in (*HOSTS, SWITCH):
+    for name in (*HOSTS, SWITCH, NAT):
         host = Host(lab, name)
         if not host.exists():
             continue
         # A namespace lives on while a shell is in it; its links must not.
-        for link in (PUBLIC, INTERNAL, SIGNALING, UPLINK):
+        for link in (PUBLIC, INTERNAL, SIGNALING, UPLINK, CLOUD):
             remove_link(host, link)
         host.remove()
 
@@ -279,6 +283,8 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
         for destination, source in end.routes:
             hint = {"prefsrc": source} if source is not None else {}
             netlink.route("add", dst=destination, oif=index, scope="link", **hint)
+        for gateway in end.gateways:
+            netlink.route("add", dst=_EVERYWHERE[ip_address(gateway).version], gateway=gateway)
 
 
 def _bridge(netlink: IPRoute) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
-from tests.lab import topology
+from tests.lab import nat, topology
 from tests.lab.capture import DatagramCapture
 from tests.lab.errors import LabError
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, SIGNALING, TRANSCEIVER, address
@@ -129,7 +129,35 @@ def test_a_command_runs_in_the_host_and_still_sees_the_bpf_file_system(network: 
     )
 
 
-@pytest.mark.parametrize("network", [topology.TWO_NICS, topology.ONE_NIC], ids=["two", "one"])
+@pytest.mark.parametrize("version", [4, 6])
+def test_behind_a_nat_the_relay_is_reached_at_an_address_that_it_does_not_have(
+    network_name: str, version: int
+) -> None:
+    topology.build(network_name, nat.BEHIND_NAT)
+    hosts = topology.hosts(network_name, nat.BEHIND_NAT)
+    nat.translate(hosts[topology.NAT])
+    mine = address(CLIENT, PUBLIC, version=version)
+    with (
+        udp(hosts[CLIENT], mine) as client,
+        udp(hosts[RELAY], nat.private(version), 3478) as relay,
+    ):
+        client.sendto(b"there", (nat.public(version), 3478))
+        data, source = relay.recvfrom(100)
+        assert source[:2] == client.getsockname()[:2]
+        relay.sendto(data + b" and back", source)
+        assert client.recvfrom(100)[0] == b"there and back"
+        relay.sendto(b"unasked", source)
+        data, source = client.recvfrom(100)
+        assert (data, source[:2]) == (b"unasked", (nat.public(version), 3478))
+    with pytest.raises(OSError, match="assign requested address"):
+        udp(hosts[RELAY], nat.public(version))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [topology.TWO_NICS, topology.ONE_NIC, nat.BEHIND_NAT],
+    ids=["two NICs", "one NIC", "behind a NAT"],
+)
 def test_what_was_built_is_gone_after_destroying_it(
     network_name: str, network: topology.Network
 ) -> None:

@@ -178,6 +178,7 @@ def test_clients_are_shared_out_and_told_as_one(relay: Relay) -> None:
     assert {flow["upstream"] for flow in status["flows"]} == set(map(str, upstreams.values()))
     assert all(flow["to_transceiver"]["packets"] == 2 for flow in status["flows"])
     assert status["dataplane"] == "userspace"
+    assert status["vips"] == status["advertised"] == [str(relay.vip)]
     assert status["counters"]["confirmed"] == relay.ask("counters")["confirmed"] == CLIENTS
     assert relay.ask("flow_counts") == {"confirmed": CLIENTS, "pending": 0}
 
