@@ -48,6 +48,10 @@ def up(
     relay_user: Annotated[
         str | None, typer.Option(help="Run the relay as this user (userspace dataplane only).")
     ] = None,
+    nat: Annotated[
+        bool,
+        typer.Option("--nat", help="Put a 1:1 NAT before the relay, as a cloud does (needs nft)."),
+    ] = False,
     name: Name = "default",
 ) -> None:
     """Bring a lab up; prints the URL of signaling, for calls from the client."""
@@ -59,7 +63,7 @@ def up(
     console = Console(stderr=True, highlight=False)
     lab = Lab(name)
     lab.up(
-        Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user),
+        Options(dataplane=dataplane.value, redis=redis, relay_user=relay_user, nat=nat),
         lambda step: console.print(f"[green]✓[/] {step}"),
     )
     arguments = "" if name == "default" else f' ARGS="--name {name}"'
@@ -88,7 +92,7 @@ def down(name: Name = "default") -> None:
     "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 def execute(
-    host: Annotated[str, typer.Argument(help="client, relay or transceiver.")],
+    host: Annotated[str, typer.Argument(help="client, relay, transceiver, or nat.")],
     command: Annotated[list[str], typer.Argument(help="The command with its arguments.")],
     name: Name = "default",
 ) -> None:
