@@ -8,7 +8,8 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,21 @@ def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) ->
     return answer
 
 
-async def pieces(path: Path, command: str) -> AsyncIterator[dict[str, Any]]:
+def first_piece(path: Path, command: str) -> dict[str, Any]:
+    """The first piece of an agent's answer alone; what would follow is not waited for.
+
+    Raises:
+        AdminError: No agent answers there, or it does not answer in time.
+    """
+
+    async def first() -> dict[str, Any]:
+        async with aclosing(pieces(path, command)) as answer:
+            return await anext(answer)
+
+    return asyncio.run(first())
+
+
+async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the agent behind a socket without blocking, and give its answer piece by piece.
 
     Raises:

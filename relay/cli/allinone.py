@@ -1,6 +1,7 @@
 """Relay, transceiver and signaling in one process, for a host of one's own."""
 
 import asyncio
+import json
 import logging
 import os
 import secrets
@@ -12,11 +13,13 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from random import SystemRandom
 
+from relay import linux
 from relay.cli.tree import UpSettings
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry, Relay, Transceiver
 from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.netns.pair import HOST_ADDRESS, NAMESPACE_ADDRESS, namespace_pair
+from relay.run import firewall
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane
@@ -58,8 +61,12 @@ class _Network:
     interfaces: tuple[str, ...] = ()
 
 
-def run(up: UpSettings) -> None:
+def run(up: UpSettings, *, as_json: bool = False) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        up: The settings.
+        as_json: Whether the line that says that it serves is JSON.
 
     Raises:
         IcelaneError: It cannot; the text says why.
@@ -83,7 +90,10 @@ def run(up: UpSettings) -> None:
                 "as in a cloud, and then need --advertise with the public one",
                 vip,
             )
-        asyncio.run(_serve(config, up.listen, network.media))
+        needed = "iif lo", f"udp dport {vip.port}", f"tcp dport {up.listen.port}"
+        if closed := firewall.warning(needed):
+            _log.warning("%s", closed)
+        asyncio.run(_serve(config, up.listen, network.media, as_json=as_json))
 
 
 @contextmanager
@@ -99,7 +109,9 @@ def _network(
         yield _Network(str(HOST_ADDRESS.ip), media, (*interfaces, inner))
 
 
-async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) -> None:
+async def _serve(
+    settings: RelayConfig, page: Endpoint, media: socket.socket, *, as_json: bool
+) -> None:
     keys = KeyRing.generate(secrets.token_bytes)
     config = TransceiverConfig(
         listen=Endpoint.of(media.getsockname()),
@@ -115,13 +127,30 @@ async def _serve(settings: RelayConfig, page: Endpoint, media: socket.socket) ->
         forwarding = open_dataplane(settings, keys, registry)
         stack.callback(_unload, forwarding, settings.instance)
         await stack.enter_async_context(Agent(settings, keys, registry, forwarding))
+        _log.info("%s", forwarding.facts)
+        ready = _ready_json if as_json else _ready
         await serve(
             SignalingServer(page, registry, random=SystemRandom()),
-            lambda _: (
-                f"ready: open http://{_browsable(page)} in a browser and talk "
-                f"({_media(relay)}, {forwarding.name} dataplane)"
-            ),
+            lambda _: ready(page, relay, forwarding),
         )
+
+
+def _ready(page: Endpoint, relay: Relay, forwarding: Dataplane) -> str:
+    return (
+        f"ready: open http://{_browsable(page)} in a browser and talk "
+        f"({_media(relay)}, {forwarding.name} dataplane)"
+    )
+
+
+def _ready_json(page: Endpoint, relay: Relay, forwarding: Dataplane) -> str:
+    ready = {
+        "url": f"http://{_browsable(page)}",
+        "media": [str(told) for told in relay.advertised],
+        "vip": str(relay.vip),
+        "dataplane": forwarding.name,
+        "host": forwarding.facts.as_json(),
+    }
+    return json.dumps({"ready": ready})
 
 
 def _media(relay: Relay) -> str:
@@ -140,10 +169,14 @@ def _choice(wanted: DataplaneChoice, interfaces: tuple[str, ...]) -> DataplaneCh
         raise ConflictError(
             Conflict("the XDP dataplane needs the public interface", ("name it with {interface}",))
         )
-    if wanted is DataplaneChoice.AUTO and not (interfaces and os.geteuid() == 0):
-        _log.info("userspace dataplane: XDP needs root and --interface")
+    if wanted is DataplaneChoice.AUTO and not (interfaces and _may_make_networks()):
+        _log.info("userspace dataplane: XDP needs root, its capabilities and --interface")
         return DataplaneChoice.USERSPACE
     return wanted
+
+
+def _may_make_networks() -> bool:
+    return os.geteuid() == 0 and not linux.lacking("CAP_SYS_ADMIN", "CAP_NET_ADMIN")
 
 
 def _own_address() -> str:

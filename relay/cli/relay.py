@@ -11,6 +11,7 @@ from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
     from relay.dataplane import xdp
+    from relay.dataplane.hostfacts import HostFacts
 
 app = typer.Typer(no_args_is_help=True, help="Run a relay; load, unload and inspect its program.")
 
@@ -101,13 +102,34 @@ def status(
 
     names = [instance] if instance is not None else pins.instances()
     found = [xdp.status(name) for name in names]
+    facts = [_facts(each.instance) for each in found]
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json(
+            [
+                asdict(each) | {"host": host.as_json() if host else None}
+                for each, host in zip(found, facts, strict=True)
+            ]
+        )
         return
     if not found:
         print("Nothing is loaded. Load the program with `icelane relay load`.")
-    for each in found:
+    for each, host in zip(found, facts, strict=True):
         _print_status(each)
+        if host:
+            print(f"When its agent started: {host}.")
+
+
+def _facts(instance: str) -> "HostFacts | None":
+    """What the agent of an instance found on this host; None where none answers."""
+    from relay.admin.transport import default_path, first_piece
+    from relay.dataplane.hostfacts import HostFacts
+    from relay.errors import AdminError
+
+    try:
+        told = first_piece(default_path(instance), "status").get("host")
+    except AdminError:
+        return None
+    return HostFacts.load(told) if told else None  # an older agent does not tell
 
 
 def _print_status(found: "xdp.Status") -> None:

@@ -1,5 +1,9 @@
 """`icelane up`: relay, transceiver and signaling in one process on this host."""
 
+from typing import Annotated
+
+import typer
+
 from relay.cli.options import with_settings
 from relay.cli.output import Verbose
 from relay.cli.tree import UpSettings
@@ -7,9 +11,16 @@ from relay.run.service import log_to_stderr
 
 
 @with_settings(UpSettings)
-def up(settings: UpSettings, *, verbose: Verbose = False) -> None:
+def up(
+    settings: UpSettings,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what serves, and what was found, as JSON.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
     """Serve everything on this host: open the page in a browser and talk."""
     from relay.cli import allinone
 
     log_to_stderr(verbose)
-    allinone.run(settings)
+    allinone.run(settings, as_json=as_json)

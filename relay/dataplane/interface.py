@@ -7,6 +7,7 @@ from typing import Protocol
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
+from relay.dataplane.hostfacts import HostFacts
 
 
 class DataplaneChoice(StrEnum):
@@ -28,6 +29,8 @@ class Dataplane(Protocol):
     forwards: bool
     # Whether `steer` works: whether one socket can have the packets of all upstream ports.
     steers: bool
+    # What it found on this host when it was loaded.
+    facts: HostFacts
 
     def steer(self, udp: socket) -> None:
         """Give this socket what comes to any upstream port of its address, until it is closed."""

@@ -5,6 +5,7 @@ from socket import socket
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
+from relay.dataplane.hostfacts import HostFacts
 
 
 class UserspaceDataplane:
@@ -13,6 +14,9 @@ class UserspaceDataplane:
     name = "userspace"
     forwards = False
     steers = False
+
+    def __init__(self) -> None:
+        self.facts = HostFacts()
 
     def steer(self, udp: socket) -> None:
         """Never called: without a program in the kernel nothing can be steered."""

@@ -13,6 +13,7 @@ from struct import Struct
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
+from relay.dataplane.hostfacts import HostFacts
 from relay.dataplane.kernel import bpfsys, loader, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
@@ -97,6 +98,7 @@ class XdpDataplane:
     Args:
         instance: The instance that was loaded.
         mode: How the program is attached to an interface that comes back.
+        facts: What loading found on this host, where this process has loaded it.
 
     Raises:
         DataplaneError: It is not loaded, or this is not root.
@@ -105,8 +107,11 @@ class XdpDataplane:
     name = "xdp"
     steers = True
 
-    def __init__(self, instance: str, mode: Mode = Mode.AUTO) -> None:
+    def __init__(
+        self, instance: str, mode: Mode = Mode.AUTO, facts: HostFacts | None = None
+    ) -> None:
         self.forwards = True
+        self.facts = facts or HostFacts()
         self._mode = mode
         self._pins = Pins(instance)
         with ExitStack() as opened:

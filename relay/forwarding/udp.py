@@ -48,7 +48,7 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
         udp.bind(local)
     except OSError as error:
         udp.close()
-        raise BindError(f"cannot bind {local}: {_advice(error)}") from error
+        raise BindError(f"cannot bind {local}: {bind_advice(error)}") from error
     return udp
 
 
@@ -89,11 +89,12 @@ def count_failure(counters: Counter[str], number: int | None) -> None:
     counters[f"send_failed_{name}"] += 1
 
 
-def _advice(error: OSError) -> str:
+def bind_advice(error: OSError) -> str:
+    """Why an address cannot be bound, and what to do."""
     if error.errno == errno.EADDRNOTAVAIL:
         return "this host does not have that address"
     if error.errno == errno.EADDRINUSE:
-        return "another process has that port"
+        return "another process has that port: stop it, or choose another port"
     if error.errno == errno.EACCES:
         return "ports below 1024 need root or CAP_NET_BIND_SERVICE"
     return str(error.strerror)

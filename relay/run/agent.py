@@ -181,6 +181,7 @@ class Agent:
         yield {
             "pid": os.getpid(),
             "dataplane": self.forwarder,
+            "host": self._dataplane.facts.as_json(),
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "advertised": [str(each) for each in self._advertised],

@@ -95,4 +95,4 @@ def open_xdp(
         )
     for interface, mode in report.interfaces.items():
         _log.info("XDP program %s on %s, %s mode", report.program, interface, mode)
-    return xdp.XdpDataplane(config.instance, config.mode)
+    return xdp.XdpDataplane(config.instance, config.mode, report.facts)

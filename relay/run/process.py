@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from relay.admin.transport import require_nobody
 from relay.config.keyfile import load_keys
 from relay.config.registry import Registry
 from relay.errors import IcelaneError
-from relay.run import handover
+from relay.run import firewall, handover
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
@@ -20,6 +21,8 @@ from relay.run.workers.supervisor import Task, Workers
 from relay.streams import usable_output
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+
+_log = logging.getLogger(__name__)
 
 
 def replace_this_process(config: RelayConfig, *, verbose: bool) -> NoReturn:
@@ -49,6 +52,8 @@ async def run(config: RelayConfig, fd: int) -> None:
     require_nobody(config.admin_path)  # before its dataplane is touched
     advertised = config.advertised(registry)
     where = _where(config.vips, advertised)
+    if closed := firewall.warning(_accepted(config)):
+        _log.warning("%s", closed)
     if config.workers > 1:
         require_no_program(config.instance)
         workers = Workers(
@@ -65,6 +70,12 @@ async def run(config: RelayConfig, fd: int) -> None:
     dataplane = open_dataplane(config, keys, registry)
     agent = Agent(config, keys, registry, dataplane)
     await serve(agent, lambda _: f"ready: relay on {where}, {agent.forwarder} dataplane")
+
+
+def _accepted(config: RelayConfig) -> list[str]:
+    """What the host's firewall must let in, in nft's words."""
+    ports = ", ".join(sorted({str(vip.port) for vip in config.vips}))
+    return [f"udp dport {{ {ports}, {config.ports[0]}-{config.ports[-1]} }}"]
 
 
 def _where(vips: Sequence[Endpoint], advertised: Sequence[Endpoint]) -> str:

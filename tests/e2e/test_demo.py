@@ -60,6 +60,10 @@ def test_it_shows_what_it_is_to_show() -> None:
     result = json.loads(done.stdout)
     assert done.returncode == 0, result
     assert result["ok"]
+    assert result["host"]["kernel"] == os.uname().release
+    assert set(result["host"]["interfaces"]) == {"public", "internal"}
+    assert "compiled" in result["host"]["program"]
+    assert result["host"]["bpffs_mounted"] in (True, False)
     killed, lost, userspace = result["calls"]
     assert killed["lost"] == 0
     assert killed["recovered_flows"] == 1

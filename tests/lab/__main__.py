@@ -152,8 +152,9 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[CallResult] = []
     error: str | None = None
+    placed = Demo(seconds, view)
     try:
-        results = Demo(seconds, view).run()
+        results = placed.run()
     except OutputError:
         raise  # there is nowhere to report to
     except IcelaneError as problem:
@@ -162,7 +163,12 @@ def demo(
         error = "interrupted"
     ok = error is None and not any(problem for result in results for problem in result.problems())
     if as_json:
-        report = {"ok": ok, "error": error, "calls": [result.as_json() for result in results]}
+        report = {
+            "ok": ok,
+            "error": error,
+            "host": placed.host.as_json() if placed.host else None,
+            "calls": [result.as_json() for result in results],
+        }
         typer.echo(json.dumps(report, indent=2))
     elif error is not None:
         view.failure(error)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from relay.admin.transport import ask
+from relay.dataplane.hostfacts import HostFacts
 from tests.lab.call_monitor import CallMonitor
 from tests.lab.call_result import CallResult
 from tests.lab.config import RELAY_SERVICE, Options
@@ -32,6 +34,7 @@ class Demo:
     def __init__(self, seconds: float, view: DemoView) -> None:
         self._seconds = seconds
         self._view = view
+        self.host: HostFacts | None = None  # what the relay found on this machine
 
     def run(self) -> list[CallResult]:
         """Place all calls and return their results; the lab is removed in any case.
@@ -52,6 +55,8 @@ class Demo:
     def _in_kernel(self, lab: Lab) -> Iterator[CallResult]:
         self._view.section("XDP dataplane: the agent is killed and restarted during a call")
         lab.up(Options(dataplane="xdp", redis=True), self._view.step)
+        self.host = HostFacts.load(ask(lab.admin, "status")["host"])
+        self._view.step(f"found {self.host}")
         with self._call(lab, self._seconds) as call:
             call.run_for(self._seconds * KILL_AFTER)
             self._restart_agent(lab, call)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from relay.dataplane.hostfacts import HostFacts
 from relay.errors import DataplaneError
 from relay.wire.endpoint import Endpoint
 
@@ -107,6 +108,7 @@ class LoadReport:
         object: Where the compiled program came from, for people; None when the running one was
             kept.
         seconds: How long it took, compiling included.
+        bpffs_mounted: Whether the BPF file system was missing and has been mounted.
         warnings: What the administrator should know.
     """
 
@@ -118,4 +120,16 @@ class LoadReport:
     kernel: str
     object: str | None
     seconds: float
+    bpffs_mounted: bool = False
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def facts(self) -> HostFacts:
+        """What loading found on this host."""
+        return HostFacts(
+            kernel=self.kernel,
+            interfaces=self.interfaces,
+            program=self.object or "kept running",
+            bpffs_mounted=self.bpffs_mounted,
+            milliseconds=round(self.seconds * 1000),
+        )

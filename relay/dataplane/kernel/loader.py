@@ -45,6 +45,7 @@ def load(config: LoadConfig) -> LoadReport:
         kernel=os.uname().release,
         object=loading.object_found,
         seconds=time.monotonic() - started,
+        bpffs_mounted=loading.bpffs_mounted,
         warnings=tuple(loading.warnings),
     )
 
@@ -59,12 +60,14 @@ class _Loading:
         pins: Where it is pinned.
         warnings: What the administrator should know.
         object_found: Where the object came from; None when none was needed.
+        bpffs_mounted: Whether it has mounted the BPF file system.
     """
 
     def __init__(self, config: LoadConfig) -> None:
         self.pins = Pins(config.instance)
         self.warnings: list[str] = []
         self.object_found: str | None = None
+        self.bpffs_mounted = False
         self._config = config
         self._indexes = {name: interface_index(name) for name in config.interfaces}
 
@@ -72,6 +75,7 @@ class _Loading:
         """Keep, replace or load."""
         mounted = bpffs.mount()
         if mounted:
+            self.bpffs_mounted = True
             self.warnings.append(mounted)
         with locked():
             if self.pins.loaded() and not self._config.reload and self._is_current():

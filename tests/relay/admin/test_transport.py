@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relay.admin.transport import MAX_LINE, ask, default_path, serve
+from relay.admin.transport import MAX_LINE, ask, default_path, first_piece, serve
 from relay.errors import AdminError
 
 STATUS = {"pid": 4711, "flows": [{"client": "203.0.113.2:40000"}]}
@@ -245,3 +246,17 @@ def test_default_path(
     else:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     assert default_path("blue") == Path(expected)
+
+
+async def test_the_first_piece_can_be_had_alone(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    async with await serve(path, {"count": count_for_ever}):
+        piece = await asyncio.to_thread(first_piece, path, "count")
+    assert piece == {"number": 0}
+    with pytest.raises(AdminError):
+        await asyncio.to_thread(first_piece, tmp_path / "nobody.sock", "count")
+
+
+async def count_for_ever(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    for number in itertools.count():
+        yield {"number": number}
