@@ -25,11 +25,31 @@ define apt
 	if [ -n "$$missing" ]; then \
 	    if [ "$$(id -u)" != 0 ]; then \
 	        echo "These packages are missing; run as root: apt-get install" $$missing >&2; exit 1; fi; \
-	    echo "Installing" $$missing; \
-	    apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-	        apt-get install -qy --no-install-recommends $$missing >$(VENV).apt.log 2>&1 \
-	        || { tail -n 20 $(VENV).apt.log >&2; exit 1; }; \
-	    rm -f $(VENV).apt.log; fi
+	    exec 9>/run/lock/icelane-apt.lock && flock 9; \
+	    echo "Installing" $$missing; log=$$(mktemp); \
+	    { apt-get update -q && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install \
+	        -qy --no-install-recommends -o DPkg::Lock::Timeout=300 $$missing; } >$$log 2>&1 \
+	        || { tail -n 20 $$log >&2; rm -f $$log; exit 1; }; \
+	    rm -f $$log; fi
+endef
+
+# $(call install,WHAT,FILES): install the project with its packages into the virtual environment,
+# and mark that by $@ and the other FILES. One make at a time; what one that was killed has left
+# half-way is made anew.
+define install
+	@{ exec 9>$(VENV).lock; } 2>/dev/null || { echo "This directory cannot be written; name" \
+	    "another for what is installed: make $(firstword $(MAKECMDGOALS)) VENV=/var/tmp/icelane" >&2; \
+	    exit 1; }; \
+	flock -n 9 || { echo "Waiting for another make, which installs Python packages"; flock 9; }; \
+	[ $@ -nt pyproject.toml ] && [ $@ -nt .ci/requirements.lock ] && exit 0; \
+	if [ -e $(VENV)/.unfinished ]; then \
+	    rm -rf $(VENV)/{bin,lib,lib64,include,share,pyvenv.cfg,.runtime,.dev,.bench}; fi; \
+	mkdir -p $(VENV) && touch $(VENV)/.unfinished && \
+	if [ ! -x $(BIN)/python ]; then echo "Making the virtual environment" && \
+	    $(PYTHON) -m venv --system-site-packages $(VENV); fi && \
+	echo "Installing Python packages" && \
+	$(BIN)/python -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+	    -c .ci/requirements.lock -e '$(1)' && rm $(VENV)/.unfinished && touch $@ $(2)
 endef
 
 .PHONY: help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
@@ -60,24 +80,15 @@ test-packages:
 bench-packages:
 	$(call apt,$(BENCH_PACKAGES))
 
-$(VENV)/bin/python: | packages
-	@echo "Making the virtual environment"
-	@$(PYTHON) -m venv --system-site-packages $(VENV)
+INSTALLED_FROM := pyproject.toml .ci/requirements.lock
+$(VENV)/.runtime: $(INSTALLED_FROM) | packages
+	$(call install,.)
 
-$(VENV)/.runtime: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
-	@echo "Installing Python packages"
-	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e .
-	@touch $@
+$(VENV)/.dev: $(INSTALLED_FROM) | packages
+	$(call install,.[dev],$(VENV)/.runtime $(VENV)/.bench)
 
-$(VENV)/.dev: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
-	@echo "Installing Python packages for development"
-	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[dev]'
-	@touch $@ $(VENV)/.runtime $(VENV)/.bench
-
-$(VENV)/.bench: pyproject.toml .ci/requirements.lock | $(VENV)/bin/python
-	@echo "Installing Python packages for benchmarks"
-	@$(BIN)/pip install -q --disable-pip-version-check -c .ci/requirements.lock -e '.[bench]'
-	@touch $@ $(VENV)/.runtime
+$(VENV)/.bench: $(INSTALLED_FROM) | packages
+	$(call install,.[bench],$(VENV)/.runtime)
 
 # Before set-up, which takes half a minute.
 .PHONY: root
@@ -152,4 +163,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 	         $$tmp/bin/pip freeze --exclude icelane; } > .ci/requirements.lock; rm -rf $$tmp
 
 clean: ## remove what was made here
-	rm -rf $(VENV) $(VENV).apt.log .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis
