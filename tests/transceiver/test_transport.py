@@ -9,6 +9,7 @@ import pytest
 
 from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Candidate
 from transceiver.ice import Credentials
 from transceiver.mux import Mux
 from transceiver.transport import FIRST_FLIGHT_REPEATS, QUEUE_SIZE, LiteTransport
@@ -25,7 +26,7 @@ class Wire:
     def __init__(self, mux: Mux, address: Endpoint, credentials: Credentials) -> None:
         self.mux = mux
         self.address = address
-        self.transport = LiteTransport(mux, [address], lambda: credentials)
+        self.transport = LiteTransport(mux, [Candidate(address)], lambda: credentials)
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.bind(("127.0.0.1", 0))
         self.client.setblocking(False)

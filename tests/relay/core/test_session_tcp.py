@@ -53,7 +53,7 @@ def test_a_check_and_its_success_confirm_and_nothing_is_installed_or_stored(scen
     flow = flow_over_tcp(scene.table)
     assert flow.state is State.PENDING
     assert scene.transceiver(scene.answer(request), flow) == [f"success -> {ALICE}"]
-    assert flow.state is State.CONFIRMED
+    assert flow_over_tcp(scene.table).state is State.CONFIRMED
     for data, name in ((DTLS, "DTLS"), (RTP, "RTP"), (JUNK, "OTHER")):
         assert scene.client(data, transport=TCP) == [f"{name} -> {ONE}"]
         assert scene.transceiver(data, flow) == [f"{name} -> {ALICE}"]
