@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from relay import linux
+from relay.admin.transport import default_path, require_nobody
 from relay.cli.tree import UpSettings
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry, Relay, Transceiver
@@ -71,6 +72,7 @@ def run(up: UpSettings, *, as_json: bool = False) -> None:
     Raises:
         IcelaneError: It cannot; the text says why.
     """
+    require_nobody(default_path(up.instance))  # before its network is touched
     choice = _choice(up.dataplane, up.interface)
     vip = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
     with _network(choice, up.interface, up.instance) as network:

@@ -28,8 +28,8 @@ def build() -> BpfObject:
         DataplaneError: That is not possible; the text says why and what to do.
     """
     try:
-        import bcc  # noqa: PLC0415  # to say in plain words that it is missing
-    except ImportError:
+        from bcc import BPF, __version__, lib  # noqa: PLC0415  # to say in words that it is missing
+    except (ImportError, OSError):  # its Python part, or its library
         raise DataplaneError(
             "BCC is missing. Install python3-bpfcc (apt-get install python3-bpfcc); a virtual "
             "environment must be of /usr/bin/python3, with --system-site-packages."
@@ -38,15 +38,15 @@ def build() -> BpfObject:
     directory = source_directory()
     text = b"".join((directory / name).read_bytes() for name in MAIN)
     try:
-        module = bcc.BPF(text=text, cflags=[f"-I{directory}", *FLAGS])
+        module = BPF(text=text, cflags=[f"-I{directory}", *FLAGS])
     except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
         raise DataplaneError(f"The BPF program does not compile ({error}).") from None
-    maps = dict(_maps(bcc.lib, module.module))
+    maps = dict(_maps(lib, module.module))
     names = {fd: name for name, (fd, _) in maps.items()}
     types = {info.btf_id for _, info in maps.values()} - {0}
     return BpfObject(
         key=current_key(),
-        built_with=f"BCC {bcc.__version__}, kernel headers {version}",
+        built_with=f"BCC {__version__}, kernel headers {version}",
         types=bpfsys.btf_data(types.pop()),
         maps={name: _map_spec(name, info) for name, (_, info) in maps.items()},
         programs={
