@@ -28,6 +28,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
+from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -42,6 +43,8 @@ SWITCH, NAT = "switch", "nat"
 HOSTS = (CLIENT, RELAY, TRANSCEIVER)
 PUBLIC, INTERNAL, SIGNALING = "public", "internal", "signaling"
 UPLINK, BRIDGE, CLOUD = "uplink", "bridge", "cloud"
+
+HAS_IPV6 = Path("/proc/sys/net/ipv6/conf").exists()  # not with the boot option ipv6.disable=1
 
 IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this address
 
@@ -238,9 +241,11 @@ def restore_link(lab: str, network: Network, name: str) -> None:
 def _boot(host: Host) -> None:
     host.create()
     host.sysctl("ipv4/ip_forward", 0)  # a new namespace inherits the machine's setting
-    host.sysctl("ipv6/conf/all/forwarding", 0)
-    host.sysctl("ipv6/conf/default/accept_dad", 0)
-    host.sysctl("ipv6/conf/default/accept_ra", 0)
+    if HAS_IPV6:
+        host.sysctl("ipv6/conf/default/disable_ipv6", 0)  # it may be off for new interfaces
+        host.sysctl("ipv6/conf/all/forwarding", 0)
+        host.sysctl("ipv6/conf/default/accept_dad", 0)
+        host.sysctl("ipv6/conf/default/accept_ra", 0)
     with host.netlink() as netlink:
         netlink.link("set", index=netlink.link_lookup(ifname="lo")[0], state="up")
 
@@ -273,6 +278,8 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:
             ip = ip_interface(text)
+            if ip.version == 6 and not HAS_IPV6:
+                continue
             flags = {"flags": IFA_F_NODAD} if ip.version == 6 else {}
             netlink.addr(
                 "add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags

@@ -1,0 +1,1 @@
+"""States that a host can be in: what works in them, and what is said where it does not."""
