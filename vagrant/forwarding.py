@@ -27,6 +27,7 @@ from vagrant.machine import Machine
 from vagrant.network import NAME, relay_addresses
 from vagrant.newcomer import DIRECTORY
 
+OPTIONS = config.Options(dataplane="xdp")
 CALL_SECONDS = 10.0
 READY_SECONDS = 120.0  # of the relay; compiling its program takes half a minute in emulation
 POLL_SECONDS = 1.0
@@ -45,10 +46,10 @@ def start_relay(machine: Machine, keys: str) -> dict[str, Any]:
     files = config.Files(Path(ETC), Path(f"/run/icelane/{NAME}.sock"))
     machine.output(f"sudo mkdir -p {ETC}")
     machine.write(str(files.keys), keys)
-    machine.write(str(files.registry), config.registry_text())
+    machine.write(str(files.registry), config.registry_text(config.relays(OPTIONS)))
     machine.write(
         str(files.relay),
-        config.relay_text(NAME, files, config.Options(dataplane="xdp")) + 'mode = "native"\n',
+        config.relay_text(NAME, files, OPTIONS) + 'mode = "native"\n',
     )
     for card, network in CARDS.items():
         machine.output(_card_script(card, network))
@@ -116,10 +117,10 @@ def services(lab: Lab) -> Iterator[str]:
         keys = KeyRing.generate(secrets.token_bytes).dumps()
         files.keys.touch(0o600)
         files.keys.write_text(keys, "utf-8")
-        files.registry.write_text(config.registry_text(), "utf-8")
+        files.registry.write_text(config.registry_text(config.relays(OPTIONS)), "utf-8")
         runner = Runner(NAME, files.directory)
         try:
-            for stage in config.stages(files, config.Options()):
+            for stage in config.stages(files, OPTIONS):
                 for service in stage:
                     if service.host == TRANSCEIVER:
                         runner.start(service, lab.hosts[service.host]).wait()
