@@ -13,7 +13,7 @@ import typer
 from relay.cli.errors import Commands
 from relay.errors import IcelaneError
 from tests.lab.lab import require_root
-from vagrant import cache, forwarding, newcomer, qemu
+from vagrant import box, cache, forwarding, newcomer, qemu
 from vagrant.cache import Cache
 from vagrant.errors import MachineError
 from vagrant.log import Log
@@ -49,6 +49,17 @@ def image() -> None:
         print(kept.base)
 
 
+@app.command("box")
+def make_box() -> None:
+    """Make a Vagrant box for libvirt of the base image."""
+    with _exclusive():
+        kept = Cache(_log("vm-box"))
+        kept.build()
+        path = cache.directory() / "icelane.box"
+        box.make(kept.image, path)
+        print(path)
+
+
 @app.command("test")
 def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
     """Start a machine, run the README's commands in it, and place a call through it."""
@@ -60,7 +71,7 @@ def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
         newcomer.copy_repository(machine)
         log("copied the repository")
         steps: dict[str, Callable[[], None]] = {
-            "make demo": lambda: newcomer.demo(machine),
+            "make demo": lambda: newcomer.demo(machine, emulated=emulated),
             "make test": lambda: newcomer.tests(machine, emulated=emulated),
             "a call through the machine": lambda: forwarding.forwarded_call(machine, log),
         }

@@ -73,6 +73,11 @@ class Cache:
         self._setup = self._image / f"setup-{packages}.qcow2"
 
     @property
+    def image(self) -> Path:
+        """The directory of the base image."""
+        return self._image
+
+    @property
     def ssh_key(self) -> Path:
         """The private key of the image's user."""
         return self._image / "key"
