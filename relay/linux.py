@@ -13,7 +13,7 @@ from pathlib import Path
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWNET = 0x4000_0000
 # linux/mount.h
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
+MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x1000, 0x4000, 0x4_0000, 0x10_0000
 _MNT_DETACH = 2  # linux/fs.h
 
 # linux/capability.h

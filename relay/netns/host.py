@@ -5,6 +5,7 @@ the parent's Ctrl-C would go on as if it were the parent, up to taking the netwo
 """
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class Host:
                 f"remove it: ip netns delete {self.namespace}"
             ) from None
         try:
+            _prepare_directory()
             with linux.restored_netns():
                 linux.unshare(linux.CLONE_NEWNET)
                 linux.mount(str(linux.NETNS), self.path, flags=linux.MS_BIND)
@@ -108,3 +110,19 @@ def what_it_needs() -> str:
     if os.geteuid() != 0 or not missing:
         return "Run as root"
     return f"This process lacks {' and '.join(missing)} though it is root: give it that"
+
+
+def _prepare_directory() -> None:
+    """Make the directory a shared mount of its own, as `ip netns` does, and under its lock.
+
+    Otherwise the next `ip netns add` does it, and takes our mounts along: they are there twice
+    then, and a file below the second one cannot be removed.
+    """
+    directory = os.open(NAMESPACES, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if not any(line.split()[4] == str(NAMESPACES) for line in linux.mountinfo().splitlines()):
+            linux.mount(str(NAMESPACES), NAMESPACES, flags=linux.MS_BIND | linux.MS_REC)
+        linux.mount("", NAMESPACES, flags=linux.MS_SHARED | linux.MS_REC)
+    finally:
+        os.close(directory)

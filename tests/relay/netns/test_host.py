@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,32 @@ def test_what_is_removed_is_gone_and_may_be_made_again(host: Host) -> None:
     host.remove()
     host.create()
     assert host.exists()
+
+
+def test_namespaces_that_ip_makes_later_do_not_keep_it_from_being_removed() -> None:
+    # In mounts of its own, where nobody has made a namespace before.
+    code = """
+import subprocess
+from relay.netns.host import Host
+host = Host("test", "one")
+host.create()
+subprocess.run(["ip", "netns", "add", "another"], check=True)
+host.remove()
+subprocess.run(["ip", "netns", "delete", "another"], check=True)
+assert not host.exists()
+host.create()
+host.remove()
+"""
+    script = 'umount -l /run/netns 2>/dev/null; mount -t tmpfs none /run && exec "$@"'
+    ran = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_making_one_twice_is_refused_with_the_remedy(host: Host) -> None:
