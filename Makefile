@@ -26,7 +26,7 @@ define apt
 	    if [ "$$(id -u)" != 0 ]; then \
 	        echo "These packages are missing; run as root: apt-get install" $$missing >&2; exit 1; fi; \
 	    exec 9>/run/lock/icelane-apt.lock && flock 9; \
-	    echo "Installing" $$missing; log=$$(mktemp); \
+	    echo "Installing" $$missing; log=/run/lock/icelane-apt.log; \
 	    { apt-get update -q && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install \
 	        -qy --no-install-recommends -o DPkg::Lock::Timeout=300 $$missing; } >$$log 2>&1 \
 	        || { tail -n 20 $$log >&2; rm -f $$log; exit 1; }; \
@@ -47,8 +47,8 @@ define install
 	mkdir -p $(VENV) && touch $(VENV)/.unfinished && \
 	if [ ! -x $(BIN)/python ]; then echo "Making the virtual environment" && \
 	    $(PYTHON) -m venv --system-site-packages $(VENV); fi && \
-	echo "Installing Python packages" && \
-	$(BIN)/python -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+	echo "Installing Python packages" && mkdir -p $(VENV)/tmp && \
+	TMPDIR=$$(realpath $(VENV)/tmp) $(BIN)/python -m pip install -q --disable-pip-version-check --root-user-action=ignore \
 	    -c .ci/requirements.lock -e '$(1)' && rm $(VENV)/.unfinished && touch $@ $(2)
 endef
 

@@ -27,6 +27,14 @@ NO_HEADERS = (
     "if test -e /sys/kernel/kheaders.tar.xz; then mount -t tmpfs none /sys/kernel; fi"
 )
 
+# Processes of its own, too, and labs: a demo there meets no other one.
+OWN_LABS = (*OWN[:-1], "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+NO_LABS = f"""
+for each in icelane netns; do mkdir -p /run/$each; mount -t tmpfs none /run/$each; done
+{NO_BPFFS}
+"""
+LAB = f"{sys.executable} -m tests.lab"
+
 _LINKS = """
 ip link set lo up
 ip link add name public type veth peer name far
@@ -114,7 +122,8 @@ def relay(
     Args:
         instance: Its name.
         directory: For its files.
-        prepare: Makes the state, in bash.
+        prepare: Makes the state, in bash; $RELAY is the relay's command line, `serve` starts it as
+            the process $SERVER.
         wrapper: A command that runs it, such as ``setpriv``.
         dataplane: What forwards.
         redis: The URL of its mirror.
@@ -127,7 +136,10 @@ def relay(
     )
     if redis:
         command += f" --redis {redis}"
-    script = f"LOG={directory}/log\n{_LINKS}\n{_SERVE}\n{prepare}\nserve {wrapper} {command}\nend"
+    script = (
+        f"LOG={directory}/log\nRELAY='{command}'\n{_LINKS}\n{_SERVE}\n{prepare}\n"
+        f"serve {wrapper} {command}\nend"
+    )
     return run(script)
 
 
@@ -138,7 +150,7 @@ def up(
     prepare: str = "true",
     wrapper: str = "",
     options: str = "",
-    namespaces: Sequence[str] = OWN,
+    meanwhile: str = "true",
     patience: float = 30.0,
 ) -> Ended:
     """Run `icelane up` on a host in a state, and place a call of a second there.
@@ -146,24 +158,27 @@ def up(
     Args:
         instance: Its name.
         directory: For its files.
-        prepare: Makes the state, in bash.
+        prepare: Makes the state, in bash; $UP is its command line, `serve` starts it as $SERVER.
         wrapper: A command that runs it.
         options: More of its options.
-        namespaces: What the host does not share with this one.
+        meanwhile: What is done once it serves, before the call, in bash.
         patience: How long the call may take, in seconds.
     """
+    command = f"{ICELANE} up --vip {VIP} --listen {PAGE} --instance {instance} {options}"
     script = f"""
 LOG={directory}/log
+UP='{command}'
 {_LINKS}
 {_SERVE}
 {prepare}
-serve {wrapper} {ICELANE} up --vip {VIP} --listen {PAGE} --instance {instance} {options}
+serve {wrapper} {command}
 if grep -Eq "$READY" "$LOG"; then
+    {meanwhile}
     timeout {patience} {ICELANE} call http://{PAGE} --seconds 1 --json >{directory}/report
 fi
 end
 """
-    ended = run(script, namespaces=namespaces)
+    ended = run(script)
     written = directory / "report"
     text = written.read_text(encoding="utf-8") if written.exists() else ""
     report = json.loads(text) if text else None
@@ -194,10 +209,9 @@ def _write_files(directory: Path) -> None:
 
 def lab_up_and_down(name: str, *, prepare: str = "true") -> Ended:
     """Bring a lab up on a host in a state, show its client's addresses, and take it down."""
-    lab = f"{sys.executable} -m tests.lab"
     script = (
-        f"{prepare}\n{lab} up --redis --dataplane userspace --name {name}; CODE=$?\n"
+        f"{prepare}\n{LAB} up --redis --dataplane userspace --name {name}; CODE=$?\n"
         f"nsenter --net=/run/netns/icelane-{name}-client ip -oneline address show dev public\n"
-        f"{lab} down --name {name}; exit $CODE"
+        f"{LAB} down --name {name}; exit $CODE"
     )
     return run(script)

@@ -130,6 +130,9 @@ class Lab:
                 for each in starting:
                     each.wait()
                     progress(f"started {each.service.name} in host {each.service.host}")
+        except OSError as error:
+            self.down()
+            raise LabError(f"The lab cannot be made: {error}.") from error
         except BaseException:
             self.down()
             raise
