@@ -39,6 +39,7 @@ WITHOUT = {
 TOGETHER = {
     "tests/relay/core/test_session_tcp.py": "session.py, where clients come over TCP",
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",
+    "tests/relay/run/test_agent_tcp.py": "agent.py, where clients come over TCP",
     "tests/relay/run/test_foreign_server.py": "an agent before an ICE server that is not ours",
     "tests/relay/wire/test_cases.py": "the cases that parsers in Python and in the kernel share",
 }

@@ -10,6 +10,7 @@ from rich.text import Text
 ROWS = 40  # of the live view, busiest first
 
 _Key = tuple[str, str]
+_WHO = ("client", "transport", "vip", "upstream", "transceiver", "state")
 
 
 def flow_table(flows: Sequence[Mapping[str, Any]]) -> Table:
@@ -91,7 +92,7 @@ def _rest(count: int) -> list[Text]:
 
 def _table(*numbers: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("client", "vip", "upstream", "transceiver", "state"):
+    for name in _WHO:
         table.add_column(name, overflow="fold")  # a narrow screen cuts no port off
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
@@ -100,7 +101,7 @@ def _table(*numbers: str) -> Table:
 
 def _who(flow: Mapping[str, Any]) -> list[Text]:
     # Texts, because rich would take the brackets of [fd00::1]:3478 for markup.
-    return [Text(flow[name]) for name in ("client", "vip", "upstream", "transceiver", "state")]
+    return [Text(flow[name]) for name in _WHO]
 
 
 def _key(flow: Mapping[str, Any]) -> _Key:

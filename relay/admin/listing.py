@@ -19,9 +19,9 @@ def list_flows(
 ) -> Iterator[list[dict[str, Any]]]:
     """Flows of the table, with what the dataplane counted of them, in pieces of moderate size.
 
-    Each flow has the keys client, vip, upstream, transceiver, target, state, to_transceiver and
-    to_client (each with packets and bytes of the kernel and of userspace, and their sums) and
-    idle_seconds, since the last packet of either side.
+    Each flow has the keys client, transport (udp or tcp), vip, upstream, transceiver, target,
+    state, to_transceiver and to_client (each with packets and bytes of the kernel and of userspace,
+    and their sums) and idle_seconds, since the last packet of either side.
 
     Args:
         flows: The session table's flows.
@@ -30,9 +30,14 @@ def list_flows(
     """
     flows = iter(flows)
     while piece := [
-        _listed(flow, record_of(flow.addresses), clock()) for flow in islice(flows, PIECE)
+        _listed(flow, _record(flow, record_of), clock()) for flow in islice(flows, PIECE)
     ]:
         yield piece
+
+
+def _record(flow: Flow, record_of: Callable[[FlowTuple], FlowRecord]) -> FlowRecord:
+    # The dataplane would take a connection's addresses for those of a client over UDP.
+    return FlowRecord(flow.addresses) if flow.is_connection else record_of(flow.addresses)
 
 
 def list_record(record: FlowRecord, now: float) -> dict[str, Any]:
@@ -66,6 +71,7 @@ def _listed(flow: Flow, kernel: FlowRecord, now: float) -> dict[str, Any]:
 def _addresses(flow: FlowTuple) -> dict[str, Any]:
     return {
         "client": str(flow.client),
+        "transport": flow.transport.value,
         "vip": str(flow.vip),
         "upstream": str(flow.upstream),
         "transceiver": str(flow.transceiver),

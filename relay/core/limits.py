@@ -1,4 +1,4 @@
-"""Bounds and times of the session table."""
+"""Bounds and times of the session table, and of clients' connections."""
 
 from dataclasses import dataclass
 
@@ -28,3 +28,30 @@ class Limits:
     idle: float = 300.0
     store_every: float = 100.0
     stores: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds and times of clients' TCP connections.
+
+    Attributes:
+        connections: The most connections. Forwarding for more than a thousand callers in userspace
+            is beyond what one process can do.
+        per_prefix: The most from one /24 of IPv4 or one /48 of IPv6; a company's network has all of
+            its people behind one address.
+        first_frame: How long a new connection may take to send its first frame, in seconds, and
+            to complete any later one that it has begun; a client sends each at once.
+        idle: How long a connection lives after its client's last frame, in seconds. A client checks
+            consent at least every 30 s (RFC 7675), and a caller without checks sends media.
+        longest: The longest datagram to take from a client, in bytes; WebRTC's fit into an
+            Ethernet frame.
+        unsent: How much may wait to be sent to a client, in bytes, beside what the kernel holds:
+            a second of voice. What comes beyond is late anyway, and is dropped.
+    """
+
+    connections: int = 1024
+    per_prefix: int = 256
+    first_frame: float = 5.0
+    idle: float = 60.0
+    longest: int = 2048
+    unsent: int = 16_384

@@ -37,20 +37,17 @@ from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import BindError, DataplaneError
-from relay.forwarding.fastpath import FastPath
-from relay.forwarding.flowcache import FlowCache
 from relay.forwarding.icmp import IcmpSockets
-from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
-from relay.forwarding.upstreams import PerFlowSockets, Upstreams
-from relay.forwarding.vips import VipSockets
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_xdp
+from relay.run.sockets import AgentSockets
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.transport import Transport
 
 if TYPE_CHECKING:
+    from relay.forwarding.ends import Ends
     from relay.mirror.mirror import Mirror
 
 SWEEP_EVERY = 5.0  # seconds
@@ -92,8 +89,9 @@ class Agent:
         self._table = SessionTable(
             vips=frozenset(config.vips),
             upstreams={
-                (Transport.UDP, family): UpstreamPool(hosts, config.ports, port_key)
+                (transport, family): UpstreamPool(hosts, ports, port_key)
                 for family, hosts in config.upstreams_by_family.items()
+                for transport, ports in config.ports_by_transport.items()
             },
             registry=registry,
             keys=keys,
@@ -101,8 +99,7 @@ class Agent:
         )
         self._keys = keys
         self._mirror: Mirror | None = None
-        self._vips: VipSockets
-        self._upstreams: Upstreams
+        self._ends: Ends
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
         self._throttle = Throttle(time.monotonic)
@@ -169,7 +166,7 @@ class Agent:
         )
         try:
             for flow in self._table:
-                if flow.state is State.CONFIRMED:
+                if flow.state is State.CONFIRMED and not flow.is_connection:
                     dataplane.install(flow.addresses)
         except DataplaneError:
             dataplane.close()
@@ -185,6 +182,7 @@ class Agent:
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "advertised": [str(each) for each in self._advertised],
+            "tcp": [str(each) for each in self._config.tcp],
             "upstreams": list(self._config.upstreams),
             "counters": self.counters(),
             "dataplane_counters": self._dataplane.counters(),
@@ -201,18 +199,12 @@ class Agent:
         self._closing.callback(server.close)
         self._serve_metrics()
         self._mirror = self._make_mirror()
-        loop, counters = asyncio.get_running_loop(), self._table.counters
-        fast = FastPath(FlowCache(counters), counters)
-        self._closing.callback(fast.close)
-        self._vips = VipSockets(loop, counters, fast, self._from_client)
-        self._closing.callback(self._vips.shutdown)
-        for vip in self._config.vips:
-            self._vips.open(vip, self._worker.sockets.get(vip))
-        self._upstreams = self._open_upstreams(fast)
-        self._closing.callback(self._upstreams.shutdown)
-        self._open_icmp(IcmpSockets(loop, counters, self._find_sent))
+        counters = self._table.counters
+        sockets = AgentSockets(self._config, self._worker, self._dataplane, counters, receiver=self)
+        self._ends = sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
         self._adopt()
-        self._vips.listen()
+        self._ends.listen()
         self._spawn(self._sweep_periodically())
         if self._mirror is not None:
             self._spawn(self._mirror.run(self._config.vips))
@@ -242,19 +234,6 @@ class Agent:
             wanted=self._worker.shard.has,
         )
 
-    def _open_upstreams(self, fast: FastPath) -> Upstreams:
-        loop, counters = asyncio.get_running_loop(), self._table.counters
-        if not self._dataplane.steers:
-            return PerFlowSockets(loop, counters, fast, self._vips.fileno, self._from_transceiver)
-        sockets = {}
-        for family, hosts in self._config.upstreams_by_family.items():
-            steered = SteeredSocket(
-                hosts, self._config.ports, loop, counters, self._from_transceiver
-            )
-            self._dataplane.steer(steered.udp)
-            sockets[family] = steered
-        return SteeredUpstreams(sockets)
-
     def _close_dataplane(self) -> None:
         self._dataplane.close()
 
@@ -271,7 +250,7 @@ class Agent:
 
     def _find_sent(self, source: Endpoint, destination: Endpoint) -> FlowTuple | None:
         """The confirmed flow that has the relay send packets from one address to the other."""
-        flow = self._table.confirmed(destination, source) or self._upstreams.find(source)
+        flow = self._table.confirmed(destination, source) or self._ends.find_upstream(source)
         if flow is None or flow.state is not State.CONFIRMED:
             return None
         parts = flow.addresses
@@ -295,11 +274,19 @@ class Agent:
 
     # What happens
 
-    def _from_client(self, data: bytes, client: Endpoint, vip: Endpoint) -> None:
-        self._execute(self._table.from_client(data, Source(client, vip), _now()))
+    def from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
+    ) -> None:
+        """See `Receiver.from_client`."""
+        self._execute(self._table.from_client(data, Source(client, vip, transport), _now()))
 
-    def _from_transceiver(self, flow: Flow, data: bytes) -> None:
+    def from_transceiver(self, flow: Flow, data: bytes) -> None:
+        """See `Receiver.from_transceiver`."""
         self._execute(self._table.from_transceiver(data, flow, _now()))
+
+    def disconnected(self, flow: Flow) -> None:
+        """See `Receiver.disconnected`."""
+        self._execute(self._table.disconnected(flow, _now()))
 
     def _restore(self, flow: FlowTuple) -> None:
         commands = self._table.restore(flow, _now())
@@ -330,14 +317,14 @@ class Agent:
         for command in commands:
             match command:
                 case SendToTransceiver(flow, data):
-                    self._upstreams.send(flow, data)
+                    self._ends.send_to_transceiver(flow, data)
                 case SendToClient(flow, data):
-                    self._vips.send(flow.addresses.vip, flow.addresses.client, data)
+                    self._ends.send_to_client(flow, data)
                 case OpenUpstream(flow):
                     if not self._open_upstream(flow):
                         return  # what follows is of this flow
                 case CloseUpstream(flow):
-                    self._upstreams.close(flow)
+                    self._ends.close(flow)
                 case Install(flow):
                     if not self._install(flow):
                         return
@@ -363,7 +350,7 @@ class Agent:
     def _open_upstream(self, flow: Flow) -> bool:
         while True:
             try:
-                opened = self._upstreams.open(flow)
+                opened = self._ends.open(flow)
             except BindError as error:
                 self._alarm("no upstream socket: %s", error)
                 self._execute(self._table.give_up(flow, _now()))
@@ -388,7 +375,7 @@ class Agent:
         except DataplaneError as error:
             self._alarm("a new flow could not be installed: %s", error)
         else:
-            self._upstreams.confirm(flow)
+            self._ends.confirm(flow)
             return True
         self._execute(self._table.give_up(flow, _now()))
         return False

@@ -8,7 +8,7 @@ from typing import Self
 from relay.admin.transport import default_path
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry
-from relay.core.limits import Limits
+from relay.core.limits import ConnectionLimits, Limits
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import (
     DEFAULT_MAX_FLOWS,
@@ -20,9 +20,12 @@ from relay.dataplane.kernel.config import (
 from relay.run import advertised
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+from relay.wire.transport import Transport
 
 # Below Linux's ephemeral range (32768 to 60999), so that no other socket is given one of them.
 DEFAULT_PORTS = range(10_000, 30_000)
+DEFAULT_TCP_PORTS = range(30_000, 32_768)
+DEFAULT_MAX_CONNECTIONS = ConnectionLimits().connections
 DEFAULT_INSTANCE = "default"
 MIN_IDLE = 120.0  # seconds, RFC 4787 REQ-5
 DEFAULT_IDLE = 300.0  # seconds
@@ -38,6 +41,9 @@ class RelayConfig:
         upstreams: The internal addresses towards transceivers. One has room for as many flows as
             there are ports.
         ports: The upstream ports, the same for each upstream address.
+        tcp: The addresses on which clients may connect over TCP.
+        tcp_ports: The upstream ports of their flows.
+        max_connections: The most of their connections; a quarter of them from one network.
         keys: The key file.
         registry: The registry file.
         dataplane: What forwards confirmed flows.
@@ -70,6 +76,9 @@ class RelayConfig:
     idle: float = DEFAULT_IDLE
     workers: int = 1
     advertise: tuple[Endpoint, ...] = ()
+    tcp: tuple[Endpoint, ...] = ()
+    tcp_ports: range = DEFAULT_TCP_PORTS
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once.
@@ -91,18 +100,28 @@ class RelayConfig:
 
     def _address_conflicts(self) -> Iterator[Conflict]:
         for vip in self.vips:
-            if vip.host in self.upstreams and vip.port in self.ports:
-                yield Conflict(
-                    f"the VIP {vip} lies among the upstream ports {self.ports[0]}-{self.ports[-1]}",
-                    ("choose another port in {vip}", "move the upstream ports with {ports}"),
-                )
+            for setting, ports in self._ports_by_setting.items():
+                if vip.host in self.upstreams and vip.port in ports:
+                    move = f"move the upstream ports with {{{setting}}}"
+                    yield Conflict(
+                        f"the VIP {vip} lies among the upstream ports {_written(ports)}",
+                        ("choose another port in {vip}", move),
+                    )
+        udp, tcp = self.ports, self.tcp_ports
+        if self.tcp and tcp[0] <= udp[-1] and udp[0] <= tcp[-1]:
+            yield Conflict(
+                f"the upstream ports of clients over TCP, {_written(tcp)}, overlap with those of "
+                f"the others, {_written(udp)}",
+                ("move them with {tcp_ports}", "move the others with {ports}"),
+            )
 
     def _worker_conflicts(self) -> Iterator[Conflict]:
-        if self.workers > len(self.ports):
-            yield Conflict(
-                f"{self.workers} workers cannot share {len(self.ports)} upstream ports",
-                ("ask for fewer with {workers}", "for more ports with {ports}"),
-            )
+        for setting, ports in self._ports_by_setting.items():
+            if self.workers > len(ports):
+                yield Conflict(
+                    f"{self.workers} workers cannot share {len(ports)} upstream ports",
+                    ("ask for fewer with {workers}", f"for more ports with {{{setting}}}"),
+                )
         if self.workers > 1 and self.dataplane is not DataplaneChoice.USERSPACE:
             yield Conflict(
                 "several workers are for userspace; with XDP the kernel uses all processors by "
@@ -132,6 +151,26 @@ class RelayConfig:
         return families
 
     @property
+    def _ports_by_setting(self) -> dict[str, range]:
+        """The upstream ports that are used, by the settings that name them."""
+        return {"ports": self.ports} | ({"tcp_ports": self.tcp_ports} if self.tcp else {})
+
+    @property
+    def ports_by_transport(self) -> dict[Transport, range]:
+        """The upstream ports by the client's transport.
+
+        Each has its own: whatever clients over TCP do, those over UDP have theirs, which are all
+        that the kernel's program knows.
+        """
+        return {Transport.UDP: self.ports} | ({Transport.TCP: self.tcp_ports} if self.tcp else {})
+
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """Bounds and times of clients' connections."""
+        most = self.max_connections
+        return ConnectionLimits(connections=most, per_prefix=max(1, most // 4))
+
+    @property
     def limits(self) -> Limits:
         """The session table's bounds and times."""
         return Limits(flows=self.max_flows, idle=self.idle, store_every=self.idle / 3)
@@ -143,6 +182,8 @@ class RelayConfig:
             workers=1,
             # Every so many ports, so that workers never compete for one.
             ports=self.ports[index :: self.workers],
+            tcp_ports=self.tcp_ports[index :: self.workers],
+            max_connections=-(-self.max_connections // self.workers),
             max_flows=-(-self.max_flows // self.workers),
             admin=Path(f"{self.admin_path}.{index}"),
             metrics=None,
@@ -171,3 +212,7 @@ class RelayConfig:
             mode=self.mode,
             force=self.force,
         )
+
+
+def _written(ports: range) -> str:
+    return f"{ports[0]}-{ports[-1]}"

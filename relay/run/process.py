@@ -96,6 +96,7 @@ def _command(fd: int, task: Task) -> list[str]:
         "index": task.index,
         "processor": task.processor,
         "fds": {str(vip): each for vip, each in task.fds.items()},
+        "listeners": {str(address): each for address, each in task.listeners.items()},
     }
     module = "relay.run.workers.process"
     return [sys.executable, "-P", "-m", module, str(fd), json.dumps(described)]

@@ -22,7 +22,15 @@ from relay.config.fields import (
 from relay.config.settings import Settings
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import DEFAULT_MAX_FLOWS, Mode
-from relay.run.config import DEFAULT_IDLE, DEFAULT_INSTANCE, DEFAULT_PORTS, MIN_IDLE, RelayConfig
+from relay.run.config import (
+    DEFAULT_IDLE,
+    DEFAULT_INSTANCE,
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_PORTS,
+    DEFAULT_TCP_PORTS,
+    MIN_IDLE,
+    RelayConfig,
+)
 
 
 def parse_ports(text: object) -> range:
@@ -83,6 +91,23 @@ class RelaySettings(Settings):
         "(32768-60999)",
         metavar="FIRST-LAST",
         shown=f"{DEFAULT_PORTS[0]}-{DEFAULT_PORTS[-1]}",
+    )
+    tcp: HostAddresses = setting(
+        (),
+        help="an address on which clients connect over TCP, where UDP is blocked",
+        metavar="IP:PORT",
+        shown="none",
+    )
+    tcp_ports: Annotated[range, PlainValidator(parse_ports)] = setting(
+        DEFAULT_TCP_PORTS,
+        help="upstream ports of clients that connect over TCP",
+        metavar="FIRST-LAST",
+        shown=f"{DEFAULT_TCP_PORTS[0]}-{DEFAULT_TCP_PORTS[-1]}",
+    )
+    max_connections: Annotated[WholeNumber, Field(ge=1)] = setting(
+        DEFAULT_MAX_CONNECTIONS,
+        help="the most connections of clients over TCP; a quarter of them from one network",
+        metavar="NUMBER",
     )
     keys: FilePath = setting(help="the key file; `icelane keys new` makes one", metavar="FILE")
     registry: FilePath = setting(help="the registry file: where transceivers are", metavar="FILE")

@@ -39,10 +39,15 @@ async def run(whole: RelayConfig, task: Mapping[str, Any]) -> None:
     keys, registry = load_keys(whole.keys), Registry.load(whole.registry)
     worker = Worker(
         Shard(task["index"], whole.workers, shard_seed(keys, registry)),
-        {Endpoint.parse(vip): socket.socket(fileno=fd) for vip, fd in task["fds"].items()},
+        _inherited(task["fds"]),
+        _inherited(task["listeners"]),
     )
     config = whole.worker(task["index"])
     await serve(Agent(config, keys, registry, UserspaceDataplane(), worker), lambda _: "ready")
+
+
+def _inherited(fds: Mapping[str, int]) -> dict[Endpoint, socket.socket]:
+    return {Endpoint.parse(address): socket.socket(fileno=fd) for address, fd in fds.items()}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from relay.admin import transport as admin
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError, WorkerError
+from relay.forwarding.tcp import bind_tcp
 from relay.run.config import RelayConfig
 from relay.run.workers import aggregate
 from relay.run.workers.reuseport import open_reuseport_group
@@ -42,11 +43,14 @@ class Task:
         index: Its number, from 0.
         processor: The one that it runs on.
         fds: Its sockets on the VIPs, which it inherits.
+        listeners: The sockets on which clients connect. All workers have the same: whichever is
+            free accepts, and while one is started again the others do.
     """
 
     index: int
     processor: int
     fds: Mapping[Endpoint, int]
+    listeners: Mapping[Endpoint, int]
 
 
 class Workers:
@@ -133,9 +137,13 @@ class Workers:
             groups[vip] = open_reuseport_group(vip, count, self._seed)
             for udp in groups[vip]:
                 self._closing.callback(udp.close)
+        listeners = {address: bind_tcp(address) for address in self._config.tcp}
+        for listener in listeners.values():
+            self._closing.callback(listener.close)
+        listening = {address: listener.fileno() for address, listener in listeners.items()}
         for index in range(count):
             fds = {vip: group[index].fileno() for vip, group in groups.items()}
-            self._tasks.append(Task(index, processors[index % len(processors)], fds))
+            self._tasks.append(Task(index, processors[index % len(processors)], fds, listening))
 
     def _serve_metrics(self) -> None:
         if self._config.metrics is None:
@@ -162,7 +170,7 @@ class Workers:
             *self._command(task),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=(self._inherited, *task.fds.values()),
+            pass_fds=(self._inherited, *task.fds.values(), *task.listeners.values()),
             # A Ctrl-C is for this process, which stops the workers itself.
             start_new_session=True,
         )
@@ -202,6 +210,7 @@ class Workers:
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "advertised": [str(each) for each in self._advertised],
+            "tcp": [str(each) for each in self._config.tcp],
             "upstreams": list(self._config.upstreams),
             "workers": [
                 {"pid": self._processes[task.index].pid, "processor": task.processor}

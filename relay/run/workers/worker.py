@@ -15,10 +15,12 @@ class Worker:
     Attributes:
         shard: The clients that belong to it.
         sockets: Its sockets on the VIPs; it binds those that are missing itself.
+        listeners: The sockets on which clients connect, which all workers share.
     """
 
     shard: Shard
     sockets: Mapping[Endpoint, socket.socket] = field(default_factory=dict)
+    listeners: Mapping[Endpoint, socket.socket] = field(default_factory=dict)
 
 
 WHOLE = Worker(Shard(index=0, count=1, seed=0))  # there are no others

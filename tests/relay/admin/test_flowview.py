@@ -18,6 +18,7 @@ def direction(packets: int, kernel: int) -> dict[str, int]:
 def flow(port: int = 40_000, inward: int = 0, outward: int = 0, **changes: Any) -> dict[str, Any]:
     return {
         "client": f"203.0.113.2:{port}",
+        "transport": "udp",
         "vip": "203.0.113.10:3478",
         "upstream": f"192.0.2.1:{port}",
         "transceiver": "192.0.2.2:5000",
@@ -49,14 +50,16 @@ def drawn(view: RenderableType, width: int = 200) -> list[str]:
 def test_the_list_shows_every_value_of_a_flow() -> None:
     line = drawn(flow_table([flow(inward=12_345, outward=678)]))[1]
     assert line.split() == [
-        *("203.0.113.2:40000", "203.0.113.10:3478", "192.0.2.1:40000", "192.0.2.2:5000"),
+        *("203.0.113.2:40000", "udp", "203.0.113.10:3478", "192.0.2.1:40000", "192.0.2.2:5000"),
         *("confirmed", "12,345", "678", "100.0", "%", "1.2"),
     ]
 
 
 def test_an_empty_list_is_its_header() -> None:
     (header,) = drawn(flow_table([]))
-    assert header.split()[:5] == ["client", "vip", "upstream", "transceiver", "state"]
+    assert header.split()[:6] == [
+        *("client", "transport", "vip", "upstream", "transceiver", "state")
+    ]
 
 
 def test_an_ipv6_address_is_no_markup() -> None:
@@ -93,24 +96,24 @@ class TestView:
         assert headline == (
             "icelane default  xdp dataplane, agent 4711  1 confirmed, 0 pending  0 packets/s"
         )
-        assert row.split()[5:8] == ["0", "0", "500"]
+        assert row.split()[6:9] == ["0", "0", "500"]
 
     def test_the_second_look_shows_packets_per_second(self) -> None:
         view = LiveFlows()
         view.render(snapshot(flow(inward=500, outward=100)), now=10.0)
         headline, _, row = drawn(view.render(snapshot(flow(inward=600, outward=150)), now=12.0))
-        assert row.split()[5:8] == ["50", "25", "750"]
+        assert row.split()[6:9] == ["50", "25", "750"]
         assert headline.endswith("75 packets/s")
 
     def test_a_new_flow_starts_with_no_rate(self) -> None:
         view = LiveFlows()
         view.render(snapshot(), now=10.0)
-        assert drawn(view.render(snapshot(flow(inward=9000)), now=11.0))[2].split()[5] == "0"
+        assert drawn(view.render(snapshot(flow(inward=9000)), now=11.0))[2].split()[6] == "0"
 
     def test_two_looks_at_one_moment_divide_by_nothing(self) -> None:
         view = LiveFlows()
         view.render(snapshot(flow(inward=1)), now=10.0)
-        assert drawn(view.render(snapshot(flow(inward=2)), now=10.0))[2].split()[5] == "0"
+        assert drawn(view.render(snapshot(flow(inward=2)), now=10.0))[2].split()[6] == "0"
 
     def test_the_busiest_come_first_and_the_rest_is_counted(self) -> None:
         view = LiveFlows()

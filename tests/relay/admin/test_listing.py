@@ -9,6 +9,7 @@ from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
+from relay.wire.transport import Transport
 
 TARGET = Target(1, 20, 3)
 KEYS = KeyRing({0: bytes(32)}, signing_slot=0)
@@ -21,6 +22,7 @@ TUPLE = FlowTuple(
 )
 ADDRESSES = {
     "client": "[2001:db8::2]:40000",
+    "transport": "udp",
     "vip": "[2001:db8::10]:3478",
     "upstream": "192.0.2.1:20417",
     "transceiver": "192.0.2.2:5000",
@@ -64,6 +66,14 @@ def packets(kernel: int, userspace: int, size: int) -> dict[str, int]:
         "kernel_packets": kernel,
         "userspace_packets": userspace,
     }
+
+
+def test_a_connection_is_not_taken_for_the_dataplanes_flow_of_the_same_address() -> None:
+    connection = flow()
+    connection.addresses = TUPLE._replace(transport=Transport.TCP)
+    seen = listed(connection, record())
+    assert seen["transport"] == "tcp"
+    assert seen["to_transceiver"] == packets(0, 3, 300)
 
 
 def test_a_flow_of_the_table_alone() -> None:

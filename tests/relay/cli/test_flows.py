@@ -24,6 +24,7 @@ def test_json(relay: Running) -> None:
     assert flow.pop("to_client")["packets"] == 0
     assert flow == {
         "client": str(relay.client),
+        "transport": "udp",
         "vip": str(relay.vip),
         "transceiver": str(relay.transceiver),
         "target": "1/20.3",
@@ -35,14 +36,16 @@ def test_for_people_every_address_is_in_one_line(relay: Running) -> None:
     result = icelane("flows", "--admin", relay.admin)
     assert result.exit_code == 0
     header, row = result.stdout.splitlines()
-    assert header.split()[:5] == ["client", "vip", "upstream", "transceiver", "state"]
+    assert header.split()[:6] == [
+        *("client", "transport", "vip", "upstream", "transceiver", "state")
+    ]
     cells = row.split()
-    assert (cells[0], cells[1], cells[3]) == (
+    assert (cells[0], cells[2], cells[4]) == (
         str(relay.client),
         str(relay.vip),
         str(relay.transceiver),
     )
-    assert cells[4:7] == ["pending", "1", "0"]
+    assert [cells[1], *cells[5:8]] == ["udp", "pending", "1", "0"]
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "JSON"])

@@ -14,6 +14,7 @@ from relay.run.config import RelayConfig
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
+from relay.wire.transport import Transport
 
 
 def config_of(**changes: Any) -> RelayConfig:
@@ -87,6 +88,33 @@ class TestForTheProgram:
         assert limits.store_every < 150  # or a mirrored record would end before it is written again
 
 
+VIP = Endpoint("203.0.113.10", 3478)
+
+
+def test_clients_over_tcp_have_upstream_ports_of_their_own_if_there_are_any() -> None:
+    assert config_of().ports_by_transport == {Transport.UDP: range(10_000, 30_000)}
+    config = config_of(tcp=(VIP,), tcp_ports=range(31_000, 31_010))
+    assert config.ports_by_transport[Transport.TCP] == range(31_000, 31_010)
+    # The kernel's program would let few of their packets through to the agent.
+    keys, registry = TestForTheProgram.KEYS, TestForTheProgram.REGISTRY
+    assert config.settings(keys, registry) == config_of().settings(keys, registry)
+
+
+def test_their_ports_matter_only_if_there_are_any() -> None:
+    config_of(ports=range(20_000, 40_000))
+    with pytest.raises(ConflictError, match="overlap"):
+        config_of(tcp=(VIP,), ports=range(20_000, 40_000))
+    config_of(vips=(Endpoint("192.0.2.1", 31_000),))
+    with pytest.raises(ConflictError, match="lies among the upstream ports 30000-32767"):
+        config_of(vips=(Endpoint("192.0.2.1", 31_000),), tcp=(VIP,))
+
+
+def test_one_network_has_a_quarter_of_all_connections() -> None:
+    assert config_of(max_connections=100).connection_limits.connections == 100
+    assert config_of(max_connections=100).connection_limits.per_prefix == 25
+    assert config_of(max_connections=1).connection_limits.per_prefix == 1
+
+
 def test_upstream_addresses_are_grouped_by_family() -> None:
     config = config_of(upstreams=("192.0.2.1", "2001:db8:2::1", "192.0.2.9"))
     assert config.upstreams_by_family == {
@@ -102,9 +130,15 @@ def test_workers_divide_ports_and_room_among_them() -> None:
         ports=range(20_000, 20_010),
         max_flows=10,
         admin=Path("/run/a.sock"),
+        tcp=(VIP,),
+        tcp_ports=range(31_000, 31_010),
+        max_connections=10,
     )
     shares = [whole.worker(index) for index in range(3)]
     assert sorted(port for share in shares for port in share.ports) == list(whole.ports)
     assert [share.max_flows for share in shares] == [4, 4, 4]
+    assert sorted(port for share in shares for port in share.tcp_ports) == list(whole.tcp_ports)
+    assert [share.max_connections for share in shares] == [4, 4, 4]
+    assert [share.tcp for share in shares] == [whole.tcp] * 3  # the kernel shares them out
     assert len({share.admin_path for share in shares} | {whole.admin_path}) == 4
     assert all(share.workers == 1 for share in shares)

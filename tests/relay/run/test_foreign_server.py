@@ -16,7 +16,7 @@ from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import FIRST, Scene
 
-from .test_agent import PORTS, WAIT, Peer
+from .stage import PORTS, WAIT, Peer
 
 NOBODY = aioice.Candidate.from_sdp("1 1 udp 1 192.0.2.254 9 typ host")
 

@@ -27,6 +27,9 @@ vip = ["203.0.113.10:3478", "[2001:db8::10]:3478"]
 advertise = ["198.51.100.7:443", "[2001:db8::7]:443"]
 upstream = ["192.0.2.1", "2001:DB8:0::1"]
 ports = "20000-29999"
+tcp = ["203.0.113.10:3478", "203.0.113.10:443"]
+tcp-ports = "31000-31999"
+max-connections = 100
 keys = "/etc/icelane/keys.toml"
 registry = "/etc/icelane/registry.toml"
 dataplane = "xdp"
@@ -58,6 +61,9 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
         advertise=(Endpoint("198.51.100.7", 443), Endpoint("2001:db8::7", 443)),
         upstreams=("192.0.2.1", "2001:db8::1"),
         ports=range(20_000, 30_000),
+        tcp=(Endpoint("203.0.113.10", 3478), Endpoint("203.0.113.10", 443)),
+        tcp_ports=range(31_000, 32_000),
+        max_connections=100,
         keys=Path("/etc/icelane/keys.toml"),
         registry=Path("/etc/icelane/registry.toml"),
         dataplane=DataplaneChoice.XDP,
@@ -76,7 +82,9 @@ def test_the_least_that_is_needed_and_defaults_for_the_rest() -> None:
     config = config_of()
     assert config.dataplane is DataplaneChoice.AUTO
     # Below the ephemeral range, or another socket would be given a flow's port.
-    assert config.ports.stop <= 32_768
+    assert config.ports.stop <= config.tcp_ports.start < config.tcp_ports.stop <= 32_768
+    assert config.tcp == ()
+    assert config.max_connections <= len(config.tcp_ports)
     assert config.idle >= 120
     assert (config.redis, config.metrics, config.admin) == (None, None, None)
 
@@ -131,6 +139,18 @@ def test_one_value_needs_no_list_and_is_kept_once() -> None:
         ({"upstream": "fe80::1%eth0"}, "upstream: .*has a zone"),
         ({"ports": "29999-20000"}, "ports: '29999-20000' must rise"),
         ({"ports": 20000}, "ports: 20000 is no range of ports"),
+        ({"tcp": "0.0.0.0:443"}, "tcp: 0.0.0.0:443: name one address"),
+        ({"tcp": "203.0.113.10"}, "tcp: '203.0.113.10' is not a transport address"),
+        ({"tcp_ports": "443"}, "tcp-ports: '443' is no range of ports"),
+        (
+            {"tcp": "203.0.113.10:443", "tcp_ports": "29999-30001"},
+            "overlap with those of the others, 10000-29999: move them with --tcp-ports, or move",
+        ),
+        (
+            {"tcp": "203.0.113.10:443", "vip": "192.0.2.1:30000"},
+            "lies among the upstream ports 30000-32767: choose another .*, or move .* --tcp-ports",
+        ),
+        ({"max_connections": 0}, "max-connections: must be at least 1"),
         ({"keys": None}, "--keys FILE is missing"),
         ({"keys": 5}, "keys: must be a text"),
         ({"keys": ""}, "keys: must be a text"),
@@ -168,6 +188,7 @@ def test_a_wrong_setting_is_refused_in_words(changes: dict[str, Any], says: str)
 
 SETTINGS = [*LEAST, "ports", "dataplane", "interface", "mode", "redis", "instance", "admin"]
 SETTINGS += ["advertise", "metrics", "max_flows", "idle", "workers", "force"]
+SETTINGS += ["tcp", "tcp_ports", "max_connections"]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

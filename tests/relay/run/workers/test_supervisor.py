@@ -1,5 +1,6 @@
 """A relay of several workers, as a user starts it, on the loopback."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -19,9 +20,11 @@ from relay.run.workers.shard import shard_of
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.endpoint import Endpoint
+from relay.wire.framing import frame
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from tests.relay.conftest import RTP, RedisServer
+from tests.relay.forwarding.tcppair import TcpClient
 
 ICELANE = Path(sys.executable).with_name("icelane")
 WORKERS, CLIENTS = 2, 12
@@ -46,6 +49,17 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {LIMIT} s: {what}"
         time.sleep(0.02)
+
+
+def check() -> tuple[bytes, bytes]:
+    """A check with a route of its own, and a success for it."""
+    ufrag = mint(TARGET, KEYS, now=time.time(), lifetime=60, nonce=os.urandom(4)).ufrag
+    username = (stun.Attribute.USERNAME, f"{ufrag}:peer".encode())
+    request = stun.Message(
+        stun.MessageClass.REQUEST, stun.BINDING, os.urandom(12), (username,)
+    ).serialize(b"password")
+    success = stun.Message(stun.MessageClass.SUCCESS, stun.BINDING, request[8:20], ())
+    return request, success.serialize(b"password")
 
 
 class Relay:
@@ -122,14 +136,7 @@ class Relay:
 
     def connect(self, client: socket.socket) -> Endpoint:
         """Check until the answer has come; the upstream address."""
-        ufrag = mint(TARGET, KEYS, now=time.time(), lifetime=60, nonce=os.urandom(4)).ufrag
-        username = (stun.Attribute.USERNAME, f"{ufrag}:peer".encode())
-        request = stun.Message(
-            stun.MessageClass.REQUEST, stun.BINDING, os.urandom(12), (username,)
-        ).serialize(b"password")
-        success = stun.Message(
-            stun.MessageClass.SUCCESS, stun.BINDING, request[8:20], ()
-        ).serialize(b"password")
+        request, success = check()
         for _ in range(20):
             client.sendto(request, self.vip)
             try:
@@ -142,6 +149,19 @@ class Relay:
                 continue
             return Endpoint.of(upstream)
         raise AssertionError("no answer")
+
+    def connect_over_tcp(self, client: TcpClient) -> Endpoint:
+        """A check and its answer; the upstream address."""
+        request, success = check()
+        client.tcp.settimeout(LIMIT)
+        client.tcp.sendall(frame(request))
+        self.transceiver.settimeout(LIMIT)
+        data = b""
+        while data != request:
+            data, upstream = self.transceiver.recvfrom(2048)
+        self.transceiver.sendto(success, upstream)
+        assert client.tcp.recv(2048) == frame(success)
+        return Endpoint.of(upstream)
 
     def passes(self, client: socket.socket, upstream: Endpoint) -> None:
         """Media goes both ways."""
@@ -212,11 +232,7 @@ def test_datagrams_wait_while_a_worker_is_started_again(relay: Relay) -> None:
     worker = relay.worker_of(client)
     pid = relay.pids()[worker]
     os.kill(pid, signal.SIGSTOP)  # it reads nothing more, and is killed before it could
-    ufrag = mint(TARGET, KEYS, now=time.time(), lifetime=60, nonce=os.urandom(4)).ufrag
-    username = (stun.Attribute.USERNAME, f"{ufrag}:peer".encode())
-    request = stun.Message(
-        stun.MessageClass.REQUEST, stun.BINDING, bytes(12), (username,)
-    ).serialize(b"password")
+    request, _ = check()
     client.sendto(request, relay.vip)
     os.kill(pid, signal.SIGKILL)
     relay.transceiver.settimeout(LIMIT)
@@ -247,6 +263,31 @@ def test_each_worker_restores_its_own_flows(relay: Relay, redis_server: RedisSer
     assert relay.ask("counters")["restored"] == CLIENTS
     for client, upstream in upstreams.items():
         relay.passes(client, upstream)
+
+
+def test_clients_over_tcp_are_accepted_by_whichever_worker_is_there(relay: Relay) -> None:
+    relay.start(tcp=str(relay.vip))
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(TcpClient(relay.vip)) for _ in range(CLIENTS)]
+        upstreams = [relay.connect_over_tcp(client) for client in first]
+        assert len(set(upstreams)) == CLIENTS
+        flows = relay.ask("status")["flows"]
+        assert {flow["upstream"] for flow in flows} == set(map(str, upstreams))
+        assert {flow["transport"] for flow in flows} == {"tcp"}
+        assert relay.ask("status")["tcp"] == [str(relay.vip)]
+        # With one of the workers stopped, the other one accepts all; with none, they wait.
+        pids = relay.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        waiting = [stack.enter_context(TcpClient(relay.vip)) for _ in range(4)]
+        os.kill(pids[1], signal.SIGCONT)
+        for client in waiting:
+            assert relay.connect_over_tcp(client).port % WORKERS == 1
+        os.kill(pids[0], signal.SIGKILL)
+        wait_until(lambda: relay.ask("counters").get("workers_restarted") == 1, "it is seen")
+        assert relay.ask("flow_counts")["confirmed"] >= len(waiting)
+        again = stack.enter_context(TcpClient(relay.vip))
+        relay.connect_over_tcp(again)
 
 
 def test_metrics_are_those_of_all_workers(relay: Relay) -> None:

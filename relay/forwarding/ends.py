@@ -1,0 +1,75 @@
+"""The two ends of all flows: towards clients over UDP or TCP, and towards transceivers."""
+
+from collections.abc import Mapping
+
+from relay.core.flow import Flow
+from relay.forwarding.connections import ClientConnections
+from relay.forwarding.upstreams import Upstreams
+from relay.forwarding.vips import VipSockets
+from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Transport
+
+
+class Ends:
+    """The sockets of an agent, as its flows see them.
+
+    Args:
+        vips: Towards clients over UDP.
+        connections: Towards clients over TCP.
+        upstreams: Towards transceivers, by the client's transport.
+    """
+
+    def __init__(
+        self,
+        vips: VipSockets,
+        connections: ClientConnections,
+        upstreams: Mapping[Transport, Upstreams],
+    ) -> None:
+        self._vips = vips
+        self._connections = connections
+        self._upstreams = upstreams
+
+    def listen(self) -> None:
+        """Take what clients send from now on."""
+        self._vips.listen()
+        self._connections.listen()
+
+    def open(self, flow: Flow) -> bool:
+        """Make ready for a flow; False when another process has its upstream port.
+
+        Raises:
+            BindError: As `Upstreams.open`.
+        """
+        opened = self._of(flow).open(flow)
+        if opened and flow.is_connection:
+            self._connections.attach(flow)
+        return opened
+
+    def confirm(self, flow: Flow) -> None:
+        """See `Upstreams.confirm`."""
+        self._of(flow).confirm(flow)
+
+    def close(self, flow: Flow) -> None:
+        """Be done with a flow, and with its client's connection if that has no other."""
+        self._of(flow).close(flow)
+        if flow.is_connection:
+            self._connections.detach(flow)
+
+    def send_to_transceiver(self, flow: Flow, data: bytes) -> None:
+        """See `Upstreams.send`."""
+        self._of(flow).send(flow, data)
+
+    def send_to_client(self, flow: Flow, data: bytes) -> None:
+        """Send a datagram from the flow's VIP, or in a frame on its connection."""
+        if flow.is_connection:
+            self._connections.send(flow, data)
+        else:
+            self._vips.send(flow.addresses.vip, flow.addresses.client, data)
+
+    def find_upstream(self, address: Endpoint) -> Flow | None:
+        """The flow of a client over UDP that is open at an upstream address."""
+        flow = self._upstreams[Transport.UDP].find(address)
+        return None if flow is None or flow.is_connection else flow
+
+    def _of(self, flow: Flow) -> Upstreams:
+        return self._upstreams[flow.addresses.transport]

@@ -1,0 +1,134 @@
+"""Which sockets an agent opens, by its configuration and its dataplane."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.core.flow import Flow, State
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.userspace import UserspaceDataplane
+from relay.errors import BindError
+from relay.forwarding.steered import SteeredUpstreams
+from relay.forwarding.tcp import bind_tcp
+from relay.forwarding.upstreams import PerFlowSockets
+from relay.run.config import RelayConfig
+from relay.run.sockets import AgentSockets
+from relay.run.workers.worker import WHOLE, Worker
+from relay.wire.endpoint import Endpoint
+from relay.wire.transport import Transport
+from tests.relay.conftest import ADDRESSES, ALICE, FIRST
+
+HOST = "127.0.0.1"
+
+
+@dataclass
+class Heard:
+    """A receiver."""
+
+    datagrams: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def from_client(
+        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
+    ) -> None:
+        self.datagrams.append((data, client, vip, transport))
+
+    def from_transceiver(self, flow: Flow, data: bytes) -> None:
+        self.datagrams.append((flow, data))
+
+    def disconnected(self, flow: Flow) -> None:
+        self.datagrams.append((flow,))
+
+
+class SteeringDataplane(UserspaceDataplane):
+    """One that can steer."""
+
+    steers = True
+
+    def __init__(self) -> None:
+        self.steered: list[Endpoint] = []
+
+    def steer(self, udp: socket.socket) -> None:
+        self.steered.append(Endpoint.of(udp.getsockname()))
+
+
+def free(kind: socket.SocketKind) -> Endpoint:
+    with socket.socket(socket.AF_INET, kind) as unused:
+        unused.bind((HOST, 0))
+        return Endpoint.of(unused.getsockname())
+
+
+def config_of(tcp: tuple[Endpoint, ...] = ()) -> RelayConfig:
+    return RelayConfig(
+        vips=(free(socket.SOCK_DGRAM),),
+        tcp=tcp,
+        upstreams=(HOST,),
+        keys=Path("keys.toml"),
+        registry=Path("registry.toml"),
+    )
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def sockets(
+    config: RelayConfig, dataplane: UserspaceDataplane, worker: Worker = WHOLE
+) -> AgentSockets:
+    return AgentSockets(config, worker, dataplane, Counter(), receiver=Heard())
+
+
+async def test_in_userspace_each_flow_has_a_socket(closing: ExitStack) -> None:
+    ends = sockets(config_of(), UserspaceDataplane()).open(closing)
+    assert isinstance(ends._upstreams[Transport.UDP], PerFlowSockets)
+    assert ends._upstreams[Transport.UDP] is ends._upstreams[Transport.TCP]
+
+
+async def test_where_ports_are_steered_clients_over_tcp_have_sockets_of_their_own(
+    closing: ExitStack,
+) -> None:
+    """The kernel's program lets no more than a share of their packets through to steered ports."""
+    dataplane = SteeringDataplane()
+    ends = sockets(config_of(), dataplane).open(closing)
+    assert isinstance(ends._upstreams[Transport.UDP], SteeredUpstreams)
+    assert isinstance(ends._upstreams[Transport.TCP], PerFlowSockets)
+    assert [each.host for each in dataplane.steered] == [HOST]
+    upstream = free(socket.SOCK_DGRAM)
+    parts = FlowTuple(ALICE, ALICE, upstream, ADDRESSES[FIRST], bytes(21), transport=Transport.TCP)
+    assert ends.open(Flow(parts, State.PENDING, 0.0, 0.0))
+    with pytest.raises(OSError, match="in use"), socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(upstream)
+
+
+async def test_clients_connect_where_it_is_said_and_nowhere_else(closing: ExitStack) -> None:
+    address = free(socket.SOCK_STREAM)
+    config = config_of((address,))
+    sockets(config, UserspaceDataplane()).open(closing)
+    socket.create_connection(address, 5).close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(config.vips[0], 5)
+
+
+async def test_an_address_that_is_taken_closes_what_is_open(closing: ExitStack) -> None:
+    with bind_tcp(Endpoint(HOST, 0)) as taken:
+        config = config_of((Endpoint.of(taken.getsockname()),))
+        with ExitStack() as stack, pytest.raises(BindError, match="TCP: another process"):
+            sockets(config, UserspaceDataplane()).open(stack)
+    sockets(config, UserspaceDataplane()).open(closing)  # all is free again
+
+
+async def test_a_worker_takes_the_sockets_that_it_was_given(closing: ExitStack) -> None:
+    listener = bind_tcp(Endpoint(HOST, 0))
+    address = Endpoint.of(listener.getsockname())
+    worker = Worker(WHOLE.shard, {}, {address: listener})
+    sockets(config_of((address,)), UserspaceDataplane(), worker).open(closing)
+    socket.create_connection(address, 5).close()
+    closing.close()
+    assert listener.fileno() == -1
