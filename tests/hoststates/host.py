@@ -47,6 +47,7 @@ ip link set far up
 _SERVE = """
 READY='^ready|"ready"'
 serve() {
+    : >"$LOG"
     "$@" >"$LOG" 2>&1 9>&- &
     SERVER=$!
     until grep -Eq "$READY" "$LOG" || ! kill -0 $SERVER 2>/dev/null; do sleep 0.05; done
@@ -178,8 +179,9 @@ if grep -Eq "$READY" "$LOG"; then
 fi
 end
 """
-    ended = run(script)
     written = directory / "report"
+    written.unlink(missing_ok=True)
+    ended = run(script)
     text = written.read_text(encoding="utf-8") if written.exists() else ""
     report = json.loads(text) if text else None
     return Ended(ended.code, ended.text, report)

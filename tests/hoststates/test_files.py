@@ -1,5 +1,6 @@
 """Files: temporary ones, the checkout, and what is installed."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,7 @@ from tests.hoststates.matrix import state
 pytestmark = [pytest.mark.bpf, pytest.mark.netns]
 
 # Builds from a checkout that is the working directory, whose modules come before installed ones.
-BUILD = (
-    f"PYTHONPATH=$PWD {host.sys.executable} -c "
-    "'from relay.cli.main import main; main()' relay build"
-)
+BUILD = f"PYTHONPATH=$PWD {sys.executable} -c 'from relay.cli.main import main; main()' relay build"
 
 
 @pytest.fixture

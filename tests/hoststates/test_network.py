@@ -118,7 +118,8 @@ def test_settings_cannot_be_written(instance: str, tmp_path: Path, says: Says) -
     "`icelane up` serves, and says what must be let in",
     "This host's firewall drops what no rule accepts (chain inet host input): if calls do not "
     "connect, `nft add rule inet host input iif lo accept` and `nft add rule inet host input udp "
-    "dport 3478 accept` and `nft add rule inet host input tcp dport 8080 accept`",
+    "dport 3478 accept` and `nft add rule inet host input tcp dport 3478 accept` and `nft add rule "
+    "inet host input tcp dport 8080 accept`",
 )
 def test_a_firewall(instance: str, tmp_path: Path, says: Says) -> None:
     prepare = f"{DROP}\nnft add rule inet host input iif lo accept"
@@ -131,7 +132,7 @@ def test_a_firewall(instance: str, tmp_path: Path, says: Says) -> None:
 def test_a_firewall_that_drops_all(instance: str, tmp_path: Path) -> None:
     advised = "\n".join(
         f"nft add rule inet host input {each} accept"
-        for each in ("iif lo", "udp dport 3478", "tcp dport 8080")
+        for each in ("iif lo", "udp dport 3478", "tcp dport 3478", "tcp dport 8080")
     )
     ended = host.up(instance, tmp_path, prepare=DROP, patience=3.0)
     assert ended.ready

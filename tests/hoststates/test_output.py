@@ -1,6 +1,7 @@
 """The terminal, or what is in its place."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_a_full_disk(command: str, says: Says) -> None:
     "ends with exit code 1",
     "Standard output cannot be written (No space left on device): send it elsewhere.",
 )
-def test_a_relay_with_a_full_disk(says: Says, tmp_path: host.Path, instance: str) -> None:
+def test_a_relay_with_a_full_disk(says: Says, tmp_path: Path, instance: str) -> None:
     wrapper = "bash -c '\"$@\" >/dev/full' bash"
     ended = host.relay(instance, tmp_path, wrapper=wrapper, dataplane="userspace")
     assert ended.code == 1
