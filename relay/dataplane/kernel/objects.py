@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def _keep(built: BpfObject) -> Path | None:
             new.write_text(built.dumps(), encoding="ascii")
             new.rename(path)
         except OSError:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
             continue
         return path
     return None

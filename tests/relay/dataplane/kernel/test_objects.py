@@ -62,6 +62,15 @@ def test_where_sources_cannot_be_written_it_is_kept_elsewhere(
     assert found.path == kept
 
 
+def test_nothing_is_left_where_it_cannot_be_put(places: Places, built: BpfObject) -> None:
+    (places[0] / objects.NAME).mkdir()  # a file does not take the place of a directory
+    before = set(places[0].iterdir())
+    kept = objects._keep(built)
+    assert kept is not None
+    assert kept.parent == places[1]
+    assert set(places[0].iterdir()) == before
+
+
 @pytest.mark.usefixtures("places")
 def test_one_that_cannot_be_used_is_none(built: BpfObject) -> None:
     path = objects._keep(built)
