@@ -79,6 +79,7 @@ def run(up: UpSettings, *, as_json: bool = False) -> None:
         config = RelayConfig(
             vips=(vip,),
             advertise=up.advertise,
+            tcp=up.tcp or (vip,),
             upstreams=(network.upstream,),
             keys=Path(os.devnull),  # these keys live as long as this process
             registry=Path(os.devnull),
@@ -92,7 +93,8 @@ def run(up: UpSettings, *, as_json: bool = False) -> None:
                 "as in a cloud, and then need --advertise with the public one",
                 vip,
             )
-        needed = "iif lo", f"udp dport {vip.port}", f"tcp dport {up.listen.port}"
+        ports = dict.fromkeys([each.port for each in config.tcp] + [up.listen.port])
+        needed = "iif lo", f"udp dport {vip.port}", *(f"tcp dport {port}" for port in ports)
         if closed := firewall.warning(needed):
             _log.warning("%s", closed)
         asyncio.run(_serve(config, up.listen, network.media, as_json=as_json))
@@ -124,7 +126,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         transceiver = await stack.enter_async_context(TransceiverService(config, media))
         entry = Transceiver(TARGET, transceiver.address, f"http://{transceiver.control}")
-        relay = Relay(settings.vips[0], settings.advertise)
+        relay = Relay(settings.vips[0], settings.advertise, _told_of_tcp(settings))
         registry = Registry((entry,), (relay,))
         forwarding = open_dataplane(settings, keys, registry)
         stack.callback(_unload, forwarding, settings.instance)
@@ -149,10 +151,24 @@ def _ready_json(page: Endpoint, relay: Relay, forwarding: Dataplane) -> str:
         "url": f"http://{_browsable(page)}",
         "media": [str(told) for told in relay.advertised],
         "vip": str(relay.vip),
+        "tcp": [str(told) for told in relay.tcp],
         "dataplane": forwarding.name,
         "host": forwarding.facts.as_json(),
     }
     return json.dumps({"ready": ready})
+
+
+def _told_of_tcp(settings: RelayConfig) -> tuple[Endpoint, ...]:
+    """Where clients are told to connect: a 1:1 NAT has another address, and the same ports."""
+    if not settings.advertise:
+        return settings.tcp
+    (vip,) = settings.vips
+    return tuple(
+        told if address == vip else told._replace(port=address.port)
+        for address in settings.tcp
+        for told in settings.advertise
+        if told.family == address.family
+    )
 
 
 def _media(relay: Relay) -> str:

@@ -2,7 +2,14 @@
 
 from typing import ClassVar
 
-from relay.config.fields import Address, HostAddress, Names, OneHostAddresses, setting
+from relay.config.fields import (
+    Address,
+    HostAddress,
+    HostAddresses,
+    Names,
+    OneHostAddresses,
+    setting,
+)
 from relay.config.settings import Settings, Tree
 from relay.dataplane.interface import DataplaneChoice
 from relay.run.settings import Dataplane, InstanceName, RelaySettings
@@ -25,6 +32,12 @@ class UpSettings(Settings):
     advertise: OneHostAddresses = setting(
         (),
         help="what clients are told in place of the VIP, behind a 1:1 NAT",
+        metavar="IP:PORT",
+        shown="the VIP",
+    )
+    tcp: HostAddresses = setting(
+        (),
+        help="an address on which clients connect over TCP, where UDP is blocked",
         metavar="IP:PORT",
         shown="the VIP",
     )

@@ -52,6 +52,8 @@ async def run(config: RelayConfig, fd: int) -> None:
     require_nobody(config.admin_path)  # before its dataplane is touched
     advertised = config.advertised(registry)
     where = _where(config.vips, advertised)
+    if config.tcp:
+        where += f", TCP on {', '.join(map(str, config.tcp))}"
     if closed := firewall.warning(_accepted(config)):
         _log.warning("%s", closed)
     if config.workers > 1:
@@ -74,8 +76,14 @@ async def run(config: RelayConfig, fd: int) -> None:
 
 def _accepted(config: RelayConfig) -> list[str]:
     """What the host's firewall must let in, in nft's words."""
-    ports = ", ".join(sorted({str(vip.port) for vip in config.vips}))
-    return [f"udp dport {{ {ports}, {config.ports[0]}-{config.ports[-1]} }}"]
+    udp = sorted({str(vip.port) for vip in config.vips})
+    udp += [f"{ports[0]}-{ports[-1]}" for ports in config.ports_by_transport.values()]
+    tcp = sorted({str(address.port) for address in config.tcp})
+    return [
+        f"{protocol} dport {{ {', '.join(ports)} }}"
+        for protocol, ports in (("udp", udp), ("tcp", tcp))
+        if ports
+    ]
 
 
 def _where(vips: Sequence[Endpoint], advertised: Sequence[Endpoint]) -> str:

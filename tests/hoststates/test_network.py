@@ -42,6 +42,15 @@ NO_IPV6 = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.dis
             ),
         ),
         pytest.param(
+            *("STREAM", 3478),
+            marks=state(
+                "TCP port 3478 is in use",
+                "`icelane up` ends",
+                "cannot listen on 127.0.0.1:3478 for TCP: another process has that port: stop it, "
+                "or choose another port",
+            ),
+        ),
+        pytest.param(
             *("DGRAM", 3478),
             marks=state(
                 "UDP port 3478 is in use",
@@ -141,13 +150,16 @@ def test_a_firewall_that_drops_all(instance: str, tmp_path: Path) -> None:
     assert host.served_a_call(ended), ended
 
 
-@state("nothing unusual", "`icelane up --json` tells what was found")
+@state("nothing unusual", "`icelane up --json` and `relay status --json` tell what was found")
 def test_what_was_found(instance: str, tmp_path: Path) -> None:
     options = "--json --dataplane xdp --interface public"
-    ended = host.up(instance, tmp_path, options=options)
+    status = f"{host.ICELANE} relay status --json --instance {instance} >$LOG.status"
+    ended = host.up(instance, tmp_path, options=options, meanwhile=status)
     assert ended.code == 0
     (line,) = [each for each in ended.lines if each.startswith("{")]
     ready = json.loads(line)["ready"]
     assert (ready["dataplane"], ready["vip"]) == ("xdp", host.VIP)
     assert ready["host"]["interfaces"]["public"] == "native"
     assert "compiled" in ready["host"]["program"]
+    (told,) = json.loads((tmp_path / "log.status").read_text(encoding="utf-8"))
+    assert told["host"] == ready["host"]

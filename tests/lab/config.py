@@ -1,7 +1,8 @@
 """Configuration files and services of a lab. Pure."""
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ CONTROL = Endpoint(address(TRANSCEIVER, INTERNAL), 9000)
 SIGNALING_ENDPOINT = Endpoint(address(TRANSCEIVER, SIGNALING), 8080)
 SIGNALING_URL = f"http://{SIGNALING_ENDPOINT}"
 PORTS = "20000-29999"
+HTTPS = 443  # a port that firewalls let through
 REDIS = Endpoint(
     "127.0.0.1", 6379
 )  # on the loopback of the relay's host, which no other lab shares
@@ -53,6 +55,7 @@ class Options:
             dataplane: loading a BPF program needs root.
         capacity: Maximum sessions of the transceiver; None for its default.
         nat: Whether a 1:1 NAT is between the client and the relay, as in a cloud.
+        tcp: Whether clients may connect over TCP, on the VIP's own port and on 443.
     """
 
     dataplane: str = "auto"
@@ -60,6 +63,7 @@ class Options:
     relay_user: str | None = None
     capacity: int | None = None
     nat: bool = False
+    tcp: bool = False
 
     @property
     def network(self) -> Network:
@@ -109,10 +113,12 @@ class Files:
         return self.directory / "lab.json"
 
 
-def registry_text(relays: Mapping[Endpoint, Endpoint | None]) -> str:
+def registry_text(relays: Mapping[Endpoint, Endpoint | None], *, tcp: bool = False) -> str:
     """The registry: the relay's VIPs, each with what it is advertised as, and one transceiver."""
     entries = [
-        f'[[relay]]\nvip = "{vip}"\n' + (f'advertise = "{told}"\n' if told else "")
+        f'[[relay]]\nvip = "{vip}"\n'
+        + (f'advertise = "{told}"\n' if told else "")
+        + (f"tcp = {_over_tcp([told or vip])}\n" if tcp else "")
         for vip, told in relays.items()
     ]
     return f"""\
@@ -131,6 +137,13 @@ def relays(options: Options) -> Mapping[Endpoint, Endpoint | None]:
     return dict(zip(PRIVATE_VIPS, ADVERTISED, strict=True)) if options.nat else {VIP: None}
 
 
+def _over_tcp(addresses: Iterable[Endpoint]) -> str:
+    """Where clients may connect, as TOML."""
+    return json.dumps(
+        [str(each._replace(port=port)) for each in addresses for port in (each.port, HTTPS)]
+    )
+
+
 def relay_text(instance: str, files: Files, options: Options) -> str:
     """The relay's configuration."""
     vips = ", ".join(f'"{vip}"' for vip in relays(options))
@@ -147,6 +160,8 @@ def relay_text(instance: str, files: Files, options: Options) -> str:
     ]
     if options.redis:
         lines.append(f'redis = "redis://{REDIS}/0"')
+    if options.tcp:
+        lines.append(f"tcp = {_over_tcp(relays(options))}")
     return "\n".join(lines) + "\n"
 
 

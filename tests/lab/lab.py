@@ -229,7 +229,8 @@ class Lab:
     def _write_files(self, options: config.Options) -> None:
         files = self._files_at(options.relay_user)
         files.options.write_text(json.dumps(options.dump()), "utf-8")
-        files.registry.write_text(config.registry_text(config.relays(options)), "utf-8")
+        registry = config.registry_text(config.relays(options), tcp=options.tcp)
+        files.registry.write_text(registry, "utf-8")
         files.relay.write_text(config.relay_text(self.instance, files, options), "utf-8")
         files.keys.touch(0o600)
         files.keys.write_text(KeyRing.generate(secrets.token_bytes).dumps(), "utf-8")

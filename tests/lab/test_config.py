@@ -50,6 +50,24 @@ def test_behind_a_nat_relay_and_registry_agree_on_what_clients_are_told(files: F
     assert relay.advertised(Registry.load(files.registry)) == config.ADVERTISED
 
 
+@pytest.mark.parametrize("behind_nat", [False, True])
+def test_relay_and_registry_agree_on_where_clients_connect_over_tcp(
+    files: Files, behind_nat: bool
+) -> None:
+    options = Options(tcp=True, nat=behind_nat)
+    text = config.registry_text(config.relays(options), tcp=options.tcp)
+    files.registry.write_text(text)
+    files.relay.write_text(config.relay_text("lab-x", files, options))
+    relay = RelaySettings.load({}, tree=TREE, file=files.relay).config()
+    told = [each for known in Registry.load(files.registry).relays for each in known.tcp]
+    assert [each.port for each in told] == [each.port for each in relay.tcp]
+    assert set(relay.vips) < set(relay.tcp)
+    assert {each.port for each in relay.tcp} == {3478, 443}
+    assert {each.host for each in told} == {
+        each.host for each in (config.ADVERTISED if behind_nat else (config.VIP,))
+    }
+
+
 def test_a_relay_that_runs_as_another_user_drops_all_capabilities(files: Files) -> None:
     stages = config.stages(files, Options(dataplane="userspace", relay_user="nobody"))
     (service,) = (each for stage in stages for each in stage if each.name == config.RELAY_SERVICE)
@@ -70,7 +88,7 @@ def test_the_capacity_of_the_transceiver_is_an_option(
 
 
 def test_options_are_remembered() -> None:
-    options = Options(dataplane="userspace", redis=True, relay_user="nobody", nat=True)
+    options = Options(dataplane="userspace", redis=True, relay_user="nobody", nat=True, tcp=True)
     assert Options.load(json.loads(json.dumps(options.dump()))) == options
 
 
