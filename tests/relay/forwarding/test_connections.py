@@ -203,12 +203,22 @@ async def test_who_comes_again_from_the_same_address_is_somebody_new(relay: Rela
     client.reset()
     # From the same address, before the relay has looked at the end of the first one.
     again = relay.client(client.address)
+    relay.connections._accept(next(iter(relay.connections._listeners)))
     await again.send(OPEN)
     await eventually(lambda: len(relay.flows) == 2, "another flow is opened")
     assert relay.ended == [flow]
     relay.connections.send(relay.flows[1], RTP)
     assert await again.receive() == RTP
     assert len(relay.connections) == 1
+
+
+async def test_nothing_is_kept_of_who_has_gone(relay: Relay) -> None:
+    for local in ELSEWHERE[:3]:
+        client, _ = await relay.connect(local)
+        client.tcp.close()
+    await relay.counts("closed", 3)
+    kept = relay.connections
+    assert [len(each) for each in (kept, kept._by_fd, kept._new, kept._of_prefix)] == [0] * 4
 
 
 async def test_at_the_end_everybody_is_told() -> None:

@@ -12,7 +12,7 @@ import pytest
 from relay.admin.transport import ask
 from relay.core.flow import Instant
 from relay.core.limits import Limits
-from relay.dataplane.interface import Dataplane
+from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.run.agent import Agent
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
@@ -129,6 +129,20 @@ async def test_it_is_neither_installed_nor_mirrored(
                 await stranger.send(RTP)
                 assert await stranger.is_ended()
             assert "cmdstat_get" not in redis.info("commandstats")
+
+
+async def test_nor_when_the_kernel_takes_over(
+    stage4: TcpStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataplane = MemoryDataplane()
+    monkeypatch.setattr("relay.run.agent.open_xdp", lambda *_, **__: dataplane)
+    async with stage4.relay() as agent:
+        with TcpClient(stage4.vip) as client:
+            upstream = await stage4.connect(client)
+            await stage4.stage.connect()
+            await agent.switch(DataplaneChoice.XDP)
+            assert [each.client for each in dataplane.installed] == [stage4.stage.client.address]
+            await stage4.talk(client, upstream)
 
 
 @pytest.mark.parametrize(
