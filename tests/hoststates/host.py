@@ -17,6 +17,9 @@ LIMIT = 90.0  # seconds for all that a test runs; it takes a few
 # A network and mounts of the host's own; a file system that is mounted there goes with it.
 OWN = ("unshare", "--net", "--mount", "--propagation", "private", "--")
 VIP, PAGE = "127.0.0.1:3478", "127.0.0.1:8080"
+# `make test` runs these tests, and a make that they run must not take itself for a part of it.
+_OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
 
 NO_BPFFS = "while umount /sys/fs/bpf 2>/dev/null; do :; done"
 # Where a compiled program is kept; hidden, so that there is none.
@@ -103,7 +106,7 @@ def run(
         errors="replace",
         timeout=LIMIT,
         check=False,
-        env=os.environ | (environment or {}),
+        env=_ENVIRONMENT | (environment or {}),
         cwd=ROOT,
     )
     return Ended(done.returncode, done.stdout)

@@ -34,10 +34,17 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 @state("`/tmp` is small (4 KB) and noexec", "works: nothing of ours is large there")
 def test_small_tmp(instance: str, tmp_path: Path) -> None:
-    keep = f"mkdir {tmp_path}.kept; mount --bind {tmp_path} /mnt"
+    # What the test needs stays, wherever it is: its own directory, and a checkout below /tmp.
+    kept = [path for path in (tmp_path, host.ROOT) if path.is_relative_to("/tmp")]  # noqa: S108  # it is what the test hides
+    keep = "; ".join(
+        ["mount -t tmpfs none /mnt"]
+        + [f"mkdir /mnt/{n}; mount --bind '{path}' /mnt/{n}" for n, path in enumerate(kept)]
+    )
     small = "mount -t tmpfs -o size=4k,noexec none /tmp"
-    again = f"mkdir -p {tmp_path}; mount --bind /mnt {tmp_path}"
-    prepare = f"{host.NO_OBJECT}; {keep}; {small}; {again}"
+    again = "; ".join(
+        f"mkdir -p '{path}'; mount --bind /mnt/{n} '{path}'" for n, path in enumerate(kept)
+    )
+    prepare = f"{keep}; {small}; {again}; {host.NO_OBJECT}"
     ended = host.relay(instance, tmp_path, prepare=prepare)
     assert ended.ready
     assert "compiled now" in ended.text
