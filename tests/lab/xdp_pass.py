@@ -3,7 +3,7 @@
 import os
 import struct
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfload
 from relay.netns.host import Host
 
 _XDP_PASS = 2  # linux/bpf.h
@@ -19,7 +19,7 @@ def attach_xdp_pass(host: Host, interface: str) -> None:
         OSError: The kernel refuses the program.
         NetlinkError: There is no such interface, or it runs a program already.
     """
-    program = bpfsys.load_xdp(_PROGRAM)
+    program = bpfload.load_xdp(_PROGRAM)
     try:
         with host.netlink() as netlink:
             netlink.link(

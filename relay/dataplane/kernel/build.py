@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from relay.dataplane.kernel import bpfsys, headers
+from relay.dataplane.kernel import bpfload, bpfsys, headers
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec, ProgramSpec, map_references
 from relay.dataplane.kernel.sources import FLAGS, MAIN, current_key, source_directory
 from relay.errors import DataplaneError
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
 PROGRAMS = {
-    "relay": (bpfsys.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
-    "pass_all": (bpfsys.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
-    "steer": (bpfsys.PROG_TYPE_SK_LOOKUP, bpfsys.ATTACH_TYPE_SK_LOOKUP),
+    "relay": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
+    "pass_all": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
+    "steer": (bpfload.PROG_TYPE_SK_LOOKUP, bpfsys.ATTACH_TYPE_SK_LOOKUP),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfsys, objects, privileges
+from relay.dataplane.kernel import bpffs, bpfload, bpfsys, objects, privileges
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
@@ -172,7 +172,7 @@ def _open_maps(
     wanted: BpfObject, pins: Pins, max_flows: int, opened: ExitStack
 ) -> Mapping[str, int]:
     """The descriptors of all maps: of those that are pinned, and of new ones, which it pins."""
-    types = _opened(bpfsys.btf_load(wanted.types), opened)
+    types = _opened(bpfload.btf_load(wanted.types), opened)
     found = {}
     for spec in wanted.maps.values():
         path = pins.steer_sockets if spec.name == "steer_sockets" else pins.map(spec.name)
@@ -193,7 +193,7 @@ def _open_maps(
 
 def _create(spec: MapSpec, size: int, types: int) -> int:
     numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
-    return bpfsys.map_create(
+    return bpfload.map_create(
         spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name, numbers
     )
 
@@ -204,7 +204,9 @@ def _load_programs(
     loaded = {}
     for spec in wanted.programs.values():
         try:
-            fd = bpfsys.program_load(spec.linked(maps), spec.type, spec.attach_type, name=spec.name)
+            fd = bpfload.program_load(
+                spec.linked(maps), spec.type, spec.attach_type, name=spec.name
+            )
         except OSError as error:
             raise DataplaneError(
                 f"The kernel refuses the BPF program {spec.name} ({error.strerror})."

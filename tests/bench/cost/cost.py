@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from statistics import quantiles
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
@@ -104,7 +104,7 @@ def measure(site: Site, flows: int, packets: int) -> list[Cost]:
         DataplaneError: The program did something else with a packet.
     """
     chance = random.Random(flows)  # it chooses what to measure
-    program, nothing = bpfsys.obj_get(Pins(site.instance).program), bpfsys.load_xdp(_NOTHING)
+    program, nothing = bpfsys.obj_get(Pins(site.instance).program), bpfload.load_xdp(_NOTHING)
     index = site.index("public")
     try:
         with site.host.inside(), closing(XdpDataplane(site.instance)) as dataplane:

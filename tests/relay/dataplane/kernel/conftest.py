@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfload
 from relay.netns.host import Host
 
 PASS = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)  # return XDP_PASS
@@ -14,7 +14,7 @@ PASS = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)  # return XDP_PASS
 
 @pytest.fixture
 def program() -> Iterator[int]:
-    fd = bpfsys.load_xdp(PASS)
+    fd = bpfload.load_xdp(PASS)
     yield fd
     os.close(fd)
 

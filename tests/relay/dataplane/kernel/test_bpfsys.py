@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.pins import Pins
 from relay.linux import netns_inode
@@ -25,7 +25,7 @@ DROP, PASS = 1, 2  # enum xdp_action
 @contextmanager
 def program(verdict: int) -> Iterator[int]:
     """A program that answers every packet with one verdict."""
-    fd = bpfsys.load_xdp(struct.pack("=BBhiBBhi", _MOV, 0, 0, verdict, _EXIT, 0, 0, 0))
+    fd = bpfload.load_xdp(struct.pack("=BBhiBBhi", _MOV, 0, 0, verdict, _EXIT, 0, 0, 0))
     try:
         yield fd
     finally:

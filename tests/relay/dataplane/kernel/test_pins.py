@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.pins import ROOT, PinnedMap, Pins, instances, locked, update_links
 from relay.errors import DataplaneError
 
@@ -28,7 +28,7 @@ def unloaded(instance: str) -> Iterator[Pins]:
 
 def pin(path: Path, instructions: bytes = PASS) -> int:
     """Pin a program; its number."""
-    fd = bpfsys.load_xdp(instructions)
+    fd = bpfload.load_xdp(instructions)
     try:
         bpfsys.obj_pin(fd, path)
         return bpfsys.program_info(fd).id
@@ -60,7 +60,7 @@ def test_a_pin_is_replaced_in_its_place(unloaded: Pins) -> None:
     assert unloaded.loaded()
     left = unloaded.program.with_name("program-new")
     pin(left)  # by a loader that was killed half-way
-    fd = bpfsys.load_xdp(DROP)
+    fd = bpfload.load_xdp(DROP)
     unloaded.replace(unloaded.program, fd)
     os.close(fd)
     with bpfsys.pinned(unloaded.program) as program:
