@@ -65,7 +65,7 @@ def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
     """Start a machine, run the README's commands in it, and place a call through it."""
     failures: list[str] = []
     log = _log("vm-test")
-    with _exclusive(), _machine(log, accelerator, bare=bare) as (machine, emulated):
+    with _exclusive(), _machine(log, accelerator, bare=bare, keep=True) as (machine, emulated):
         log(machine.output("uname -srv").strip())
         newcomer.offer_wheels(machine)
         newcomer.copy_repository(machine)
@@ -94,7 +94,7 @@ def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
 def shell(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
     """Start a machine with the repository in it and open a shell; it is gone after that."""
     log = _log("vm-shell")
-    with _exclusive(), _machine(log, accelerator, bare=bare) as (machine, _):
+    with _exclusive(), _machine(log, accelerator, bare=bare, keep=False) as (machine, _):
         newcomer.offer_wheels(machine)
         newcomer.copy_repository(machine)
         log(f"The repository is in {newcomer.DIRECTORY}; `sudo poweroff` or `exit` ends this.")
@@ -102,7 +102,9 @@ def shell(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
 
 
 @contextmanager
-def _machine(log: Log, wanted: Accelerator, *, bare: bool) -> Iterator[tuple[Machine, bool]]:
+def _machine(
+    log: Log, wanted: Accelerator, *, bare: bool, keep: bool
+) -> Iterator[tuple[Machine, bool]]:
     """A machine on a new disk, and whether it is emulated; powered off in the end."""
     kept = Cache(log)
     kept.build()
@@ -119,11 +121,11 @@ def _machine(log: Log, wanted: Accelerator, *, bare: bool) -> Iterator[tuple[Mac
         )
         log("logged in")
         yield machine, accelerator is Accelerator.TCG
-        set_up = bare and newcomer.is_set_up(machine)
+        set_up = keep and newcomer.is_set_up(machine)
         machine.power_off()
         log("powered off")
         if set_up:
-            kept.keep(disk)
+            kept.keep(disk, bare=bare)
             log("kept the disk for the next time")
 
 

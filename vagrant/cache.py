@@ -31,6 +31,7 @@ CHECKOUT = HERE.parent
 LOCK = CHECKOUT / ".ci" / "requirements.lock"
 BUILD_SECONDS = 1800.0
 FETCH_SECONDS = 900.0
+COMMIT_SECONDS = 300.0
 QUICK_SECONDS = 60.0
 
 _PACKAGES = re.compile(r"^(?:BENCH_|TEST_)?PACKAGES :=.*$", re.MULTILINE)
@@ -162,10 +163,22 @@ class Cache:
         )
         return Disk(self._image / "vmlinuz", self._image / "initrd.img", overlay)
 
-    def keep(self, disk: Disk) -> None:
-        """Keep the disk of a machine that is set up and was powered off."""
-        disk.image.rename(self._setup)
-        _remove_others(self._setup, "setup-*.qcow2")
+    def keep(self, disk: Disk, *, bare: bool) -> None:
+        """Keep the disk of a machine that is set up and was powered off.
+
+        Args:
+            disk: What `overlay` made.
+            bare: Whether it was made of the base image. Otherwise what is new in it goes into the
+                disk that is kept already, such as packages that a new version needs.
+
+        Raises:
+            MachineError: That is not possible.
+        """
+        if bare:
+            disk.image.rename(self._setup)
+            _remove_others(self._setup, "setup-*.qcow2")
+        else:
+            _call(["qemu-img", "commit", "-q", str(disk.image)], COMMIT_SECONDS)
 
     def drop(self, disk: Disk) -> None:
         """Remove a disk that `overlay` made, unless it was kept."""

@@ -7,6 +7,7 @@ from vagrant.errors import MachineError
 from vagrant.machine import Machine
 
 DIRECTORY = "icelane"  # in the home directory of the machine's user
+PROGRAM = "bpf/relay.bpf.json"  # in there; the compiled program, used while the sources stay
 WHEELS = "/mnt/wheels"  # where the machine finds the Python packages that this host has fetched
 
 # What `make test` runs of the tests where every instruction is emulated: all that meets the kernel
@@ -37,7 +38,9 @@ def offer_wheels(machine: Machine) -> None:
 
 
 def copy_repository(machine: Machine) -> None:
-    """Copy what is committed into the machine; a virtual environment that is there stays.
+    """Copy what is committed into the machine.
+
+    What `make setup` has made there before stays: the virtual environment, the compiled program.
 
     Raises:
         MachineError: This is no checkout, or copying failed.
@@ -51,8 +54,8 @@ def copy_repository(machine: Machine) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         raise MachineError(f"{CHECKOUT} is not a usable git checkout: {error}") from None
     machine.feed(
-        f"mkdir -p {DIRECTORY} && cd {DIRECTORY} && "
-        "sudo find . -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} + && tar -xf -",
+        f"mkdir -p {DIRECTORY} && cd {DIRECTORY} && sudo find . ! -type d "
+        f"! -path './.venv/*' ! -path ./{PROGRAM} -delete && tar -xf -",
         archive,
         seconds=COPY_SECONDS,
     )
