@@ -31,7 +31,8 @@ WAIT = 10.0  # seconds; a limit
 AUDIBLE = 60  # packets, which is a second and more; the set-up takes fewer than 20
 ENDLESS = 300.0  # seconds; the test hangs up
 
-SCRIPT = Path(__file__).with_name("browser_script.py")
+ROOT = Path(__file__).parent.parent.parent
+BROWSERS = {"chromium": ("chromium", "chromedriver"), "firefox": ("firefox-esr",)}  # programs
 BROWSER_LIMIT = 90.0  # seconds; a browser starts in 2, on a busy machine in several times that
 
 
@@ -140,15 +141,15 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def browse(speech: Path) -> Browse:
     """Press the button of the page in a lab's client; returns what the browser saw."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("needs Chromium (apt-get install chromium chromium-driver)")
 
-    def press(lab: Lab, *arguments: str) -> dict[str, Any]:
-        program = [sys.executable, str(SCRIPT), SIGNALING_URL, "--wav", str(speech)]
-        program += ["--chromium", chromium, "--chromedriver", driver, *arguments]
+    def press(lab: Lab, *arguments: str, browser: str = "chromium") -> dict[str, Any]:
+        if not all(map(shutil.which, BROWSERS[browser])):
+            pytest.skip(f"needs {' and '.join(BROWSERS[browser])}: `make setup-test`")
+        program = [sys.executable, "-m", "tests.e2e.browser", SIGNALING_URL, "--wav", str(speech)]
+        program += ["--browser", browser, *arguments]
         process = subprocess.Popen(
             lab.hosts[CLIENT].command(program),
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # so that the browser ends with its script
