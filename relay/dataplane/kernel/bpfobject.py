@@ -8,7 +8,7 @@ and an XDP program uses nothing of the kernel but its stable interface.
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -130,13 +130,11 @@ class BpfObject:
             raise DataplaneError(f"The object is damaged: {error!r}.") from None
 
 
-def source_key(sources: Mapping[str, bytes], flags: Iterable[str]) -> bytes:
-    """What tells one object from another: 32 bytes of its sources and the compiler's flags."""
+def source_key(sources: Mapping[str, bytes]) -> bytes:
+    """What tells one object from another: 32 bytes of its sources."""
     digest = hashlib.sha256(f"{FORMAT}\0".encode())
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + hashlib.sha256(sources[name]).digest())
-    for flag in flags:
-        digest.update(flag.encode() + b"\0")
     return digest.digest()
 
 

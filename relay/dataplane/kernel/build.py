@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.dataplane.kernel import bpfload, bpfsys, headers
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec, ProgramSpec, map_references
-from relay.dataplane.kernel.sources import FLAGS, MAIN, current_key, source_directory
+from relay.dataplane.kernel.sources import MAIN, current_key, source_directory
 from relay.errors import DataplaneError
 
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
@@ -38,7 +38,7 @@ def build() -> BpfObject:
     directory = source_directory()
     text = b"".join((directory / name).read_bytes() for name in MAIN)
     try:
-        module = BPF(text=text, cflags=[f"-I{directory}", *FLAGS])
+        module = BPF(text=text, cflags=[f"-I{directory}"])
     except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
         raise DataplaneError(f"The BPF program does not compile ({error}).") from None
     maps = dict(_maps(lib, module.module))

@@ -7,7 +7,6 @@ from relay.dataplane.kernel.bpfobject import source_key
 from relay.errors import DataplaneError
 
 MAIN = ("relay.bpf.c", "steer.bpf.c")  # compiled as one: they share maps
-FLAGS: tuple[str, ...] = ()  # of the compiler, beside where the headers are
 
 
 def source_directory() -> Path:
@@ -26,4 +25,4 @@ def sources() -> Mapping[str, bytes]:
 
 def current_key() -> bytes:
     """The key of an object of these sources."""
-    return source_key(sources(), FLAGS)
+    return source_key(sources())
