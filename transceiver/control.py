@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from relay.wire.errors import EndpointError
-from relay.wire.transport import Candidate
+from relay.wire.transport import MAX_CANDIDATES, Candidate
 from transceiver.errors import ControlApiError, FullError, OfferError
 from transceiver.mux import Mux
 from transceiver.sdp import MAX_SIZE, parse_offer
@@ -16,7 +16,6 @@ from transceiver.session import Session, Sessions
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 4 * MAX_SIZE  # bytes; JSON escapes may lengthen an offer
-MAX_CANDIDATES = 16  # of a few relays, each with an address of UDP and two of TCP
 RETRY_AFTER = "5"  # seconds
 
 

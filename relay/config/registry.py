@@ -11,7 +11,7 @@ from relay.errors import ConfigError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 from relay.wire.route import Target
-from relay.wire.transport import Candidate, Transport
+from relay.wire.transport import MAX_CANDIDATES, Candidate, Transport
 
 _LIMITS = {"cluster": 1 << 16, "slot": 1 << 24, "generation": 1 << 8}
 
@@ -62,6 +62,9 @@ class Registry:
     Attributes:
         transceivers: The transceivers; no two share a slot of a cluster.
         relays: The relays that an SDP answer may advertise.
+
+    Raises:
+        RegistryError: Transceivers share a slot, or an answer cannot hold all relays' addresses.
     """
 
     transceivers: tuple[Transceiver, ...]
@@ -70,13 +73,19 @@ class Registry:
 
     def __post_init__(self) -> None:
         owners = Counter((each.target.cluster, each.target.slot) for each in self.transceivers)
-        shared = [
+        problems = [
             f"{count} transceivers have slot {slot} of cluster {cluster}"
             for (cluster, slot), count in owners.items()
             if count > 1
         ]
-        if shared:
-            raise RegistryError(*shared)
+        count = len(self.candidates)
+        if count > MAX_CANDIDATES:
+            problems.append(
+                f"clients would be told {count} addresses (vip or advertise, and tcp), and an "
+                f"answer has room for {MAX_CANDIDATES}: tell them fewer"
+            )
+        if problems:
+            raise RegistryError(*problems)
         object.__setattr__(self, "_by_target", {each.target: each for each in self.transceivers})
 
     @classmethod

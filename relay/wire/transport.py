@@ -6,6 +6,8 @@ from typing import NamedTuple, Self
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
+MAX_CANDIDATES = 16  # of one answer: those of a few relays, each with one of UDP and two of TCP
+
 
 class Transport(StrEnum):
     """A transport protocol between client and relay, as SDP writes it."""

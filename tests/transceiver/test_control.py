@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.wire.endpoint import Endpoint
-from relay.wire.transport import Candidate
+from relay.wire.transport import MAX_CANDIDATES, Candidate
 from transceiver.server import Transceiver
 
 ADDRESS = Endpoint("203.0.113.10", 3478)
@@ -28,7 +28,7 @@ Caller = Callable[..., Any]
         ({"sdp": "v=0", "candidates": "203.0.113.10:3478"}, "invalid_candidates"),
         ({"sdp": "v=0", "candidates": ["203.0.113.10:3478"]}, "invalid_candidates"),
         ({"sdp": "v=0", "candidates": [CANDIDATE | {"address": "host:1"}]}, "invalid_candidates"),
-        ({"sdp": "v=0", "candidates": [CANDIDATE] * 17}, "invalid_candidates"),
+        ({"sdp": "v=0", "candidates": [CANDIDATE] * (MAX_CANDIDATES + 1)}, "invalid_candidates"),
         ({"sdp": 1, "candidates": [CANDIDATE]}, "invalid_sdp"),
         ({"sdp": "hello", "candidates": [CANDIDATE]}, "invalid_sdp"),
         ({"sdp": "v=0\r\n", "candidates": [CANDIDATE]}, "no_media"),

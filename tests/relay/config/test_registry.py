@@ -6,7 +6,7 @@ import pytest
 from relay.config.registry import Registry, RegistryError, Relay, Transceiver
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
-from relay.wire.transport import Candidate, Transport
+from relay.wire.transport import MAX_CANDIDATES, Candidate, Transport
 
 FILE = """
 [[relay]]
@@ -89,6 +89,22 @@ def test_clients_are_told_of_tcp_after_udp() -> None:
     )
     one = Registry.of({"relay": [{"vip": str(VIP), "tcp": str(VIP)}] * 2})
     assert one.candidates == (Candidate(VIP), Candidate(VIP, Transport.TCP))
+
+
+def relays(count: int) -> list[dict[str, Any]]:
+    """Of each, clients are told one address of UDP and one of TCP."""
+    vips = [f"203.0.113.{number}:3478" for number in range(1, count + 1)]
+    return [{"vip": vip, "tcp": vip} for vip in vips]
+
+
+def test_clients_are_told_as_many_addresses_as_an_answer_holds_and_no_more() -> None:
+    assert len(Registry.of({"relay": relays(8)}).candidates) == MAX_CANDIDATES
+    with pytest.raises(RegistryError) as caught:
+        Registry.of({"relay": [*relays(8), {"vip": "[2001:db8::10]:3478"}]})
+    assert str(caught.value) == (
+        "clients would be told 17 addresses (vip or advertise, and tcp), and an answer has room "
+        "for 16: tell them fewer"
+    )
 
 
 def test_an_address_of_tcp_that_nobody_can_reach_is_named() -> None:
