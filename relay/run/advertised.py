@@ -8,8 +8,8 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from relay.config.conflict import Conflict, ConflictError
-from relay.config.registry import Registry
+from relay.config.conflict import Conflict, ConflictError, option
+from relay.config.registry import Registry, Relay
 from relay.wire.endpoint import Endpoint
 
 _VERSIONS = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
@@ -70,3 +70,45 @@ def agreed(
             )
         )
     return expected
+
+
+def unheard(vips: Sequence[Endpoint], tcp: Sequence[Endpoint], registry: Registry) -> str | None:
+    """What to say where clients are told to connect over TCP and the relay does not listen.
+
+    Behind a 1:1 NAT, which may map ports, too, that can be known only where the relay listens
+    nowhere over that IP version.
+
+    Args:
+        vips: The relay's VIPs.
+        tcp: Where it listens.
+        registry: The registry, which may not know the relay.
+
+    Returns:
+        A sentence with the remedy; None where nothing is wrong, as far as a relay can know.
+    """
+    missing: dict[Endpoint, Endpoint] = {}  # by what clients are told: where to listen
+    for relay in registry.relays:
+        if relay.vip in vips:
+            missing |= {told: at for told, at in _listeners(relay, vips, tcp) if at not in tcp}
+    if not missing:
+        return None
+    remedy = " ".join(f"{option('tcp')} {at}" for at in dict.fromkeys(missing.values()))
+    return (
+        f"the registry tells clients to connect over TCP to {', '.join(map(str, missing))}, and "
+        f"this relay does not listen there: add {remedy}, or take that out of tcp below its vip in "
+        "the registry"
+    )
+
+
+def _listeners(
+    relay: Relay, vips: Sequence[Endpoint], tcp: Sequence[Endpoint]
+) -> Iterator[tuple[Endpoint, Endpoint]]:
+    """What clients are told of TCP, and where the relay should listen for it, or does for all."""
+    own = {each.host for each in (*vips, *tcp)}
+    for told in relay.tcp:
+        if told.host in own or not relay.advertise:
+            yield told, told
+            continue
+        inside = [each for each in tcp if each.family == told.family]
+        inside += [vip._replace(port=told.port) for vip in vips if vip.family == told.family]
+        yield told, (inside or [told])[0]

@@ -13,6 +13,7 @@ from relay.config.keyfile import load_keys
 from relay.config.registry import Registry
 from relay.errors import IcelaneError
 from relay.run import firewall, handover
+from relay.run.advertised import unheard
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
@@ -56,6 +57,8 @@ async def run(config: RelayConfig, fd: int) -> None:
         where += f", TCP on {', '.join(map(str, config.tcp))}"
     if closed := firewall.warning(_accepted(config)):
         _log.warning("%s", closed)
+    if silent := unheard(config.vips, config.tcp, registry):
+        _log.warning("%s", silent)
     if config.workers > 1:
         require_no_program(config.instance)
         workers = Workers(

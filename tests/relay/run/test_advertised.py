@@ -4,7 +4,7 @@ import pytest
 
 from relay.config.conflict import ConflictError
 from relay.config.registry import Registry, Relay
-from relay.run.advertised import advertised, agreed, conflicts
+from relay.run.advertised import advertised, agreed, conflicts, unheard
 from relay.wire.endpoint import Endpoint
 
 VIP, OTHER, VIP6 = (Endpoint(host, 3478) for host in ("10.0.0.5", "10.0.0.6", "2001:db8::5"))
@@ -84,3 +84,63 @@ class TestWithTheRegistry:
             f"the registry tells clients {told}, and the relay is told that it is advertised as "
             f"{PUBLIC}: write advertise below its vip in the registry, or correct --advertise"
         )
+
+
+def on(port: int, at: Endpoint) -> Endpoint:
+    return at._replace(port=port)
+
+
+class TestUnheard:
+    """The registry offers TCP, and the relay does not listen there."""
+
+    @pytest.mark.parametrize(
+        ("relay", "tcp", "missing", "remedy"),
+        [
+            (Relay(VIP, (), (VIP,)), (), VIP, VIP),
+            (Relay(VIP, (), (VIP, on(443, VIP))), (VIP,), on(443, VIP), on(443, VIP)),
+            (Relay(VIP, (), (PUBLIC,)), (VIP,), PUBLIC, PUBLIC),
+            # Behind a NAT the relay listens at its own address.
+            (Relay(VIP, (PUBLIC,), (on(443, PUBLIC),)), (), on(443, PUBLIC), on(443, VIP)),
+            (Relay(VIP, (PUBLIC,), (PUBLIC6, PUBLIC)), (VIP,), PUBLIC6, VIP6),
+        ],
+        ids=["nowhere", "one port of two", "elsewhere", "behind a NAT", "the other IP version"],
+    )
+    def test_it_says_where_and_what_to_do(
+        self, relay: Relay, tcp: tuple[Endpoint, ...], missing: Endpoint, remedy: Endpoint
+    ) -> None:
+        assert unheard((VIP, VIP6), tcp, Registry((), (relay,))) == (
+            f"the registry tells clients to connect over TCP to {missing}, and this relay does not "
+            f"listen there: add --tcp {remedy}, or take that out of tcp below its vip in the "
+            "registry"
+        )
+
+    def test_all_addresses_are_in_one_sentence(self) -> None:
+        said = unheard((VIP,), (), Registry((), (Relay(VIP, (), (VIP, on(443, VIP))),)))
+        assert said is not None
+        assert f"to {VIP}, {on(443, VIP)}, and" in said
+        assert f"add --tcp {VIP} --tcp {on(443, VIP)}, or" in said
+
+    @pytest.mark.parametrize(
+        ("relay", "tcp"),
+        [
+            (Relay(VIP), ()),
+            (Relay(VIP), (VIP,)),
+            (Relay(VIP, (), (VIP,)), (on(443, VIP), VIP)),
+            (Relay(VIP, (), (on(443, OTHER),)), (on(443, OTHER),)),
+            (Relay(OTHER, (), (OTHER,)), ()),
+            # The NAT may map ports.
+            (Relay(VIP, (PUBLIC,), (on(443, PUBLIC),)), (on(8443, VIP),)),
+        ],
+        ids=[
+            "none",
+            "own servers",
+            "both",
+            "an address of its own",
+            "another relay",
+            "mapped port",
+        ],
+    )
+    def test_it_says_nothing_where_nothing_can_be_known_to_be_wrong(
+        self, relay: Relay, tcp: tuple[Endpoint, ...]
+    ) -> None:
+        assert unheard((VIP, VIP6), tcp, Registry((), (relay,))) is None

@@ -103,6 +103,23 @@ class TestServing:
         assert status["advertised"] == ["203.0.113.10:3478"]
         assert status["vips"][0].startswith("127.0.0.1:")
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_it_warns_where_clients_are_told_of_tcp_and_it_does_not_listen(
+        self, start: Start, tmp_path: Path, workers: str
+    ) -> None:
+        vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        (tmp_path / "registry.toml").write_text(
+            f'[[relay]]\nvip = "{vip}"\ntcp = "{vip}"\n{REGISTRY}'
+        )
+        process = start(vip=vip, workers=workers)
+        ready(process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT)
+        (warning,) = [each for each in errors.splitlines() if "connect over TCP" in each]
+        assert " WARNING " in warning
+        assert f"to connect over TCP to {vip}, and this relay does not listen there" in warning
+        assert f"add --tcp {vip}, or " in warning
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_ends_it(self, start: Start, tmp_path: Path, number: signal.Signals) -> None:
         process = start()
