@@ -37,6 +37,7 @@ WITHOUT = {
 }
 # Tests of several modules together, and what they are about.
 TOGETHER = {
+    "tests/relay/cli/test_files.py": "all commands, where a file that they need cannot be used",
     "tests/relay/core/test_session_tcp.py": "session.py, where clients come over TCP",
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",
     "tests/relay/run/test_agent_tcp.py": "agent.py, where clients come over TCP",

@@ -75,7 +75,7 @@ def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) ->
             with connection.makefile("rb") as answers:
                 answer = _joined(answers)
     except (OSError, ValueError) as error:
-        raise AdminError(f"no agent answers at {path}: {error}") from None
+        raise _silent(path, error) from None
     if "error" in answer:
         raise AdminError(str(answer["error"]))
     return answer
@@ -115,7 +115,14 @@ async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], Non
         finally:
             writer.close()
     except (OSError, ValueError) as error:
-        raise AdminError(f"no agent answers at {path}: {error}") from None
+        raise _silent(path, error) from None
+
+
+def _silent(path: Path, error: OSError | ValueError) -> AdminError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, PermissionError):
+        reason += "; run this as its user"
+    return AdminError(f"no agent answers at {path}: {reason or 'it took too long'}")
 
 
 def require_nobody(path: Path) -> None:

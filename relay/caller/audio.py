@@ -16,6 +16,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.container import InputContainer
 
 from relay.caller.errors import CallError, Failure
+from relay.files import unreadable, unwritable
 
 RATE = 48000  # Hz; Opus over RTP always counts in it (RFC 7587)
 FRAME_SAMPLES = 960  # 20 ms, the usual packet
@@ -23,6 +24,7 @@ FRAME_SECONDS = FRAME_SAMPLES / RATE
 _SAMPLE_BYTES = 2
 _FRAME_BYTES = FRAME_SAMPLES * _SAMPLE_BYTES
 _FULL_SCALE = 1 << 15
+_WANTED = "give an audio file, such as WAV, FLAC, MP3 or Ogg"
 
 
 def read_audio(path: Path, *, longest: float) -> list[bytes]:
@@ -49,7 +51,8 @@ def read_audio(path: Path, *, longest: float) -> list[bytes]:
     except av.error.FFmpegError:  # before OSError: some are of both kinds
         raise _unusable(path, "cannot be decoded") from None
     except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror}") from None
+        reason = unreadable(error, missing=_WANTED)
+        raise CallError(Failure.BAD_INPUT, f"{path} cannot be read: {reason}") from None
     if not samples:
         raise _unusable(path, "has no audio")
     del samples[wanted:]
@@ -68,9 +71,7 @@ def _decoded(container: InputContainer) -> Iterator[bytes]:
 
 
 def _unusable(path: Path, reason: str) -> CallError:
-    return CallError(
-        Failure.BAD_INPUT, f"{path} {reason}; give an audio file, such as WAV, FLAC, MP3 or Ogg"
-    )
+    return CallError(Failure.BAD_INPUT, f"{path} {reason}; {_WANTED}")
 
 
 class PacedTrack(MediaStreamTrack):
@@ -126,7 +127,7 @@ class WavRecorder:
             self._output = path.open("wb")
         except OSError as error:
             raise CallError(
-                Failure.BAD_INPUT, f"{path} cannot be written: {error.strerror}"
+                Failure.BAD_INPUT, f"{path} cannot be written: {unwritable(error)}"
             ) from None
         # It stays open until `close`, at the end of the call.
         self._file = wave.open(self._output, "wb")  # noqa: SIM115

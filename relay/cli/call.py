@@ -21,10 +21,13 @@ def call(
     *,
     wav: Annotated[
         Path | None,
-        typer.Option(help="Audio file to send, of any format. Default: a spoken sentence."),
+        typer.Option(
+            help="Audio file to send, of any format. Default: a spoken sentence.", readable=False
+        ),
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Record what comes back to this WAV file.")
+        Path | None,
+        typer.Option(help="Record what comes back to this WAV file.", readable=False),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=1, max=3600, help="How long to send audio; it is repeated.")

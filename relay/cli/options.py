@@ -21,6 +21,7 @@ CONFIG = Annotated[
         metavar="FILE",
         envvar=f"{PREFIX}CONFIG",
         help="A TOML file with these settings by the same names.",
+        readable=False,  # who reads it says why not, and what helps
     ),
 ]
 

@@ -14,7 +14,8 @@ Instance = Annotated[str, typer.Option(help="Which relay, where several share a 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log more.")]
 Admin = Annotated[
-    Path | None, typer.Option(help="The agent's admin socket, if it is not the default one.")
+    Path | None,
+    typer.Option(help="The agent's admin socket, if it is not the default one.", readable=False),
 ]
 
 

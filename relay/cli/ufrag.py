@@ -15,7 +15,9 @@ from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, open_
 
 app = typer.Typer(no_args_is_help=True, help="Make and read the routes in ufrags.")
 
-KeyFile = Annotated[Path, typer.Option(help="The key file; see `icelane keys new`.")]
+KeyFile = Annotated[
+    Path, typer.Option(help="The key file; see `icelane keys new`.", readable=False)
+]
 
 
 @app.command("mint")

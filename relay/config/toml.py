@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.errors import ConfigError
+from relay.files import unreadable
 
 
 def read_toml(
@@ -26,8 +27,7 @@ def read_toml(
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
-        reason = f"cannot read {what} {path}: {cause.strerror}"
-        raise error("; ".join(filter(None, [reason, remedy]))) from None
+        raise error(f"cannot read {what} {path}: {unreadable(cause, missing=remedy)}") from None
     except UnicodeDecodeError:
         raise error(f"{what} {path} is not text (UTF-8)") from None
     except tomllib.TOMLDecodeError as cause:
