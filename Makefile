@@ -11,7 +11,7 @@ ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
 # The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
-TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump $(BENCH_PACKAGES)
+TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump rsync qemu-utils $(BENCH_PACKAGES)
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 

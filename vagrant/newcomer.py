@@ -7,7 +7,6 @@ from vagrant.errors import MachineError
 from vagrant.machine import Machine
 
 DIRECTORY = "icelane"  # in the home directory of the machine's user
-PROGRAM = "bpf/relay.bpf.json"  # in there; the compiled program, used while the sources stay
 WHEELS = "/mnt/wheels"  # where the machine finds the Python packages that this host has fetched
 
 # What `make test` runs of the tests where every instruction is emulated: all that meets the kernel
@@ -40,7 +39,8 @@ def offer_wheels(machine: Machine) -> None:
 def copy_repository(machine: Machine) -> None:
     """Copy what is committed into the machine.
 
-    What `make setup` has made there before stays: the virtual environment, the compiled program.
+    What git ignores stays, as it does for a newcomer who pulls: the virtual environment, the
+    compiled program. So does the time of a file that is the same: make then installs nothing anew.
 
     Raises:
         MachineError: This is no checkout, or copying failed.
@@ -53,11 +53,15 @@ def copy_repository(machine: Machine) -> None:
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise MachineError(f"{CHECKOUT} is not a usable git checkout: {error}") from None
-    machine.feed(
-        f"mkdir -p {DIRECTORY} && cd {DIRECTORY} && sudo find . ! -type d "
-        f"! -path './.venv/*' ! -path ./{PROGRAM} -delete && tar -xf -",
-        archive,
-        seconds=COPY_SECONDS,
+    machine.feed(copy_script(DIRECTORY), archive, seconds=COPY_SECONDS)
+
+
+def copy_script(directory: str) -> str:
+    """A shell script that makes a directory what the archive on its stdin is."""
+    return (
+        'new=$(mktemp -d) && trap \'rm -rf "$new"\' EXIT && tar -C "$new" -xf - && '
+        f"mkdir -p {directory} && rsync --recursive --links --perms --checksum "
+        f"--delete --filter=':- .gitignore' \"$new/\" {directory}"
     )
 
 
