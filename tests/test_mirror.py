@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("relay", "transceiver", "signaling")
+PACKAGES = ("relay", "transceiver", "signaling", "vagrant")
 
 # Modules that a test of another name exercises, and why they have none of their own.
 WITHOUT = {
@@ -30,6 +30,14 @@ WITHOUT = {
         "tests/relay/cli/test_signaling.py",
         "two settings, which its command reads; their kinds are tested in test_fields.py",
     ),
+    "vagrant/__main__.py": (
+        "tests/vagrant/test_cli.py",
+        "a command line is tested as one; `make vm-test` is what runs it to its end",
+    ),
+    "vagrant/errors.py": (
+        "tests/vagrant/test_machine.py",
+        "it names a failure and does nothing; who raises it tests it",
+    ),
     "transceiver/passthrough.py": (
         "tests/transceiver/test_peer.py",
         "it stands for a part of aiortc, and goes with the RTP path that will be our own",
@@ -42,6 +50,8 @@ TOGETHER = {
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",
     "tests/relay/run/test_agent_tcp.py": "agent.py, where clients come over TCP",
     "tests/relay/run/test_foreign_server.py": "an agent before an ICE server that is not ours",
+    "tests/vagrant/test_cli.py": "__main__.py, where no machine can be run",
+    "tests/vagrant/test_vagrantfile.py": "the Vagrantfile, which is no module",
     "tests/relay/wire/test_cases.py": "the cases that parsers in Python and in the kernel share",
 }
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+LOCK = Path("/run/lock/icelane-vm.lock")
+
 Accel = Annotated[
     Accelerator,
     typer.Option(envvar="ICELANE_VM_ACCEL", help="KVM, software emulation, or KVM if it works."),
@@ -42,8 +45,8 @@ Bare = Annotated[
 @app.command()
 def image() -> None:
     """Build the base image, unless it is there, and fetch the Python packages."""
-    with _exclusive():
-        kept = Cache(_log("vm-image"))
+    with _exclusive("vm-image") as log:
+        kept = Cache(log)
         kept.build()
         kept.wheels()
         print(kept.base)
@@ -52,8 +55,8 @@ def image() -> None:
 @app.command("box")
 def make_box() -> None:
     """Make a Vagrant box for libvirt of the base image."""
-    with _exclusive():
-        kept = Cache(_log("vm-box"))
+    with _exclusive("vm-box") as log:
+        kept = Cache(log)
         kept.build()
         path = cache.directory() / "icelane.box"
         box.make(kept.image, path)
@@ -64,8 +67,10 @@ def make_box() -> None:
 def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
     """Start a machine, run the README's commands in it, and place a call through it."""
     failures: list[str] = []
-    log = _log("vm-test")
-    with _exclusive(), _machine(log, accelerator, bare=bare, keep=True) as (machine, emulated):
+    with (
+        _exclusive("vm-test") as log,
+        _machine(log, accelerator, bare=bare, keep=True) as (machine, emulated),
+    ):
         log(machine.output("uname -srv").strip())
         newcomer.offer_wheels(machine)
         newcomer.copy_repository(machine)
@@ -93,8 +98,10 @@ def run_test(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
 @app.command()
 def shell(accelerator: Accel = Accelerator.AUTO, bare: Bare = False) -> None:
     """Start a machine with the repository in it and open a shell; it is gone after that."""
-    log = _log("vm-shell")
-    with _exclusive(), _machine(log, accelerator, bare=bare, keep=False) as (machine, _):
+    with (
+        _exclusive("vm-shell") as log,
+        _machine(log, accelerator, bare=bare, keep=False) as (machine, _),
+    ):
         newcomer.offer_wheels(machine)
         newcomer.copy_repository(machine)
         log(f"The repository is in {newcomer.DIRECTORY}; `sudo poweroff` or `exit` ends this.")
@@ -130,22 +137,30 @@ def _machine(
 
 
 @contextmanager
-def _exclusive() -> Iterator[None]:
-    """One at a time: the network's names and the cache are shared."""
+def _exclusive(name: str) -> Iterator[Log]:
+    """One at a time on this host: the network's names and the cache are shared.
+
+    Gives the log of what has this name.
+
+    Raises:
+        MachineError: There is one already, or the cache cannot be written.
+    """
     require_root()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cache.directory().mkdir(parents=True, exist_ok=True)
-    with (cache.directory() / "lock").open("w") as lock:
+    with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise MachineError("A machine is running already; wait for its end.") from None
         os.set_inheritable(lock.fileno(), False)
-        yield
-
-
-def _log(name: str) -> Log:
-    return Log(cache.directory() / f"{name}.log")
+        try:
+            log = Log(cache.directory() / f"{name}.log")
+        except OSError as error:
+            raise MachineError(
+                f"{cache.directory()} cannot be written ({error.strerror}); "
+                "name another directory with ICELANE_VM_CACHE."
+            ) from None
+        yield log
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
               vmlinuz, initrd.img  its kernel, started directly
               key, key.pub         who may log in
               setup-KEY.qcow2      an overlay, after `make setup-test` in the machine
+              setup-KEY.unfinished while that is written to; if it is there at a start, it is no use
 .vm/wheels-KEY/                    Python packages, fetched with this host's pip
 ```
 
@@ -72,6 +73,7 @@ class Cache:
         self._image = directory() / image_key()
         packages = setup_key((CHECKOUT / "Makefile").read_text("utf-8"), LOCK.read_bytes())
         self._setup = self._image / f"setup-{packages}.qcow2"
+        self._unfinished = self._setup.with_suffix(".unfinished")
 
     @property
     def image(self) -> Path:
@@ -91,7 +93,7 @@ class Cache:
     @property
     def is_set_up(self) -> bool:
         """Whether a machine is kept in which set-up has been."""
-        return self._setup.exists()
+        return self._setup.exists() and not self._unfinished.exists()
 
     def build(self) -> None:
         """Build the base image, unless it is there.
@@ -178,7 +180,9 @@ class Cache:
             disk.image.rename(self._setup)
             _remove_others(self._setup, "setup-*.qcow2")
         else:
+            self._unfinished.touch()
             _call(["qemu-img", "commit", "-q", str(disk.image)], COMMIT_SECONDS)
+        self._unfinished.unlink(missing_ok=True)
 
     def drop(self, disk: Disk) -> None:
         """Remove a disk that `overlay` made, unless it was kept."""
