@@ -106,6 +106,7 @@ class Cache:
         self._log("Building the base image, with debootstrap")
         started = self._log.seconds
         building = self._image.with_suffix(f".building-{os.getpid()}")
+        _remove_others(building, "*.building-*")
         try:
             building.mkdir(parents=True)
             mirror = hostconfig.write_apt_files(building / "apt")
@@ -159,6 +160,7 @@ class Cache:
         """
         below, form = (self.base, "raw") if bare else (self._setup, "qcow2")
         overlay = self._image / f"run-{os.getpid()}.qcow2"
+        _remove_others(overlay, "run-*.qcow2")  # left by runs that were killed
         _call(
             ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(below), str(overlay)],
             QUICK_SECONDS,

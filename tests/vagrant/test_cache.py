@@ -135,6 +135,13 @@ def test_a_machine_that_is_not_kept_leaves_nothing(kept: Cache) -> None:
     assert holds(setup, "0", 1)
 
 
+def test_what_a_killed_run_left_is_removed_by_the_next(kept: Cache) -> None:
+    left = kept.image / "run-1.qcow2"
+    left.touch()
+    disk = kept.overlay(bare=True)
+    assert list(kept.image.glob("run-*")) == [disk.image]
+
+
 def test_a_kept_disk_that_was_written_half_is_no_use(kept: Cache) -> None:
     set_up(kept)
     disk = kept.overlay(bare=False)
@@ -185,6 +192,7 @@ def test_an_image_is_built_with_a_key_of_its_own_and_replaces_others(building: C
     (cache.HERE / "image.sh").write_text(script, "utf-8")
     (cache.directory() / "0123456789ab").mkdir(parents=True)
     (cache.directory() / "wheels-0123456789ab").mkdir()
+    (cache.directory() / "0123456789ab.building-1").mkdir()
     building.build()
     assert building.base.read_text("utf-8") == building.ssh_key.with_suffix(".pub").read_text()
     assert {path.name for path in cache.directory().iterdir()} == {
