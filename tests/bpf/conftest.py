@@ -27,6 +27,7 @@ from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from tests.bpf.traffic import SEED
+from tests.lab.xdp_program import run_xdp
 
 VERDICTS = {1: "drop", 2: "pass", 3: "tx", 4: "redirect"}  # enum xdp_action
 MACS = {
@@ -93,7 +94,7 @@ class Bench:
         """Run the program once on a frame that came in through an interface."""
         before = self.dataplane.counters()
         with self.host.inside():
-            done = bpfsys.run_xdp(self._program, frame, self._indexes[interface])
+            done = run_xdp(self._program, frame, self._indexes[interface])
         after = self.dataplane.counters()
         counted = {name: after[name] - before[name] for name in after}
         return Outcome(VERDICTS[done.verdict], done.data, {k: v for k, v in counted.items() if v})

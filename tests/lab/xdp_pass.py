@@ -3,8 +3,8 @@
 import os
 import struct
 
-from relay.dataplane.kernel import bpfload
 from relay.netns.host import Host
+from tests.lab.xdp_program import load_xdp
 
 _XDP_PASS = 2  # linux/bpf.h
 _DRIVER_MODE = 1 << 2  # XDP_FLAGS_DRV_MODE, linux/if_link.h
@@ -19,7 +19,7 @@ def attach_xdp_pass(host: Host, interface: str) -> None:
         OSError: The kernel refuses the program.
         NetlinkError: There is no such interface, or it runs a program already.
     """
-    program = bpfload.load_xdp(_PROGRAM)
+    program = load_xdp(_PROGRAM)
     try:
         with host.netlink() as netlink:
             netlink.link(

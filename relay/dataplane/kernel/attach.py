@@ -10,11 +10,10 @@ from relay.dataplane.errors import AttachError
 from relay.dataplane.kernel import bpfsys, netlink, rtnetlink
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.drivererrors import remedy
-from relay.dataplane.kernel.existing import ExistingProgram
+from relay.dataplane.kernel.existing import XDP_FLAGS, ExistingProgram
 from relay.dataplane.kernel.pins import Pins, detach
 from relay.errors import DataplaneError
 
-_FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
 _XDP_FLAGS_UPDATE_IF_NOEXIST = 1  # linux/if_link.h
 
 
@@ -35,7 +34,7 @@ def interface_index(name: str) -> int:
 def attached_mode(interface: str) -> Mode | None:
     """How an interface runs an XDP program, or None when it runs none."""
     attached = rtnetlink.attached_program(interface_index(interface))
-    return Mode(attached.mode) if attached and attached.mode in _FLAGS else None
+    return Mode(attached.mode) if attached and attached.mode in XDP_FLAGS else None
 
 
 class Attacher:
@@ -137,7 +136,7 @@ class Attacher:
     def _create(self, interface: str, mode: Mode, undo: ExitStack) -> None:
         index = interface_index(interface)
         try:
-            fd = bpfsys.link_create_xdp(self._program_fd, index, _FLAGS[mode])
+            fd = bpfsys.link_create_xdp(self._program_fd, index, XDP_FLAGS[mode])
         except OSError as error:
             raise self._explain(interface, mode, error) from None
         try:
@@ -164,10 +163,10 @@ class Attacher:
         index = interface_index(interface)
         try:
             netlink.set_program(
-                index, self._program_fd, _FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST
+                index, self._program_fd, XDP_FLAGS[mode] | _XDP_FLAGS_UPDATE_IF_NOEXIST
             )
         except OSError as error:
             return str(error.strerror)
         # It works now: detach the program again, the caller reports the first refusal.
-        netlink.set_program(index, -1, _FLAGS[mode])
+        netlink.set_program(index, -1, XDP_FLAGS[mode])
         return None

@@ -96,8 +96,3 @@ def program_load(
             words = log.value.decode(errors="replace").strip().splitlines()[-3:]
             text = "; ".join(filter(None, [error.strerror, *words]))
             raise OSError(error.errno, text) from None
-
-
-def load_xdp(instructions: bytes) -> int:
-    """Load an XDP program that needs no maps and no helpers; a descriptor of it."""
-    return program_load(instructions, PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP, terms="Apache-2.0")

@@ -59,7 +59,6 @@ class Update(IntEnum):
 ATTACH_TYPE_XDP, ATTACH_TYPE_SK_LOOKUP = 37, 36  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
-_F_LINK_REPLACE = 1 << 2  # BPF_F_REPLACE: only when the link still runs the program one knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +94,6 @@ class LinkInfo:
     id: int
     program_id: int
     ifindex: int
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a program did with a packet in a test run; the duration is in nanoseconds."""
-
-    verdict: int
-    data: bytes
-    duration: int
 
 
 def bpf(command: Command, attributes: ctypes.Structure) -> int:
@@ -290,49 +280,14 @@ def link_create_netns(program_fd: int, attach_type: int) -> int:
         os.close(namespace)
 
 
-def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None) -> None:
-    """Replace a link's program in one step; no packet meets none or both.
-
-    With `old_program_fd` that must be its program (EPERM when it is another).
-    """
-    if old_program_fd is None:
-        attributes = bpfattr.LinkUpdate(link_fd, program_fd)
-    else:
-        attributes = bpfattr.LinkUpdate(link_fd, program_fd, _F_LINK_REPLACE, old_program_fd)
-    bpf(Command.LINK_UPDATE, attributes)
+def link_update(link_fd: int, program_fd: int) -> None:
+    """Replace a link's program in one step; no packet meets none or both."""
+    bpf(Command.LINK_UPDATE, bpfattr.LinkUpdate(link_fd, program_fd))
 
 
 def link_detach(fd: int) -> None:
     """Detach a link's program at once; closing the link would do so a moment later."""
     bpf(Command.LINK_DETACH, bpfattr.LinkDetach(fd))
-
-
-def run_xdp(program_fd: int, frame: bytes, ingress_ifindex: int = 0, times: int = 1) -> Run:
-    """Run an XDP program on a frame of at least 14 bytes, in the caller's namespace.
-
-    Args:
-        program_fd: The program.
-        frame: From the Ethernet header on.
-        ingress_ifindex: Where the frame came in, an interface in XDP mode; 0 for loopback.
-        times: How often, each time on the frame as it was given; the last run is told.
-    """
-    data = ctypes.create_string_buffer(frame, len(frame))
-    out = ctypes.create_string_buffer(len(frame) + 256)  # a program may add to the front
-    context = bpfattr.XdpContext(data_end=len(frame), ingress_ifindex=ingress_ifindex)
-    attributes = bpfattr.ProgramRun(
-        prog_fd=program_fd,
-        data_size_in=len(frame),
-        data_size_out=len(out),
-        data_in=ctypes.addressof(data),
-        data_out=ctypes.addressof(out),
-        repeat=1,
-        ctx_size_in=ctypes.sizeof(context),
-        ctx_in=ctypes.addressof(context),
-    )
-    for _ in range(times):
-        attributes.data_size_out = len(out)  # the kernel has written here what came out
-        bpf(Command.PROG_TEST_RUN, attributes)
-    return Run(attributes.retval, out.raw[: attributes.data_size_out], attributes.duration)
 
 
 def possible_cpus() -> int:

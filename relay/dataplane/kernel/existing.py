@@ -5,9 +5,10 @@ import os
 from typing import Self
 
 from relay.dataplane.kernel import bpfsys, netlink, rtnetlink
+from relay.dataplane.kernel.config import Mode
 from relay.errors import DataplaneError
 
-_FLAGS = {"native": bpfsys.XDP_FLAGS_DRV_MODE, "generic": bpfsys.XDP_FLAGS_SKB_MODE}
+XDP_FLAGS = {Mode.NATIVE: bpfsys.XDP_FLAGS_DRV_MODE, Mode.GENERIC: bpfsys.XDP_FLAGS_SKB_MODE}
 
 
 class ExistingProgram:
@@ -23,7 +24,7 @@ class ExistingProgram:
     """
 
     def __init__(self, interface: str, index: int, attached: rtnetlink.AttachedProgram) -> None:
-        if attached.mode not in _FLAGS:
+        if attached.mode not in XDP_FLAGS:
             raise DataplaneError(
                 f"{interface} runs an XDP program in its hardware ({attached.mode}). Detach it "
                 "with the tool that attached it."
@@ -31,7 +32,7 @@ class ExistingProgram:
         self.interface = interface
         self.id = attached.id
         self._index = index
-        self._flags = _FLAGS[attached.mode]
+        self._flags = XDP_FLAGS[Mode(attached.mode)]
         self._fd = bpfsys.program_by_id(attached.id)
 
     @classmethod

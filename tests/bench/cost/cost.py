@@ -16,12 +16,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from statistics import quantiles
 
-from relay.dataplane.kernel import bpfload, bpfsys
+from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from tests.bench.cost import frames
 from tests.bench.cost.site import VIP, VIP6, Site, client
+from tests.lab.xdp_program import load_xdp, run_xdp
 
 _DROP, _REDIRECT = 1, 4  # enum xdp_action
 _WARM = 5  # runs of a packet, of which the last is taken for a warm one
@@ -104,7 +105,7 @@ def measure(site: Site, flows: int, packets: int) -> list[Cost]:
         DataplaneError: The program did something else with a packet.
     """
     chance = random.Random(flows)  # it chooses what to measure
-    program, nothing = bpfsys.obj_get(Pins(site.instance).program), bpfload.load_xdp(_NOTHING)
+    program, nothing = bpfsys.obj_get(Pins(site.instance).program), load_xdp(_NOTHING)
     index = site.index("public")
     try:
         with site.host.inside(), closing(XdpDataplane(site.instance)) as dataplane:
@@ -137,8 +138,8 @@ def _times(
     base: dict[int, list[int]] = {1: [], _WARM: []}
     for frame in sent:
         for runs, taken in times.items():
-            base[runs].append(bpfsys.run_xdp(nothing, frame, index, runs).duration)
-            done = bpfsys.run_xdp(program, frame, index, runs)
+            base[runs].append(run_xdp(nothing, frame, index, runs).duration)
+            done = run_xdp(program, frame, index, runs)
             if kind.verdict not in (None, done.verdict):
                 raise DataplaneError(f"A packet of the {kind.name} was not handled as one.")
             taken.append(done.duration)

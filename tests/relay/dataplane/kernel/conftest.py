@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.dataplane.kernel import bpfload
 from relay.netns.host import Host
+from tests.lab.xdp_program import load_xdp
 
 PASS = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)  # return XDP_PASS
 
 
 @pytest.fixture
 def program() -> Iterator[int]:
-    fd = bpfload.load_xdp(PASS)
+    fd = load_xdp(PASS)
     yield fd
     os.close(fd)
 

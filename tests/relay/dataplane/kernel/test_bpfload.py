@@ -10,6 +10,7 @@ import pytest
 from relay.dataplane.kernel import bpfload, bpfsys, objects
 from relay.dataplane.kernel.bpfload import PROG_TYPE_XDP
 from relay.dataplane.kernel.bpfsys import ATTACH_TYPE_XDP
+from tests.lab.xdp_program import load_xdp
 
 pytestmark = pytest.mark.bpf
 
@@ -69,6 +70,6 @@ def test_the_license_decides_which_helpers_a_program_may_call() -> None:
 
 
 def test_a_program_without_maps_and_helpers_is_no_matter_of_license() -> None:
-    fd = bpfload.load_xdp(END)
+    fd = load_xdp(END)
     assert bpfsys.program_info(fd).id > 0
     os.close(fd)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.dataplane.kernel import bpfload, bpfsys
+from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import ROOT, PinnedMap, Pins, instances, locked, update_links
 from relay.errors import DataplaneError
+from tests.lab.xdp_program import load_xdp
 
 pytestmark = pytest.mark.bpf
 
@@ -28,7 +29,7 @@ def unloaded(instance: str) -> Iterator[Pins]:
 
 def pin(path: Path, instructions: bytes = PASS) -> int:
     """Pin a program; its number."""
-    fd = bpfload.load_xdp(instructions)
+    fd = load_xdp(instructions)
     try:
         bpfsys.obj_pin(fd, path)
         return bpfsys.program_info(fd).id
@@ -60,7 +61,7 @@ def test_a_pin_is_replaced_in_its_place(unloaded: Pins) -> None:
     assert unloaded.loaded()
     left = unloaded.program.with_name("program-new")
     pin(left)  # by a loader that was killed half-way
-    fd = bpfload.load_xdp(DROP)
+    fd = load_xdp(DROP)
     unloaded.replace(unloaded.program, fd)
     os.close(fd)
     with bpfsys.pinned(unloaded.program) as program:
