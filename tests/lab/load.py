@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from relay.wire.endpoint import Endpoint
@@ -25,6 +24,7 @@ RATE = 1000.0  # packets a second, each way
 SIZE = 172  # bytes: 20 ms of G.711 in SRTP
 CHECK_EVERY = 0.25  # seconds between two Binding requests of the client, as in a busy browser
 CONNECT_SECONDS = 5.0
+ENOUGH_PACKETS = 20  # that a path is seen to work
 CATCH_UP = 0.05  # seconds; a sender that was delayed for longer skips the packets it missed
 DRAIN_SECONDS = 0.5  # without any packet, after which those that have not arrived are lost
 
@@ -118,12 +118,7 @@ class Load:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: object, *__: object) -> None:
         """Stop sending, and wait for packets in flight."""
         self._stop()
         if self._failure is not None and error is None:
@@ -154,14 +149,14 @@ class Load:
         """How many packets have arrived at the transceiver so far."""
         return len(self._to_transceiver.arrived)
 
-    def wait_for_packets(self, packets: int = 20, seconds: float = CONNECT_SECONDS) -> None:
+    def wait_for_packets(self, seconds: float = CONNECT_SECONDS) -> None:
         """Wait until some more packets have arrived at both ends.
 
         Raises:
             LabError: They do not arrive within that many seconds.
         """
         directions = (self._to_transceiver, self._to_client)
-        enough = [len(each.arrived) + packets for each in directions]
+        enough = [len(each.arrived) + ENOUGH_PACKETS for each in directions]
         deadline = time.monotonic() + seconds
         while any(
             len(each.arrived) < least for each, least in zip(directions, enough, strict=True)

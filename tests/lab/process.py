@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 STOP_SECONDS = 10.0  # after SIGTERM, before SIGKILL
@@ -113,12 +112,7 @@ class BackgroundProcess:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """End it if it still runs: with SIGTERM, then with SIGKILL."""
         self._process.terminate()
         try:

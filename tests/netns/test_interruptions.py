@@ -5,14 +5,12 @@ Four loads run at a time, one for each pair of families.
 
 import json
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 
 import pytest
 
-from tests.lab.delivery import Delivery
-from tests.lab.load import Load
-from tests.lab.relay_testbed import FAMILIES, RelayTestbed
+from tests.lab.relay_testbed import RelayTestbed
+from tests.netns.loads import PAUSE, loads
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -20,7 +18,6 @@ RATE = 500.0  # packets a second, each way and flow
 # The agent takes a fraction of a millisecond with a packet. When the kernel takes a flow over, a
 # packet that comes right behind it may overtake it; voice comes 20 ms apart.
 VOICE_RATE = 50.0
-PAUSE = 0.3  # seconds before and after what happens
 CHECKS = 2  # packets of a flow that the agent forwards itself: the first check, and one behind it
 
 
@@ -29,23 +26,8 @@ def testbed(new_testbed: Callable[[str, str], RelayTestbed]) -> RelayTestbed:
     return new_testbed("xdp", "two NICs")
 
 
-@contextmanager
-def loads(testbed: RelayTestbed, rate: float = RATE) -> Iterator[list[Load]]:
-    """A load of each pair of families, before, during and after what happens; all unharmed."""
-    with ExitStack() as stack:
-        running = [stack.enter_context(testbed.load(pair, rate=rate)) for pair in FAMILIES]
-        running[0].run_for(PAUSE)
-        yield running
-        running[0].run_for(PAUSE)
-    for pair, load in zip(FAMILIES, running, strict=True):
-        assert (pair, load.to_transceiver) == (pair, Delivery(load.to_transceiver.sent))
-        assert (pair, load.to_client) == (pair, Delivery(load.to_client.sent))
-        assert min(load.to_transceiver.sent, load.to_client.sent) > rate * PAUSE
-        assert len(load.upstreams) == 1, "the flow moved to another upstream address"
-
-
 def test_the_agent_is_killed_and_comes_back_a_while_later(testbed: RelayTestbed) -> None:
-    with loads(testbed) as running:
+    with loads(testbed, RATE) as running:
         flows = {flow["upstream"]: flow for flow in testbed.status()["flows"]}
         testbed.signal(signal.SIGKILL)
         running[0].run_for(1.0)
@@ -62,13 +44,13 @@ def test_the_agent_is_killed_and_comes_back_a_while_later(testbed: RelayTestbed)
 
 
 def test_the_agent_is_restarted(testbed: RelayTestbed) -> None:
-    with loads(testbed):
+    with loads(testbed, RATE):
         testbed.signal(signal.SIGTERM)
         testbed.start()
 
 
 def test_the_agent_hangs_for_a_while(testbed: RelayTestbed) -> None:
-    with loads(testbed) as running:
+    with loads(testbed, RATE) as running:
         testbed.signal(signal.SIGSTOP)
         try:
             running[0].run_for(3.0)
@@ -77,14 +59,14 @@ def test_the_agent_hangs_for_a_while(testbed: RelayTestbed) -> None:
 
 
 def test_the_program_is_replaced(testbed: RelayTestbed) -> None:
-    with loads(testbed):
+    with loads(testbed, RATE):
         done = testbed.icelane("relay", "load", "--config", str(testbed.config), "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["outcome"] == "replaced"
 
 
 def test_the_program_is_replaced_while_no_agent_runs(testbed: RelayTestbed) -> None:
-    with loads(testbed):
+    with loads(testbed, RATE):
         testbed.signal(signal.SIGKILL)
         done = testbed.icelane("relay", "load", "--config", str(testbed.config), "--json")
         testbed.start()

@@ -5,7 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,14 +14,13 @@ from relay.netns.host import Host
 from relay.run.agent import SWEEP_EVERY
 from tests.lab import topology
 from tests.lab.delivery import Delivery
-from tests.lab.load import Load
 from tests.lab.relay_testbed import FAMILIES, RelayTestbed
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
+from tests.netns.loads import PAUSE, loads
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
 RATE = 250.0  # packets a second, each way and flow
-PAUSE = 0.3  # seconds before and after what happens
 DOWN = 0.2  # seconds
 # The kernel notices within a second that a link is up; what the machine takes for it is added.
 NOTICED = 2.0
@@ -31,29 +30,6 @@ NEIGHBOUR_LEARNT = 0.3  # seconds
 @pytest.fixture
 def testbed(new_testbed: Callable[[str, str], RelayTestbed]) -> RelayTestbed:
     return new_testbed("xdp", "two NICs")
-
-
-@contextmanager
-def loads(
-    testbed: RelayTestbed, *, outage: float = 0.0, taken_over: bool = False
-) -> Iterator[list[Load]]:
-    """A load of each pair of families; no way of any is cut for longer than the outage.
-
-    Where the kernel takes over from the agent, it may overtake the packets that the agent has.
-    """
-    with ExitStack() as stack:
-        running = [stack.enter_context(testbed.load(pair, rate=RATE)) for pair in FAMILIES]
-        running[0].run_for(PAUSE)
-        yield running
-        running[0].run_for(PAUSE)
-    for pair, load in zip(FAMILIES, running, strict=True):
-        assert len(load.upstreams) == 1, "the flow moved to another upstream address"
-        for way in (load.to_transceiver, load.to_client):
-            if outage == 0.0:
-                overtaken = way.reordered if taken_over else 0
-                assert (pair, way) == (pair, Delivery(way.sent, reordered=overtaken))
-            assert (way.duplicated, way.damaged) == (0, 0)
-            assert way.lost <= outage * RATE, (pair, way)
 
 
 def counters(testbed: RelayTestbed) -> dict[str, int]:
@@ -76,12 +52,12 @@ def test_a_neighbour_has_another_mac_address(
         neighbour.sysctl(notify.format(interface), int(announced))
     number = 2 * (interface == PUBLIC) + announced
     before = counters(testbed)
-    with loads(testbed, outage=NEIGHBOUR_LEARNT) as running:
+    with loads(testbed, RATE, outage=NEIGHBOUR_LEARNT) as running:
         set_link(testbed, host, interface, address=f"02:00:00:00:00:{number:02x}")
         running[0].run_for(NEIGHBOUR_LEARNT)
     # It was the kernel that took the change up: the agent forwarded the first checks only.
     assert counters(testbed)["no_neighbour"] - before["no_neighbour"] < RATE * NEIGHBOUR_LEARNT
-    with loads(testbed):
+    with loads(testbed, RATE):
         pass
 
 
@@ -110,7 +86,7 @@ def test_a_neighbour_that_moved_without_a_word_is_found(testbed: RelayTestbed) -
         assert [load.arrived for load in running] == cut, "packets still find it"
         for load in running:
             load.wait_for_packets(seconds=10.0)
-    with loads(testbed):
+    with loads(testbed, RATE):
         pass
 
 
@@ -126,14 +102,14 @@ def set_neighbour(host: Host, address: str, mac: str, *, state: str) -> None:
 def test_a_link_goes_down_and_up(testbed: RelayTestbed, host: str, interface: str) -> None:
     # Otherwise a host loses its IPv6 addresses with the link, which nobody would give back here.
     testbed.hosts[host].sysctl(f"ipv6/conf/{interface}/keep_addr_on_down", 1)
-    with loads(testbed, outage=DOWN + NOTICED) as running:
+    with loads(testbed, RATE, outage=DOWN + NOTICED) as running:
         set_link(testbed, host, interface, state="down")
         running[0].run_for(DOWN)
         set_link(testbed, host, interface, state="up")
         for load in running:
             load.wait_for_packets()
     before = counters(testbed)
-    with loads(testbed) as running:
+    with loads(testbed, RATE) as running:
         pass
     grown = counters(testbed)["forwarded_to_client"] - before["forwarded_to_client"]
     assert grown >= sum(load.to_client.sent for load in running), "the kernel no longer forwards"
@@ -141,12 +117,12 @@ def test_a_link_goes_down_and_up(testbed: RelayTestbed, host: str, interface: st
 
 def test_an_interface_goes_and_comes_back(testbed: RelayTestbed) -> None:
     """Without the program on it, the agent forwards; soon it has the program again."""
-    with loads(testbed, outage=NOTICED) as running:
+    with loads(testbed, RATE, outage=NOTICED) as running:
         topology.remove_link(testbed.hosts[RELAY], INTERNAL)
         topology.restore_link(testbed.name, testbed.network, INTERNAL)
         for load in running:
             load.wait_for_packets()
-    with loads(testbed, taken_over=True) as running:
+    with loads(testbed, RATE, taken_over=True) as running:
         deadline = time.monotonic() + 4 * SWEEP_EVERY
         while not any("internal is back, and runs" in line for line in testbed.log()):
             assert time.monotonic() < deadline, "the agent does not notice"
@@ -166,7 +142,7 @@ def test_an_agent_that_is_restarted_takes_an_interface_back(testbed: RelayTestbe
     testbed.signal(signal.SIGTERM)
     testbed.start()
     before = counters(testbed)
-    with loads(testbed):
+    with loads(testbed, RATE):
         pass
     assert counters(testbed)["foreign_interface"] == before["foreign_interface"]
 

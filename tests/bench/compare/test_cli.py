@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from relay.netns.host import NAMESPACES
 from tests.bench.__main__ import app
 
-REPOSITORY = Path(__file__).parents[3]
 END_SECONDS = 20.0
 
 

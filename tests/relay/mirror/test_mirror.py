@@ -21,19 +21,19 @@ V6_VIP = Endpoint("2001:db8:1::10", 3478)
 class Watched:
     """A running mirror and what it found."""
 
-    def __init__(self, server: RedisServer, keys: KeyRing, ttl: float) -> None:
+    def __init__(self, server: RedisServer, keys: KeyRing) -> None:
         self.found: list[FlowTuple] = []
         self.counters: Counter[str] = Counter()
         self.mirror = Mirror(
-            server.url, keys=keys, ttl=ttl, found=self.found.append, counters=self.counters
+            server.url, keys=keys, ttl=60.0, found=self.found.append, counters=self.counters
         )
 
 
 @asynccontextmanager
 async def mirroring(
-    server: RedisServer, scene: Scene, ttl: float = 60.0, vip: Endpoint = VIP
+    server: RedisServer, scene: Scene, vip: Endpoint = VIP
 ) -> AsyncIterator[Watched]:
-    watched = Watched(server, scene.keys, ttl)
+    watched = Watched(server, scene.keys)
     task = asyncio.create_task(watched.mirror.run([vip]))
     try:
         yield watched
@@ -175,7 +175,7 @@ def _calls(server: RedisServer, name: str) -> int:
 
 async def test_cancellation_at_any_moment_ends_it(redis_server: RedisServer, scene: Scene) -> None:
     for steps in range(40):
-        watched = Watched(redis_server, scene.keys, ttl=60.0)
+        watched = Watched(redis_server, scene.keys)
         task = asyncio.create_task(watched.mirror.run([VIP]))
         for _ in range(steps):
             await asyncio.sleep(0)
