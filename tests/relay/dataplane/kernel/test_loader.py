@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -163,10 +162,12 @@ def test_an_interface_that_is_not_there(host: Host, new_config: NewConfig) -> No
 
 
 LOAD = (
-    "import pickle, sys\n"
+    "import os, pickle, sys\n"
     "from relay.dataplane.kernel.loader import load\n"
     "from relay.errors import DataplaneError\n"
     "config = pickle.load(sys.stdin.buffer)\n"
+    # Only when all is imported: a checkout may be readable for its owner only.
+    "os.setuid(int(sys.argv[1]))\n"
     "try:\n"
     "    print(load(config))\n"
     "except DataplaneError as error:\n"
@@ -174,14 +175,13 @@ LOAD = (
 )
 
 
-def load_apart(config: LoadConfig, *wrapper: str, **options: Any) -> tuple[str, str]:
-    """What a process of its own prints, and says on its standard error."""
+def load_apart(config: LoadConfig, *wrapper: str, user: int = 0) -> tuple[str, str]:
+    """What a process of its own prints, as a user, and says on its standard error."""
     done = subprocess.run(
-        [*wrapper, sys.executable, "-c", LOAD],
+        [*wrapper, sys.executable, "-c", LOAD, str(user)],
         input=pickle.dumps(config),
         capture_output=True,
         check=False,
-        **options,
     )
     return done.stdout.decode(), done.stderr.decode()
 
@@ -195,7 +195,7 @@ def test_mounts_of_its_own_end_with_the_process(host: Host, new_config: NewConfi
 
 def test_without_root_it_is_said(new_config: NewConfig) -> None:
     config = replace(new_config("a"), interfaces=("lo",))
-    _, said = load_apart(config, user=65534, group=65534, extra_groups=[])
+    _, said = load_apart(config, user=65534)
     assert said == "The XDP dataplane needs root: run it as root, such as with sudo.\n"
 
 
