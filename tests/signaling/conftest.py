@@ -23,7 +23,8 @@ from transceiver.server import Transceiver as RealTransceiver
 from transceiver.server import TransceiverConfig
 
 ANYWHERE = Endpoint("127.0.0.1", 0)
-POOL = PoolConfig(poll_interval=0.05, poll_timeout=0.3, control_timeout=0.3, placement_timeout=0.5)
+# Servers and pool share a process, which may pause longer than a short limit lets it.
+POOL = PoolConfig(poll_interval=0.02, poll_timeout=5.0, control_timeout=5.0, placement_timeout=15.0)
 
 Serve = Callable[..., AbstractAsyncContextManager[SignalingServer]]
 
@@ -115,8 +116,8 @@ class Control:
         return web.json_response(self.health)
 
     async def on_create(self, request: web.Request) -> web.Response:
-        await asyncio.sleep(self.delay + self.thinking)
         self.offers.append(await request.json())
+        await asyncio.sleep(self.delay + self.thinking)
         status, body = self.created
         return web.json_response(body, status=status, headers=self.headers)
 

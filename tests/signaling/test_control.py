@@ -16,8 +16,8 @@ CANDIDATES = (
 )
 
 
-def client(http: aiohttp.ClientSession, url: str) -> ControlClient:
-    return ControlClient(http, url, timeout=0.3)
+def client(http: aiohttp.ClientSession, url: str, timeout: float = 5.0) -> ControlClient:
+    return ControlClient(http, url, timeout=timeout)
 
 
 async def test_the_life_of_a_session(
@@ -98,7 +98,7 @@ async def test_health_without_a_word_on_draining_counts_as_draining(
 async def test_a_slow_transceiver_is_given_up(http: aiohttp.ClientSession, control: Any) -> None:
     async with control(delay=5).running() as api:
         with pytest.raises(UnreachableError, match=r"did not answer within 0\.3 s"):
-            await client(http, api.url).health()
+            await client(http, api.url, timeout=0.3).health()
 
 
 async def test_nobody_there(http: aiohttp.ClientSession, unused_tcp_port: int) -> None:
