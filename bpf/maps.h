@@ -25,6 +25,15 @@ BPF_TABLE("hash", struct route_key_id, struct siphash_key, route_keys, 4096);
 /* A list, ended by one of no interface: there are few, and an array's lookup is inlined. */
 BPF_TABLE("array", __u32, struct tx_port, tx_ports, MAX_TX_PORTS);
 
+BPF_TABLE("array", __u32, struct ingress, ingresses, INGRESSES);
+
+/* Next hops, and how long each may be used. User space reads and clears them as memory. */
+BPF_F_TABLE("array", __u32, struct hop, hops, HOPS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct leases, leases, 1, BPF_F_MMAPABLE);
+
+/* One for each loaded version, never shared: the programs of a version call their own. */
+BPF_PROG_ARRAY(tails, TAIL_COUNT);
+
 BPF_TABLE("array", __u32, struct rate_limit, rate_limits, LIMIT_COUNT);
 BPF_TABLE("percpu_array", __u32, struct token_bucket, token_buckets, LIMIT_COUNT);
 

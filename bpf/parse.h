@@ -78,6 +78,7 @@ _Static_assert(sizeof(struct ip6_extension) == 8, "as on the wire");
  * `ip`, `is_ip6` and `udp` are known, and `udp` is NULL where it is not in this frame.
  */
 struct packet {
+	struct ethhdr *eth;
 	void *ip; /* struct iphdr or ipv6hdr; the verifier follows the flag, but no NULL among two */
 	bool is_ip6;
 	struct udphdr *udp;
@@ -217,6 +218,7 @@ static __always_inline enum reason parse_frame(void *data, void *data_end, struc
 
 	if (!eth)
 		return REASON_malformed;
+	packet->eth = eth;
 	protocol = eth->h_proto;
 	if (protocol == bpf_htons(ETH_P_8021Q)) {
 		tag = cursor_take(&frame, sizeof(*tag));

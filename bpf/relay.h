@@ -31,6 +31,7 @@
 	X(not_udp, PASS)                                                                           \
 	X(not_ours, PASS)                                                                          \
 	X(malformed, PASS)                                                                         \
+	X(other_host, PASS)                                                                        \
 	/* Encapsulations that the program leaves to the network stack. */                         \
 	X(vlan_unknown, PASS)                                                                      \
 	X(vlan_stacked, PASS)                                                                      \
@@ -38,6 +39,7 @@
 	X(extension_headers, PASS)                                                                 \
 	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
 	X(stun_other_route, PASS)                                                                  \
+	X(control, PASS)                                                                           \
 	X(ip_options, PASS)                                                                        \
 	X(ttl_expired, PASS)                                                                       \
 	X(no_route, PASS)                                                                          \
@@ -53,6 +55,7 @@
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
 	X(zero_checksum, DROP)                                                                     \
+	X(wrong_side, DROP)                                                                        \
 	X(stun_malformed, DROP)                                                                    \
 	X(stun_not_request, DROP)                                                                  \
 	X(stun_no_route, DROP)                                                                     \
@@ -139,7 +142,7 @@ _Static_assert(sizeof(struct flow_state) == 48, "no hidden padding");
 struct flow4 {
 	struct flow_state state;
 	struct tuple4 rewrite; /* the tuple that it leaves with */
-	__u8 pad[4];
+	__u32 binding;	       /* its next hop, see struct hop; 0: none */
 };
 _Static_assert(sizeof(struct flow4) == 64, "one cache line");
 
@@ -147,9 +150,79 @@ _Static_assert(sizeof(struct flow4) == 64, "one cache line");
 struct flow {
 	struct flow_state state;
 	struct tuple rewrite;
-	__u8 pad[4];
+	__u32 binding;
 };
 _Static_assert(sizeof(struct flow) == 88, "no hidden padding");
+
+/*
+ * A next hop: what the FIB has answered for some flows, remembered. Once `ifindex` is set, which
+ * is done last, nothing in it changes but `checked`: a MAC address is never read half-written.
+ * Nobody frees a single one. The agent turns to the other half of the table now and then, and
+ * clears the half that no flow is bound to any more.
+ *
+ * A flow's entry names its next hop by a binding of one word, so it changes in one step:
+ *
+ *	bits 0-11	the hop's index; the hop at 0 is never used
+ *	bits 12-21	the low bits of leases.generation when the FIB was asked
+ *	bits 22-31	when that was, in units of 2^leases.tick_shift of the scheduler's ticks
+ *
+ * It holds while that generation is current (whoever sees the FIB change raises it, and all flows
+ * ask again), for leases.flow units of time, while the hop's own record was confirmed by some
+ * flow within leases.hop, and for packets that fit its MTU and have its DSCP.
+ */
+struct hop {
+	__u64 claim; /* a hash of what is in it; 0: free */
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u16 mtu;
+	__be16 vlan;   /* 0: untagged */
+	__u32 ifindex; /* the interface that runs the program; 0: not written yet */
+	__u32 checked; /* the low bits of the scheduler's ticks when the FIB last said the same */
+	__be32 gateway[4];
+	__u8 tos; /* DSCP; ECN is zero */
+	__u8 pad[15];
+};
+_Static_assert(sizeof(struct hop) == 64, "one cache line");
+
+#define HOP_INDEX_BITS 12
+#define HOP_GENERATION_BITS 10
+#define HOPS (1 << HOP_INDEX_BITS)
+#define HOPS_HALF (HOPS / 2)
+#define HOP_PROBES 4
+
+/* How long an answer of the FIB may be used; times in ticks of the scheduler. */
+struct leases {
+	__u64 generation; /* raised when the FIB may have changed */
+	__u32 half;	  /* of the table of hops: 0 or 1 */
+	__u32 hop;	  /* ticks */
+	__u32 flow;	  /* units of 2^tick_shift ticks */
+	__u32 tick_shift;
+};
+
+/* What is known of an interface that packets come in through. */
+struct ingress {
+	__u32 ifindex; /* 0: nothing is */
+	__u8 mac[6];   /* frames to another address are not for this host */
+	__u8 sides;    /* enum side: where its packets may come from */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct ingress) == 12, "no hidden padding");
+
+enum side {
+	SIDE_CLIENTS = 1,
+	SIDE_TRANSCEIVERS = 2,
+};
+
+#define INGRESSES 64 /* a slot is an index modulo this */
+
+/* The programs that others end in (bpf_tail_call). */
+enum tail {
+	TAIL_IP6,
+	TAIL_TRIAGE,
+	TAIL_REQUEST,
+	TAIL_FORWARD,
+	TAIL_COUNT,
+};
 
 /* A public address of the relay: clients send to it. */
 struct vip {

@@ -172,13 +172,15 @@ struct plan {
 	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
 	const struct tuple *wide;
 	struct translation translation;
+	__u32 *binding;
 	__u32 payload_length;
+	__u32 ip_length; /* of the packet that leaves, with its header */
 	__u32 ifindex;
 	__be16 vlan;
 	bool from_ip6;
 	bool to_ip6;
-	__u8 source_mac[ETH_ALEN];
 	__u8 destination_mac[ETH_ALEN];
+	__u8 source_mac[ETH_ALEN];
 };
 
 static __always_inline void write_ethernet(struct ethhdr *eth, struct vlan_tag *tag,

@@ -26,6 +26,16 @@ static __always_inline enum content classify(const struct packet *packet)
 	return CONTENT_OTHER;
 }
 
+/* Whether a first byte is of no protocol that RFC 7983 knows: such are the relay's own. */
+static __always_inline bool is_control(const struct packet *packet)
+{
+	struct cursor payload = packet->payload;
+	__u8 *first = packet->payload_length ? cursor_take(&payload, 1) : NULL;
+
+	return first && ((*first > 3 && *first < 16) || (*first > 79 && *first < 128) ||
+			 *first > 191);
+}
+
 /* STUN (RFC 8489, section 5). */
 #define STUN_COOKIE 0x2112a442
 #define STUN_BINDING_REQUEST 0x0001

@@ -36,6 +36,13 @@ MACS = {
     "client": "02:00:00:00:01:02",
     "transceiver": "02:00:00:00:02:02",
 }
+
+
+def mac(text: str) -> bytes:
+    """A MAC address as bytes."""
+    return bytes.fromhex(text.replace(":", ""))
+
+
 CLUSTER = 1
 KEYS = KeyRing({0: bytes(range(32)), 3: bytes(range(32, 64))}, signing_slot=3)
 NOW = 1_800_000_000.0
@@ -75,6 +82,7 @@ class Bench:
     blackholed6 = Endpoint("2001:db8:1::4", 50000)
     small_mtu6 = Endpoint("2001:db8:1::5", 50000)
     mtu6 = 1300
+    macs = {name: mac(MACS[name]) for name in ("public", "internal")}  # noqa: RUF012  # never changed
     vlans = {"public": 5, "internal": 6}  # noqa: RUF012  # never changed
     vlan_client = Endpoint("203.0.114.2", 50000)
     vlan_transceiver = Endpoint("192.0.3.2", 5000)

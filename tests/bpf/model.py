@@ -25,6 +25,7 @@ from tests.relay.wire.verdict import NO_ROUTE, ROUTED, request_verdict, verdict
 TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 DROPPED = {
     "zero_checksum",
+    "wrong_side",
     "not_webrtc",
     "stun_malformed",
     "stun_not_request",
@@ -100,6 +101,8 @@ class Model:
         vips: The public addresses.
         upstreams: The internal ones with their ports.
         vlans: The VLANs above each interface.
+        macs: The MAC address of each interface.
+        transceivers_behind: The interfaces that packets of transceivers may come in through.
         ways: The way to each host that is the end of a flow.
         policy_tos: Packets marked so find a hole instead of a way.
         unlimited: Whether what is limited passes: all of it, or nothing.
@@ -110,6 +113,8 @@ class Model:
     vips: frozenset[Address]
     upstreams: Mapping[bytes, range]
     vlans: Mapping[str, frozenset[int]]
+    macs: Mapping[str, bytes]
+    transceivers_behind: frozenset[str]
     ways: Mapping[bytes, Way]
     policy_tos: int
     unlimited: bool = True
@@ -128,7 +133,7 @@ class Model:
         try:
             packet = self._read(frame, interface)
             entry = self.entries.get((packet.source, packet.destination))
-            self._require_ours(packet, entry)
+            self._require_ours(packet, entry, frame[:6] == self.macs[interface], interface)
             way = self._find_way(packet, entry)
             assert entry is not None
         except Stop as stop:
@@ -171,16 +176,24 @@ class Model:
             raise Stop("vlan_unknown")
         return packet
 
-    def _require_ours(self, packet: Packet, entry: Entry | None) -> None:
+    def _require_ours(
+        self, packet: Packet, entry: Entry | None, for_us: bool, interface: str
+    ) -> None:
         """Stop all but what is to be forwarded, as far as that needs no look at the way out."""
         direction = entry.direction if entry else self._direction(packet.destination)
         if direction is None:
             raise Stop("not_ours")
+        if not for_us:
+            raise Stop("other_host")
+        if direction == TO_CLIENT and interface not in self.transceivers_behind:
+            raise Stop("wrong_side")
         if packet.is_ip6 and packet.checksum == 0:
             raise Stop("zero_checksum")
         if entry is not None:
             if direction == TO_TRANSCEIVER and _is_request(packet.payload):
                 self._require_its_route(packet.payload, entry.flow)
+            if direction == TO_CLIENT and _is_control(packet.payload):
+                raise Stop("control")
         elif direction == TO_TRANSCEIVER:
             raise Stop(verdict(packet.payload, self.keys, self.cluster))
         else:
@@ -226,6 +239,12 @@ def _is_request(payload: bytes) -> bool:
     except StunError:
         return False
     return (head.message_class, head.method) == (MessageClass.REQUEST, BINDING)
+
+
+def _is_control(payload: bytes) -> bool:
+    """Whether a datagram is of no protocol that RFC 7983 knows."""
+    known = (range(4), range(16, 80), range(128, 192))
+    return bool(payload) and not any(payload[0] in each for each in known)
 
 
 def _target(request: bytes) -> Target:

@@ -84,10 +84,10 @@ def model(bench: "Bench") -> Model:
 
 
 def _model(bench: "Bench") -> Model:
-    from tests.bpf.conftest import CLUSTER, MACS
+    from tests.bpf.conftest import CLUSTER, MACS, mac
 
     def way(near: str, far: str, **more: Any) -> Way:
-        ethernet = bytes.fromhex((MACS[far] + MACS[near]).replace(":", ""))
+        ethernet = mac(MACS[far]) + mac(MACS[near])
         return Way(interface=near, ethernet=ethernet, **more)
 
     ways = {
@@ -113,6 +113,8 @@ def _model(bench: "Bench") -> Model:
         vips=frozenset({Address.of(bench.vip), Address.of(bench.vip6)}),
         upstreams={host(bench.upstream.host): ports, host(bench.upstream6.host): ports},
         vlans={name: frozenset({vlan}) for name, vlan in bench.vlans.items()},
+        macs={name: mac(MACS[name]) for name in bench.vlans},
+        transceivers_behind=frozenset({"internal"}),
         ways={host(endpoint.host): way for endpoint, way in ways.items()},
         policy_tos=bench.policy_tos,
     )
@@ -135,7 +137,10 @@ def test_what_was_found_before(bench: "Bench", model: Model, case: Case) -> None
     for flow in case.flows:
         bench.dataplane.install(flow)
         model.install(flow)
-    assert difference(bench, model.run(*case.came), case.came) is None
+    # Older ones have random MAC addresses, which would hide what was found.
+    came = Came(model.macs[case.came.interface] + case.came.frame[6:], case.came.interface)
+    for _ in range(2):  # the second time, with the next hop that the first has remembered
+        assert difference(bench, model.run(*came), came) is None
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -35,7 +35,7 @@ class TestConfirmedFlow:
             "redirect", bench.to_transceiver(payload), "forwarded_to_transceiver"
         )
 
-    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"x", bytes(1400)])
+    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"@", bytes(1400)])
     def test_to_the_client(self, bench: "Bench", payload: bytes) -> None:
         bench.install()
         assert bench.run(bench.from_transceiver(payload), "internal") == bench.outcome(

@@ -260,7 +260,14 @@ class Traffic:
         if chance.random() < 0.02:
             tags = chance.choice([b"\x81\0", b"\x88\xa8"]) + own.to_bytes(2, "big") + tags
         padding = chance.randbytes(chance.randrange(1, 40)) if chance.random() < 0.1 else b""
-        return chance.randbytes(12) + tags + protocol + packet + padding
+        return self._macs(interface) + tags + protocol + packet + padding
+
+    def _macs(self, interface: str) -> bytes:
+        """Destination and source: mostly to us, else next to it, or random."""
+        chance = self._chance
+        own = self._bench.macs[interface]
+        to = chance.choice([own] * 15 + [self._flipped(own), chance.randbytes(6)])
+        return to + chance.randbytes(6)
 
     def _damaged(self, data: bytes, shortest: int, first: int) -> bytes:
         """The bytes cut off, but not below a size, or with a few bits flipped early on."""

@@ -1,6 +1,7 @@
 """Load the program and attach it: maps and programs by bpf(2), from an object compiled before."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_ind
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
+from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
+from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
@@ -18,6 +21,18 @@ from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
 _SIZED_BY_FLOWS = ("flows", "flows4")  # their object is for one flow
+_TAILS = "tails"  # of one version alone, so that it is replaced with its program in one step
+_TAIL_PROGRAMS = (
+    "relay_ip6",
+    "relay_triage",
+    "relay_request",
+    "relay_forward",
+)  # as enum tail has them
+_NO_SIDES = (
+    "Packets of transceivers may come in through every interface of the program, as far as can be "
+    "told: no interface has only clients on its side. Who can send with a transceiver's address "
+    "from outside reaches clients; let a router or firewall in front drop such packets."
+)
 _FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
@@ -132,11 +147,14 @@ class _Loading:
         with ExitStack() as opened:
             maps = _open_maps(wanted, pins, config.max_flows, opened)
             programs = _load_programs(wanted, maps, opened)
+            for place, name in enumerate(_TAIL_PROGRAMS):
+                bpfsys.map_update(maps[_TAILS], _number(place), _number(programs[name]))
             old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
             self._configure()
             runs = programs["pass_all" if config.pass_all else "relay"]
             attacher = Attacher(pins, runs, old, force=config.force)
             self.warnings += attacher.attach(config.interfaces, config.mode)
+            pins.replace(pins.tails, maps[_TAILS])  # before that of the old ones goes with its pin
             pins.replace(pins.program, programs["relay"])
             pins.replace(pins.pass_all, programs["pass_all"])
             _steer(pins, programs["steer"])
@@ -149,7 +167,14 @@ class _Loading:
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
         write_rate_limits(self.pins)
-        write_tx_ports(self.pins, find_tx_ports(self._indexes.values()))
+        indexes = self._indexes.values()
+        write_tx_ports(self.pins, find_tx_ports(indexes))
+        upstreams = [each.address for each in self._config.settings.upstreams]
+        ingresses = find_ingresses(indexes, upstreams)
+        write_ingresses(self.pins, ingresses)
+        if all(each.transceivers for each in ingresses):
+            self.warnings.append(_NO_SIDES)
+        write_leases(self.pins)
         _allow_forwarding()
 
 
@@ -176,7 +201,7 @@ def _open_maps(
     found = {}
     for spec in wanted.maps.values():
         path = pins.steer_sockets if spec.name == "steer_sockets" else pins.map(spec.name)
-        if path.exists():
+        if path.exists() and spec.name != _TAILS:
             found[spec.name] = opened.enter_context(bpfsys.pinned(path))
             continue
         size = spec.max_entries * max_flows if spec.name in _SIZED_BY_FLOWS else spec.max_entries
@@ -186,7 +211,8 @@ def _open_maps(
             raise DataplaneError(
                 f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
             ) from None
-        bpfsys.obj_pin(fd, path)
+        if spec.name != _TAILS:
+            bpfsys.obj_pin(fd, path)
         found[spec.name] = fd
     return found
 
@@ -213,6 +239,10 @@ def _load_programs(
             ) from None
         loaded[spec.name] = _opened(fd, opened)
     return loaded
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, sys.byteorder)
 
 
 def _opened(fd: int, opened: ExitStack) -> int:

@@ -47,6 +47,11 @@ class Pins:
         """Where the program is pinned that passes everything up to the agent."""
         return self.directory / (_PROGRAM + "-pass-all")
 
+    @property
+    def tails(self) -> Path:
+        """Where the programs are pinned that the program ends in: the kernel forgets unpinned ones."""
+        return self.directory / (_PROGRAM + "-tails")
+
     def map(self, name: str) -> Path:
         """Where a map is pinned."""
         return self.directory / name

@@ -14,6 +14,7 @@ from struct import Struct
 _MESSAGE = Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence number, port
 _ATTRIBUTE = Struct("=HH")  # struct rtattr: length, type
 _LINK = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ADDRESS = Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ERROR = Struct("=i")
 
 # linux/netlink.h
@@ -24,7 +25,9 @@ _BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one data
 
 # linux/rtnetlink.h, linux/if_link.h
 _NEW_LINK, _GET_LINK = 16, 18
-_IFLA_LINK, _IFLA_LINKINFO, _IFLA_XDP = 5, 18, 43
+_NEW_ADDRESS, _GET_ADDRESS = 20, 22
+_IFLA_ADDRESS, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_XDP = 1, 5, 18, 43
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2  # linux/if_addr.h
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL = 1, 5
 _IFLA_XDP_ATTACHED, _IFLA_XDP_PROG_ID = 2, 4
@@ -55,12 +58,39 @@ class Link:
         lower: The number of the interface that it lies above; 0 for none.
         vlan: Its 802.1Q number, if it is such a VLAN.
         program: The XDP program that it runs.
+        mac: Its link-layer address; empty for none.
     """
 
     index: int
     lower: int = 0
     vlan: int | None = None
     program: AttachedProgram | None = None
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of this host.
+
+    Attributes:
+        host: Canonical text.
+        index: The number of the interface that has it.
+    """
+
+    host: str
+    index: int
+
+
+def addresses() -> list[Address]:
+    """All IPv4 and IPv6 addresses of the calling thread's network namespace.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    head = _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    with opened() as kernel:
+        found = [_address(each) for each in dump(kernel, _GET_ADDRESS, _NEW_ADDRESS, head)]
+    return [each for each in found if each is not None]
 
 
 def links() -> list[Link]:
@@ -143,7 +173,18 @@ def _link(payload: bytes) -> Link:
         lower=_number(found.get(_IFLA_LINK)),
         vlan=_number(data.get(_IFLA_VLAN_ID)) if tagged and protocol == _ETH_P_8021Q else None,
         program=_program(attributes(found.get(_IFLA_XDP, b""))),
+        mac=found.get(_IFLA_ADDRESS, b""),
     )
+
+
+def _address(payload: bytes) -> Address | None:
+    family, _, _, _, index = _ADDRESS.unpack_from(payload)
+    found = attributes(payload[_ADDRESS.size :])
+    # Of a point-to-point interface, the other attribute is the far end's.
+    packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+    if packed is None or family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    return Address(socket.inet_ntop(family, packed), index)
 
 
 def _program(xdp: dict[int, bytes]) -> AttachedProgram | None:

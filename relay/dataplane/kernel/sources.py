@@ -6,7 +6,14 @@ from pathlib import Path
 from relay.dataplane.kernel.bpfobject import source_key
 from relay.errors import DataplaneError
 
-MAIN = ("relay.bpf.c", "steer.bpf.c")  # compiled as one: they share maps
+MAIN = (
+    "relay.bpf.c",
+    "common.bpf.c",
+    "triage.bpf.c",
+    "request.bpf.c",
+    "forward.bpf.c",
+    "steer.bpf.c",
+)  # compiled as one: they share maps
 
 
 def source_directory() -> Path:

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Forwarding every kind of packet of a confirmed flow: of either family and between them, with and
+ * without tags, by a next hop that the FIB has yet to name. relay_triage() has seen that the packet
+ * is sound and of a flow, and relay_request() that the flow is the one to follow.
+ *
+ * The program decides in full before it writes, so that whatever goes up is unmodified:
+ *
+ *	decide_flow()	reads frame, maps and next hop; says the reason, fills a plan to forward by
+ *	forward()	carries the plan out; nothing in it can fail
+ */
+
+/*
+ * Keep a variable on the stack. The compiler would split it into registers, of which there are few,
+ * and every way through the program would copy each of its fields where the ways meet.
+ */
+#define KEEP_IN_MEMORY(variable) asm volatile("" : : "r"(&(variable)) : "memory")
+
+/* The way out that the FIB's answer names, or NULL. */
+static __always_inline struct tx_port *find_tx_port(__u32 fib_ifindex)
+{
+	for (__u32 i = 0; i < MAX_TX_PORTS; i++) {
+		__u32 index = i;
+		struct tx_port *port = tx_ports.lookup(&index);
+
+		if (!port || !port->fib_ifindex)
+			return NULL;
+		if (port->fib_ifindex == fib_ifindex)
+			return port;
+	}
+	return NULL;
+}
+
+/*
+ * What the FIB says about the rewritten packet. The relay is its sender, so this asks what a local
+ * socket's packet would be told: the FIB's rules for input from the loopback interface, which is
+ * how the kernel itself looks up the route of local output. That also leaves the forwarding switch
+ * of the public interfaces alone; only the loopback's has to be on.
+ */
+static __always_inline enum reason ask_fib(struct xdp_md *ctx, const struct packet *packet,
+					   const struct plan *plan, struct bpf_fib_lookup *fib)
+{
+	fib->l4_protocol = IPPROTO_UDP;
+	fib->ifindex = LOOPBACK_IFINDEX;
+	if (plan->narrow) {
+		fib->family = AF_INET;
+		fib->ipv4_src = plan->narrow->src;
+		fib->ipv4_dst = plan->narrow->dst;
+		fib->sport = plan->narrow->src_port;
+		fib->dport = plan->narrow->dst_port;
+	} else {
+		fib->family = plan->to_ip6 ? AF_INET6 : AF_INET;
+		if (plan->to_ip6) {
+			__builtin_memcpy(fib->ipv6_src, &plan->wide->src, sizeof(fib->ipv6_src));
+			__builtin_memcpy(fib->ipv6_dst, &plan->wide->dst, sizeof(fib->ipv6_dst));
+		} else {
+			fib->ipv4_src = plan->wide->src.word[3];
+			fib->ipv4_dst = plan->wide->dst.word[3];
+		}
+		fib->sport = plan->wide->src_port;
+		fib->dport = plan->wide->dst_port;
+	}
+	/* tos and flowinfo share a place before the lookup; the kernel masks ECN by itself. */
+	if (plan->to_ip6)
+		fib->flowinfo = bpf_htonl(packet->tos << 20);
+	else
+		fib->tos = packet->tos;
+	fib->tot_len = plan->ip_length;
+
+	switch (bpf_fib_lookup(ctx, fib, sizeof(*fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		return REASON_NONE;
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		/* The agent's own packet to there makes the kernel ask for the neighbour. */
+		return REASON_no_neighbour;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return REASON_too_big;
+	default:
+		/* Negative for bad arguments, else unreachable, not forwarded, no forwarding. */
+		return REASON_no_route;
+	}
+}
+
+/* One more word in a hash of what a hop is. */
+static __always_inline __u64 mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 32;
+}
+
+/* A MAC address as a word; on the stack, where the verifier wants alignment, it has that of two. */
+static __always_inline __u64 mac_word(const __u8 mac[6])
+{
+	const __u16 *part = (const __u16 *)mac;
+
+	return (__u64)part[0] << 32 | (__u64)part[1] << 16 | part[2];
+}
+
+/*
+ * The index of the record of what the FIB has answered, which is made where there is none; 0 when
+ * there is no room, or another processor is just making it: the FIB then answers once more.
+ */
+static __always_inline __u32 intern_hop(const struct bpf_fib_lookup *fib, const struct plan *plan,
+					__u8 dscp, __u32 ticks, __u32 half)
+{
+	struct {
+		__u32 ifindex, checked;
+	} last = { plan->ifindex, ticks };
+	__u64 claim = mix(mac_word(fib->dmac), mac_word(fib->smac));
+	__u32 index, slot;
+	struct hop *hop;
+
+	claim = mix(claim, (__u64)plan->ifindex << 32 | fib->mtu_result << 16 | plan->vlan);
+	/* The gateway, or who is sent to: neighbours may share a MAC address. */
+	claim = mix(claim, (__u64)fib->ipv6_dst[0] << 32 | fib->ipv6_dst[1]);
+	claim = mix(claim, (__u64)fib->ipv6_dst[2] << 32 | fib->ipv6_dst[3]);
+	claim = mix(claim, dscp) | 1; /* 0 is free */
+	slot = claim >> 40;
+#pragma unroll
+	for (int i = 0; i < HOP_PROBES; i++) {
+		index = (slot + i) % HOPS_HALF + (half & 1) * HOPS_HALF;
+		hop = hops.lookup(&index);
+		if (!hop || !index)
+			continue;
+		if (!hop->claim && !__sync_val_compare_and_swap(&hop->claim, 0, claim)) {
+			__builtin_memcpy(hop->destination_mac, fib->dmac, ETH_ALEN);
+			__builtin_memcpy(hop->source_mac, fib->smac, ETH_ALEN);
+			__builtin_memcpy(hop->gateway, fib->ipv6_dst, sizeof(hop->gateway));
+			hop->mtu = fib->mtu_result;
+			hop->vlan = plan->vlan;
+			hop->tos = dscp;
+			/* Fully ordered: who sees the interface sees all of the above. */
+			__sync_lock_test_and_set((__u64 *)&hop->ifindex, *(__u64 *)&last);
+			return index;
+		}
+		if (hop->claim == claim) {
+			if (!hop->ifindex)
+				return 0;
+			hop->checked = ticks;
+			return index;
+		}
+	}
+	return 0;
+}
+
+/* The record of a next hop with an index; NULL where there is none. */
+static __always_inline struct hop *hop_at(__u32 index)
+{
+	struct hop *hop = hops.lookup(&index);
+
+	return hop && hop->ifindex ? hop : NULL;
+}
+
+/*
+ * Remember what the FIB has answered, and have all flows ask again when it would have answered
+ * otherwise before: by another way, for the same kind of packet, within the same generation. A
+ * flow raises it once, since its own binding is then of the generation before.
+ */
+static __always_inline void bind_flow(const struct packet *packet, const struct plan *plan,
+				      const struct bpf_fib_lookup *fib)
+{
+	__u32 only = 0, old = *plan->binding, index = 0;
+	struct leases *lease = leases.lookup(&only);
+	__u64 ticks = bpf_jiffies64();
+	__u32 generation;
+	struct hop *before;
+
+	if (!lease)
+		return;
+	generation = lease->generation % (1 << HOP_GENERATION_BITS);
+	if (fib)
+		index = intern_hop(fib, plan, packet->tos & DSCP_MASK, ticks, lease->half);
+	before = hop_at(old % HOPS);
+	if (before && old % HOPS != index && (index || !fib) &&
+	    !((old >> HOP_INDEX_BITS ^ generation) % (1 << HOP_GENERATION_BITS)) &&
+	    !((before->tos ^ packet->tos) & DSCP_MASK))
+		__sync_fetch_and_add(&lease->generation, 1);
+	*plan->binding = index ? index | generation << HOP_INDEX_BITS |
+					 binding_time(lease, ticks)
+						 << (HOP_INDEX_BITS + HOP_GENERATION_BITS) :
+				 0;
+}
+
+/* Where the rewritten packet goes: as its flow's packets before it, or as the FIB says. */
+static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct packet *packet,
+					    struct plan *plan)
+{
+	struct bpf_fib_lookup fib = {};
+	struct tx_port *port = NULL;
+	enum reason reason;
+	struct hop *hop;
+
+	plan->ip_length = ip_header_size(plan->to_ip6) + packet->ip_payload_length;
+	hop = find_bound_hop(*plan->binding, packet->tos, plan->ip_length);
+	if (hop) {
+		plan->ifindex = hop->ifindex;
+		plan->vlan = hop->vlan;
+		__builtin_memcpy(plan->destination_mac, hop->destination_mac, 2 * ETH_ALEN);
+		return REASON_NONE;
+	}
+	reason = ask_fib(ctx, packet, plan, &fib);
+	if (reason == REASON_too_big)
+		return reason; /* smaller ones go the same way as before */
+	if (reason == REASON_NONE) {
+		port = find_tx_port(fib.ifindex);
+		reason = REASON_foreign_interface;
+	}
+	if (!port) {
+		bind_flow(packet, plan, NULL);
+		return reason;
+	}
+	plan->ifindex = port->ifindex;
+	plan->vlan = port->vlan;
+	__builtin_memcpy(plan->source_mac, fib.smac, ETH_ALEN);
+	__builtin_memcpy(plan->destination_mac, fib.dmac, ETH_ALEN);
+	bind_flow(packet, plan, &fib);
+	return REASON_NONE;
+}
+
+/*
+ * Move the start of the frame to where its new headers will begin. This is the last thing that
+ * can fail, and it fails before anything is written. It invalidates all pointers into the frame.
+ */
+static __always_inline enum reason make_room(struct xdp_md *ctx, const struct packet *packet,
+					     const struct plan *plan)
+{
+	int before = (packet->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
+	int after = (plan->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->to_ip6);
+
+	if (before == after)
+		return REASON_NONE;
+	return bpf_xdp_adjust_head(ctx, before - after) ? REASON_no_headroom : REASON_NONE;
+}
+
+/* What of a confirmed flow can be forwarded from here. */
+static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct packet *packet,
+					       struct plan *plan)
+{
+	bool to_transceiver = plan->state->direction == TO_TRANSCEIVER;
+	enum reason reason;
+
+	plan->from_ip6 = packet->is_ip6;
+	plan->to_ip6 = plan->wide && !is_ip4(&plan->wide->dst);
+	plan->payload_length = packet->payload_length;
+	if (packet->ip_options)
+		return REASON_ip_options;
+	if (packet->ttl <= 1)
+		return REASON_ttl_expired;
+	if (plan->from_ip6 != plan->to_ip6) {
+		/* IPv6 has no UDP without a checksum; that of a whole payload is the kernel's. */
+		if (!packet->udp->check)
+			return REASON_needs_checksum;
+		if (!packet->is_ip6 && !is_intact(packet->ip))
+			return REASON_malformed;
+		plan->translation = (struct translation){
+			.sum = checksum_without_addresses(packet),
+			.ip_payload_length = packet->ip_payload_length,
+			.ttl = packet->ttl,
+			.tos = packet->tos,
+		};
+	}
+	reason = find_hop(ctx, packet, plan);
+	if (reason == REASON_NONE)
+		reason = make_room(ctx, packet, plan);
+	if (reason != REASON_NONE)
+		return reason;
+	return to_transceiver ? REASON_forwarded_to_transceiver : REASON_forwarded_to_client;
+}
+
+/* Carry a plan out. */
+static __always_inline int forward(struct xdp_md *ctx, const struct plan *plan)
+{
+	struct cursor frame = {
+		.at = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
+	struct vlan_tag *tag = NULL;
+	struct ethhdr *eth;
+
+	count_packet(plan->state, plan->payload_length);
+	eth = cursor_take(&frame, sizeof(*eth));
+	if (plan->vlan)
+		tag = cursor_take(&frame, sizeof(*tag));
+	if (!eth || (plan->vlan && !tag) || !write_packet(&frame, plan))
+		return XDP_ABORTED; /* never: make_room() saw to it, but the verifier did not */
+	write_ethernet(eth, tag, plan);
+	if (plan->ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(plan->ifindex, 0);
+}
+
+int relay_forward(struct xdp_md *ctx)
+{
+	enum reason reason = REASON_malformed;
+	struct packet packet = {};
+	struct found found = {};
+	struct plan plan = {};
+
+	KEEP_IN_MEMORY(plan);
+	if (parse(ctx, &packet) == REASON_NONE) {
+		find_flow(&packet, &found);
+		plan.state = found.state;
+		plan.narrow = found.narrow;
+		plan.wide = found.wide;
+		plan.binding = found.binding;
+		/* The flow may have been removed a moment ago; the agent knows of it. */
+		if (plan.state && plan.binding)
+			reason = decide_flow(ctx, &packet, &plan);
+		else
+			reason = REASON_unknown_client;
+	}
+	if (!(1ULL << reason & REASONS_OF(FORWARD)))
+		return conclude(reason);
+	return count(reason) ? forward(ctx, &plan) : XDP_ABORTED;
+}

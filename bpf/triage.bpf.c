@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What relay() and relay_ip6() do not send on: what is none of the relay's business, what belongs
+ * to no confirmed flow, and what another program has to look at.
+ */
+
+/* What is of no confirmed flow, Binding requests of clients apart. */
+static __always_inline enum reason decide_unknown(const struct packet *packet,
+						  enum direction direction)
+{
+	bool to_client = direction == TO_CLIENT;
+
+	switch (classify(packet)) {
+	case CONTENT_STUN:
+		if (!parse_stun(packet))
+			return REASON_stun_malformed;
+		if (!to_client)
+			return REASON_stun_not_request;
+		return take_token(LIMIT_STUN_ANSWER) ? REASON_stun_answer :
+						     REASON_stun_answer_limited;
+	case CONTENT_DTLS_OR_RTP:
+		/* A share of them lets the agent recover a flow that it has lost. */
+		if (take_token(to_client ? LIMIT_UNKNOWN_TRANSCEIVER : LIMIT_UNKNOWN_CLIENT))
+			return to_client ? REASON_unknown_transceiver : REASON_unknown_client;
+		return to_client ? REASON_unknown_transceiver_limited :
+				   REASON_unknown_client_limited;
+	default:
+		return REASON_not_webrtc;
+	}
+}
+
+/*
+ * What the network stack has to unwrap before anybody can read it. Of that, as much as is the
+ * relay's goes up at a limited rate. Fragments after the first have no port; without the first,
+ * they come to nothing.
+ */
+static __always_inline enum reason decide_wrapped(const struct packet *packet, enum reason reason)
+{
+	struct ipv6hdr *ip6 = packet->ip;
+	struct iphdr *ip4 = packet->ip;
+	struct tuple tuple = {};
+
+	if (packet->udp) {
+		if (packet->is_ip6)
+			__builtin_memcpy(&tuple.dst, &ip6->daddr, sizeof(tuple.dst));
+		else
+			tuple.dst = map_ip4(ip4->daddr);
+		tuple.dst_port = packet->udp->dest;
+		if (!find_direction(&tuple))
+			return reason;
+	} else if (!packet->unreadable) {
+		return reason;
+	}
+	if (take_token(LIMIT_WRAPPED))
+		return reason;
+	return reason == REASON_fragment ? REASON_fragment_limited :
+					   REASON_extension_headers_limited;
+}
+
+/* The reason that a frame leaves for; REASON_NONE when another program, `next`, decides. */
+static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
+{
+	struct ingress *ingress = find_ingress(ctx);
+	struct packet packet = {};
+	enum direction direction;
+	struct found found = {};
+	enum reason reason;
+
+	reason = parse(ctx, &packet);
+	if (reason == REASON_fragment || reason == REASON_extension_headers)
+		return decide_wrapped(&packet, reason);
+	if (reason != REASON_NONE)
+		return reason;
+	if (packet.vlan && !is_our_vlan(ctx->ingress_ifindex, packet.vlan))
+		return REASON_vlan_unknown;
+	direction = find_flow(&packet, &found);
+	if (!direction)
+		return REASON_not_ours;
+	if (!is_for_us(ingress, packet.eth))
+		return REASON_other_host;
+	if (!is_right_side(ingress, direction))
+		return REASON_wrong_side;
+	if (packet.is_ip6 && !packet.udp->check)
+		return REASON_zero_checksum; /* RFC 8200, section 8.1 */
+	if (direction == TO_TRANSCEIVER && is_binding_request(&packet)) {
+		*next = TAIL_REQUEST;
+		return REASON_NONE;
+	}
+	if (found.state) {
+		/* What no protocol of RFC 7983 begins with is for the agent: from its own. */
+		if (direction == TO_CLIENT && is_control(&packet))
+			return REASON_control;
+		*next = TAIL_FORWARD;
+		return REASON_NONE;
+	}
+	return decide_unknown(&packet, direction);
+}
+
+int relay_triage(struct xdp_md *ctx)
+{
+	enum tail next = TAIL_FORWARD;
+	enum reason reason = decide(ctx, &next);
+
+	if (reason != REASON_NONE)
+		return conclude(reason);
+	if (next == TAIL_REQUEST)
+		tails.call(ctx, TAIL_REQUEST);
+	else
+		tails.call(ctx, TAIL_FORWARD);
+	return XDP_PASS; /* a call fails only while the program is being replaced */
+}

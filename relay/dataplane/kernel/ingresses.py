@@ -1,0 +1,89 @@
+"""What the program knows of the interfaces that packets come in through.
+
+Their MAC addresses: a frame to another one is not for this host, though a switch may flood it here.
+And their sides: the address of a transceiver in a packet from the clients' side is a lie.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links
+
+SIDE_CLIENTS, SIDE_TRANSCEIVERS = 1, 2  # enum side in bpf/relay.h
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """An interface that runs the program.
+
+    Attributes:
+        index: Its number.
+        mac: Its 6 bytes of MAC address.
+        transceivers: Whether packets of transceivers may come in here.
+    """
+
+    index: int
+    mac: bytes
+    transceivers: bool = True
+
+
+def find_ingresses(indexes: Collection[int], upstreams: Collection[str]) -> list[Ingress]:
+    """The interfaces with these indexes in this network namespace.
+
+    Args:
+        indexes: Those that run the program.
+        upstreams: The relay's internal addresses, canonical text.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    return sides(links(), addresses(), indexes, upstreams)
+
+
+def sides(
+    found: Sequence[Link],
+    assigned: Iterable[Address],
+    indexes: Collection[int],
+    upstreams: Collection[str],
+) -> list[Ingress]:
+    """Which interfaces lie on the transceivers' side.
+
+    Those are the ones that have an upstream address, or carry a VLAN that has one. Where one of the
+    addresses is elsewhere, such as on the loopback interface, nobody can tell: any may be.
+    """
+    below = {link.index: link.lower for link in found if link.vlan is not None}
+    where = {
+        each.host: below.get(each.index, each.index) for each in assigned if each.host in upstreams
+    }
+    inner = set(where.values())
+    known = len(where) == len(set(upstreams)) and inner <= set(indexes)
+    return [
+        Ingress(link.index, link.mac, not known or link.index in inner)
+        for link in found
+        if link.index in indexes and len(link.mac) == 6  # noqa: PLR2004  # bytes of an Ethernet address
+    ]
+
+
+def write_ingresses(pins: Pins, found: Iterable[Ingress]) -> None:
+    """Let the program know these interfaces, and no others.
+
+    Two whose numbers share a slot are left out but for the first: of what is not known, nothing
+    is checked.
+    """
+    with PinnedMap(pins.map("ingresses")) as table:
+        size = table.info.max_entries
+        rows: dict[int, Ingress] = {}
+        for each in found:
+            rows.setdefault(each.index % size, each)
+        for slot in range(size):
+            value = bytes(table.value.size)
+            if each := rows.get(slot):
+                value = table.value.pack(
+                    {
+                        "ifindex": each.index,
+                        "mac": each.mac,
+                        "sides": SIDE_CLIENTS | (SIDE_TRANSCEIVERS if each.transceivers else 0),
+                    }
+                )
+            table.update(table.key.number(slot), value)
