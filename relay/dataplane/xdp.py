@@ -18,6 +18,7 @@ from relay.dataplane.kernel import bpfsys, loader, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
+from relay.dataplane.kernel.nexthops import NextHops
 from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
 from relay.dataplane.kernel.reattach import reattach, returned_interfaces
 from relay.errors import DataplaneError
@@ -118,6 +119,7 @@ class XdpDataplane:
             self._ipv4_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows4"))))
             self._other_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows"))))
             self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
+            self._next_hops = opened.enter_context(NextHops(self._pins))
             self._open = opened.pop_all()
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
@@ -220,6 +222,7 @@ class XdpDataplane:
             DataplaneError: That was not possible; the text says why.
         """
         neighbours.probe_stale(self._pins.links())
+        self._next_hops.tidy()
         try:
             if not returned_interfaces(self._pins):
                 return []

@@ -21,11 +21,13 @@ class Ingress:
         index: Its number.
         mac: Its 6 bytes of MAC address.
         transceivers: Whether packets of transceivers may come in here.
+        upstream: Whether it is known to, having an upstream address.
     """
 
     index: int
     mac: bytes
     transceivers: bool = True
+    upstream: bool = False
 
 
 def find_ingresses(indexes: Collection[int], upstreams: Collection[str]) -> list[Ingress]:
@@ -57,11 +59,11 @@ def sides(
         each.host: below.get(each.index, each.index) for each in assigned if each.host in upstreams
     }
     inner = set(where.values())
-    known = len(where) == len(set(upstreams)) and inner <= set(indexes)
+    known = bool(inner) and len(where) == len(set(upstreams)) and inner <= set(indexes)
     return [
-        Ingress(link.index, link.mac, not known or link.index in inner)
+        Ingress(link.index, link.mac, not known or link.index in inner, link.index in inner)
         for link in found
-        if link.index in indexes and len(link.mac) == 6  # noqa: PLR2004  # bytes of an Ethernet address
+        if link.index in indexes and len(link.mac) == 6  # that of Ethernet
     ]
 
 
@@ -78,12 +80,12 @@ def write_ingresses(pins: Pins, found: Iterable[Ingress]) -> None:
             rows.setdefault(each.index % size, each)
         for slot in range(size):
             value = bytes(table.value.size)
-            if each := rows.get(slot):
+            if (known := rows.get(slot)) is not None:
                 value = table.value.pack(
                     {
-                        "ifindex": each.index,
-                        "mac": each.mac,
-                        "sides": SIDE_CLIENTS | (SIDE_TRANSCEIVERS if each.transceivers else 0),
+                        "ifindex": known.index,
+                        "mac": known.mac,
+                        "sides": SIDE_CLIENTS | (SIDE_TRANSCEIVERS if known.transceivers else 0),
                     }
                 )
             table.update(table.key.number(slot), value)

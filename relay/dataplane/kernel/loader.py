@@ -29,9 +29,8 @@ _TAIL_PROGRAMS = (
     "relay_forward",
 )  # as enum tail has them
 _NO_SIDES = (
-    "Packets of transceivers may come in through every interface of the program, as far as can be "
-    "told: no interface has only clients on its side. Who can send with a transceiver's address "
-    "from outside reaches clients; let a router or firewall in front drop such packets."
+    "Clients come in where transceivers do, so it cannot be told whether a packet with a "
+    "transceiver's address is from one: let a router or firewall drop those from outside."
 )
 _FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
@@ -172,7 +171,7 @@ class _Loading:
         upstreams = [each.address for each in self._config.settings.upstreams]
         ingresses = find_ingresses(indexes, upstreams)
         write_ingresses(self.pins, ingresses)
-        if all(each.transceivers for each in ingresses):
+        if all(each.upstream for each in ingresses):
             self.warnings.append(_NO_SIDES)
         write_leases(self.pins)
         _allow_forwarding()

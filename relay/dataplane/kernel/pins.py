@@ -49,7 +49,7 @@ class Pins:
 
     @property
     def tails(self) -> Path:
-        """Where the programs are pinned that the program ends in: the kernel forgets unpinned ones."""
+        """Where the programs are pinned that the program ends in, or the kernel forgets them."""
         return self.directory / (_PROGRAM + "-tails")
 
     def map(self, name: str) -> Path:

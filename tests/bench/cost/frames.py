@@ -5,7 +5,8 @@ from relay.wire.route import Route
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 
 RTP = bytes([0x80, 111]) + bytes(170)  # 20 ms of speech
-_MACS = bytes(12)  # the program does not look at them
+PUBLIC_MAC = bytes.fromhex("020000000101")  # of the interface that frames come in through
+_MACS = PUBLIC_MAC + bytes(6)
 _UDP, _TTL = 17, 64
 
 

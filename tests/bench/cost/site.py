@@ -14,6 +14,7 @@ from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
+from tests.bench.cost.frames import PUBLIC_MAC
 
 INTERFACES = ("public", "internal")
 VIP, VIP6 = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8:1::10", 3478)
@@ -129,6 +130,7 @@ def _wire(netlink: IPRoute, host: Host) -> None:
         netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
         index[name] = netlink.link_lookup(ifname=name)[0]
         host.sysctl(f"ipv6/conf/{name}/disable_ipv6", 0)
+    netlink.link("set", index=index["public"], address=PUBLIC_MAC.hex(":"))
     for link in netlink.get_links():
         netlink.link("set", index=link["index"], state="up")
     for name, address, length in (

@@ -1,0 +1,64 @@
+"""What the program is told of interfaces: their MAC addresses, and who is on their side."""
+
+import pytest
+
+from relay.dataplane.kernel.ingresses import Ingress, find_ingresses, sides, write_ingresses
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.rtnetlink import Address, Link
+from relay.netns.host import Host
+
+OUTER, INNER, VLAN = 2, 3, 10
+MAC = bytes.fromhex("020000000101")
+LINKS = [
+    Link(1),
+    Link(OUTER, mac=MAC),
+    Link(INNER, mac=MAC[::-1]),
+    Link(VLAN, INNER, vlan=5, mac=MAC[::-1]),
+]
+
+
+def transceivers_behind(assigned: list[Address], *upstreams: str) -> set[int]:
+    found = sides(LINKS, assigned, {OUTER, INNER}, upstreams)
+    return {each.index for each in found if each.transceivers}
+
+
+def test_an_interface_with_an_upstream_address_is_on_their_side() -> None:
+    assigned = [Address("203.0.113.10", OUTER), Address("192.0.2.1", INNER)]
+    assert transceivers_behind(assigned, "192.0.2.1") == {INNER}
+
+
+def test_so_is_one_that_carries_a_vlan_with_it() -> None:
+    assert transceivers_behind([Address("192.0.2.1", VLAN)], "192.0.2.1") == {INNER}
+
+
+@pytest.mark.parametrize("place", [1, 99], ids=["loopback", "an interface without the program"])
+def test_where_an_address_is_elsewhere_nobody_can_tell(place: int) -> None:
+    assigned = [Address("192.0.2.1", INNER), Address("192.0.2.2", place)]
+    assert transceivers_behind(assigned, "192.0.2.1", "192.0.2.2") == {OUTER, INNER}
+
+
+def test_nor_where_it_is_nowhere() -> None:
+    assert transceivers_behind([], "192.0.2.1") == {OUTER, INNER}
+
+
+@pytest.mark.netns
+def test_they_are_found_with_their_mac_addresses(maps_host: Host) -> None:
+    with maps_host.inside(), maps_host.netlink() as netlink:
+        (index,) = netlink.link_lookup(ifname="a")
+        (link,) = netlink.get_links(index)
+        (found,) = find_ingresses([index], [])
+    assert found == Ingress(index, bytes.fromhex(link.get("address").replace(":", "")))
+
+
+@pytest.mark.bpf
+def test_the_program_knows_them_and_no_former_ones(pins: Pins) -> None:
+    def written() -> list[tuple[int, int]]:
+        with PinnedMap(pins.map("ingresses")) as table:
+            rows = [each["value"] for each in table.show()]
+        return [(row["ifindex"], row["sides"]) for row in rows if row["ifindex"]]
+
+    write_ingresses(pins, [Ingress(70, MAC), Ingress(3, MAC, transceivers=False)])
+    assert written() == [(3, 1), (70, 3)]
+    # 70 and 6 share a slot: of the second nothing is known, so nothing is checked.
+    write_ingresses(pins, [Ingress(70, MAC), Ingress(6, MAC)])
+    assert written() == [(70, 3)]
