@@ -119,8 +119,8 @@ class XdpDataplane:
             self._ipv4_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows4"))))
             self._other_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows"))))
             self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
-            self._next_hops = opened.enter_context(NextHops(self._pins))
             self._open = opened.pop_all()
+        self._next_hops: NextHops | None = None
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
     def steer(self, udp: socket) -> None:
@@ -222,6 +222,8 @@ class XdpDataplane:
             DataplaneError: That was not possible; the text says why.
         """
         neighbours.probe_stale(self._pins.links())
+        if self._next_hops is None:  # who only looks at an instance may meet an older one
+            self._next_hops = self._open.enter_context(NextHops(self._pins))
         self._next_hops.tidy()
         try:
             if not returned_interfaces(self._pins):
