@@ -202,7 +202,20 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
         ("import relay.core.session", ["bcc", "aiortc", "asyncio", "redis", "pyroute2"]),
         (
             "import relay.cli.main",
-            ["bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client", "rich"],
+            [
+                *("bcc", "aiortc", "av", "pyroute2", "aiohttp", "redis", "prometheus_client"),
+                *("rich", "pydantic", "asyncio", "relay.cli.relay", "relay.cli.tree"),
+            ],
+        ),
+        # What `icelane relay run` is before it becomes the relay's process.
+        (
+            "import relay.cli.relay, relay.run.handover",
+            ["asyncio", "redis", "rich", "relay.run.agent", "relay.dataplane.xdp"],
+        ),
+        # What that process is before it has the kernel load the program.
+        (
+            "import relay.run.process",
+            ["asyncio", "subprocess", "redis", "relay.run.agent", "relay.run.workers"],
         ),
         (
             "import relay.dataplane.xdp, relay.run.process",

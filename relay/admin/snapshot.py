@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from relay.admin.listing import list_record
-from relay.admin.transport import ask, default_path
+from relay.admin.place import default_path
+from relay.admin.transport import ask
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import AdminError, DataplaneError
 

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from relay.admin.place import require_nobody
 from relay.errors import AdminError
 
 MAX_LINE = 1 << 16
@@ -20,14 +21,6 @@ MAX_PIECE = 1 << 24  # of an answer, which may hold a hundred flows
 TIMEOUT = 5.0  # seconds for an agent to answer
 
 Handler = Callable[[Mapping[str, Any]], AsyncIterator[Mapping[str, Any]]]  # the pieces
-
-
-def default_path(instance: str) -> Path:
-    """Where the agent of an instance listens: a directory that only its user can write to."""
-    if os.geteuid() == 0:
-        return Path("/run/icelane") / f"{instance}.sock"
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/icelane-{os.geteuid()}"  # noqa: S108  # made with mode 0700, and refused below when somebody else owns it
-    return Path(runtime) / f"icelane-{instance}.sock"
 
 
 async def serve(path: Path, handlers: Mapping[str, Handler]) -> asyncio.Server:
@@ -123,23 +116,6 @@ def _silent(path: Path, error: OSError | ValueError) -> AdminError:
     if isinstance(error, PermissionError):
         reason += "; run this as its user"
     return AdminError(f"no agent answers at {path}: {reason or 'it took too long'}")
-
-
-def require_nobody(path: Path) -> None:
-    """Make sure that no agent of this instance runs.
-
-    Raises:
-        AdminError: One answers at this path.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return
-    raise AdminError(
-        f"another agent runs as this instance (it answers at {path}): "
-        "stop it, or choose another --instance"
-    )
 
 
 def _listener(path: Path) -> socket.socket:

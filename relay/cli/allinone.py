@@ -14,7 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from relay import linux
-from relay.admin.transport import default_path, require_nobody
+from relay.admin.place import default_path, require_nobody
 from relay.cli.tree import UpSettings
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry, Relay, Transceiver

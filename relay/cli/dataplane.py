@@ -25,7 +25,8 @@ def switch(
     admin: Admin = None,
 ) -> None:
     """Let the kernel forward, or the agent, from the next packet on; no call notices."""
-    from relay.admin.transport import ask, default_path
+    from relay.admin.place import default_path
+    from relay.admin.transport import ask
 
     answer = ask(
         admin or default_path(instance), "switch", timeout=SECONDS, dataplane=dataplane.value

@@ -1,27 +1,28 @@
 """The root of the `icelane` command."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
-from relay.cli import (
-    call,
-    dataplane,
-    flows,
-    keys,
-    maps,
-    relay,
-    signaling,
-    top,
-    transceiver,
-    ufrag,
-    up,
-)
-from relay.cli.errors import Commands
+from relay.cli.lazy import LazyGroup
+
+
+class Icelane(LazyGroup):
+    """The commands, in the order of the help, and where they are."""
+
+    places: ClassVar[Mapping[str, str]] = {
+        name: f"relay.cli.{name}"
+        for name in (
+            *("up", "call", "flows", "top"),
+            *("relay", "transceiver", "signaling", "dataplane", "maps", "keys", "ufrag"),
+        )
+    }
+
 
 app = typer.Typer(
     name="icelane",
-    cls=Commands,
+    cls=Icelane,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,19 +48,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-app.command()(up.up)
-app.command()(call.call)
-app.add_typer(relay.app, name="relay")
-app.add_typer(transceiver.app, name="transceiver")
-app.add_typer(signaling.app, name="signaling")
-app.command()(flows.flows)
-app.command()(top.top)
-app.add_typer(dataplane.app, name="dataplane")
-app.add_typer(maps.app, name="maps")
-app.add_typer(keys.app, name="keys")
-app.add_typer(ufrag.app, name="ufrag")
 
 
 def main() -> None:

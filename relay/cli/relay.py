@@ -1,7 +1,8 @@
 """`icelane relay`: run a relay, and handle the program that it loads into the kernel."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +12,6 @@ from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
     from relay.dataplane import xdp
-    from relay.dataplane.hostfacts import HostFacts
 
 app = typer.Typer(no_args_is_help=True, help="Run a relay; load, unload and inspect its program.")
 
@@ -23,7 +23,7 @@ _LOADED = {"vip", "upstream", "ports", "keys", "registry", "interface", "mode", 
 @with_settings(RelaySettings)
 def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
     """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
-    from relay.run.process import replace_this_process
+    from relay.run.handover import replace_this_process
 
     replace_this_process(settings.config(), verbose=verbose)
 
@@ -98,38 +98,41 @@ def status(
 ) -> None:
     """Show what is loaded into the kernel, with or without an agent."""
     from relay.dataplane import xdp
+    from relay.dataplane.hostfacts import HostFacts
     from relay.dataplane.kernel import pins
+    from relay.run.starttimes import StartTimes
 
     names = [instance] if instance is not None else pins.instances()
     found = [xdp.status(name) for name in names]
-    facts = [_facts(each.instance) for each in found]
+    told = [_told_by_agent(each.instance) for each in found]
     if as_json:
         print_json(
             [
-                asdict(each) | {"host": host.as_json() if host else None}
-                for each, host in zip(found, facts, strict=True)
+                asdict(each) | {name: agent.get(name) for name in ("host", "start")}
+                for each, agent in zip(found, told, strict=True)
             ]
         )
         return
     if not found:
         print("Nothing is loaded. Load the program with `icelane relay load`.")
-    for each, host in zip(found, facts, strict=True):
+    for each, agent in zip(found, told, strict=True):
         _print_status(each)
-        if host:
-            print(f"When its agent started: {host}.")
+        if agent.get("host"):  # an older agent does not tell
+            print(f"When its agent started: {HostFacts.load(agent['host'])}.")
+        if agent.get("start"):
+            print(f"It {StartTimes.from_json(agent['start'])}.")
 
 
-def _facts(instance: str) -> "HostFacts | None":
-    """What the agent of an instance found on this host; None where none answers."""
-    from relay.admin.transport import default_path, first_piece
-    from relay.dataplane.hostfacts import HostFacts
+def _told_by_agent(instance: str) -> Mapping[str, Any]:
+    """What the agent of an instance says of its start; nothing where none answers."""
+    from relay.admin.place import default_path
+    from relay.admin.transport import first_piece
     from relay.errors import AdminError
 
     try:
-        told = first_piece(default_path(instance), "status").get("host")
+        return first_piece(default_path(instance), "status")
     except AdminError:
-        return None
-    return HostFacts.load(told) if told else None  # an older agent does not tell
+        return {}
 
 
 def _print_status(found: "xdp.Status") -> None:

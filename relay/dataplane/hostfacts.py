@@ -19,7 +19,8 @@ class HostFacts:
         interfaces: How the XDP program is attached, by interface: ``native`` or ``generic``.
         program: Where the compiled XDP program came from, for people.
         bpffs_mounted: Whether the BPF file system was missing and has been mounted.
-        milliseconds: How long loading took, compiling included.
+        milliseconds: How long loading took, compiling and attaching included.
+        attach_milliseconds: How long attaching took of that.
     """
 
     kernel: str = field(default_factory=_release)
@@ -27,6 +28,7 @@ class HostFacts:
     program: str | None = None
     bpffs_mounted: bool | None = None
     milliseconds: int | None = None
+    attach_milliseconds: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""

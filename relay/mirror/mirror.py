@@ -23,6 +23,7 @@ from relay.wire.errors import RouteError
 from relay.wire.keys import KeyRing
 
 BATCH = 500
+PAUSE_EVERY = 50  # flows that are passed on without a look at what else there is
 QUEUE_SIZE = 20_000
 TIMEOUT = 2.0  # seconds for Redis to answer
 RETRY_AFTER = 1.0  # seconds of silence after a failure
@@ -34,8 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    key: str
-    value: bytes
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,8 @@ class Mirror:
 
     def store(self, flow: FlowTuple) -> None:
         """Write a flow's record soon."""
-        record = Record(flow, time.time())
-        try:
-            value = record.serialize(self._keys)
-        except RouteError:  # signed with a key that has left: no relay could verify it
-            self._counters["mirror_unsigned"] += 1
-            return
-        self._enqueue(_Put(record.key, value))
+        # Made into text and signed when its turn comes: whoever calls has packets waiting.
+        self._enqueue(_Put(Record(flow, time.time())))
 
     def forget(self, flow: FlowTuple) -> None:
         """Delete a flow's record soon."""
@@ -114,8 +109,20 @@ class Mirror:
         self._asked[client, vip] = now + ASKED_FOR
         self._enqueue(_Get(client, vip))
 
-    async def run(self, vips: Iterable[Endpoint]) -> None:
-        """Load the flows of these VIPs, then serve the queue until cancelled."""
+    async def run(
+        self,
+        vips: Iterable[Endpoint],
+        accepting: asyncio.Event,
+        restored: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Load the flows of these VIPs, then serve the queue until cancelled.
+
+        Args:
+            vips: The relay's.
+            accepting: Set once `found` may be called; what is read before is kept until then.
+            restored: Called when all are found, with the moment at which the reading began, by
+                the monotonic clock.
+        """
         loaded = False
         try:
             # The condition is for cancellations that got lost in _attempt: asyncio.wait_for of
@@ -124,7 +131,10 @@ class Mirror:
                 if loaded:
                     done = await self._serve_queue()
                 else:
-                    done = loaded = await self._attempt(self._load(vips))
+                    began = time.monotonic()
+                    done = loaded = await self._attempt(self._load(vips, accepting))
+                    if loaded:
+                        restored(began)
                 if not done:
                     await asyncio.sleep(RETRY_AFTER)
         finally:
@@ -134,7 +144,7 @@ class Mirror:
         batch = [await self._queue.get()]
         while len(batch) < BATCH and not self._queue.empty():
             batch.append(self._queue.get_nowait())
-        served = await self._attempt(self._serve(batch))
+        served = await self._attempt(self._answer(batch))
         if not served:
             self._counters["mirror_lost"] += len(batch)
         return served
@@ -159,7 +169,8 @@ class Mirror:
         self._away = False
         return True
 
-    async def _load(self, vips: Iterable[Endpoint]) -> None:
+    async def _load(self, vips: Iterable[Endpoint], accepting: asyncio.Event) -> None:
+        held: list[FlowTuple] = []
         for vip in vips:
             # An IPv6 VIP is written in brackets, which a pattern would take for a set.
             pattern = f"{PREFIX}{vip}|*".replace("[", "\\[").replace("]", "\\]")
@@ -167,11 +178,23 @@ class Mirror:
             async for key in self._redis.scan_iter(match=pattern, count=BATCH):
                 keys.append(cast("bytes", key).decode("ascii", "replace"))
                 if len(keys) == BATCH:
-                    await self._fetch(keys)
+                    held += await self._fetch(keys)
                     keys = []
-            await self._fetch(keys)
+                    if accepting.is_set():
+                        await self._give(held)
+            held += await self._fetch(keys)
+        await accepting.wait()
+        await self._give(held)
 
-    async def _fetch(self, keys: list[str]) -> None:
+    async def _give(self, held: list[FlowTuple]) -> None:
+        """Pass flows on, and empty the list."""
+        for number, flow in enumerate(held, start=1):
+            self._found(flow)
+            if number % PAUSE_EVERY == 0:
+                await asyncio.sleep(0)  # datagrams come first
+        held.clear()
+
+    async def _fetch(self, keys: list[str]) -> list[FlowTuple]:
         requests = []
         for key in keys:
             try:
@@ -181,35 +204,53 @@ class Mirror:
                 continue
             if self._wanted(request.client):
                 requests.append(request)
-        await self._serve(requests)
+        return await self._serve(requests)
 
-    async def _serve(self, batch: Iterable[_Put | _Delete | _Get]) -> None:
+    async def _answer(self, batch: Iterable[_Put | _Delete | _Get]) -> None:
+        for flow in await self._serve(batch):
+            self._found(flow)
+            _log.info("restored the flow of %s from the mirror", flow.client)
+
+    async def _serve(self, batch: Iterable[_Put | _Delete | _Get]) -> list[FlowTuple]:
+        """Do what is requested; gives the flows that were found."""
         lookups = []
         # No transaction: each key is used alone, so that Redis Cluster works, too.
         async with self._redis.pipeline(transaction=False) as pipeline:
             for request in batch:
                 match request:
-                    case _Put(key, value):
-                        pipeline.set(key, value, px=self._ttl_ms)
+                    case _Put(record):
+                        if (value := self._serialized(record)) is None:
+                            continue
+                        pipeline.set(record.key, value, px=self._ttl_ms)
                     case _Delete(key):
                         pipeline.delete(key)
                     case _Get(client, vip):
                         pipeline.get(key_of(client, vip))
                 lookups.append(request if isinstance(request, _Get) else None)
             answers = await pipeline.execute()
-        for lookup, answer in zip(lookups, answers, strict=True):
-            if lookup is not None and answer is not None:
-                self._take(lookup, answer)
+        found = (
+            self._read(lookup, answer)
+            for lookup, answer in zip(lookups, answers, strict=True)
+            if lookup is not None and answer is not None
+        )
+        return [flow for flow in found if flow is not None]
 
-    def _take(self, lookup: _Get, value: bytes) -> None:
+    def _serialized(self, record: Record) -> bytes | None:
+        try:
+            return record.serialize(self._keys)
+        except RouteError:  # signed with a key that has left: no relay could verify it
+            self._counters["mirror_unsigned"] += 1
+            return None
+
+    def _read(self, lookup: _Get, value: bytes) -> FlowTuple | None:
         try:
             record = Record.parse(lookup.client, lookup.vip, value, self._keys)
         except RecordError as error:
             self._counters["mirror_record_refused"] += 1
             if self._throttle.allows("refused"):
                 _log.warning("refused the mirrored flow of %s: %s", lookup.client, error)
-            return
-        self._found(record.flow)
+            return None
+        return record.flow
 
 
 def _cancelled() -> bool:

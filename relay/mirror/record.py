@@ -20,7 +20,7 @@ from relay.errors import MirrorError
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 from relay.wire.keys import KeyRing
-from relay.wire.route import open_raw, open_ufrag
+from relay.wire.route import Route, open_raw, open_ufrag
 
 VERSION = 1
 PREFIX = "icelane:flow:"
@@ -72,7 +72,7 @@ class Record:
             "route": base64.b64encode(self.flow.route).decode("ascii"),
             "time": self.time,
         }
-        mac = _mac(self.key, fields, self.flow.route, keys)
+        mac = _mac(self.key, fields, open_raw(self.flow.route, keys), keys)
         return json.dumps(fields | {"mac": mac.hex()}).encode("ascii")
 
     @classmethod
@@ -97,7 +97,7 @@ class Record:
             version = fields["v"]
         except _MALFORMED as error:
             raise RecordError(f"malformed: {error}") from None
-        if not hmac.compare_digest(mac, _mac(key_of(client, vip), fields, route.raw, keys)):
+        if not hmac.compare_digest(mac, _mac(key_of(client, vip), fields, route, keys)):
             raise RecordError("its tag does not verify")
         if version != VERSION:
             raise RecordError(f"version {version} is unknown")
@@ -124,9 +124,8 @@ def client_of(key: str) -> tuple[Endpoint, Endpoint]:
         raise RecordError(f"not the key of a flow: {error}") from None
 
 
-def _mac(key: str, fields: dict[str, Any], route: bytes, keys: KeyRing) -> bytes:
-    opened = open_raw(route, keys)
-    secret = keys.mirror_key(opened.target.cluster, opened.key_slot)
+def _mac(key: str, fields: dict[str, Any], route: Route, keys: KeyRing) -> bytes:
+    secret = keys.mirror_key(route.target.cluster, route.key_slot)
     # The key is covered, too: a record copied to another client's key must not verify.
     text = json.dumps([key, fields], sort_keys=True).encode("ascii")
     return hmac.digest(secret, text, hashlib.sha256)[:MAC_SIZE]

@@ -5,10 +5,11 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from relay import linux
 from relay.admin import transport as admin
 from relay.admin.commands import AdminCommands
 from relay.admin.listing import list_flows
@@ -41,6 +42,7 @@ from relay.forwarding.icmp import IcmpSockets
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_xdp
 from relay.run.sockets import AgentSockets
+from relay.run.starttimes import StartTimes
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -64,7 +66,8 @@ class Agent:
         config: Its settings.
         keys: The cluster's keys.
         registry: The transceivers.
-        dataplane: What forwards confirmed flows. The agent closes it.
+        dataplane: What forwards confirmed flows, or what gives it once it is loaded. The agent
+            closes it.
         worker: What it works on, when it is one of several.
 
     Raises:
@@ -76,13 +79,14 @@ class Agent:
         config: RelayConfig,
         keys: KeyRing,
         registry: Registry,
-        dataplane: Dataplane,
+        dataplane: Dataplane | Awaitable[Dataplane],
         worker: Worker | None = None,
     ) -> None:
         self._config = config
         self._worker = worker or WHOLE
         self._registry = registry
-        self._dataplane = dataplane
+        self._opening = dataplane
+        self._dataplane: Dataplane
         self._advertised = config.advertised(registry)
         # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
         port_key = keys.port_key(min(registry.clusters, default=0))
@@ -101,6 +105,9 @@ class Agent:
         self._mirror: Mirror | None = None
         self._ends: Ends
         self._tasks: list[asyncio.Task[None]] = []
+        self._accepting = asyncio.Event()
+        self._accepted_at = 0.0  # by the monotonic clock
+        self._times = StartTimes()
         self._closing = contextlib.AsyncExitStack()
         self._throttle = Throttle(time.monotonic)
 
@@ -110,10 +117,17 @@ class Agent:
         Raises:
             BindError: A VIP cannot be bind_udp.
             AdminError: The admin socket cannot be opened.
+            DataplaneError: The dataplane cannot be had.
             ValueError: The URL of the mirror is malformed.
         """
-        self._closing.callback(self._close_dataplane)
+        self._closing.push_async_callback(self._cancel_tasks)
         try:
+            self._mirror = self._make_mirror()
+            if self._mirror is not None:  # it reads while the dataplane is loaded
+                self._spawn(self._mirror.run(self._config.vips, self._accepting, self._restored))
+            opening = self._opening
+            self._dataplane = await opening if isinstance(opening, Awaitable) else opening
+            self._closing.callback(self._close_dataplane)
             await self._start()
         except BaseException:
             await self._closing.aclose()
@@ -179,6 +193,7 @@ class Agent:
             "pid": os.getpid(),
             "dataplane": self.forwarder,
             "host": self._dataplane.facts.as_json(),
+            "start": self._times.as_json(),
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "advertised": [str(each) for each in self._advertised],
@@ -198,7 +213,6 @@ class Agent:
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
         self._serve_metrics()
-        self._mirror = self._make_mirror()
         counters = self._table.counters
         sockets = AgentSockets(self._config, self._worker, self._dataplane, counters, receiver=self)
         self._ends = sockets.open(self._closing.enter_context(contextlib.ExitStack()))
@@ -206,9 +220,12 @@ class Agent:
         self._adopt()
         self._ends.listen()
         self._spawn(self._sweep_periodically())
-        if self._mirror is not None:
-            self._spawn(self._mirror.run(self._config.vips))
-        self._closing.push_async_callback(self._cancel_tasks)
+        self._closing.push_async_callback(self._cancel_tasks)  # before what they use is closed
+        self._times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
+        self._accepted_at = time.monotonic()
+        self._accepting.set()
+        if self._mirror is None:
+            _log.info("%s", self._times)
 
     def _serve_metrics(self) -> None:
         if self._config.metrics is None:
@@ -289,10 +306,13 @@ class Agent:
         self._execute(self._table.disconnected(flow, _now()))
 
     def _restore(self, flow: FlowTuple) -> None:
-        commands = self._table.restore(flow, _now())
-        self._execute(commands)
-        if commands:
-            _log.info("restored the flow of %s from the mirror", flow.client)
+        self._execute(self._table.restore(flow, _now()))
+
+    def _restored(self, since: float) -> None:
+        """The flows that the mirror had are restored; it began to read them at this moment."""
+        restoring = time.monotonic() - max(since, self._accepted_at)
+        self._times = self._times.restored(restoring, self._table.counters["restored"])
+        _log.info("%s", self._times)
 
     async def _sweep_periodically(self) -> None:
         while True:

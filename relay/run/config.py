@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from relay.admin.transport import default_path
+from relay.admin.place import default_path
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.registry import Registry
 from relay.core.limits import ConnectionLimits, Limits

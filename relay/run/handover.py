@@ -7,7 +7,26 @@ memory: nothing is read twice, and no password stands in a command line that oth
 
 import os
 import pickle
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from relay.run.config import RelayConfig
+
+PROCESS = "relay.run.process"  # not imported here: the command has no use for it
+
+
+def replace_this_process(config: "RelayConfig", *, verbose: bool) -> NoReturn:
+    """Become the process of a relay.
+
+    Args:
+        config: The relay's settings.
+        verbose: Whether it logs more.
+    """
+    fd = give((config, verbose))
+    # -P: no module of the directory that this is run in, as root, takes the relay's place.
+    command = (sys.executable, "-P", "-m", PROCESS, str(fd))
+    os.execv(command[0], command)  # noqa: S606  # no shell is wanted: the arguments are a list
 
 
 def give(value: object) -> int:

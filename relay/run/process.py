@@ -1,45 +1,32 @@
 """A relay in a process of its own: what `icelane relay run` becomes."""
 
-import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from relay.admin.transport import require_nobody
+from relay.admin.place import require_nobody
 from relay.config.keyfile import load_keys
 from relay.config.registry import Registry
 from relay.errors import IcelaneError
-from relay.run import firewall, handover
+from relay.run import handover
 from relay.run.advertised import unheard
-from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
 from relay.run.service import log_to_stderr, serve
-from relay.run.workers.supervisor import Task, Workers
 from relay.streams import usable_output
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
+if TYPE_CHECKING:
+    from relay.run.workers.supervisor import Task
+
 _log = logging.getLogger(__name__)
 
 
-def replace_this_process(config: RelayConfig, *, verbose: bool) -> NoReturn:
-    """Become the process of a relay.
-
-    Args:
-        config: The relay's settings.
-        verbose: Whether it logs more.
-    """
-    fd = handover.give((config, verbose))
-    # -P: no module of the directory that this is run in, as root, takes the relay's place.
-    command = (sys.executable, "-P", "-m", __name__, str(fd))
-    os.execv(command[0], command)  # noqa: S606  # no shell is wanted: the arguments are a list
-
-
-async def run(config: RelayConfig, fd: int) -> None:
+def run(config: RelayConfig, fd: int) -> None:
     """Serve as a relay until SIGTERM or SIGINT.
 
     Args:
@@ -51,30 +38,62 @@ async def run(config: RelayConfig, fd: int) -> None:
     """
     keys, registry = load_keys(config.keys), Registry.load(config.registry)
     require_nobody(config.admin_path)  # before its dataplane is touched
-    advertised = config.advertised(registry)
-    where = _where(config.vips, advertised)
+    where = _where(config.vips, config.advertised(registry))
     if config.tcp:
         where += f", TCP on {', '.join(map(str, config.tcp))}"
-    if closed := firewall.warning(_accepted(config)):
-        _log.warning("%s", closed)
+    _warn_of_firewall(config)  # not later: the end of a child has the verifier begin again
     if silent := unheard(config.vips, config.tcp, registry):
         _log.warning("%s", silent)
     if config.workers > 1:
-        require_no_program(config.instance)
+        _serve_by_workers(config, keys, registry, fd, where)
+    else:
+        _serve_alone(config, keys, registry, where)
+
+
+def _serve_alone(config: RelayConfig, keys: KeyRing, registry: Registry, where: str) -> None:
+    if config.interfaces:  # before anything else is imported beside it: the kernel starts sooner
+        import relay.dataplane.xdp  # noqa: F401, PLC0415
+    with ThreadPoolExecutor(1) as executor:
+        loading = executor.submit(open_dataplane, config, keys, registry)
+        # The kernel verifies the program now, on another processor: time for what comes next.
+        import asyncio  # noqa: PLC0415
+
+        from relay.run.agent import Agent  # noqa: PLC0415
+
+        async def serve_alone() -> None:
+            agent = Agent(config, keys, registry, asyncio.wrap_future(loading))
+            await serve(agent, lambda _: f"ready: relay on {where}, {agent.forwarder} dataplane")
+
+        asyncio.run(serve_alone())
+
+
+def _serve_by_workers(
+    config: RelayConfig, keys: KeyRing, registry: Registry, fd: int, where: str
+) -> None:
+    import asyncio  # noqa: PLC0415  # see _serve_alone
+
+    from relay.run.workers.supervisor import Workers  # noqa: PLC0415
+
+    async def serve_by_workers() -> None:
         workers = Workers(
             config,
             shard_seed(keys, registry),
             lambda task: _command(fd, task),
             fd,
-            advertised=advertised,
+            advertised=config.advertised(registry),
         )
-        await serve(
-            workers, lambda _: f"ready: relay on {where}, {config.workers} userspace workers"
-        )
-        return
-    dataplane = open_dataplane(config, keys, registry)
-    agent = Agent(config, keys, registry, dataplane)
-    await serve(agent, lambda _: f"ready: relay on {where}, {agent.forwarder} dataplane")
+        said = f"ready: relay on {where}, {config.workers} userspace workers"
+        await serve(workers, lambda _: said)
+
+    require_no_program(config.instance)
+    asyncio.run(serve_by_workers())
+
+
+def _warn_of_firewall(config: RelayConfig) -> None:
+    from relay.run import firewall  # noqa: PLC0415  # see _serve_alone
+
+    if closed := firewall.warning(_accepted(config)):
+        _log.warning("%s", closed)
 
 
 def _accepted(config: RelayConfig) -> list[str]:
@@ -101,7 +120,7 @@ def shard_seed(keys: KeyRing, registry: Registry) -> int:
     return keys.shard_seed(min(registry.clusters, default=0))
 
 
-def _command(fd: int, task: Task) -> list[str]:
+def _command(fd: int, task: "Task") -> list[str]:
     """The command line of a worker."""
     described = {
         "index": task.index,
@@ -120,7 +139,7 @@ def main() -> None:
     log_to_stderr(verbose)
     try:
         with usable_output():
-            asyncio.run(run(config, fd))
+            run(config, fd)
     except IcelaneError as error:
         print(f"icelane: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

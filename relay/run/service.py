@@ -1,6 +1,5 @@
 """What the commands that serve have in common: the log, the ready line, and how they end."""
 
-import asyncio
 import logging
 import resource
 import signal
@@ -47,6 +46,8 @@ async def serve(
         service: Serves while its context is entered.
         ready: Makes the line from what the context gives.
     """
+    import asyncio  # noqa: PLC0415  # what only logs has no use for it
+
     raise_open_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -116,6 +116,7 @@ def _pack(endpoint: Endpoint) -> bytes:
     return V4_MAPPED + socket.inet_aton(endpoint.host) + port
 
 
+@lru_cache(_RECENT)
 def canonical_host(text: str) -> str:
     """The canonical text of an IP address; an IPv4-mapped IPv6 address becomes IPv4.
 

@@ -5,6 +5,7 @@ import typer
 from relay.cli.errors import Commands
 from tests.bench.compare import cli as compare
 from tests.bench.cost import cli as cost
+from tests.bench.start import cli as start
 
 app = typer.Typer(
     name="python -m tests.bench",
@@ -18,6 +19,7 @@ app.command()(compare.report)
 app.command()(compare.check)
 app.command()(compare.systems)
 app.command()(cost.cost)
+app.command()(start.start)
 
 if __name__ == "__main__":
     app()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from relay.admin import transport as admin
+from relay.admin.place import default_path
 from relay.dataplane import xdp
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
@@ -149,7 +150,7 @@ class RelayTestbed:
 
     def status(self) -> dict[str, Any]:
         """The agent's status, from its admin socket."""
-        return admin.ask(admin.default_path(self.instance), "status")
+        return admin.ask(default_path(self.instance), "status")
 
     def log(self) -> list[str]:
         """The agent's log, by line."""
@@ -184,7 +185,7 @@ class RelayTestbed:
         self._runner.stop_all()
         xdp.unload(self.instance)
         topology.destroy(self.name)
-        admin.default_path(self.instance).unlink(missing_ok=True)
+        default_path(self.instance).unlink(missing_ok=True)
 
 
 def udp_socket(host: Host, local: Endpoint) -> socket.socket:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relay.admin import transport as admin
+from relay.admin.place import default_path
 from relay.config.keyfile import load_keys
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
@@ -99,7 +100,7 @@ def test_an_agent_takes_over_more_flows_than_it_may_open_files(
     fill(instance, load_keys(tmp_path / "keys.toml"))
     command = network[RELAY].command([icelane(), "relay", "run", *options, "--dataplane", "xdp"])
     with agent(command) as pid:
-        counters = admin.ask(admin.default_path(instance), "counters", timeout=WAIT)
+        counters = admin.ask(default_path(instance), "counters", timeout=WAIT)
         files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     assert counters["adopted"] == FLOWS
     assert files < 50

@@ -1,7 +1,9 @@
 """Namespaces, mounts and settings of the kernel, as this process sees them."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,43 @@ linux.unmount(Path("/mnt"))
 assert "of-a-test" not in linux.mountinfo()
 print("done")
 """
+
+
+AGES = """
+import os, sys
+from relay import linux
+print(linux.age_of_process(), flush=True)
+sys.stdin.readline()
+if len(sys.argv) == 1:
+    os.execv(sys.executable, [sys.executable, "-c", os.environ["AGES"], "again"])
+"""
+
+
+def test_the_age_of_a_process_counts_from_its_start_whatever_it_executes() -> None:
+    started = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with subprocess.Popen(
+        [sys.executable, "-c", AGES],
+        env=os.environ | {"AGES": AGES},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        first = float(process.stdout.readline())
+        told = time.clock_gettime(time.CLOCK_BOOTTIME)
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        second = float(process.stdout.readline())
+        ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+    tick = 0.02  # the kernel counts in 10 ms
+    assert 0 <= first <= told - started + tick
+    assert first <= second <= ended - started + tick
+
+
+def test_without_proc_a_process_starts_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "_STAT", Path("/nonexistent/stat"))
+    assert linux.age_of_process() == 0.0
 
 
 @pytest.mark.netns

@@ -4,11 +4,13 @@ Errors come out as OSError with the kernel's errno, and callers say what they me
 """
 
 import ctypes
+from contextlib import suppress
 
 from relay.dataplane.kernel import bpfattr, bpfsys
 
 PROG_TYPE_XDP, PROG_TYPE_SK_LOOKUP = 6, 30  # enum bpf_prog_type
 _LOG_SIZE = 1 << 20  # bytes of the verifier's words
+_ATTEMPTS = 10  # to have a program verified without a signal in the midst of it
 
 
 def btf_load(data: bytes) -> int:
@@ -85,7 +87,7 @@ def program_load(
         expected_attach_type=attach_type,
     )
     try:
-        return bpfsys.bpf(bpfsys.Command.PROG_LOAD, load)
+        return _verified(load)
     except OSError as error:
         # Once more, with a log: the kernel would spend time on it for a program that is fine.
         log = ctypes.create_string_buffer(_LOG_SIZE)
@@ -96,3 +98,11 @@ def program_load(
             words = log.value.decode(errors="replace").strip().splitlines()[-3:]
             text = "; ".join(filter(None, [error.strerror, *words]))
             raise OSError(error.errno, text) from None
+
+
+def _verified(load: bpfattr.ProgramLoad) -> int:
+    """Load a program; again where a signal to this process has made the verifier give up."""
+    for _ in range(_ATTEMPTS):
+        with suppress(BlockingIOError):  # EAGAIN
+            return bpfsys.bpf(bpfsys.Command.PROG_LOAD, load)
+    return bpfsys.bpf(bpfsys.Command.PROG_LOAD, load)

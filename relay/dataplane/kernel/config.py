@@ -107,7 +107,8 @@ class LoadReport:
         kernel: The kernel's release.
         object: Where the compiled program came from, for people; None when the running one was
             kept.
-        seconds: How long it took, compiling included.
+        seconds: How long it took, compiling and attaching included.
+        attach_seconds: How long attaching took of that.
         bpffs_mounted: Whether the BPF file system was missing and has been mounted.
         warnings: What the administrator should know.
     """
@@ -120,6 +121,7 @@ class LoadReport:
     kernel: str
     object: str | None
     seconds: float
+    attach_seconds: float = 0.0
     bpffs_mounted: bool = False
     warnings: tuple[str, ...] = field(default=())
 
@@ -132,4 +134,5 @@ class LoadReport:
             program=self.object or "kept running",
             bpffs_mounted=self.bpffs_mounted,
             milliseconds=round(self.seconds * 1000),
+            attach_milliseconds=round(self.attach_seconds * 1000),
         )

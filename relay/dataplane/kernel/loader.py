@@ -59,6 +59,7 @@ def load(config: LoadConfig) -> LoadReport:
         kernel=os.uname().release,
         object=loading.object_found,
         seconds=time.monotonic() - started,
+        attach_seconds=loading.attach_seconds,
         bpffs_mounted=loading.bpffs_mounted,
         warnings=tuple(loading.warnings),
     )
@@ -75,6 +76,7 @@ class _Loading:
         warnings: What the administrator should know.
         object_found: Where the object came from; None when none was needed.
         bpffs_mounted: Whether it has mounted the BPF file system.
+        attach_seconds: How long attaching took.
     """
 
     def __init__(self, config: LoadConfig) -> None:
@@ -82,6 +84,7 @@ class _Loading:
         self.warnings: list[str] = []
         self.object_found: str | None = None
         self.bpffs_mounted = False
+        self.attach_seconds = 0.0
         self._config = config
         self._indexes = {name: interface_index(name) for name in config.interfaces}
 
@@ -152,8 +155,10 @@ class _Loading:
             self._configure()
             runs = programs["pass_all" if config.pass_all else "relay"]
             attacher = Attacher(pins, runs, old, force=config.force)
+            attaching = time.monotonic()
             self.warnings += attacher.attach(config.interfaces, config.mode)
             pins.replace(pins.tails, maps[_TAILS])  # before that of the old ones goes with its pin
+            self.attach_seconds = time.monotonic() - attaching
             pins.replace(pins.program, programs["relay"])
             pins.replace(pins.pass_all, programs["pass_all"])
             _steer(pins, programs["steer"])

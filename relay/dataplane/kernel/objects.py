@@ -58,7 +58,7 @@ def find_or_build() -> Found:
 def find() -> Found | None:
     """The object of the current sources, if it is kept somewhere."""
     key = current_key()
-    for path in _places(key):
+    for path in places(key):
         try:
             found = BpfObject.loads(path.read_text(encoding="ascii"))
         except (OSError, UnicodeDecodeError, DataplaneError):
@@ -97,7 +97,7 @@ def build() -> Found:
 
 def _keep(built: BpfObject) -> Path | None:
     """Write an object to the first place where that is possible, in one step."""
-    for path in _places(built.key):
+    for path in places(built.key):
         new = path.with_suffix(f".{os.getpid()}")
         try:
             if path.parent == CACHE:
@@ -112,7 +112,8 @@ def _keep(built: BpfObject) -> Path | None:
     return None
 
 
-def _places(key: bytes) -> Iterator[Path]:
+def places(key: bytes) -> Iterator[Path]:
+    """Where the object with a key may be kept, the best place first."""
     yield source_directory() / NAME
     yield CACHE / f"{key.hex()[:32]}.{NAME}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from relay.admin.transport import MAX_LINE, ask, default_path, first_piece, serve
+from relay.admin.transport import MAX_LINE, ask, first_piece, serve
 from relay.errors import AdminError
 
 STATUS = {"pid": 4711, "flows": [{"client": "203.0.113.2:40000"}]}
@@ -226,26 +226,6 @@ class TestAsk:
         with pytest.raises(AdminError, match="no agent answers at"):
             await asked(path, "status")
         server.close()
-
-
-@pytest.mark.parametrize(
-    ("user", "runtime", "expected"),
-    [
-        (0, "/run/user/0", "/run/icelane/blue.sock"),
-        (1000, "/run/user/1000", "/run/user/1000/icelane-blue.sock"),
-        (1000, None, "/tmp/icelane-1000/icelane-blue.sock"),  # noqa: S108  # compared, not used
-    ],
-    ids=["root", "user", "user without a session"],
-)
-def test_default_path(
-    monkeypatch: pytest.MonkeyPatch, user: int, runtime: str | None, expected: str
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    if runtime is None:
-        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    else:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-    assert default_path("blue") == Path(expected)
 
 
 async def test_the_first_piece_can_be_had_alone(tmp_path: Path) -> None:

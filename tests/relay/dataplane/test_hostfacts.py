@@ -11,6 +11,7 @@ FOUND = HostFacts(
     program="compiled before (/x/relay.bpf.json)",
     bpffs_mounted=True,
     milliseconds=160,
+    attach_milliseconds=12,
 )
 
 

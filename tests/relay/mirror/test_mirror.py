@@ -24,17 +24,29 @@ class Watched:
     def __init__(self, server: RedisServer, keys: KeyRing) -> None:
         self.found: list[FlowTuple] = []
         self.counters: Counter[str] = Counter()
+        self.accepting = asyncio.Event()
+        self.accepting.set()
+        self.restored: list[float] = []
         self.mirror = Mirror(
             server.url, keys=keys, ttl=60.0, found=self.found.append, counters=self.counters
         )
 
+    async def run(self, vip: Endpoint) -> None:
+        await self.mirror.run([vip], self.accepting, self.restored.append)
+
 
 @asynccontextmanager
 async def mirroring(
-    server: RedisServer, scene: Scene, vip: Endpoint = VIP
+    server: RedisServer,
+    scene: Scene,
+    vip: Endpoint = VIP,
+    *,
+    accepting: bool = True,
 ) -> AsyncIterator[Watched]:
     watched = Watched(server, scene.keys)
-    task = asyncio.create_task(watched.mirror.run([vip]))
+    if not accepting:
+        watched.accepting.clear()
+    task = asyncio.create_task(watched.run(vip))
     try:
         yield watched
     finally:
@@ -81,6 +93,34 @@ async def test_start_loads_the_flows_of_its_vips_only(
     async with mirroring(redis_server, scene, vip=vip) as again:
         await eventually(lambda: bool(again.found), "the flow is loaded")
     assert again.found == [mine]
+
+
+async def test_flows_are_read_before_they_can_be_accepted_and_kept_until_then(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    flow = scene.connect().addresses
+    client = redis_server.client()
+    async with mirroring(redis_server, scene) as watched:
+        watched.mirror.store(flow)
+        await eventually(lambda: client.dbsize() == 1, "the record is written")
+    before = _calls(redis_server, "cmdstat_get")
+    async with mirroring(redis_server, scene, accepting=False) as again:
+        await eventually(lambda: _calls(redis_server, "cmdstat_get") > before, "it is read")
+        assert (again.found, again.restored) == ([], [])
+        again.accepting.set()
+        await eventually(lambda: len(again.restored) == 1, "it is told that all are restored")
+        assert again.found == [flow]
+
+
+async def test_a_record_is_signed_when_its_turn_comes_and_not_while_packets_wait(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    foreign = scene.connect().addresses._replace(route=bytes(21))  # no key of ours has signed it
+    async with mirroring(redis_server, scene) as watched:
+        watched.mirror.store(foreign)
+        assert watched.counters["mirror_unsigned"] == 0
+        await eventually(lambda: watched.counters["mirror_unsigned"] == 1, "it is signed")
+    assert redis_server.client().dbsize() == 0
 
 
 async def test_unknown_client_is_looked_up_once(redis_server: RedisServer, scene: Scene) -> None:
@@ -176,7 +216,7 @@ def _calls(server: RedisServer, name: str) -> int:
 async def test_cancellation_at_any_moment_ends_it(redis_server: RedisServer, scene: Scene) -> None:
     for steps in range(40):
         watched = Watched(redis_server, scene.keys)
-        task = asyncio.create_task(watched.mirror.run([VIP]))
+        task = asyncio.create_task(watched.run(VIP))
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()

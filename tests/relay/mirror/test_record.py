@@ -191,3 +191,8 @@ def test_a_key_names_its_client_and_vip(client: Endpoint, vip: Endpoint) -> None
 def test_a_key_that_is_none(key: str) -> None:
     with pytest.raises(RecordError, match="not the key of a flow"):
         client_of(key)
+
+
+def test_a_record_is_read_with_its_route_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.mirror.record.open_raw", None)  # a second time would call it
+    assert Record.parse(CLIENT, VIP, VALUE, KEYS) == RECORD

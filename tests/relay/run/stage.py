@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +50,7 @@ class MemoryDataplane(UserspaceDataplane):
     """Keeps what is installed where a test can see it."""
 
     def __init__(self, room: int = 100) -> None:
+        super().__init__()
         self.installed: list[FlowTuple] = []
         self._room = room
 
@@ -82,7 +83,7 @@ class Stage:
 
     @asynccontextmanager
     async def relay(
-        self, dataplane: Dataplane | None = None, **changes: Any
+        self, dataplane: Dataplane | Awaitable[Dataplane] | None = None, **changes: Any
     ) -> AsyncIterator[Agent]:
         agent = Agent(
             replace(self.config, **changes),

@@ -6,18 +6,23 @@ import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from relay.admin.transport import ask
 from relay.config.registry import Registry, Relay
 from relay.core.flowtuple import FlowTuple
-from relay.errors import AdminError, BindError
+from relay.errors import AdminError, BindError, DataplaneError
 from relay.wire import stun
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import DTLS, RTP, RedisServer, eventually
 from tests.relay.run.stage import PORTS, WAIT, MemoryDataplane, Peer, Stage, stage_on
+
+if TYPE_CHECKING:
+    from relay.dataplane.interface import Dataplane
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"], ids=["ipv4", "ipv6"])
@@ -178,6 +183,42 @@ async def test_client_of_a_lost_flow_is_recalled_by_its_next_packet(
         await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
 
 
+async def test_flows_are_read_from_redis_while_the_dataplane_is_loaded(
+    stage4: Stage, redis_server: RedisServer
+) -> None:
+    client = redis_server.client()
+    async with stage4.relay(redis=redis_server.url):
+        await stage4.connect()
+        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
+    reads = _reads(client)
+    loading: asyncio.Future[Dataplane] = asyncio.get_running_loop().create_future()
+    dataplane = MemoryDataplane()
+
+    async def loaded_once_redis_was_read() -> None:
+        await eventually(lambda: _reads(client) > reads, "the flow is read")
+        assert not dataplane.installed
+        loading.set_result(dataplane)
+
+    loader = asyncio.create_task(loaded_once_redis_was_read())
+    async with stage4.relay(loading, redis=redis_server.url) as agent:
+        await loader
+        await eventually(lambda: len(dataplane.installed) == 1, "the flow is restored")
+        status = await asyncio.to_thread(ask, agent.admin_path, "status")
+        assert status["start"]["restored_flows"] == 1
+        assert status["start"]["restore_ms"] is not None
+
+
+async def test_a_dataplane_that_cannot_be_had_ends_the_start(
+    stage4: Stage, redis_server: RedisServer
+) -> None:
+    loading: asyncio.Future[Dataplane] = asyncio.get_running_loop().create_future()
+    loading.set_exception(DataplaneError("no interface"))
+    with pytest.raises(DataplaneError, match="no interface"):
+        async with stage4.relay(loading, redis=redis_server.url):
+            pytest.fail("it serves")
+    assert not stage4.config.admin_path.exists()
+
+
 async def test_dead_redis_delays_nothing(stage4: Stage) -> None:
     async with stage4.relay(redis="redis://127.0.0.1:1/0"):
         upstream = await stage4.connect()
@@ -252,3 +293,9 @@ async def test_junk_flood_leaves_no_flow_and_no_log(
         assert agent.flow_counts() == {"pending": 0, "confirmed": 0}
         await stage4.connect()
     assert [each for each in caplog.records if each.levelno > logging.INFO] == []
+
+
+def _reads(client: redis.Redis) -> int:
+    """How many records Redis was asked for."""
+    statistics = client.info("commandstats")
+    return int(statistics.get("cmdstat_get", {"calls": 0})["calls"])

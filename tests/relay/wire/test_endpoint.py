@@ -173,3 +173,10 @@ def test_some_addresses_are_those_of_many_hosts_or_of_another_one_everywhere(
     host: str, one: bool
 ) -> None:
     assert Endpoint(host, 3478).is_one_host is one
+
+
+def test_the_addresses_that_all_flows_have_are_read_once() -> None:
+    canonical_host.cache_clear()
+    for port in range(1, 101):
+        assert Endpoint.parse(f"192.0.2.1:{port}").host == "192.0.2.1"
+    assert canonical_host.cache_info().misses == 1

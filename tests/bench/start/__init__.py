@@ -1,0 +1,1 @@
+"""How long a relay takes from nothing to the first forwarded packet."""
