@@ -142,7 +142,7 @@ class _Call:
                 await asyncio.wait_for(stopped.wait(), min(_PROGRESS_INTERVAL, seconds - passed))
             self.report.seconds = round(time.monotonic() - started, 2)
             self._report_progress("talking")
-        self._peer.stop_sending()
+        await self._peer.stop_sending()
         self.report.interrupted = stopped.is_set()
 
     async def _await_final_report(self) -> None:

@@ -33,6 +33,7 @@ from relay.wire.audiolevel import audio_level
 from relay.wire.endpoint import Endpoint
 
 _CLOSE_TIMEOUT = 3.0  # seconds
+_STOP_TIMEOUT = 1.0  # seconds; a frame takes 0.02
 # foundation, component, transport, priority, then the address (RFC 8839 section 5.1)
 _CANDIDATE = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ (\S+) (\d+) ", re.ASCII | re.MULTILINE)
 
@@ -64,6 +65,7 @@ class Peer:
                 bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
             )
         )
+        self._track = track
         self._sender = self.connection.addTrack(track)
         self.channel = self.connection.createDataChannel("oai-events")
         self.sent = RtpCounter()
@@ -175,9 +177,16 @@ class Peer:
         )
         return next(times, None)
 
-    def stop_sending(self) -> None:
-        """Send no more audio, and keep the connection."""
-        self._sender.replaceTrack(None)
+    async def stop_sending(self) -> None:
+        """Send no more audio, and keep the connection.
+
+        The frame that is under way is sent before it returns: a packet that left after the count
+        was taken would look like one that was lost.
+        """
+        self._track.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self._sender._RTCRtpSender__rtp_exited.wait()  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
 
     async def close(self) -> None:
         """Close the connection, within a time limit."""

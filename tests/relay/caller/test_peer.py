@@ -53,14 +53,14 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
     assert peer.dtls_connected is not None
     assert peer.ice_completed <= peer.dtls_connected
     await asyncio.sleep(0.3)
-    peer.stop_sending()
+    await peer.stop_sending()
+    sent = peer.sent.packets
     await peer.wait_reported(within=5)
     assert peer.report_is_final
     assert peer.receiver_report is not None
     assert peer.receiver_report.packets_lost == 0
-    assert peer.sent.packets == pytest.approx(15, abs=8)
+    assert sent == pytest.approx(15, abs=8)
     assert peer.received.packets > 5
-    sent = peer.sent.packets
     await asyncio.sleep(0.1)
     assert peer.sent.packets == sent  # it really stopped, and reports are not counted
 
@@ -124,6 +124,7 @@ def test_the_private_names_are_where_the_peer_expects_them() -> None:
     assert "self.transport._send(data)" in inspect.getsource(RTCDtlsTransport._send_rtp)
     assert "recipient._handle_rtcp_packet" in inspect.getsource(RTCDtlsTransport)
     assert "self._ssrc" in inspect.getsource(RTCRtpSender.__init__)
+    assert "self.__rtp_exited = asyncio.Event()" in inspect.getsource(RTCRtpSender.__init__)
     assert "self._connection" in inspect.getsource(RTCIceTransport.__init__)
     assert "self._nominated" in inspect.getsource(aioice.ice.Connection.__init__)
     gather = inspect.signature(aioice.ice.Connection.get_component_candidates)
