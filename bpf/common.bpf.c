@@ -28,14 +28,6 @@ static __always_inline bool take_token(__u32 which)
 	return true;
 }
 
-/* A confirmed flow's entry. */
-struct found {
-	struct flow_state *state;    /* NULL: there is none */
-	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
-	const struct tuple *wide;
-	__u32 *binding;
-};
-
 /* Whether a VLAN of this host's lies above the interface that a tagged frame came in through. */
 static __always_inline bool is_our_vlan(__u32 ifindex, __be16 vlan)
 {
@@ -51,59 +43,60 @@ static __always_inline bool is_our_vlan(__u32 ifindex, __be16 vlan)
 	return false;
 }
 
+/* Whether new flows may come to a destination: to a VIP, or to a port of an upstream address. */
+static __always_inline bool is_vip(const struct tuple *tuple)
+{
+	struct vip *vip;
+	__u32 number;
+
+	if (!find_own(OWN_VIP, &tuple->dst, tuple->dst_port, &number))
+		return false;
+	vip = vips.lookup(&number);
+	return vip && vip->own == OWN_CURRENT && vip->port == tuple->dst_port &&
+	       is_same(&vip->addr, &tuple->dst, true);
+}
+
+static __always_inline bool is_upstream(const struct address *address, __u16 port)
+{
+	__u32 number;
+	struct upstream *upstream = find_upstream(address, true, &number);
+
+	return upstream && upstream->own == OWN_CURRENT && port >= upstream->first &&
+	       port <= upstream->last;
+}
+
 /* Which way a packet would go by its destination; 0 when that is none of the relay's. */
 static __always_inline enum direction find_direction(const struct tuple *tuple)
 {
-	struct vip vip = { .addr = tuple->dst, .port = tuple->dst_port };
-	__u16 port = bpf_ntohs(tuple->dst_port);
-	struct port_range *range;
-
-	if (vips.lookup(&vip))
+	if (is_vip(tuple))
 		return TO_TRANSCEIVER;
-	range = upstreams.lookup(&vip.addr);
-	return range && port >= range->first && port <= range->last ? TO_CLIENT : 0;
+	return is_upstream(&tuple->dst, bpf_ntohs(tuple->dst_port)) ? TO_CLIENT : 0;
 }
 
-/* The direction of a packet's flow, or of its destination; `found` has the flow, if there is one. */
-static __always_inline enum direction find_flow(const struct packet *packet, struct found *found)
+/* Source and destination of a packet of either family. */
+static __always_inline void read_tuple(const struct packet *packet, struct tuple *tuple)
 {
-	struct tuple tuple = {
-		.src_port = packet->udp->source,
-		.dst_port = packet->udp->dest,
-	};
 	struct ipv6hdr *ip6 = packet->ip;
 	struct iphdr *ip4 = packet->ip;
-	struct flow *flow;
 
+	tuple->src_port = packet->udp->source;
+	tuple->dst_port = packet->udp->dest;
 	if (packet->is_ip6) {
-		__builtin_memcpy(&tuple.src, &ip6->saddr, sizeof(tuple.src));
-		__builtin_memcpy(&tuple.dst, &ip6->daddr, sizeof(tuple.dst));
+		__builtin_memcpy(&tuple->src, &ip6->saddr, sizeof(tuple->src));
+		__builtin_memcpy(&tuple->dst, &ip6->daddr, sizeof(tuple->dst));
 	} else {
-		struct tuple4 tuple4 = {
-			.src = ip4->saddr,
-			.dst = ip4->daddr,
-			.src_port = packet->udp->source,
-			.dst_port = packet->udp->dest,
-		};
-		struct flow4 *flow4 = flows4.lookup(&tuple4);
+		tuple->src = map_ip4(ip4->saddr);
+		tuple->dst = map_ip4(ip4->daddr);
+	}
+}
 
-		if (flow4) {
-			found->state = &flow4->state;
-			found->narrow = &flow4->rewrite;
-			found->binding = &flow4->binding;
-			return flow4->state.direction;
-		}
-		tuple.src = map_ip4(ip4->saddr);
-		tuple.dst = map_ip4(ip4->daddr);
-	}
-	flow = flows.lookup(&tuple);
-	if (flow) {
-		found->state = &flow->state;
-		found->wide = &flow->rewrite;
-		found->binding = &flow->binding;
-		return flow->state.direction;
-	}
-	return find_direction(&tuple);
+/* The flow of a packet of either family. */
+static __always_inline void find_flow_of(const struct packet *packet, struct found *found)
+{
+	struct tuple tuple;
+
+	read_tuple(packet, &tuple);
+	find_flow(&tuple, packet->is_ip6, found);
 }
 
 enum verdict {

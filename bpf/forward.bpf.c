@@ -42,23 +42,16 @@ static __always_inline enum reason ask_fib(struct xdp_md *ctx, const struct pack
 {
 	fib->l4_protocol = IPPROTO_UDP;
 	fib->ifindex = LOOPBACK_IFINDEX;
-	if (plan->narrow) {
-		fib->family = AF_INET;
-		fib->ipv4_src = plan->narrow->src;
-		fib->ipv4_dst = plan->narrow->dst;
-		fib->sport = plan->narrow->src_port;
-		fib->dport = plan->narrow->dst_port;
+	fib->sport = plan->to.src_port;
+	fib->dport = plan->to.dst_port;
+	if (plan->to_ip6) {
+		fib->family = AF_INET6;
+		__builtin_memcpy(fib->ipv6_src, &plan->to.src, sizeof(fib->ipv6_src));
+		__builtin_memcpy(fib->ipv6_dst, &plan->to.dst, sizeof(fib->ipv6_dst));
 	} else {
-		fib->family = plan->to_ip6 ? AF_INET6 : AF_INET;
-		if (plan->to_ip6) {
-			__builtin_memcpy(fib->ipv6_src, &plan->wide->src, sizeof(fib->ipv6_src));
-			__builtin_memcpy(fib->ipv6_dst, &plan->wide->dst, sizeof(fib->ipv6_dst));
-		} else {
-			fib->ipv4_src = plan->wide->src.word[3];
-			fib->ipv4_dst = plan->wide->dst.word[3];
-		}
-		fib->sport = plan->wide->src_port;
-		fib->dport = plan->wide->dst_port;
+		fib->family = AF_INET;
+		fib->ipv4_src = plan->to.src.word[3];
+		fib->ipv4_dst = plan->to.dst.word[3];
 	}
 	/* tos and flowinfo share a place before the lookup; the kernel masks ECN by itself. */
 	if (plan->to_ip6)
@@ -159,7 +152,8 @@ static __always_inline struct hop *hop_at(__u32 index)
 static __always_inline void bind_flow(const struct packet *packet, const struct plan *plan,
 				      const struct bpf_fib_lookup *fib)
 {
-	__u32 only = 0, old = *plan->binding, index = 0;
+	__u32 only = 0, *binding = binding_of(plan->flow, plan->direction);
+	__u32 old = *binding, index = 0;
 	struct leases *lease = leases.lookup(&only);
 	__u64 ticks = bpf_jiffies64();
 	__u32 generation;
@@ -175,10 +169,10 @@ static __always_inline void bind_flow(const struct packet *packet, const struct 
 	    !((old >> HOP_INDEX_BITS ^ generation) % (1 << HOP_GENERATION_BITS)) &&
 	    !((before->tos ^ packet->tos) & DSCP_MASK))
 		__sync_fetch_and_add(&lease->generation, 1);
-	*plan->binding = index ? index | generation << HOP_INDEX_BITS |
-					 binding_time(lease, ticks)
-						 << (HOP_INDEX_BITS + HOP_GENERATION_BITS) :
-				 0;
+	*binding = index ? index | generation << HOP_INDEX_BITS |
+				   binding_time(lease, ticks)
+					   << (HOP_INDEX_BITS + HOP_GENERATION_BITS) :
+			   0;
 }
 
 /* Where the rewritten packet goes: as its flow's packets before it, or as the FIB says. */
@@ -191,7 +185,8 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 	struct hop *hop;
 
 	plan->ip_length = ip_header_size(plan->to_ip6) + packet->ip_payload_length;
-	hop = find_bound_hop(*plan->binding, packet->tos, plan->ip_length);
+	hop = find_bound_hop(*binding_of(plan->flow, plan->direction), packet->tos,
+			     plan->ip_length);
 	if (hop) {
 		plan->ifindex = hop->ifindex;
 		plan->vlan = hop->vlan;
@@ -236,11 +231,10 @@ static __always_inline enum reason make_room(struct xdp_md *ctx, const struct pa
 static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct packet *packet,
 					       struct plan *plan)
 {
-	bool to_transceiver = plan->state->direction == TO_TRANSCEIVER;
 	enum reason reason;
 
 	plan->from_ip6 = packet->is_ip6;
-	plan->to_ip6 = plan->wide && !is_ip4(&plan->wide->dst);
+	plan->to_ip6 = !is_ip4(&plan->to.dst);
 	plan->payload_length = packet->payload_length;
 	if (packet->ip_options)
 		return REASON_ip_options;
@@ -264,7 +258,8 @@ static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct 
 		reason = make_room(ctx, packet, plan);
 	if (reason != REASON_NONE)
 		return reason;
-	return to_transceiver ? REASON_forwarded_to_transceiver : REASON_forwarded_to_client;
+	return plan->direction == TO_TRANSCEIVER ? REASON_forwarded_to_transceiver :
+						   REASON_forwarded_to_client;
 }
 
 /* Carry a plan out. */
@@ -277,7 +272,7 @@ static __always_inline int forward(struct xdp_md *ctx, const struct plan *plan)
 	struct vlan_tag *tag = NULL;
 	struct ethhdr *eth;
 
-	count_packet(plan->state, plan->payload_length);
+	count_packet(plan->flow, plan->direction, plan->payload_length);
 	eth = cursor_take(&frame, sizeof(*eth));
 	if (plan->vlan)
 		tag = cursor_take(&frame, sizeof(*tag));
@@ -298,13 +293,11 @@ int relay_forward(struct xdp_md *ctx)
 
 	KEEP_IN_MEMORY(plan);
 	if (parse(ctx, &packet) == REASON_NONE) {
-		find_flow(&packet, &found);
-		plan.state = found.state;
-		plan.narrow = found.narrow;
-		plan.wide = found.wide;
-		plan.binding = found.binding;
+		find_flow_of(&packet, &found);
+		plan.flow = found.flow;
+		plan.direction = found.direction;
 		/* The flow may have been removed a moment ago; the agent knows of it. */
-		if (plan.state && plan.binding)
+		if (plan.flow && find_rewrite(&found, &plan.to))
 			reason = decide_flow(ctx, &packet, &plan);
 		else
 			reason = REASON_unknown_client;

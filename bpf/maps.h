@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The maps. BCC, which compiles them, understands `map.lookup()` in the main file only. They are
- * made, sized and pinned when the program is loaded: those of flows then get room for as many as
- * the configuration says, and a map that is pinned already is used.
+ * made, sized and pinned when the program is loaded, and a map that is pinned already is used.
  */
 #ifndef ICELANE_MAPS_H
 #define ICELANE_MAPS_H
 
 #include "relay.h"
 
-/*
- * Confirmed flows, two entries each. They are plain hashes: a flood of anything cannot evict a
- * flow, and when a map is full the agent hears of it. The sizes here are those of one flow.
- */
-BPF_TABLE("hash", struct tuple4, struct flow4, flows4, 2);
-/* Those with an IPv6 address on either side; memory is taken as they come. */
-BPF_F_TABLE("hash", struct tuple, struct flow, flows, 2, BPF_F_NO_PREALLOC);
+/* Confirmed flows, sized by the relay's upstream addresses; the index by the configuration. */
+BPF_F_TABLE("array", __u32, struct flow, flows, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct flow_route, flow_routes, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct bucket, flow_index, 1, BPF_F_MMAPABLE);
+BPF_TABLE("array", __u32, struct flow_hash, flow_hash, 1);
 
-/* The relay's own addresses; the agent writes them, the program decides by them on a miss. */
-BPF_TABLE("hash", struct vip, __u32, vips, 64);
-BPF_TABLE("hash", struct address, struct port_range, upstreams, 64);
+/* The addresses that flows name by number; where the relay's own are is in a slot of each. */
+BPF_F_TABLE("array", __u32, struct vip, vips, VIPS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct upstream, upstreams, UPSTREAMS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, __u32, own_slots, 1 << OWN_SLOT_BITS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct transceiver, transceivers, TRANSCEIVERS, BPF_F_MMAPABLE);
+
 BPF_TABLE("hash", struct route_key_id, struct siphash_key, route_keys, 4096);
 
 /* A list, ended by one of no interface: there are few, and an array's lookup is inlined. */

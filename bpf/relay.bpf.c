@@ -10,16 +10,6 @@
  *	relay()		IPv4
  *	relay_ip6()	IPv6
  */
-#include <uapi/linux/bpf.h>
-#include <uapi/linux/if_ether.h>
-
-#include "relay.h"
-#include "parse.h"
-#include "stun.h"
-#include "siphash.h"
-#include "rewrite.h"
-#include "maps.h"
-
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 #define AF_INET 2
 #define AF_INET6 10
@@ -90,40 +80,34 @@ static __always_inline struct hop *find_bound_hop(__u32 binding, __u8 tos, __u32
 	return hop;
 }
 
-/* Note when a flow was last seen. Ticks are a read of memory; the clock costs a call. */
-static __always_inline void note_time(struct flow_state *state)
-{
-	__u16 tick = bpf_jiffies64() >> SEEN_TICK_SHIFT;
-
-	if (tick == state->seen_tick && state->last_seen_ns)
-		return;
-	state->seen_tick = tick;
-	state->last_seen_ns = bpf_ktime_get_coarse_ns();
-}
-
 /* Count a packet that is forwarded, for its flow. */
-static __always_inline void count_packet(struct flow_state *state, __u32 payload_length)
+static __always_inline void count_packet(struct flow *flow, enum direction direction,
+					 __u32 payload_length)
 {
+	int i = direction == TO_CLIENT;
+	__u32 now = bpf_jiffies64() >> SEEN_TICK_SHIFT; /* a read of memory */
+
 	/* Packets of one flow may meet on two processors while a NIC's queues are re-assigned. */
-	__sync_fetch_and_add(&state->packets, 1);
-	__sync_fetch_and_add(&state->bytes, payload_length);
-	note_time(state);
+	__sync_fetch_and_add(&flow->packets[i], 1);
+	__sync_fetch_and_add(&flow->bytes[i], payload_length);
+	if (flow->seen[i] != now)
+		flow->seen[i] = now;
 }
 
 /* Count and send a packet that was rewritten in place, by a hop that adds no tag. */
 static __always_inline int send_by(struct xdp_md *ctx, struct ethhdr *eth, const struct hop *hop,
-				   struct flow_state *state, __u32 payload_length)
+				   const struct found *found, __u32 payload_length)
 {
 	__u32 only = 0;
 	struct counters *counted = counters.lookup(&only);
 
 	if (!counted)
 		return XDP_ABORTED; /* never: the verifier cannot know */
-	if (state->direction == TO_TRANSCEIVER)
+	if (found->direction == TO_TRANSCEIVER)
 		counted->forwarded_to_transceiver++;
 	else
 		counted->forwarded_to_client++;
-	count_packet(state, payload_length);
+	count_packet(found->flow, found->direction, payload_length);
 	/* Both addresses, which lie side by side in either. */
 	*(__u64 *)eth->h_dest = *(__u64 *)hop->destination_mac;
 	*(__u32 *)(eth->h_source + 2) = *(__u32 *)(hop->source_mac + 2);
@@ -140,8 +124,8 @@ int relay(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)(ip + 1);
 	__u8 *payload = (void *)(udp + 1);
 	struct ingress *ingress = find_ingress(ctx);
-	struct tuple4 tuple;
-	struct flow4 *flow;
+	struct found found = {};
+	struct tuple tuple, to;
 	struct hop *hop;
 	__u32 total, length;
 
@@ -162,18 +146,19 @@ int relay(struct xdp_md *ctx)
 	length = bpf_ntohs(udp->len);
 	if (total > end - (void *)ip || length <= sizeof(*udp) || length + sizeof(*ip) > total)
 		goto rest;
-	tuple.src = ip->saddr;
-	tuple.dst = ip->daddr;
+	tuple.src = map_ip4(ip->saddr);
+	tuple.dst = map_ip4(ip->daddr);
 	tuple.src_port = udp->source;
 	tuple.dst_port = udp->dest;
-	flow = flows4.lookup(&tuple);
-	if (!flow || !is_right_side(ingress, flow->state.direction))
+	find_flow(&tuple, false, &found);
+	if (!found.flow || (found.ends.kind & FLOW_IP6) != FLOW_IP4 ||
+	    !is_right_side(ingress, found.direction))
 		goto rest;
-	hop = find_bound_hop(flow->binding, ip->tos, total);
-	if (!hop || hop->vlan)
+	hop = find_bound_hop(*binding_of(found.flow, found.direction), ip->tos, total);
+	if (!hop || hop->vlan || !find_rewrite(&found, &to))
 		goto rest;
-	rewrite_ip4(ip, udp, &flow->rewrite);
-	return send_by(ctx, eth, hop, &flow->state, length - sizeof(*udp));
+	rewrite_ip4(ip, udp, &to);
+	return send_by(ctx, eth, hop, &found, length - sizeof(*udp));
 rest:
 	tails.call(ctx, TAIL_TRIAGE);
 	return XDP_PASS; /* a call fails only while the program is being replaced */
@@ -187,8 +172,8 @@ int relay_ip6(struct xdp_md *ctx)
 	struct udphdr *udp = (void *)(ip + 1);
 	__u8 *payload = (void *)(udp + 1);
 	struct ingress *ingress = find_ingress(ctx);
-	struct tuple tuple;
-	struct flow *flow;
+	struct found found = {};
+	struct tuple tuple, to;
 	struct hop *hop;
 	__u32 length;
 
@@ -205,18 +190,20 @@ int relay_ip6(struct xdp_md *ctx)
 	__builtin_memcpy(&tuple.dst, &ip->daddr, sizeof(tuple.dst));
 	tuple.src_port = udp->source;
 	tuple.dst_port = udp->dest;
-	/* In a header a mapped address could pass for IPv4's; a flow's rewrite may have one. */
+	/* In a header a mapped address could pass for IPv4's; the tables of addresses have such. */
 	if (is_ip4(&tuple.src) || is_ip4(&tuple.dst))
 		goto rest;
-	flow = flows.lookup(&tuple);
-	if (!flow || is_ip4(&flow->rewrite.dst) || !is_right_side(ingress, flow->state.direction))
+	find_flow(&tuple, true, &found);
+	if (!found.flow || (found.ends.kind & FLOW_IP6) != FLOW_IP6 ||
+	    !is_right_side(ingress, found.direction))
 		goto rest;
-	hop = find_bound_hop(flow->binding, ip->priority << 4 | ip->flow_lbl[0] >> 4,
+	hop = find_bound_hop(*binding_of(found.flow, found.direction),
+			     ip->priority << 4 | ip->flow_lbl[0] >> 4,
 			     sizeof(*ip) + bpf_ntohs(ip->payload_len));
-	if (!hop || hop->vlan)
+	if (!hop || hop->vlan || !find_rewrite(&found, &to))
 		goto rest;
-	rewrite_ip6(ip, udp, &flow->rewrite);
-	return send_by(ctx, eth, hop, &flow->state, length - sizeof(*udp));
+	rewrite_ip6(ip, udp, &to);
+	return send_by(ctx, eth, hop, &found, length - sizeof(*udp));
 rest:
 	tails.call(ctx, TAIL_TRIAGE);
 	return XDP_PASS;
@@ -226,4 +213,16 @@ rest:
 int pass_all(struct xdp_md *ctx)
 {
 	return XDP_PASS;
+}
+
+/* Writes the scheduler's ticks into a frame: user space runs it, to tell the time of `seen`. */
+int ticks(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u64 *now = (void *)(long)ctx->data;
+
+	if ((void *)(now + 1) > end)
+		return XDP_ABORTED;
+	*now = bpf_jiffies64();
+	return XDP_DROP;
 }

@@ -91,68 +91,144 @@ struct address {
 	__be32 word[4];
 };
 
-/* Source and destination of an IPv4 packet. */
-struct tuple4 {
-	__be32 src;
-	__be32 dst;
-	__be16 src_port;
-	__be16 dst_port;
-};
-_Static_assert(sizeof(struct tuple4) == 12, "hashed as it is: no hidden padding");
-
-/* Source and destination of a packet of either family. */
+/* Source and destination of a packet. */
 struct tuple {
 	struct address src;
 	struct address dst;
 	__be16 src_port;
 	__be16 dst_port;
 };
-_Static_assert(sizeof(struct tuple) == 36, "hashed as it is: no hidden padding");
 
-/* What sends into a flow, seen from the entry's own packets. */
 enum direction {
 	TO_TRANSCEIVER = 1,
 	TO_CLIENT = 2,
 };
+#define DIRECTIONS 2
 
 #define ROUTE_SIZE 21 /* the raw bytes of a route, of which a ufrag is the base64 text */
 
 /*
- * last_seen_ns is set once in 2^6 of the scheduler's ticks: 64 ms where there are 1000 in a second,
- * 640 ms where there are 100. Flows expire after minutes.
+ * The table of flows is arrays, of which user space is the only writer, by plain stores to memory:
+ *
+ *	flows		one record for each upstream address and port, which are its position
+ *	flow_routes	the route of each, which only Binding requests are compared with
+ *	flow_index	where the record of a client's tuple is: buckets of a hash table
+ *
+ * A packet of a transceiver finds its record by the port that it is sent to. One of a client finds
+ * it through a bucket, of which its tuple has two: a record's entry is in one of them.
+ *
+ * A flow appears with the store of a single word, which comes last, and goes with one, which comes
+ * first: `ends` for its transceiver, an entry of a bucket for its client. Who forwards a packet at
+ * that moment goes on with the record that it has found, which is why a record that was in use is
+ * not written again before all that may still read it have finished (a grace period).
  */
+
+/* Where a flow's ends are, besides its position: numbers of `vips` and of `transceivers`. */
+struct flow_ends {
+	__be16 client_port;
+	__u16 transceiver;
+	__u8 vip;
+	__u8 kind; /* 0: no flow; else enum flow_kind */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct flow_ends) == 8, "one word, which is stored in one step");
+
+enum flow_kind {
+	FLOW_CONFIRMED = 1,
+	FLOW_CLIENT_IP6 = 2,
+	FLOW_TRANSCEIVER_IP6 = 4,
+	FLOW_REPLACED = 8, /* another flow has its client by now: only its transceiver sends */
+};
+#define FLOW_IP4 FLOW_CONFIRMED
+#define FLOW_IP6 (FLOW_CONFIRMED | FLOW_CLIENT_IP6 | FLOW_TRANSCEIVER_IP6)
+
+/* `seen` counts the scheduler's ticks in units of 2^6: 64 ms of 1000 a second, 640 ms of 100. */
 #define SEEN_TICK_SHIFT 6
 
-/* What an entry of any width remembers besides its addresses. */
-struct flow_state {
-	__u64 packets;
-	__u64 bytes;	     /* of UDP payload */
-	__u64 last_seen_ns; /* CLOCK_MONOTONIC, to SEEN_TICK_SHIFT; 0: never */
-	__u8 route[ROUTE_SIZE];
-	__u8 direction;	 /* enum direction */
-	__u16 seen_tick; /* when last_seen_ns was set */
+/*
+ * A confirmed flow. What is there for each direction is at enum direction - 1, and is the
+ * program's; the rest is user space's.
+ */
+struct flow {
+	struct flow_ends ends;
+	struct address client;
+	__u64 bytes[DIRECTIONS];    /* of UDP payload */
+	__u32 packets[DIRECTIONS];  /* modulo 2^32 */
+	__u32 bindings[DIRECTIONS]; /* the next hop, see struct hop; 0: none */
+	__u32 seen[DIRECTIONS];	    /* when the last packet was; 0: never */
 };
-_Static_assert(sizeof(struct flow_state) == 48, "no hidden padding");
+_Static_assert(sizeof(struct flow) == 64, "one cache line");
+
+#define ROUTE_SIZE 21 /* the raw bytes of a route, of which a ufrag is the base64 text */
+
+struct flow_route {
+	__u8 raw[ROUTE_SIZE];
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct flow_route) == 24, "no hidden padding");
+
+/* An entry is a tag of the tuple's hash, which is not 0, above the record's position; 0: none. */
+#define BUCKET_ENTRIES 8
+struct bucket {
+	__u64 entries[BUCKET_ENTRIES];
+};
+_Static_assert(sizeof(struct bucket) == 64, "one cache line");
+
+/* How buckets and slots are chosen. */
+struct flow_hash {
+	__u64 seed; /* so that nobody outside can choose tuples that share a bucket */
+	__u32 buckets;
+	__u32 max_flows; /* for how many there is room; the program has no use for it */
+	__u32 own_seed;	 /* by which no two of the relay's own addresses share a slot */
+	__u32 pad;
+};
 
 /*
- * One direction of a confirmed flow between IPv4 addresses. The map's key is the tuple that a
- * packet arrives with. A hash element has a header of 48 bytes and keeps the key in 16, so with
- * a value of 64 an entry is two cache lines, the second of them this structure alone.
+ * The relay's own addresses, and the transceivers': flows name them by their positions in tables,
+ * which therefore never change while a flow has them.
  */
-struct flow4 {
-	struct flow_state state;
-	struct tuple4 rewrite; /* the tuple that it leaves with */
-	__u32 binding;	       /* its next hop, see struct hop; 0: none */
+enum own {
+	OWN_CURRENT = 1, /* new flows may have it */
+	OWN_FORMER = 2,  /* no longer the relay's, but for the flows that have it */
 };
-_Static_assert(sizeof(struct flow4) == 64, "one cache line");
 
-/* The same for a flow that has an IPv6 address on either side. */
-struct flow {
-	struct flow_state state;
-	struct tuple rewrite;
-	__u32 binding;
+/* Where an address is in its table: a slot has one of these bits with a number, or 0. */
+enum own_table {
+	OWN_VIP = 0x100,
+	OWN_UPSTREAM = 0x200,
 };
-_Static_assert(sizeof(struct flow) == 88, "no hidden padding");
+#define OWN_NUMBER 0xff
+#define OWN_SLOT_BITS 10
+
+/* A public address of the relay: clients send to it. */
+struct vip {
+	struct address addr;
+	__be16 port;
+	__u8 own; /* enum own; 0: the row is free */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct vip) == 20, "no hidden padding");
+#define VIPS 64
+
+/* An internal address of the relay, and its ports that belong to flows; both ends are included. */
+struct upstream {
+	struct address addr;
+	__u16 first;
+	__u16 last;
+	__u8 own;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct upstream) == 24, "no hidden padding");
+#define UPSTREAMS 32
+#define PORTS 65536 /* records for each upstream address */
+
+struct transceiver {
+	struct address addr;
+	__be16 port;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct transceiver) == 20, "no hidden padding");
+#define TRANSCEIVERS 16384
 
 /*
  * A next hop: what the FIB has answered for some flows, remembered. Once `ifindex` is set, which
@@ -222,20 +298,6 @@ enum tail {
 	TAIL_REQUEST,
 	TAIL_FORWARD,
 	TAIL_COUNT,
-};
-
-/* A public address of the relay: clients send to it. */
-struct vip {
-	struct address addr;
-	__be16 port;
-	__u8 pad[2];
-};
-_Static_assert(sizeof(struct vip) == 20, "hashed as it is: no hidden padding");
-
-/* The ports of an internal address of the relay that belong to flows; both ends are included. */
-struct port_range {
-	__u16 first;
-	__u16 last;
 };
 
 /* Which key a route is signed with. */

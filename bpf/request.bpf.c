@@ -19,28 +19,28 @@ static __always_inline enum reason verify_route(const struct route *route)
 }
 
 /*
- * A client's Binding request, whose USERNAME may hold a route; `state` is its flow's, or NULL.
+ * A client's Binding request, whose USERNAME may hold a route; `own` is its flow's, or NULL.
  *
  * On a confirmed flow, one that names another transceiver or generation than the flow's belongs
  * to a new session, and the agent routes it by its ufrag. All others follow the flow, whose
  * transceiver knows best what to make of them: REASON_NONE.
  */
 static __always_inline enum reason decide_request(const struct packet *packet,
-						  const struct flow_state *state)
+						  const struct flow_route *own)
 {
 	struct route route;
 	enum reason reason;
 
 	if (!parse_route(packet, &route))
-		return state ? REASON_NONE : REASON_stun_no_route;
-	if (state && !((route.head ^ le64_to_cpu(*(__le64 *)state->route)) & ROUTE_TARGET))
+		return own ? REASON_NONE : REASON_stun_no_route;
+	if (own && !((route.head ^ le64_to_cpu(*(__le64 *)own->raw)) & ROUTE_TARGET))
 		return REASON_NONE;
 	reason = verify_route(&route);
 	if (reason != REASON_NONE)
 		return reason;
 	if (!take_token(LIMIT_STUN_ROUTED))
 		return REASON_stun_routed_limited;
-	return state ? REASON_stun_other_route : REASON_stun_routed;
+	return own ? REASON_stun_other_route : REASON_stun_routed;
 }
 
 /* A Binding request, of whose frame relay_triage() has seen that it is one. */
@@ -52,8 +52,9 @@ int relay_request(struct xdp_md *ctx)
 
 	reason = parse(ctx, &packet);
 	if (reason == REASON_NONE) {
-		find_flow(&packet, &found);
-		reason = decide_request(&packet, found.state);
+		find_flow_of(&packet, &found);
+		reason = decide_request(&packet, found.flow ? flow_routes.lookup(&found.index) :
+							      NULL);
 	}
 	if (reason != REASON_NONE)
 		return conclude(reason);

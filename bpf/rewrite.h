@@ -31,16 +31,16 @@ static __always_inline __u64 rewrite_ports(struct udphdr *udp, __be16 source, __
 }
 
 static __always_inline void rewrite_ip4(struct iphdr *ip, struct udphdr *udp,
-					const struct tuple4 *to)
+					const struct tuple *to)
 {
 	__be16 *ttl_word = (__be16 *)&ip->ttl; /* the checksum's word of TTL and protocol */
 	__be16 old_ttl_word = *ttl_word;
 	__u64 sum = 0;
 
-	sum = checksum_replace32(sum, ip->saddr, to->src);
-	sum = checksum_replace32(sum, ip->daddr, to->dst);
-	ip->saddr = to->src;
-	ip->daddr = to->dst;
+	sum = checksum_replace32(sum, ip->saddr, to->src.word[3]);
+	sum = checksum_replace32(sum, ip->daddr, to->dst.word[3]);
+	ip->saddr = to->src.word[3];
+	ip->daddr = to->dst.word[3];
 	ip->ttl--;
 	ip->check = checksum_update(ip->check, checksum_replace16(sum, old_ttl_word, *ttl_word));
 	sum = rewrite_ports(udp, to->src_port, to->dst_port, sum);
@@ -168,11 +168,10 @@ static __always_inline void translate_to_ip6(struct ipv6hdr *ip, struct udphdr *
 
 /* How to forward a packet: all there is to know, as its frame will have moved. */
 struct plan {
-	struct flow_state *state;
-	const struct tuple4 *narrow; /* what to rewrite to: one of these two, the other is NULL */
-	const struct tuple *wide;
+	struct flow *flow;
+	enum direction direction;
+	struct tuple to; /* what to rewrite to */
 	struct translation translation;
-	__u32 *binding;
 	__u32 payload_length;
 	__u32 ip_length; /* of the packet that leaves, with its header */
 	__u32 ifindex;
@@ -207,22 +206,22 @@ static __always_inline bool write_packet(struct cursor *frame, const struct plan
 	if (plan->to_ip6) {
 		ip6 = cursor_take(frame, sizeof(*ip6));
 		udp = cursor_take(frame, sizeof(*udp));
-		if (!ip6 || !udp || !plan->wide)
+		if (!ip6 || !udp)
 			return false;
 		if (plan->from_ip6)
-			rewrite_ip6(ip6, udp, plan->wide);
+			rewrite_ip6(ip6, udp, &plan->to);
 		else
-			translate_to_ip6(ip6, udp, plan->wide, &plan->translation);
+			translate_to_ip6(ip6, udp, &plan->to, &plan->translation);
 		return true;
 	}
 	ip4 = cursor_take(frame, sizeof(*ip4));
 	udp = cursor_take(frame, sizeof(*udp));
-	if (!ip4 || !udp || (!plan->narrow && !plan->wide))
+	if (!ip4 || !udp)
 		return false;
-	if (plan->narrow)
-		rewrite_ip4(ip4, udp, plan->narrow);
+	if (plan->from_ip6)
+		translate_to_ip4(ip4, udp, &plan->to, &plan->translation);
 	else
-		translate_to_ip4(ip4, udp, plan->wide, &plan->translation);
+		rewrite_ip4(ip4, udp, &plan->to);
 	return true;
 }
 

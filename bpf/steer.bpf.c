@@ -6,8 +6,6 @@
  * The kernel runs this program whenever it looks for the socket of a packet that was passed up
  * (BPF_PROG_TYPE_SK_LOOKUP, attached to the network namespace). The agent learns the port that
  * a packet was sent to by IP_RECVORIGDSTADDR.
- *
- * The loader hands BCC this file and relay.bpf.c as one: they share maps.
  */
 int steer(struct bpf_sk_lookup *ctx)
 {
@@ -23,14 +21,9 @@ int steer(struct bpf_sk_lookup *ctx)
 		ctx->local_ip6[3] | ctx->local_ip4,
 	} };
 	__u32 family = ip4 ? STEER_IP4 : STEER_IP6;
-	struct port_range *range;
 	struct bpf_sock *sock;
 
-	if (ctx->protocol != IPPROTO_UDP)
-		return SK_PASS;
-	range = upstreams.lookup(&local);
-	/* The context's local port is in host byte order, unlike its remote port. */
-	if (!range || ctx->local_port < range->first || ctx->local_port > range->last)
+	if (ctx->protocol != IPPROTO_UDP || !is_upstream(&local, ctx->local_port))
 		return SK_PASS;
 	/* A sockmap's value is a socket, with a reference that the verifier wants back. */
 	sock = (struct bpf_sock *)steer_sockets.lookup(&family);

@@ -36,16 +36,10 @@ static __always_inline enum reason decide_unknown(const struct packet *packet,
  */
 static __always_inline enum reason decide_wrapped(const struct packet *packet, enum reason reason)
 {
-	struct ipv6hdr *ip6 = packet->ip;
-	struct iphdr *ip4 = packet->ip;
-	struct tuple tuple = {};
+	struct tuple tuple;
 
 	if (packet->udp) {
-		if (packet->is_ip6)
-			__builtin_memcpy(&tuple.dst, &ip6->daddr, sizeof(tuple.dst));
-		else
-			tuple.dst = map_ip4(ip4->daddr);
-		tuple.dst_port = packet->udp->dest;
+		read_tuple(packet, &tuple);
 		if (!find_direction(&tuple))
 			return reason;
 	} else if (!packet->unreadable) {
@@ -62,8 +56,9 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 {
 	struct ingress *ingress = find_ingress(ctx);
 	struct packet packet = {};
-	enum direction direction;
 	struct found found = {};
+	enum direction direction;
+	struct tuple tuple;
 	enum reason reason;
 
 	reason = parse(ctx, &packet);
@@ -73,7 +68,10 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 		return reason;
 	if (packet.vlan && !is_our_vlan(ctx->ingress_ifindex, packet.vlan))
 		return REASON_vlan_unknown;
-	direction = find_flow(&packet, &found);
+	read_tuple(&packet, &tuple);
+	find_flow(&tuple, packet.is_ip6, &found);
+	/* Of a flow, the address may be the relay's no longer. */
+	direction = found.flow ? found.direction : find_direction(&tuple);
 	if (!direction)
 		return REASON_not_ours;
 	if (!is_for_us(ingress, packet.eth))
@@ -86,7 +84,7 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 		*next = TAIL_REQUEST;
 		return REASON_NONE;
 	}
-	if (found.state) {
+	if (found.flow) {
 		/* What no protocol of RFC 7983 begins with is for the agent: from its own. */
 		if (direction == TO_CLIENT && is_control(&packet))
 			return REASON_control;

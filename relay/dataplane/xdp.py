@@ -17,7 +17,7 @@ from relay.dataplane.hostfacts import HostFacts
 from relay.dataplane.kernel import bpfsys, loader, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
-from relay.dataplane.kernel.flowmap import FlowMap
+from relay.dataplane.kernel.flowtable import FlowTable
 from relay.dataplane.kernel.nexthops import NextHops
 from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
 from relay.dataplane.kernel.reattach import reattach, returned_interfaces
@@ -70,7 +70,7 @@ class Status:
         interfaces: Its interfaces, and how they run the program; None where they do not: the
             interface has gone, or is in another network namespace.
         flows: How many flows are installed.
-        max_flows: For how many there is room, of IPv4 flows and of others alike.
+        max_flows: For how many there is room.
         program: The kernel's tag of the program.
         counters: Packets by reason.
     """
@@ -116,8 +116,7 @@ class XdpDataplane:
         self._mode = mode
         self._pins = Pins(instance)
         with ExitStack() as opened:
-            self._ipv4_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows4"))))
-            self._other_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows"))))
+            self._flows = opened.enter_context(closing(FlowTable(self._pins)))
             self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
             self._open = opened.pop_all()
         self._next_hops: NextHops | None = None
@@ -159,32 +158,30 @@ class XdpDataplane:
             DataplaneFull: There is no room; nothing was installed.
             DataplaneError: The kernel refuses.
         """
-        self._map_of(flow).install(flow)
+        self._flows.install(flow)
 
     def remove(self, flow: FlowTuple) -> None:
         """Stop forwarding a flow; one that is not there is fine.
 
         An entry that another flow has replaced since, by an install of its own, stays.
         """
-        self._map_of(flow).remove(flow)
+        self._flows.remove(flow)
 
     def flows(self) -> Iterator[FlowRecord]:
         """Every flow that is installed, in no order, with its activity."""
-        return map(self.record, self.tuples())
+        return self._flows.records()
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow that is installed, in no order."""
-        yield from self._ipv4_flows.tuples()
-        yield from self._other_flows.tuples()
+        return self._flows.tuples()
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed here of a flow; nothing if it is not installed."""
-        return self._map_of(flow).record(flow)
+        return self._flows.record(flow)
 
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment, batch by batch."""
-        yield from self._ipv4_flows.idle(before)
-        yield from self._other_flows.idle(before)
+        return self._flows.idle(before)
 
     def counters(self) -> dict[str, int]:
         """Packets by reason since the program was loaded, summed over processors."""
@@ -201,8 +198,8 @@ class XdpDataplane:
         return Status(
             instance=self._pins.instance,
             interfaces=self._modes(),
-            flows=self._ipv4_flows.count() + self._other_flows.count(),
-            max_flows=self._ipv4_flows.capacity,
+            flows=self._flows.count(),
+            max_flows=self._flows.capacity,
             program=program,
             counters=self.counters(),
         )
@@ -222,6 +219,7 @@ class XdpDataplane:
             DataplaneError: That was not possible; the text says why.
         """
         neighbours.probe_stale(self._pins.links())
+        self._flows.settle()
         if self._next_hops is None:  # who only looks at an instance may meet an older one
             self._next_hops = self._open.enter_context(NextHops(self._pins))
         self._next_hops.tidy()
@@ -239,10 +237,6 @@ class XdpDataplane:
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
         self._open.close()
-
-    def _map_of(self, flow: FlowTuple) -> FlowMap:
-        """IPv4 flows are most, and have a map with smaller entries."""
-        return self._ipv4_flows if flow.is_ipv4 else self._other_flows
 
 
 def _mode_of(interface: str) -> str | None:

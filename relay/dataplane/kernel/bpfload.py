@@ -28,6 +28,7 @@ def map_create(  # noqa: PLR0917  # in the kernel's order
     flags: int,
     name: str,
     types: tuple[int, int, int] = (0, 0, 0),
+    inner: int = 0,
 ) -> int:
     """Make a map.
 
@@ -39,6 +40,7 @@ def map_create(  # noqa: PLR0917  # in the kernel's order
         flags: BPF_F_* of linux/bpf.h.
         name: At most 15 characters.
         types: A descriptor of type information, and the numbers of key and value in it.
+        inner: A descriptor of a map such as those that a map of maps is to hold.
 
     Returns:
         A descriptor of the map.
@@ -50,6 +52,7 @@ def map_create(  # noqa: PLR0917  # in the kernel's order
         value_size=value_size,
         max_entries=max_entries,
         map_flags=flags,
+        inner_map_fd=inner,
         map_name=name.encode(),
         btf_fd=btf_fd,
         btf_key_type_id=key_type,

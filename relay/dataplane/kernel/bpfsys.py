@@ -47,6 +47,7 @@ class MapType(IntEnum):
     HASH = 1
     ARRAY = 2
     PERCPU_ARRAY = 6
+    ARRAY_OF_MAPS = 12
 
 
 class Update(IntEnum):

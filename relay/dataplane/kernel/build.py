@@ -20,6 +20,7 @@ PROGRAMS = {
     "relay_triage": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "relay_request": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "relay_forward": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
+    "ticks": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "pass_all": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "steer": (bpfload.PROG_TYPE_SK_LOOKUP, bpfsys.ATTACH_TYPE_SK_LOOKUP),
 }

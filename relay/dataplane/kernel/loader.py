@@ -1,6 +1,7 @@
 """Load the program and attach it: maps and programs by bpf(2), from an object compiled before."""
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Mapping
@@ -12,15 +13,17 @@ from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_ind
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
+from relay.dataplane.kernel.flowindex import buckets_for
+from relay.dataplane.kernel.flowtable import read_hash, write_hash
 from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
 from relay.dataplane.kernel.nexthops import write_leases
+from relay.dataplane.kernel.ownaddresses import PORTS
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
-_SIZED_BY_FLOWS = ("flows", "flows4")  # their object is for one flow
 _TAILS = "tails"  # of one version alone, so that it is replaced with its program in one step
 _TAIL_PROGRAMS = (
     "relay_ip6",
@@ -129,7 +132,7 @@ class _Loading:
         with PinnedMap(pins.map("build")) as build:
             built_from = build.lookup(build.key.number(0))
         modes = {attached_mode(name) for name in self._indexes}
-        same_size = _capacity(pins) == self._config.max_flows
+        same_size = read_hash(pins)[1] == self._config.max_flows
         return (
             same_size and built_from == current_key() and self._config.mode in modes | {Mode.AUTO}
         )
@@ -147,7 +150,9 @@ class _Loading:
     def _load(self, wanted: BpfObject, *, running: bool) -> None:
         pins, config = self.pins, self._config
         with ExitStack() as opened:
-            maps = _open_maps(wanted, pins, config.max_flows, opened)
+            maps = _open_maps(wanted, pins, _sizes(config), opened)
+            if not running:
+                write_hash(pins, secrets.randbits(64), config.max_flows)
             programs = _load_programs(wanted, maps, opened)
             for place, name in enumerate(_TAIL_PROGRAMS):
                 bpfsys.map_update(maps[_TAILS], _number(place), _number(programs[name]))
@@ -161,6 +166,7 @@ class _Loading:
             self.attach_seconds = time.monotonic() - attaching
             pins.replace(pins.program, programs["relay"])
             pins.replace(pins.pass_all, programs["pass_all"])
+            pins.replace(pins.ticks, programs["ticks"])
             _steer(pins, programs["steer"])
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
@@ -182,10 +188,14 @@ class _Loading:
         _allow_forwarding()
 
 
-def _capacity(pins: Pins) -> int:
-    """For how many flows the running program has room."""
-    with PinnedMap(pins.map(_SIZED_BY_FLOWS[0])) as flows:
-        return flows.info.max_entries // 2
+def _sizes(config: LoadConfig) -> dict[str, int]:
+    """How many entries the maps have whose size is a matter of configuration."""
+    records = max(1, len(config.settings.upstreams)) * PORTS
+    return {
+        "flows": records,
+        "flow_routes": records,
+        "flow_index": buckets_for(config.max_flows),
+    }
 
 
 def _linked(pins: Pins) -> dict[str, int]:
@@ -198,7 +208,7 @@ def _linked(pins: Pins) -> dict[str, int]:
 
 
 def _open_maps(
-    wanted: BpfObject, pins: Pins, max_flows: int, opened: ExitStack
+    wanted: BpfObject, pins: Pins, sizes: Mapping[str, int], opened: ExitStack
 ) -> Mapping[str, int]:
     """The descriptors of all maps: of those that are pinned, and of new ones, which it pins."""
     types = _opened(bpfload.btf_load(wanted.types), opened)
@@ -208,7 +218,7 @@ def _open_maps(
         if path.exists() and spec.name != _TAILS:
             found[spec.name] = opened.enter_context(bpfsys.pinned(path))
             continue
-        size = spec.max_entries * max_flows if spec.name in _SIZED_BY_FLOWS else spec.max_entries
+        size = sizes.get(spec.name, spec.max_entries)
         try:
             fd = _opened(_create(spec, size, types), opened)
         except OSError as error:
@@ -273,7 +283,7 @@ def _steers_here(pins: Pins) -> bool:
 
 def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
     """Refuse to run the new program on pinned maps that it would misread."""
-    capacity = _capacity(pins)
+    capacity = read_hash(pins)[1]
     if capacity != max_flows:
         raise DataplaneError(
             f"The running program has room for {capacity:,} flows, and {max_flows:,} are wanted. "
@@ -285,10 +295,9 @@ def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
         spec = wanted.maps.get(name)
         if spec is None:  # the new program has no such map
             continue
-        size = spec.max_entries * (max_flows if name in _SIZED_BY_FLOWS else 1)
         with PinnedMap(pins.map(name)) as pinned:
             same = (
-                pinned.info.max_entries == size
+                pinned.info.type == spec.type
                 and pinned.key.shape() == types.layout(spec.key_type).shape()
                 and pinned.value.shape() == types.layout(spec.value_type).shape()
             )

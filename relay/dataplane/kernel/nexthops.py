@@ -7,19 +7,18 @@ from the next packet on. Without anybody who does, the leases bound how long an 
 
 import mmap
 import os
-import time
 from struct import Struct
 from typing import Self
 
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.ticks import tick_seconds
 
 # How long an answer is used without asking again: an answer that any flow got, by all flows that
 # share its next hop; and that a flow got, by itself.
 HOP_LEASE, FLOW_LEASE = 0.040, 1.0  # seconds
 _UNIT = 0.032  # seconds, about: of the time in a binding, which wraps after 1,024 of them
 _HALF_FULL = 1024  # records in a half of 2,048; the program looks at 4 places for a free one
-_COARSE = 6  # CLOCK_MONOTONIC_COARSE of linux/time.h, which advances with each tick
 _CLAIM = Struct("=Q")
 _GENERATION, _HALF = Struct("=Q"), Struct("=I")
 
@@ -43,7 +42,7 @@ def lease_fields(tick: float) -> dict[str, int]:
 
 def write_leases(pins: Pins) -> None:
     """Set the leases, and let all flows ask the FIB again."""
-    tick = time.clock_getres(_COARSE)
+    tick = tick_seconds()
     with PinnedMap(pins.map("leases")) as table:
         key = table.key.number(0)
         found = table.lookup(key) or bytes(table.value.size)

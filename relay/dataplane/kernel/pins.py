@@ -52,6 +52,11 @@ class Pins:
         """Where the programs are pinned that the program ends in, or the kernel forgets them."""
         return self.directory / (_PROGRAM + "-tails")
 
+    @property
+    def ticks(self) -> Path:
+        """Where the program is pinned that tells the scheduler's ticks."""
+        return self.directory / (_PROGRAM + "-ticks")
+
     def map(self, name: str) -> Path:
         """Where a map is pinned."""
         return self.directory / name
@@ -212,6 +217,10 @@ class PinnedMap:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def fileno(self) -> int:
+        """The map's descriptor."""
+        return self._fd
 
     def lookup(self, key: bytes) -> bytes | None:
         """A value, or None. Of a per-CPU map, that of every processor in turn."""

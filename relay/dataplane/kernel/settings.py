@@ -1,9 +1,13 @@
 """What a running program is told: addresses, keys, and how much of what may reach the agent."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from random import SystemRandom
 
 from relay.dataplane.kernel.config import Settings
+from relay.dataplane.kernel.flowrecords import FlowRecords
+from relay.dataplane.kernel.ownaddresses import PORTS, UPSTREAMS, VIPS, Row, write_rows
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.wire.endpoint import Endpoint
 
@@ -42,16 +46,22 @@ def write_settings(pins: Pins, settings: Settings) -> None:
     Raises:
         DataplaneError: The instance is not loaded, or this is not root.
     """
-    with PinnedMap(pins.map("vips")) as vips:
-        vips.sync({_vip_key(vips, vip): vips.value.number(1) for vip in settings.vips})
-    with PinnedMap(pins.map("upstreams")) as upstreams:
-        upstreams.sync(
-            {
-                Endpoint(upstream.address, 0).packed[:16]: upstreams.value.pack(
-                    {"first": upstream.first, "last": upstream.last}
-                )
-                for upstream in settings.upstreams
-            }
+    with closing(FlowRecords(pins)) as flows:
+        vips = [
+            Row(vip.packed, {"addr.word": vip.packed[:16], "port": vip.packed[16:]})
+            for vip in settings.vips
+        ]
+        upstreams = [
+            Row(address, {"addr.word": address, "first": each.first, "last": each.last})
+            for each in settings.upstreams
+            for address in [Endpoint(each.address, 0).packed[:16]]
+        ]
+        write_rows(
+            pins,
+            {VIPS: vips, UPSTREAMS: upstreams},
+            {VIPS: flows.vips(), UPSTREAMS: flows.upstreams()},
+            {VIPS: _vip_room(pins), UPSTREAMS: flows.size // PORTS},
+            SystemRandom(),
         )
     with PinnedMap(pins.map("route_keys")) as keys:
         keys.sync({_key_id(keys, *name): value for name, value in settings.route_keys.items()})
@@ -68,9 +78,9 @@ def write_rate_limits(pins: Pins, limits: Mapping[str, RateLimit] = RATE_LIMITS)
             )
 
 
-def _vip_key(vips: PinnedMap, vip: Endpoint) -> bytes:
-    packed = vip.packed
-    return vips.key.pack({"addr.word": packed[:16], "port": packed[16:]})
+def _vip_room(pins: Pins) -> int:
+    with PinnedMap(pins.map(VIPS)) as vips:
+        return vips.info.max_entries
 
 
 def _key_id(keys: PinnedMap, cluster: int, slot: int) -> bytes:

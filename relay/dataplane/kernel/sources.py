@@ -7,6 +7,7 @@ from relay.dataplane.kernel.bpfobject import source_key
 from relay.errors import DataplaneError
 
 MAIN = (
+    "flows.bpf.c",
     "relay.bpf.c",
     "common.bpf.c",
     "triage.bpf.c",

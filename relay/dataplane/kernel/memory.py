@@ -1,0 +1,68 @@
+"""Arrays of BPF, mapped into this process: user space reads and writes what the program does.
+
+A store of an aligned word is one step for everybody who reads it, as an element of a `memoryview`
+is stored: CPython copies it with one instruction of the machine. `struct.pack_into` would write it
+byte by byte. In what order other processors see two of them is the machine's affair: on x86-64
+as they were made; elsewhere only with a barrier between them (`fence`).
+"""
+
+import mmap
+from pathlib import Path
+from threading import Lock
+
+from relay.dataplane.kernel.pins import PinnedMap
+
+_lock = Lock()
+
+
+def fence() -> None:
+    """Let everybody see the stores before this one before those after it.
+
+    Releasing a lock does so for what was stored before, and taking it for what comes after; done
+    one after the other they keep the two apart (C11, section 7.17.3; on arm64 stlr and ldar).
+    """
+    for _ in range(2):
+        with _lock:
+            pass
+
+
+class MappedArray:
+    """A pinned array map as memory, in views by size of word; all are of the same bytes.
+
+    Args:
+        path: Where it is pinned.
+
+    Attributes:
+        count: How many elements it has.
+        stride: Bytes from one element to the next: its size, in whole words of eight bytes.
+        spans: Where the fields of an element are, by name.
+        octets: Its bytes.
+        shorts: Its words of two bytes.
+        words: Those of four.
+        longs: Those of eight.
+
+    Raises:
+        DataplaneError: It is not there, or this is not root.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with PinnedMap(path) as pinned:
+            self.count = pinned.info.max_entries
+            self.stride = (pinned.value.size + 7) // 8 * 8
+            self.spans = pinned.value.spans
+            size = -(-self.count * self.stride // mmap.PAGESIZE) * mmap.PAGESIZE
+            self._memory = mmap.mmap(pinned.fileno(), size)
+        self.octets = memoryview(self._memory)[: self.count * self.stride]
+        self.shorts = self.octets.cast("H")
+        self.words = self.octets.cast("I")
+        self.longs = self.octets.cast("Q")
+
+    def element(self, index: int) -> memoryview:
+        """The bytes of an element."""
+        return self.octets[index * self.stride : (index + 1) * self.stride]
+
+    def close(self) -> None:
+        """Unmap it; the map stays pinned."""
+        for view in (self.longs, self.words, self.shorts, self.octets):
+            view.release()
+        self._memory.close()
