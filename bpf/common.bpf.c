@@ -58,8 +58,7 @@ static __always_inline bool is_vip(const struct tuple *tuple)
 
 static __always_inline bool is_upstream(const struct address *address, __u16 port)
 {
-	__u32 number;
-	struct upstream *upstream = find_upstream(address, true, &number);
+	struct upstream *upstream = find_upstream(address, true);
 
 	return upstream && upstream->own == OWN_CURRENT && port >= upstream->first &&
 	       port <= upstream->last;

@@ -118,15 +118,15 @@ static __always_inline bool find_own(enum own_table table, const struct address 
 	return true;
 }
 
-/* The internal address of the relay that this is, and its number; NULL: it is none. */
-static __always_inline struct upstream *find_upstream(const struct address *address, bool ip6,
-						      __u32 *number)
+/* The internal address of the relay that this is; NULL: it is none. */
+static __always_inline struct upstream *find_upstream(const struct address *address, bool ip6)
 {
 	struct upstream *upstream;
+	__u32 number;
 
-	if (!find_own(OWN_UPSTREAM, address, 0, number))
+	if (!find_own(OWN_UPSTREAM, address, 0, &number))
 		return NULL;
-	upstream = upstreams.lookup(number);
+	upstream = upstreams.lookup(&number);
 	return upstream && is_same(&upstream->addr, address, ip6) ? upstream : NULL;
 }
 
@@ -187,24 +187,25 @@ static __always_inline void find_of_client(const struct tuple *tuple, bool ip6,
 /* A packet's flow, by its source and destination; IPv4 addresses are whole in their mapped form. */
 static __always_inline void find_flow(const struct tuple *tuple, bool ip6, struct found *found)
 {
-	__u32 upstream;
+	struct upstream *upstream = find_upstream(&tuple->dst, ip6);
+	__u16 port = bpf_ntohs(tuple->dst_port);
 
-	if (find_upstream(&tuple->dst, ip6, &upstream)) {
-		found->index = upstream * PORTS + bpf_ntohs(tuple->dst_port);
-		found->direction = TO_CLIENT;
-		find_of_transceiver(tuple, ip6, found);
-	} else {
+	if (!upstream) {
 		found->direction = TO_TRANSCEIVER;
 		find_of_client(tuple, ip6, found);
+	} else if (port >= upstream->lowest && port <= upstream->highest) {
+		found->direction = TO_CLIENT;
+		found->index = upstream->base + port;
+		find_of_transceiver(tuple, ip6, found);
 	}
 }
 
 /* What a flow's packet is rewritten to; false never, but the verifier cannot know. */
 static __always_inline bool find_rewrite(const struct found *found, struct tuple *to)
 {
-	__u32 number = found->index / PORTS;
 	struct transceiver *transceiver;
 	struct upstream *upstream;
+	__u32 number;
 
 	if (found->direction == TO_CLIENT) {
 		if (!found->vip)
@@ -215,13 +216,14 @@ static __always_inline bool find_rewrite(const struct found *found, struct tuple
 		to->dst_port = found->ends.client_port;
 		return true;
 	}
+	number = found->ends.upstream;
 	upstream = upstreams.lookup(&number);
 	number = found->ends.transceiver;
 	transceiver = transceivers.lookup(&number);
 	if (!upstream || !transceiver)
 		return false;
 	to->src = upstream->addr;
-	to->src_port = bpf_htons(found->index % PORTS);
+	to->src_port = bpf_htons(found->index - upstream->base);
 	to->dst = transceiver->addr;
 	to->dst_port = transceiver->port;
 	return true;

@@ -110,7 +110,7 @@ enum direction {
 /*
  * The table of flows is arrays, of which user space is the only writer, by plain stores to memory:
  *
- *	flows		one record for each upstream address and port, which are its position
+ *	flows		one record for each upstream port of each address, which are its position
  *	flow_routes	the route of each, which only Binding requests are compared with
  *	flow_index	where the record of a client's tuple is: buckets of a hash table
  *
@@ -123,13 +123,14 @@ enum direction {
  * not written again before all that may still read it have finished (a grace period).
  */
 
-/* Where a flow's ends are, besides its position: numbers of `vips` and of `transceivers`. */
+/* Where a flow's ends are; by number those that are in tables. The upstream port is its position. */
 struct flow_ends {
 	__be16 client_port;
 	__u16 transceiver;
 	__u8 vip;
+	__u8 upstream;
 	__u8 kind; /* 0: no flow; else enum flow_kind */
-	__u16 pad;
+	__u8 pad;
 };
 _Static_assert(sizeof(struct flow_ends) == 8, "one word, which is stored in one step");
 
@@ -198,7 +199,7 @@ enum own_table {
 	OWN_UPSTREAM = 0x200,
 };
 #define OWN_NUMBER 0xff
-#define OWN_SLOT_BITS 10
+#define OWN_SLOT_BITS 12
 
 /* A public address of the relay: clients send to it. */
 struct vip {
@@ -210,17 +211,19 @@ struct vip {
 _Static_assert(sizeof(struct vip) == 20, "no hidden padding");
 #define VIPS 64
 
-/* An internal address of the relay, and its ports that belong to flows; both ends are included. */
+/* An internal address of the relay, and its ports; both ends are included. */
 struct upstream {
 	struct address addr;
-	__u16 first;
+	__u32 base;    /* a port's record is at this plus the port, modulo 2^32 */
+	__u16 lowest;  /* port that has a record, and the highest */
+	__u16 highest;
+	__u16 first; /* port of new flows, and the last */
 	__u16 last;
 	__u8 own;
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct upstream) == 24, "no hidden padding");
-#define UPSTREAMS 32
-#define PORTS 65536 /* records for each upstream address */
+_Static_assert(sizeof(struct upstream) == 32, "no hidden padding");
+#define UPSTREAMS 64
 
 struct transceiver {
 	struct address addr;

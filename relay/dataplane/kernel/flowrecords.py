@@ -1,7 +1,7 @@
 """The records of flows that the program forwards by, as memory: their bytes and what they mean.
 
-struct flow and struct flow_route of bpf/relay.h. A record's position is its upstream address's
-number and port; VIP and transceiver are numbers of tables.
+struct flow and struct flow_route of bpf/relay.h. A record's position is its upstream port, above
+its address's base; VIP, upstream address and transceiver are numbers of tables.
 """
 
 import sys
@@ -11,19 +11,19 @@ from struct import Struct
 from typing import NamedTuple
 
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.ownaddresses import PORTS
 from relay.dataplane.kernel.pins import Pins
 from relay.wire.endpoint import V4_MAPPED
 from relay.wire.route import RAW_SIZE
 
 CONFIRMED, CLIENT_IP6, TRANSCEIVER_IP6, REPLACED = 1, 2, 4, 8  # enum flow_kind of bpf/relay.h
 _LISTED = bytes(kind & CONFIRMED and not kind & REPLACED for kind in range(256))
-_ENDS = Struct("=2sHBBxx")  # struct flow_ends: client's port, transceiver, VIP, kind
+_ENDS = Struct("=2sHBBBx")  # struct flow_ends: client's port, transceiver, VIP, upstream, kind
+_TRANSCEIVER_AT, _VIP_AT, _UPSTREAM_AT, _KIND_AT = 2, 4, 5, 6  # bytes
 _CLIENT = slice(8, 24)
 _COUNTS = Struct("=24x2Q2I8x2I")  # bytes, packets and `seen` of both directions
 _TO_TRANSCEIVER, _TO_CLIENT = 0, 1  # enum direction, less 1
 _SEEN = 14  # words of four bytes before it
-_BATCH = PORTS  # records that are looked at in one go: a few milliseconds
+_BATCH = 1 << 16  # records that are looked at in one go: a few milliseconds
 
 
 class Ends(NamedTuple):
@@ -32,12 +32,14 @@ class Ends(NamedTuple):
     Attributes:
         client: The client's address, as `Endpoint.packed`.
         vip: Number of the VIP.
+        upstream: Number of the upstream address.
         transceiver: Number of the transceiver.
         kind: Bits of enum flow_kind.
     """
 
     client: bytes
     vip: int
+    upstream: int
     transceiver: int
     kind: int
 
@@ -61,8 +63,8 @@ class FlowRecords:
     def ends(self, position: int) -> Ends | None:
         """The ends of the flow at a position; None when there is none."""
         data = bytes(self._flows.element(position))
-        port, transceiver, vip, kind = _ENDS.unpack_from(data)
-        return Ends(data[_CLIENT] + port, vip, transceiver, kind) if kind else None
+        port, transceiver, vip, upstream, kind = _ENDS.unpack_from(data)
+        return Ends(data[_CLIENT] + port, vip, upstream, transceiver, kind) if kind else None
 
     def route(self, position: int) -> bytes:
         """The raw bytes of a flow's route."""
@@ -83,7 +85,7 @@ class FlowRecords:
 
     def publish(self, position: int, ends: Ends) -> None:
         """Write a record's first word, in one step."""
-        word = _ENDS.pack(ends.client[16:], ends.transceiver, ends.vip, ends.kind)
+        word = _ENDS.pack(ends.client[16:], ends.transceiver, ends.vip, ends.upstream, ends.kind)
         self._flows.longs[position * self._longs] = int.from_bytes(word, sys.byteorder)
 
     def clear(self, position: int) -> None:
@@ -116,25 +118,25 @@ class FlowRecords:
 
     def transceivers(self) -> Iterator[int]:
         """The transceiver of each flow, by number."""
-        shorts = self._flows.stride // 2
-        return compress(self._flows.shorts[1::shorts], self._kinds(0, self.size))
+        shorts = self._flows.shorts[_TRANSCEIVER_AT // 2 :: self._flows.stride // 2]
+        return compress(shorts, self._kinds(0, self.size))
 
     def vips(self) -> frozenset[int]:
         """The VIPs that a flow has, by number."""
-        stride = self._flows.stride
-        return frozenset(compress(self._flows.octets[4::stride], self._kinds(0, self.size)))
+        return frozenset(compress(self._octets(_VIP_AT, 0, self.size), self._kinds(0, self.size)))
 
     def upstreams(self) -> frozenset[int]:
         """The upstream addresses that a flow has, by number."""
-        return frozenset(
-            number
-            for number in range(self.size // PORTS)
-            if any(self._kinds(number * PORTS, (number + 1) * PORTS))
-        )
+        numbers = self._octets(_UPSTREAM_AT, 0, self.size)
+        return frozenset(compress(numbers, self._kinds(0, self.size)))
 
     def _kinds(self, start: int, end: int) -> bytes:
+        return bytes(self._octets(_KIND_AT, start, end))
+
+    def _octets(self, at: int, start: int, end: int) -> memoryview:
+        """The byte at an offset of each record."""
         stride = self._flows.stride
-        return bytes(self._flows.octets[start * stride + 5 : end * stride : stride])
+        return self._flows.octets[start * stride + at : end * stride : stride]
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -14,7 +14,7 @@ from relay.dataplane.kernel.flowindex import FlowIndex, buckets_for, hash_tuple
 from relay.dataplane.kernel.flowrecords import REPLACED, Ends, FlowRecords, kind_of
 from relay.dataplane.kernel.grace import GracePeriod
 from relay.dataplane.kernel.memory import MappedArray, fence
-from relay.dataplane.kernel.ownaddresses import PORTS, UPSTREAMS, VIPS, OwnTable
+from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnTable
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.ticks import Ticks
 from relay.dataplane.kernel.transceivers import Transceivers
@@ -62,7 +62,7 @@ class FlowTable:
         """
         self._begin_to_write()
         client, vip, _, transceiver = flow.ends
-        position = self._position(flow)
+        upstream, position = self._position(flow)
         hashed = hash_tuple(self._seed, client, vip)
         place = self._place(hashed, client, vip)
         there = self._records.ends(position)
@@ -74,9 +74,13 @@ class FlowTable:
         if there is not None and is_there:
             ends = there._replace(kind=there.kind & ~REPLACED)
         else:
-            vip_number = self._vips.number(vip)
-            number = self._transceivers.take(transceiver)
-            ends = Ends(client, vip_number, number, kind_of(client, transceiver))
+            ends = Ends(
+                client,
+                self._vips.number(vip),
+                upstream,
+                self._transceivers.take(transceiver),
+                kind_of(client, transceiver),
+            )
             if there is not None:
                 self._take_out(position, there)
             if position in self._resting:
@@ -94,7 +98,7 @@ class FlowTable:
     def remove(self, flow: FlowTuple) -> None:
         """Remove a flow; one that is not there, or that another has replaced, is fine."""
         self._begin_to_write()
-        position = self._position(flow)
+        _, position = self._position(flow)
         there = self._records.ends(position)
         if there is not None and self._is(flow, position, there):
             self._take_out(position, there)
@@ -111,7 +115,7 @@ class FlowTable:
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed of a flow; nothing if it is not there."""
-        position = self._position(flow)
+        _, position = self._position(flow)
         there = self._records.ends(position)
         if there is None or not self._is(flow, position, there):
             return FlowRecord(flow)
@@ -184,10 +188,11 @@ class FlowTable:
             and self._records.route(position) == flow.route
         )
 
-    def _position(self, flow: FlowTuple) -> int:
+    def _position(self, flow: FlowTuple) -> tuple[int, int]:
+        """The number of a flow's upstream address, and where its record is."""
         upstream = flow.ends[2]
         number = self._upstreams.number(upstream[:_ADDRESS])
-        return number * PORTS + int.from_bytes(upstream[_ADDRESS:], "big")
+        return number, self._upstreams.position(number, int.from_bytes(upstream[_ADDRESS:], "big"))
 
     def _listed(self) -> Iterator[tuple[int, FlowTuple]]:
         return self._decoded(self._records.listed())
@@ -195,14 +200,15 @@ class FlowTable:
     def _decoded(self, positions: Iterable[int]) -> Iterator[tuple[int, FlowTuple]]:
         """The flows at positions, of those that are still there."""
         for position in positions:
-            if (there := self._records.ends(position)) is not None:
-                number, port = divmod(position, PORTS)
+            there = self._records.ends(position)
+            if there is not None:
+                port = self._upstreams.port(there.upstream, position)
                 yield (
                     position,
                     FlowTuple.of(
                         there.client,
                         self._vips.name(there.vip),
-                        self._upstreams.name(number) + port.to_bytes(2, "big"),
+                        self._upstreams.name(there.upstream) + port.to_bytes(2, "big"),
                         self._transceivers.packed(there.transceiver),
                         self._records.route(position),
                     ),

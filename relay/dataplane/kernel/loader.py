@@ -17,7 +17,6 @@ from relay.dataplane.kernel.flowindex import buckets_for
 from relay.dataplane.kernel.flowtable import read_hash, write_hash
 from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
 from relay.dataplane.kernel.nexthops import write_leases
-from relay.dataplane.kernel.ownaddresses import PORTS
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
@@ -190,10 +189,10 @@ class _Loading:
 
 def _sizes(config: LoadConfig) -> dict[str, int]:
     """How many entries the maps have whose size is a matter of configuration."""
-    records = max(1, len(config.settings.upstreams)) * PORTS
+    records = sum(each.last + 1 - each.first for each in config.settings.upstreams)
     return {
-        "flows": records,
-        "flow_routes": records,
+        "flows": max(1, records),
+        "flow_routes": max(1, records),
         "flow_index": buckets_for(config.max_flows),
     }
 

@@ -7,9 +7,8 @@ The program finds the row of an address by a slot, of which each address has one
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from random import Random
 from struct import Struct
 
@@ -19,27 +18,13 @@ from relay.errors import DataplaneError
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 
 VIPS, UPSTREAMS = "vips", "upstreams"
-PORTS = 65_536  # records of each upstream address
 _CURRENT, _FORMER = 1, 2  # enum own of bpf/relay.h
 _TABLE = {VIPS: 0x100, UPSTREAMS: 0x200}  # enum own_table
-_SLOT_BITS = 10
-_ATTEMPTS = 100_000  # the tables' 96 addresses have slots of their own with one seed of ninety
+_SLOT_BITS = 12
+_ATTEMPTS = 10_000  # even full tables' 128 addresses have slots of their own with one seed of eight
 _PACKED = Struct("=4IH")
 _FACTORS = 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F, 1, 0x165667B1
 _LOW = (1 << 32) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table: the bytes that tell it from others, and its fields.
-
-    Attributes:
-        name: The packed address; with its port for a VIP.
-        fields: What the row is packed from.
-    """
-
-    name: bytes
-    fields: Mapping[str, bytes | int]
 
 
 def slot_of(name: bytes, seed: int) -> int:
@@ -64,26 +49,48 @@ def find_seed(names: Sequence[bytes], seed: int, random: Random) -> int:
 
 
 def plan_rows(
-    there: Mapping[int, bytes], wanted: Sequence[bytes], size: int, used: frozenset[int]
-) -> dict[int, bytes] | None:
+    there: Mapping[int, bytes], wanted: Iterable[bytes], size: int, used: Container[int]
+) -> dict[bytes, int] | None:
     """Which row each address gets, so that none that a flow has changes.
 
     Args:
         there: The rows that are there, former ones too.
-        wanted: The addresses that are the relay's from now on.
+        wanted: The addresses that are the relay's from now on, each once.
         size: For how many rows there is room.
         used: The rows that a flow has.
 
     Returns:
-        The wanted addresses by their rows; None when there is no room.
+        The row of each wanted address; None when there is no room.
     """
-    kept = {number: name for number, name in there.items() if name in wanted}
-    free = [number for number in range(size) if number not in there]
-    free += [number for number in there if number not in kept and number not in used]
-    new = [name for name in dict.fromkeys(wanted) if name not in kept.values()]
-    if len(new) > len(free):
-        return None
-    return kept | dict(zip(free, new, strict=False))
+    rows = {name: number for number, name in there.items() if name in wanted}
+    free = (
+        number
+        for number in range(size)
+        if number not in rows.values() and (number not in there or number not in used)
+    )
+    for name in wanted:
+        if name not in rows:
+            number = next(free, None)
+            if number is None:
+                return None
+            rows[name] = number
+    return rows
+
+
+def place(taken: Iterable[range], count: int, size: int) -> int | None:
+    """The first place for so many records in a row; None when there is none.
+
+    Args:
+        taken: The positions that are taken.
+        count: How many are wanted.
+        size: How many there are in all.
+    """
+    start = 0
+    for each in sorted(taken, key=lambda each: each.start):
+        if start + count <= each.start:
+            break
+        start = max(start, each.stop)
+    return start if start + count <= size else None
 
 
 class OwnTable:
@@ -99,20 +106,20 @@ class OwnTable:
 
     def __init__(self, pins: Pins, name: str) -> None:
         self._rows = MappedArray(pins.map(name))
-        spans = self._rows.spans
-        self._address, self._own = spans["addr.word"], spans["own"].start
-        self._port = spans.get("port", slice(0))
+        self._spans = self._rows.spans
+        self._port = self._spans["port"] if name == VIPS else slice(0)
         self._table = name
         self._found: dict[bytes, int] = {}
+        self.size = self._rows.count
 
     def name(self, number: int) -> bytes:
         """The address in a row, packed, with its port if it is a VIP."""
         row = self._rows.element(number)
-        return bytes(row[self._address]) + bytes(row[self._port])
+        return bytes(row[self._spans["addr.word"]]) + bytes(row[self._port])
 
     def names(self) -> dict[int, bytes]:
         """All addresses by their rows, former ones too."""
-        return {n: self.name(n) for n in range(self._rows.count) if self._state(n)}
+        return {n: self.name(n) for n in range(self.size) if self.field(n, "own")}
 
     def number(self, name: bytes) -> int:
         """The row of an address.
@@ -131,60 +138,133 @@ class OwnTable:
             )
         return found
 
-    def write(self, rows: Mapping[int, bytes]) -> None:
-        """Write rows, whole, and let all others be former ones."""
-        for number in range(self._rows.count):
+    def field(self, number: int, name: str) -> int:
+        """A number in a row."""
+        return int.from_bytes(self._rows.element(number)[self._spans[name]], sys.byteorder)
+
+    def position(self, number: int, port: int) -> int:
+        """Where the record of an upstream address's port is.
+
+        Raises:
+            DataplaneError: It has none.
+        """
+        if not self.field(number, "lowest") <= port <= self.field(number, "highest"):
+            raise DataplaneError(
+                f"The upstream port {port} is none that the program was loaded with."
+            )
+        return (self.field(number, "base") + port) & _LOW
+
+    def port(self, number: int, position: int) -> int:
+        """The upstream port whose record is at a position."""
+        return (position - self.field(number, "base")) & _LOW
+
+    def positions(self, number: int) -> range:
+        """Where the records of an upstream address are."""
+        ports = range(self.field(number, "lowest"), self.field(number, "highest") + 1)
+        start = (self.field(number, "base") + ports.start) & _LOW
+        return range(start, start + len(ports))
+
+    def write(self, rows: Mapping[int, bytes], used: Container[int]) -> None:
+        """Write rows, whole. Of the others, those that a flow has become former ones."""
+        own = self._spans["own"].start
+        for number in range(self.size):
             if number in rows:
                 self._rows.element(number)[: len(rows[number])] = rows[number]
-            elif self._state(number):
-                self._rows.element(number)[self._own] = _FORMER
-
-    def _state(self, number: int) -> int:
-        return self._rows.element(number)[self._own]
+            elif self.field(number, "own"):
+                self._rows.element(number)[own] = _FORMER if number in used else 0
 
     def close(self) -> None:
         """Let go of the memory."""
         self._rows.close()
 
 
-def write_rows(
-    pins: Pins,
-    rows: Mapping[str, Sequence[Row]],
-    used: Mapping[str, frozenset[int]],
-    room: Mapping[str, int],
-    random: Random,
-) -> None:
-    """Make these the relay's addresses, in both tables.
+class OwnAddresses:
+    """Both tables of an instance, to write them.
 
     Args:
         pins: The instance.
-        rows: The rows of each table.
-        used: The rows of each that a flow has.
-        room: For how many rows each has room.
-        random: Where a seed comes from.
+        records: How many records of flows there are.
+        used: The rows of each table that a flow has.
 
     Raises:
-        DataplaneError: There is no room for them beside those that flows have.
+        DataplaneError: It is not loaded, or this is not root.
     """
-    slots: dict[bytes, int] = {}
-    for name, bit in _TABLE.items():
-        with closing(OwnTable(pins, name)) as table, PinnedMap(pins.map(name)) as layout:
-            fields = {row.name: row.fields for row in rows[name]}
-            plan = plan_rows(table.names(), list(fields), room[name], used[name])
+
+    def __init__(self, pins: Pins, records: int, used: Mapping[str, frozenset[int]]) -> None:
+        self._pins = pins
+        self._records = records
+        self._used = used
+
+    def write(
+        self, vips: Iterable[bytes], upstreams: Mapping[bytes, range], random: Random
+    ) -> None:
+        """Make these the relay's addresses.
+
+        Args:
+            vips: The VIPs, each as `Endpoint.packed`.
+            upstreams: The ports of the upstream addresses, by packed address.
+            random: Where a seed of slots comes from.
+
+        Raises:
+            DataplaneError: There is no room for them beside those that flows have.
+        """
+        slots = self._write_table(VIPS, dict.fromkeys(vips, range(0)))
+        slots |= self._write_table(UPSTREAMS, upstreams)
+        _write_slots(self._pins, slots, random)
+
+    def _write_table(self, name: str, wanted: Mapping[bytes, range]) -> dict[bytes, int]:
+        """Write one table; what is in the slots of its addresses."""
+        used = self._used[name]
+        with closing(OwnTable(self._pins, name)) as table, PinnedMap(self._pins.map(name)) as types:
+            plan = plan_rows(table.names(), wanted, table.size, used)
             if plan is None:
-                raise DataplaneError(
-                    f"The running program has room for {room[name]} {name}, those that flows still "
-                    "have included. At a quiet time, because all flows go with the program, run "
-                    f"`icelane relay unload --instance {pins.instance}` and load again."
-                )
-            table.write(
-                {
-                    number: layout.value.pack({**fields[address], "own": _CURRENT})
-                    for number, address in plan.items()
-                }
-            )
-            slots |= {address: bit | number for number, address in table.names().items()}
-    _write_slots(pins, slots, random)
+                raise self._no_room(f"{table.size} {name}")
+            fields: dict[int, dict[str, bytes | int]] = {
+                number: {"addr.word": address[:16], "own": _CURRENT}
+                for address, number in plan.items()
+            }
+            if name == VIPS:
+                for address, number in plan.items():
+                    fields[number]["port"] = address[16:]
+            else:
+                self._place_ports(table, {plan[each]: wanted[each] for each in plan}, fields)
+            table.write({number: types.value.pack(row) for number, row in fields.items()}, used)
+            return {address: _TABLE[name] | number for number, address in table.names().items()}
+
+    def _place_ports(
+        self,
+        table: OwnTable,
+        wanted: Mapping[int, range],
+        fields: Mapping[int, dict[str, bytes | int]],
+    ) -> None:
+        """Find places for the records of upstream ports; those of ports that flows have stay."""
+        used = self._used[UPSTREAMS]
+        taken = {number: table.positions(number) for number in table.names() if number in used}
+        for number, ports in wanted.items():
+            lowest, highest = ports[0], ports[-1]
+            if number in taken:
+                lowest, highest = table.field(number, "lowest"), table.field(number, "highest")
+                if not lowest <= ports[0] <= ports[-1] <= highest:
+                    raise self._no_room(f"ports {lowest} to {highest} of that address")
+            else:
+                start = place(taken.values(), len(ports), self._records)
+                if start is None:
+                    raise self._no_room(f"{self._records:,} upstream ports")
+                taken[number] = range(start, start + len(ports))
+            fields[number] |= {
+                "base": (taken[number].start - lowest) & _LOW,
+                "lowest": lowest,
+                "highest": highest,
+                "first": ports[0],
+                "last": ports[-1],
+            }
+
+    def _no_room(self, what: str) -> DataplaneError:
+        return DataplaneError(
+            f"The running program has room for {what}, those that flows still have included. At a "
+            "quiet time, because all flows go with the program, run "
+            f"`icelane relay unload --instance {self._pins.instance}` and load again."
+        )
 
 
 def _write_slots(pins: Pins, slots: Mapping[bytes, int], random: Random) -> None:

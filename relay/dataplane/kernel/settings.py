@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from relay.dataplane.kernel.config import Settings
 from relay.dataplane.kernel.flowrecords import FlowRecords
-from relay.dataplane.kernel.ownaddresses import PORTS, UPSTREAMS, VIPS, Row, write_rows
+from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnAddresses
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.wire.endpoint import Endpoint
 
@@ -47,22 +47,16 @@ def write_settings(pins: Pins, settings: Settings) -> None:
         DataplaneError: The instance is not loaded, or this is not root.
     """
     with closing(FlowRecords(pins)) as flows:
-        vips = [
-            Row(vip.packed, {"addr.word": vip.packed[:16], "port": vip.packed[16:]})
-            for vip in settings.vips
-        ]
-        upstreams = [
-            Row(address, {"addr.word": address, "first": each.first, "last": each.last})
+        used = {VIPS: flows.vips(), UPSTREAMS: flows.upstreams()}
+        own = OwnAddresses(pins, flows.size, used)
+    own.write(
+        [vip.packed for vip in settings.vips],
+        {
+            Endpoint(each.address, 0).packed[:16]: range(each.first, each.last + 1)
             for each in settings.upstreams
-            for address in [Endpoint(each.address, 0).packed[:16]]
-        ]
-        write_rows(
-            pins,
-            {VIPS: vips, UPSTREAMS: upstreams},
-            {VIPS: flows.vips(), UPSTREAMS: flows.upstreams()},
-            {VIPS: _vip_room(pins), UPSTREAMS: flows.size // PORTS},
-            SystemRandom(),
-        )
+        },
+        SystemRandom(),
+    )
     with PinnedMap(pins.map("route_keys")) as keys:
         keys.sync({_key_id(keys, *name): value for name, value in settings.route_keys.items()})
 
@@ -76,11 +70,6 @@ def write_rate_limits(pins: Pins, limits: Mapping[str, RateLimit] = RATE_LIMITS)
                 table.key.number(index),
                 table.value.pack({"cost_ns": cost, "burst_ns": cost * limit.burst}),
             )
-
-
-def _vip_room(pins: Pins) -> int:
-    with PinnedMap(pins.map(VIPS)) as vips:
-        return vips.info.max_entries
 
 
 def _key_id(keys: PinnedMap, cluster: int, slot: int) -> bytes:

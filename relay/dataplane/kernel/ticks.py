@@ -1,7 +1,6 @@
 """When a flow was last seen: the program counts the scheduler's ticks, people want seconds."""
 
 import ctypes
-import math
 import time
 from pathlib import Path
 from struct import Struct
@@ -31,7 +30,8 @@ class Ticks:
 
     def __init__(self, tick: float, ticks: int, moment: float) -> None:
         self._unit = tick * 2**_SHIFT
-        self._zero = moment - ticks * tick
+        # The next tick may be due at this moment, and none of them before it is.
+        self._zero = moment - (ticks + 1) * tick
 
     @classmethod
     def read(cls, program: Path) -> Self:
@@ -49,12 +49,12 @@ class Ticks:
         return cls(tick_seconds(), _TICKS.unpack_from(frame)[0], time.monotonic())
 
     def moment(self, seen: int) -> float:
-        """When `seen` was set to this first, in seconds of the monotonic clock; 0.0: never.
+        """When `seen` became this, in seconds of the monotonic clock; 0.0: never.
 
-        A tick late at most: the kernel counts a tick when it comes, which is after its time.
+        It is at most a tick early, and never late.
         """
         return self._zero + seen * self._unit if seen else 0.0
 
     def at(self, moment: float) -> int:
         """What `seen` is set to at a moment; 0 for one before the clock began."""
-        return max(0, math.floor((moment - self._zero) / self._unit))
+        return max(0, int((moment - self._zero) // self._unit))
