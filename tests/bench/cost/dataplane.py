@@ -44,17 +44,17 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Iterator[Result]:
     """
     for flows in plan.flows:
         progress(f"{flows:,} flows")
-        with site(max(DEFAULT_MAX_FLOWS, flows)) as made:
+        with site(2 * max(DEFAULT_MAX_FLOWS, flows)) as made:
             _fill(made, narrow, flows)
             _fill(made, wide, flows)
             yield from cost.measure(made, flows, plan.packets)
-            if flows == made.max_flows:
+            if 2 * flows == made.max_flows:
                 for name in ("flows4", "flows"):
                     yield memory.map_memory(made, name, flows)
                 yield memory.scan(made)
     if plan.agent:
         progress(f"an agent with {plan.agent:,} flows")
-        with site(max(DEFAULT_MAX_FLOWS, plan.agent)) as made:
+        with site(2 * max(DEFAULT_MAX_FLOWS, plan.agent)) as made:
             _fill(made, narrow, plan.agent)
             yield memory.agent(made, plan.agent)
 

@@ -20,8 +20,9 @@ INTERFACES = ("public", "internal")
 VIP, VIP6 = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8:1::10", 3478)
 TRANSCEIVER6 = Endpoint("2001:db8:2::254", 5000)
 TRANSCEIVER = Endpoint("192.0.2.254", 5000)
-PORTS = range(10_000, 60_000)  # at each upstream address
-UPSTREAMS = 21  # upstream addresses, with ports for a million flows
+PORTS = range(1_024, 65_024)  # at each upstream address
+_NETWORKS = "192.0.2.", "198.51.100.", "2001:db8:2::"  # of upstream addresses, by kind of flow
+NARROW, CROSS, WIDE = range(3)  # kinds of flow: IPv4, between families, IPv6
 TARGET = Target(1, 1, 1)
 
 _CLIENTS = int(IPv4Address("10.0.0.0"))
@@ -30,10 +31,17 @@ _MAC = "02:00:00:00:00:01"
 _NOW = 1_800_000_000.0  # when the routes were made; the program does not look at their expiry
 
 
-def upstream(number: int, *, ip6: bool = False) -> Endpoint:
-    """The upstream address of the flow with a number."""
-    prefix = "2001:db8:2::" if ip6 else "192.0.2."
-    return Endpoint(f"{prefix}{1 + number // len(PORTS)}", PORTS[number % len(PORTS)])
+def upstream(number: int, kind: int = NARROW) -> Endpoint:
+    """The upstream address of the flow with a number among those of its kind."""
+    host = f"{_NETWORKS[kind]}{1 + number // len(PORTS)}"
+    return Endpoint(host, PORTS[number % len(PORTS)])
+
+
+def upstream_hosts(flows: int) -> Iterator[str]:
+    """The upstream addresses of so many IPv4 flows, and as many with an IPv6 client."""
+    for kind, count in ((NARROW, flows), (CROSS, (flows + 1) // 2), (WIDE, (flows + 1) // 2)):
+        for number in range(0, count, len(PORTS)):
+            yield upstream(number, kind).host
 
 
 def client(number: int, *, ip6: bool = False) -> Endpoint:
@@ -51,8 +59,8 @@ def wide(number: int, route: Route) -> FlowTuple:
     """With an even number an IPv6 flow, with an odd one that of an IPv6 client to IPv4."""
     source = client(number, ip6=True)
     if number % 2:
-        return FlowTuple(source, VIP6, upstream(number), TRANSCEIVER, route.raw)
-    return FlowTuple(source, VIP6, upstream(number, ip6=True), TRANSCEIVER6, route.raw)
+        return FlowTuple(source, VIP6, upstream(number // 2, CROSS), TRANSCEIVER, route.raw)
+    return FlowTuple(source, VIP6, upstream(number // 2, WIDE), TRANSCEIVER6, route.raw)
 
 
 class Site:
@@ -72,8 +80,7 @@ class Site:
         self.settings = Settings(
             vips=(VIP, VIP6),
             upstreams=tuple(
-                UpstreamRange(upstream(i * len(PORTS)).host, PORTS[0], PORTS[-1])
-                for i in range(UPSTREAMS)
+                UpstreamRange(host, PORTS[0], PORTS[-1]) for host in upstream_hosts(max_flows // 2)
             ),
             route_keys={(TARGET.cluster, 0): self.keys.route_key(TARGET.cluster, 0)},
         )
@@ -116,7 +123,7 @@ def site(max_flows: int) -> Iterator[Site]:
         made.host.sysctl("ipv6/conf/default/accept_dad", 0)
         made.host.sysctl("ipv6/conf/default/disable_ipv6", 1)
         with made.host.netlink() as netlink:
-            _wire(netlink, made.host)
+            _wire(netlink, made.host, max_flows)
         made.load()
         yield made
     finally:
@@ -124,7 +131,7 @@ def site(max_flows: int) -> Iterator[Site]:
         made.host.remove()
 
 
-def _wire(netlink: IPRoute, host: Host) -> None:
+def _wire(netlink: IPRoute, host: Host, max_flows: int) -> None:
     index = {}
     for name in INTERFACES:
         netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
@@ -136,10 +143,9 @@ def _wire(netlink: IPRoute, host: Host) -> None:
     for name, address, length in (
         ("public", VIP.host, 24),
         ("public", VIP6.host, 64),
-        *(("internal", upstream(i * len(PORTS)).host, 24) for i in range(UPSTREAMS)),
+        *(("internal", host, 64 if ":" in host else 24) for host in upstream_hosts(max_flows // 2)),
     ):
         netlink.addr("add", index=index[name], address=address, prefixlen=length)
-    netlink.addr("add", index=index["internal"], address="2001:db8:2::1", prefixlen=64)
     for host_address in (TRANSCEIVER.host, TRANSCEIVER6.host):
         netlink.neigh(
             "add", ifindex=index["internal"], dst=host_address, lladdr=_MAC, state="permanent"
