@@ -1,12 +1,11 @@
 """A flow as a dataplane holds it: its addresses, and what passed in each direction."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.flowtuple import FlowTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(NamedTuple):
     """What passed in one direction of a flow.
 
     Attributes:
@@ -20,8 +19,7 @@ class Activity:
     last_seen: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class FlowRecord:
+class FlowRecord(NamedTuple):
     """A flow with what passed in each direction."""
 
     flow: FlowTuple

@@ -16,11 +16,9 @@ from relay.wire.endpoint import V4_MAPPED
 from relay.wire.route import RAW_SIZE
 
 CONFIRMED, CLIENT_IP6, TRANSCEIVER_IP6, REPLACED = 1, 2, 4, 8  # enum flow_kind of bpf/relay.h
-_LISTED = bytes(kind & CONFIRMED and not kind & REPLACED for kind in range(256))
 _ENDS = Struct("=2sHBBBx")  # struct flow_ends: client's port, transceiver, VIP, upstream, kind
 _TRANSCEIVER_AT, _VIP_AT, _UPSTREAM_AT, _KIND_AT = 2, 4, 5, 6  # bytes
-_CLIENT = slice(8, 24)
-_COUNTS = Struct("=24x2Q2I8x2I")  # bytes, packets and `seen` of both directions
+_RECORD = Struct("=2sHBBBx16s2Q2I8x2I")  # struct flow: ends, client, then what is counted
 _TO_TRANSCEIVER, _TO_CLIENT = 0, 1  # enum direction, less 1
 _SEEN = 14  # words of four bytes before it
 _BATCH = 1 << 16  # records that are looked at in one go: a few milliseconds
@@ -44,6 +42,22 @@ class Ends(NamedTuple):
     kind: int
 
 
+class Record(NamedTuple):
+    """A record of a flow.
+
+    Attributes:
+        position: Where it is.
+        ends: The flow's ends.
+        route: The raw bytes of its route.
+        counts: Packets, bytes and `seen`, to the transceiver and to the client.
+    """
+
+    position: int
+    ends: Ends
+    route: bytes
+    counts: tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
 class FlowRecords:
     """All records of an instance.
 
@@ -60,22 +74,33 @@ class FlowRecords:
         self.size = self._flows.count
         self._longs = self._flows.stride // 8
 
-    def ends(self, position: int) -> Ends | None:
-        """The ends of the flow at a position; None when there is none."""
-        data = bytes(self._flows.element(position))
-        port, transceiver, vip, upstream, kind = _ENDS.unpack_from(data)
-        return Ends(data[_CLIENT] + port, vip, upstream, transceiver, kind) if kind else None
+    def read(self, position: int) -> Record | None:
+        """The record of the flow at a position; None when there is none."""
+        data = self._flows.element(position)
+        return next(self._decoded(range(position, position + 1), data), None)
 
-    def route(self, position: int) -> bytes:
-        """The raw bytes of a flow's route."""
-        return bytes(self._routes.element(position)[:RAW_SIZE])
+    def read_all(self) -> Iterator[Record]:
+        """The records of all flows, but of those whose client another flow has by now."""
+        for start, end in self._batches():
+            data = self._flows.octets[start * self._flows.stride : end * self._flows.stride]
+            for record in self._decoded(range(start, end), bytes(data)):
+                if not record.ends.kind & REPLACED:
+                    yield record
 
-    def counts(self, position: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """Packets, bytes and `seen` of a flow, to its transceiver and to its client."""
-        size, size_back, packets, packets_back, seen, seen_back = _COUNTS.unpack_from(
-            self._flows.octets, position * self._flows.stride
-        )
-        return (packets, size, seen), (packets_back, size_back, seen_back)
+    def _decoded(self, positions: range, data: bytes | memoryview) -> Iterator[Record]:
+        """The flows among records that lie side by side."""
+        routes, stride = self._routes.octets, self._routes.stride
+        for position, fields in zip(positions, _RECORD.iter_unpack(data), strict=True):
+            port, transceiver, vip, upstream, kind, client, *counted = fields
+            if kind:
+                size, size_back, packets, packets_back, seen, seen_back = counted
+                at = position * stride
+                yield Record(
+                    position,
+                    Ends(client + port, vip, upstream, transceiver, kind),
+                    bytes(routes[at : at + RAW_SIZE]),
+                    ((packets, size, seen), (packets_back, size_back, seen_back)),
+                )
 
     def write(self, position: int, ends: Ends, route: bytes) -> None:
         """Write all of a record but its first word, by which it is a flow's; nothing is counted."""
@@ -97,17 +122,10 @@ class FlowRecords:
         kinds = self._kinds(0, self.size)
         return sum(kinds.count(kind) for kind in range(1, REPLACED))
 
-    def listed(self) -> Iterator[int]:
-        """The positions of all flows, but of those whose client another flow has by now."""
-        for start in range(0, self.size, _BATCH):
-            kinds = self._kinds(start, min(start + _BATCH, self.size))
-            yield from compress(range(start, start + _BATCH), kinds.translate(_LISTED))
-
     def idle(self, before: int) -> Iterator[list[int]]:
         """The positions of flows whose transceiver was last seen before a tick, batch by batch."""
         words = self._flows.stride // 4
-        for start in range(0, self.size, _BATCH):
-            end = min(start + _BATCH, self.size)
+        for start, end in self._batches():
             seen = self._flows.words[start * words + _SEEN + _TO_CLIENT : end * words : words]
             kinds = self._kinds(start, end)
             yield [
@@ -129,6 +147,10 @@ class FlowRecords:
         """The upstream addresses that a flow has, by number."""
         numbers = self._octets(_UPSTREAM_AT, 0, self.size)
         return frozenset(compress(numbers, self._kinds(0, self.size)))
+
+    def _batches(self) -> Iterator[tuple[int, int]]:
+        for start in range(0, self.size, _BATCH):
+            yield start, min(start + _BATCH, self.size)
 
     def _kinds(self, start: int, end: int) -> bytes:
         return bytes(self._octets(_KIND_AT, start, end))

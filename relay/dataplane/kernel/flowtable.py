@@ -11,15 +11,17 @@ from relay.core.flowtuple import FlowTuple
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel.flowindex import FlowIndex, buckets_for, hash_tuple
-from relay.dataplane.kernel.flowrecords import REPLACED, Ends, FlowRecords, kind_of
-from relay.dataplane.kernel.grace import GracePeriod
+from relay.dataplane.kernel.flowrecords import REPLACED, Ends, FlowRecords, Record, kind_of
+from relay.dataplane.kernel.grace import GracePeriod, Resting
 from relay.dataplane.kernel.memory import MappedArray, fence
 from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnTable
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.ticks import Ticks
 from relay.dataplane.kernel.transceivers import Transceivers
+from relay.errors import DataplaneError
 
 _ADDRESS = 16  # bytes of a packed endpoint
+_PORT_MASK = 0xFFFF
 _HASH = "seed", "max_flows"
 
 
@@ -47,7 +49,8 @@ class FlowTable:
         # so short a time ago that a program may still read them.
         self._grace: GracePeriod | None = None
         self._count = 0
-        self._resting: set[int] = set()
+        self._resting = Resting()
+        self._waited = 0, 0  # marks up to which a grace period has passed
 
     def install(self, flow: FlowTuple) -> None:
         """Add a flow; the counters of one that is there stay.
@@ -62,17 +65,18 @@ class FlowTable:
         """
         self._begin_to_write()
         client, vip, _, transceiver = flow.ends
-        upstream, position = self._position(flow)
+        upstream = self._upstreams.number(flow.ends[2][:_ADDRESS])
+        position = self._upstreams.position(upstream, flow.upstream.port)
         hashed = hash_tuple(self._seed, client, vip)
         place = self._place(hashed, client, vip)
-        there = self._records.ends(position)
-        is_there = there is not None and self._is(flow, position, there)
+        there = self._records.read(position)
+        is_there = there is not None and self._is(flow, there)
         if place is None or (self._count >= self.capacity and not is_there):
             raise DataplaneFull(
                 f"All {self.capacity} flows of the kernel's table are in use; load it with more."
             )
         if there is not None and is_there:
-            ends = there._replace(kind=there.kind & ~REPLACED)
+            ends = there.ends._replace(kind=there.ends.kind & ~REPLACED)
         else:
             ends = Ends(
                 client,
@@ -82,9 +86,10 @@ class FlowTable:
                 kind_of(client, transceiver),
             )
             if there is not None:
-                self._take_out(position, there)
+                self._take_out(there)
             if position in self._resting:
                 self.settle()
+                self._free_what_rested()
             self._records.write(position, ends, flow.route)
             self._count += 1
             fence()
@@ -92,39 +97,35 @@ class FlowTable:
         fence()
         before = self._index.position(place)
         self._index.point(place, hashed, position)
-        if before not in {None, position} and (replaced := self._records.ends(before)):
-            self._records.publish(before, replaced._replace(kind=replaced.kind | REPLACED))
+        if before not in {None, position} and (replaced := self._records.read(before)):
+            kind = replaced.ends.kind | REPLACED
+            self._records.publish(before, replaced.ends._replace(kind=kind))
 
     def remove(self, flow: FlowTuple) -> None:
         """Remove a flow; one that is not there, or that another has replaced, is fine."""
         self._begin_to_write()
-        _, position = self._position(flow)
-        there = self._records.ends(position)
-        if there is not None and self._is(flow, position, there):
-            self._take_out(position, there)
+        if (record := self._find(flow)) is not None:
+            self._take_out(record)
 
     def settle(self) -> None:
-        """Let what was removed be used again: wait until no program reads it. Some milliseconds."""
-        if self._grace is None:
-            return
-        resting, leaving = set(self._resting), self._transceivers.leaving()
-        if resting:
+        """Wait until no program reads what was removed before. Some milliseconds.
+
+        It may run in a thread of its own, beside everything else.
+        """
+        marks = self._resting.mark, self._transceivers.resting.mark
+        if self._grace is not None and marks != self._waited:
             self._grace.wait()
-            self._resting -= resting
-            self._transceivers.settle(leaving)
+            self._waited = marks
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed of a flow; nothing if it is not there."""
-        _, position = self._position(flow)
-        there = self._records.ends(position)
-        if there is None or not self._is(flow, position, there):
-            return FlowRecord(flow)
-        return FlowRecord(flow, *self._activities(position))
+        record = self._find(flow)
+        return FlowRecord(flow, *self._activities(record)) if record else FlowRecord(flow)
 
     def records(self) -> Iterator[FlowRecord]:
         """Every flow with its activity."""
-        for position, flow in self._listed():
-            yield FlowRecord(flow, *self._activities(position))
+        for record, flow in self._listed():
+            yield FlowRecord(flow, *self._activities(record))
 
     def tuples(self) -> Iterator[FlowTuple]:
         """Every flow."""
@@ -137,7 +138,8 @@ class FlowTable:
         It looks at every record and decodes only those that it gives.
         """
         for positions in self._records.idle(self._clock().at(before)):
-            yield [flow for _, flow in self._decoded(positions)]
+            records = filter(None, map(self._records.read, positions))
+            yield [flow for _, flow in self._named(records)]
 
     def count(self) -> int:
         """How many flows there are."""
@@ -151,21 +153,27 @@ class FlowTable:
             self._grace.close()
 
     def _begin_to_write(self) -> None:
-        """Count what is there, once: only who writes has to know."""
+        """Count what is there, the first time: only who writes has to know."""
         if self._grace is None:
             self._grace = GracePeriod()
             self._transceivers.adopt(self._records.transceivers())
             self._count = self._records.count()
+        self._free_what_rested()
 
-    def _take_out(self, position: int, there: Ends) -> None:
-        """Remove a flow whose ends are known: from its client first, then altogether."""
-        hashed = hash_tuple(self._seed, there.client, self._vips.name(there.vip))
-        place = self._index.find(hashed)
-        if place is not None and self._index.position(place) == position:
+    def _free_what_rested(self) -> None:
+        records, transceivers = self._waited
+        self._resting.free(records)
+        self._transceivers.settle(transceivers)
+
+    def _take_out(self, record: Record) -> None:
+        """Remove a flow: from its client first, then altogether."""
+        ends = record.ends
+        place = self._index.find(hash_tuple(self._seed, ends.client, self._vips.name(ends.vip)))
+        if place is not None and self._index.position(place) == record.position:
             self._index.clear(place)
-        self._records.clear(position)
-        self._resting.add(position)
-        self._transceivers.give_back(there.transceiver)
+        self._records.clear(record.position)
+        self._resting.add(record.position)
+        self._transceivers.give_back(ends.transceiver)
         self._count -= 1
 
     def _place(self, hashed: int, client: bytes, vip: bytes) -> int | None:
@@ -173,57 +181,68 @@ class FlowTable:
         place = self._index.find(hashed)
         if place is None:
             return self._index.make_place(hashed)
-        there = self._records.ends(self._index.position(place) or 0)
-        same = there and there.client == client and self._vips.name(there.vip) == vip
+        there = self._records.read(self._index.position(place) or 0)
+        same = there and there.ends.client == client and self._vips.name(there.ends.vip) == vip
         # The program takes the first entry with a tag, so two tuples cannot share buckets and tag.
         return place if same else None
 
-    def _is(self, flow: FlowTuple, position: int, there: Ends) -> bool:
-        """Whether the record at a position is this very flow's."""
+    def _find(self, flow: FlowTuple) -> Record | None:
+        """The record of this very flow."""
+        try:
+            upstream = self._upstreams.number(flow.ends[2][:_ADDRESS])
+            position = self._upstreams.position(upstream, flow.upstream.port)
+        except DataplaneError:  # an address or port of which there are no flows
+            return None
+        there = self._records.read(position)
+        return there if there is not None and self._is(flow, there) else None
+
+    def _is(self, flow: FlowTuple, there: Record) -> bool:
+        """Whether a record at a flow's position is this very flow's."""
         client, vip, _, transceiver = flow.ends
         return (
-            there.client == client
-            and self._vips.name(there.vip) == vip
-            and self._transceivers.packed(there.transceiver) == transceiver
-            and self._records.route(position) == flow.route
+            there.ends.client == client
+            and self._vips.name(there.ends.vip) == vip
+            and self._transceivers.packed(there.ends.transceiver) == transceiver
+            and there.route == flow.route
         )
 
-    def _position(self, flow: FlowTuple) -> tuple[int, int]:
-        """The number of a flow's upstream address, and where its record is."""
-        upstream = flow.ends[2]
-        number = self._upstreams.number(upstream[:_ADDRESS])
-        return number, self._upstreams.position(number, int.from_bytes(upstream[_ADDRESS:], "big"))
+    def _listed(self) -> Iterator[tuple[Record, FlowTuple]]:
+        return self._named(self._records.read_all())
 
-    def _listed(self) -> Iterator[tuple[int, FlowTuple]]:
-        return self._decoded(self._records.listed())
+    def _named(self, records: Iterable[Record]) -> Iterator[tuple[Record, FlowTuple]]:
+        """Records with their flows."""
+        vips, upstreams = self._vips.names(), self._upstreams.names()
+        bases = {number: self._upstreams.field(number, "base") for number in upstreams}
+        transceivers: dict[int, bytes] = {}
+        for record in records:
+            ends = record.ends
+            if ends.transceiver not in transceivers:
+                transceivers[ends.transceiver] = self._transceivers.packed(ends.transceiver)
+            port = (record.position - bases[ends.upstream]) & _PORT_MASK
+            yield (
+                record,
+                FlowTuple.of(
+                    ends.client,
+                    vips[ends.vip],
+                    upstreams[ends.upstream] + port.to_bytes(2, "big"),
+                    transceivers[ends.transceiver],
+                    record.route,
+                ),
+            )
 
-    def _decoded(self, positions: Iterable[int]) -> Iterator[tuple[int, FlowTuple]]:
-        """The flows at positions, of those that are still there."""
-        for position in positions:
-            there = self._records.ends(position)
-            if there is not None:
-                port = self._upstreams.port(there.upstream, position)
-                yield (
-                    position,
-                    FlowTuple.of(
-                        there.client,
-                        self._vips.name(there.vip),
-                        self._upstreams.name(there.upstream) + port.to_bytes(2, "big"),
-                        self._transceivers.packed(there.transceiver),
-                        self._records.route(position),
-                    ),
-                )
-
-    def _activities(self, position: int) -> Iterator[Activity]:
+    def _activities(self, record: Record) -> tuple[Activity, Activity]:
         moment = self._clock().moment
-        for packets, size, seen in self._records.counts(position):
-            yield Activity(packets, size, moment(seen))
+        (packets, size, seen), (packets_back, size_back, seen_back) = record.counts
+        return (
+            Activity(packets, size, moment(seen)),
+            Activity(packets_back, size_back, moment(seen_back)),
+        )
 
     def _hash_at(self, position: int) -> int:
-        there = self._records.ends(position)
+        there = self._records.read(position)
         if there is None:  # never: an entry goes before its record does
             return 0
-        return hash_tuple(self._seed, there.client, self._vips.name(there.vip))
+        return hash_tuple(self._seed, there.ends.client, self._vips.name(there.ends.vip))
 
     def _clock(self) -> Ticks:
         if self._ticks is None:

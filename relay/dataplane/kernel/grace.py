@@ -1,7 +1,8 @@
-"""Waiting until no program reads any more what was taken out of a map."""
+"""What was taken out of a map, and a program may still read: waiting until none does."""
 
 import os
 import sys
+from itertools import takewhile
 from typing import Self
 
 from relay.dataplane.kernel import bpfload, bpfsys
@@ -41,3 +42,38 @@ class GracePeriod:
         """Let go of the maps."""
         os.close(self._outer)
         os.close(self._inner)
+
+
+class Resting:
+    """Numbers that are out of use, but not free yet.
+
+    Whoever waits takes the mark before, and frees by it afterwards what had been added until then;
+    in the meantime others may come, and the same again.
+    """
+
+    def __init__(self) -> None:
+        self.mark = 0
+        self._added: dict[int, int] = {}  # number -> the mark with which it came
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._added
+
+    def __bool__(self) -> bool:
+        return bool(self._added)
+
+    def add(self, number: int) -> None:
+        """Let a number rest from now on."""
+        self.mark += 1
+        self._added.pop(number, None)  # so that the latest are last
+        self._added[number] = self.mark
+
+    def discard(self, number: int) -> None:
+        """A number is in use again."""
+        self._added.pop(number, None)
+
+    def free(self, mark: int) -> list[int]:
+        """The numbers that came up to a mark, which rest no longer."""
+        freed = list(takewhile(lambda number: self._added[number] <= mark, self._added))
+        for number in freed:
+            del self._added[number]
+        return freed

@@ -154,10 +154,6 @@ class OwnTable:
             )
         return (self.field(number, "base") + port) & _LOW
 
-    def port(self, number: int, position: int) -> int:
-        """The upstream port whose record is at a position."""
-        return (position - self.field(number, "base")) & _LOW
-
     def positions(self, number: int) -> range:
         """Where the records of an upstream address are."""
         ports = range(self.field(number, "lowest"), self.field(number, "highest") + 1)

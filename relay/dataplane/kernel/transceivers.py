@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.kernel.grace import Resting
 from relay.dataplane.kernel.memory import MappedArray
 from relay.dataplane.kernel.pins import Pins
 
@@ -17,6 +18,9 @@ class Transceivers:
     Args:
         pins: The instance.
 
+    Attributes:
+        resting: Numbers that no flow has any more.
+
     Raises:
         DataplaneError: It is not loaded, or this is not root.
     """
@@ -28,7 +32,7 @@ class Transceivers:
         self._flows: Counter[int] = Counter()
         self._numbers: dict[bytes, int] = {}
         self._free: list[int] = []
-        self._leaving: set[int] = set()
+        self.resting = Resting()
 
     def packed(self, number: int) -> bytes:
         """The address with a number, as `Endpoint.packed`."""
@@ -57,23 +61,18 @@ class Transceivers:
             element = self._table.element(number)
             element[self._address], element[self._port] = packed[:16], packed[16:]
         self._flows[number] += 1
-        self._leaving.discard(number)
+        self.resting.discard(number)
         return number
 
     def give_back(self, number: int) -> None:
         """One flow fewer has a number."""
         self._flows[number] -= 1
         if not self._flows[number]:
-            self._leaving.add(number)
+            self.resting.add(number)
 
-    def leaving(self) -> frozenset[int]:
-        """The numbers that no flow has any more."""
-        return frozenset(self._leaving)
-
-    def settle(self, left: Iterable[int]) -> None:
-        """Let numbers be used again, of which no program reads the address any more."""
-        for number in self._leaving.intersection(left):
-            self._leaving.discard(number)
+    def settle(self, mark: int) -> None:
+        """Let numbers be used again that have rested since a mark of `resting`."""
+        for number in self.resting.free(mark):
             del self._flows[number]
             del self._numbers[self.packed(number)]
             self._free.append(number)
