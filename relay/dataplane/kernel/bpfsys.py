@@ -50,13 +50,6 @@ class MapType(IntEnum):
     ARRAY_OF_MAPS = 12
 
 
-class Update(IntEnum):
-    """What an update may do (BPF_ANY and the like)."""
-
-    ANY = 0
-    CREATE_ONLY = 1  # BPF_NOEXIST: EEXIST when the key is there
-
-
 ATTACH_TYPE_XDP, ATTACH_TYPE_SK_LOOKUP = 37, 36  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
@@ -145,10 +138,10 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     return value.raw
 
 
-def map_update(fd: int, key: bytes, value: bytes, how: Update = Update.ANY) -> None:
-    """Set a value; E2BIG when the map is full, EEXIST as `Update.CREATE_ONLY` says."""
+def map_update(fd: int, key: bytes, value: bytes) -> None:
+    """Set a value; E2BIG when the map is full."""
     buffer = ctypes.create_string_buffer(value, len(value))
-    bpf(Command.MAP_UPDATE_ELEM, _element(fd, key, buffer, how))
+    bpf(Command.MAP_UPDATE_ELEM, _element(fd, key, buffer))
 
 
 def map_delete(fd: int, key: bytes) -> bool:
@@ -299,10 +292,10 @@ def possible_cpus() -> int:
 
 
 def _element(
-    fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None, flags: int = 0
+    fd: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None
 ) -> ctypes.Structure:
     """The attributes of an element command; they live as long as the buffers they point to."""
-    attributes = bpfattr.Element(map_fd=fd, flags=flags)
+    attributes = bpfattr.Element(map_fd=fd)
     if key is not None:
         buffer = ctypes.create_string_buffer(key, len(key))
         attributes.key = ctypes.addressof(buffer)

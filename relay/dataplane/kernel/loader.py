@@ -105,7 +105,7 @@ class _Loading:
         with locked():
             running = self.pins.loaded()
             if running:
-                _require_same_layout(found.object, self.pins, self._config.max_flows)
+                _require_same_layout(found.object, self.pins, self._config)
             else:
                 self.pins.remove()  # what a loader that was killed half-way has left
             self._load_all_or_nothing(found.object, running=running)
@@ -280,14 +280,14 @@ def _steers_here(pins: Pins) -> bool:
         return bpfsys.link_netns(link) == linux.netns_inode()
 
 
-def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
+def _require_same_layout(wanted: BpfObject, pins: Pins, config: LoadConfig) -> None:
     """Refuse to run the new program on pinned maps that it would misread."""
-    capacity = read_hash(pins)[1]
-    if capacity != max_flows:
+    capacity, sized = read_hash(pins)[1], _sizes(config)
+    if capacity != config.max_flows:
         raise DataplaneError(
-            f"The running program has room for {capacity:,} flows, and {max_flows:,} are wanted. "
-            f"Keep --max-flows {capacity}, or change it at a quiet time, because all flows go with "
-            f"the program: `icelane relay unload --instance {pins.instance}`, and load again."
+            f"The running program has room for {capacity:,} flows, and {config.max_flows:,} are "
+            f"wanted. Keep --max-flows {capacity}, or change it at a quiet time, because all flows go "
+            f"with the program: `icelane relay unload --instance {pins.instance}`, and load again."
         )
     types = Btf(wanted.types)
     for name in pins.maps():
@@ -297,6 +297,7 @@ def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
         with PinnedMap(pins.map(name)) as pinned:
             same = (
                 pinned.info.type == spec.type
+                and (name in sized or pinned.info.max_entries == spec.max_entries)
                 and pinned.key.shape() == types.layout(spec.key_type).shape()
                 and pinned.value.shape() == types.layout(spec.value_type).shape()
             )

@@ -62,7 +62,7 @@ class MappedArray:
         return self.octets[index * self.stride : (index + 1) * self.stride]
 
     def close(self) -> None:
-        """Unmap it; the map stays pinned."""
+        """Let go of the memory, which goes with the last view of it; the map stays pinned."""
         for view in (self.longs, self.words, self.shorts, self.octets):
             view.release()
-        self._memory.close()
+        del self._memory

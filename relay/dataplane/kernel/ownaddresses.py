@@ -18,7 +18,7 @@ from relay.errors import DataplaneError
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 
 VIPS, UPSTREAMS = "vips", "upstreams"
-_CURRENT, _FORMER = 1, 2  # enum own of bpf/relay.h
+CURRENT, FORMER = 1, 2  # enum own of bpf/relay.h
 _TABLE = {VIPS: 0x100, UPSTREAMS: 0x200}  # enum own_table
 _SLOT_BITS = 12
 _ATTEMPTS = 10_000  # even full tables' 128 addresses have slots of their own with one seed of eight
@@ -167,7 +167,7 @@ class OwnTable:
             if number in rows:
                 self._rows.element(number)[: len(rows[number])] = rows[number]
             elif self.field(number, "own"):
-                self._rows.element(number)[own] = _FORMER if number in used else 0
+                self._rows.element(number)[own] = FORMER if number in used else 0
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -216,7 +216,7 @@ class OwnAddresses:
             if plan is None:
                 raise self._no_room(f"{table.size} {name}")
             fields: dict[int, dict[str, bytes | int]] = {
-                number: {"addr.word": address[:16], "own": _CURRENT}
+                number: {"addr.word": address[:16], "own": CURRENT}
                 for address, number in plan.items()
             }
             if name == VIPS:

@@ -226,9 +226,9 @@ class PinnedMap:
         """A value, or None. Of a per-CPU map, that of every processor in turn."""
         return bpfsys.map_lookup(self._fd, key, self._lookup_size)
 
-    def update(self, key: bytes, value: bytes, how: bpfsys.Update = bpfsys.Update.ANY) -> None:
-        """Set a value; OSError with E2BIG when the map is full, EEXIST as `how` says."""
-        bpfsys.map_update(self._fd, key, value, how)
+    def update(self, key: bytes, value: bytes) -> None:
+        """Set a value; OSError with E2BIG when the map is full."""
+        bpfsys.map_update(self._fd, key, value)
 
     def delete(self, key: bytes) -> bool:
         """Delete an entry; says whether it was there."""

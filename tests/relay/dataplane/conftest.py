@@ -10,17 +10,18 @@ import pytest
 
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
-from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.dataplane.kernel.pins import Pins, instances
 from relay.dataplane.kernel.settings import write_settings
 from relay.netns.host import Host
-from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, NewConfig, load
+from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, VIP6, NewConfig, clear, load
 
 _numbers = itertools.count(1)
 # Of no other instance: `running` unloads all of these but its own.
 _PREFIX = f"dataplane-test-{os.getpid()}-"
 
 UPSTREAM = "192.0.2.1"
-SETTINGS = Settings((VIP,), (UpstreamRange(UPSTREAM, 20000, 29999),), {(1, 0): bytes(16)})
+_UPSTREAMS = tuple(UpstreamRange(each, 20000, 29999) for each in (UPSTREAM, "2001:db8:2::1"))
+SETTINGS = Settings((VIP, VIP6), _UPSTREAMS, {(1, 0): bytes(16)})
 
 
 @contextmanager
@@ -71,9 +72,7 @@ def instance(maps_host: Host) -> Iterator[str]:
 def pins(instance: str) -> Pins:
     """That instance's, without flows and with the settings that it was loaded with."""
     pins = Pins(instance)
-    for name in ("flows4", "flows"):
-        with PinnedMap(pins.map(name)) as flows:
-            flows.sync({})
+    clear(pins)
     write_settings(pins, SETTINGS)
     return pins
 

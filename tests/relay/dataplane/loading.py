@@ -1,13 +1,19 @@
 """Loading in a host, what runs there then, and flows for its maps."""
 
-import sys
+import struct
 from collections.abc import Callable
+from contextlib import closing
+
+import pytest
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
+from relay.dataplane.flowrecord import Activity
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import LoadConfig, LoadReport
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.memory import MappedArray
+from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.ticks import Ticks, tick_seconds
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 
@@ -22,7 +28,9 @@ MAX_FLOWS = 8
 NewConfig = Callable[..., LoadConfig]
 VIP = Endpoint("203.0.113.10", 3478)
 TRANSCEIVER = Endpoint("192.0.2.2", 5000)
+VIP6 = Endpoint("2001:db8:1::10", 3478)
 ROUTE = bytes(range(21))
+SEEN_WITHIN = 66 * tick_seconds()  # how exactly a flow knows when it was seen
 
 
 def flow(number: int, route: bytes = ROUTE, transceiver: Endpoint = TRANSCEIVER) -> FlowTuple:
@@ -31,24 +39,37 @@ def flow(number: int, route: bytes = ROUTE, transceiver: Endpoint = TRANSCEIVER)
     return FlowTuple(client, VIP, upstream, transceiver, route)
 
 
-def entries(pins: Pins) -> dict[bytes, bytes]:
-    """What the map of IPv4 flows holds."""
-    with PinnedMap(pins.map("flows4")) as flows:
-        return dict(flows.items())
+def entries(pins: Pins) -> dict[str, list[int]]:
+    """What the table of flows holds: the words of its records and its index that are not zero."""
+    found = {}
+    for name in ("flows", "flow_index"):
+        with closing(MappedArray(pins.map(name))) as table:
+            found[name] = list(filter(None, table.longs))
+    return found
 
 
-def count_packets(pins: Pins, packets: int) -> None:
-    """Let all entries have counted that many packets of 10 bytes, the last after 5 s."""
-    with PinnedMap(pins.map("flows4")) as flows:
-        for key, value in list(flows.items()):
-            changed = bytearray(value)
-            for path, number in (
-                ("packets", packets),
-                ("bytes", 10 * packets),
-                ("last_seen_ns", 5 * 10**9),
-            ):
-                changed[flows.value.spans[f"state.{path}"]] = number.to_bytes(8, sys.byteorder)
-            flows.update(key, bytes(changed))
+def clear(pins: Pins) -> None:
+    """Remove all flows."""
+    for name in ("flow_index", "flows"):
+        with closing(MappedArray(pins.map(name))) as table:
+            table.octets[:] = bytes(len(table.octets))
+
+
+def count_packets(pins: Pins, packets: int, moment: float = 5.0) -> Activity:
+    """Let all flows have counted that many packets of 10 bytes, the last at a moment; what of each
+    direction that comes to, but for the time."""
+    seen = Ticks.read(pins.ticks).at(moment)
+    with closing(MappedArray(pins.map("flows"))) as table:
+        for position in range(table.count):
+            element = table.element(position)
+            if element[table.spans["ends.kind"].start]:
+                for name, code, number in (
+                    ("packets", "2I", packets),
+                    ("bytes", "2Q", 10 * packets),
+                    ("seen", "2I", seen),
+                ):
+                    struct.pack_into(f"={code}", element, table.spans[name].start, number, number)
+    return Activity(packets, 10 * packets, pytest.approx(moment, abs=SEEN_WITHIN))
 
 
 def load(host: Host, config: LoadConfig) -> LoadReport:

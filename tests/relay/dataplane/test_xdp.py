@@ -11,7 +11,6 @@ import pytest
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.errors import DataplaneFull
-from relay.dataplane.flowrecord import Activity
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
@@ -21,8 +20,10 @@ from relay.wire.endpoint import Endpoint
 from tests.relay.dataplane.loading import (
     MAX_FLOWS,
     ROUTE,
+    SEEN_WITHIN,
     TRANSCEIVER,
     VIP,
+    VIP6,
     count_packets,
     flow,
 )
@@ -42,21 +43,21 @@ def test_a_later_process_adopts_the_flows_with_their_counters(
     installed = [flow(number) for number in range(1, 5)]
     for each in installed:
         dataplane.install(each)
-    count_packets(pins, 3)
+    counted = count_packets(pins, 3)
     dataplane.close()
     later = XdpDataplane(pins.instance)
     records = {record.flow: record for record in later.flows()}
     later.close()
     assert set(records) == set(installed)
     for record in records.values():
-        assert record.to_transceiver == record.to_client == Activity(3, 30, 5.0)
+        assert record.to_transceiver == record.to_client == counted
 
 
 ADDRESSES = {
     "4": (Endpoint("198.51.100.7", 1), VIP, Endpoint("192.0.2.1", 20001), TRANSCEIVER),
     "6": (
         Endpoint("2001:db8:9::7", 1),
-        Endpoint("2001:db8:1::10", 3478),
+        VIP6,
         Endpoint("2001:db8:2::1", 20001),
         Endpoint("2001:db8:2::2", 5000),
     ),
@@ -89,12 +90,15 @@ def test_flows_of_all_families_are_kept_apart_and_adopted(dataplane: XdpDataplan
     assert list(dataplane.flows()) == []
 
 
-def test_a_full_map_of_ipv6_flows_refuses_too(dataplane: XdpDataplane) -> None:
+def test_the_table_is_full_of_flows_of_any_family(dataplane: XdpDataplane) -> None:
     client, vip, upstream, transceiver = ADDRESSES["6"]
     numbered = [
-        FlowTuple(client._replace(port=n), vip, upstream._replace(port=n), transceiver, ROUTE)
+        FlowTuple(
+            client._replace(port=n), vip, upstream._replace(port=20000 + n), transceiver, ROUTE
+        )
         for n in range(1, MAX_FLOWS + 2)
     ]
+    numbered[0] = flow(1)
     for each in numbered[:-1]:
         dataplane.install(each)
     with pytest.raises(DataplaneFull):
@@ -102,16 +106,16 @@ def test_a_full_map_of_ipv6_flows_refuses_too(dataplane: XdpDataplane) -> None:
     assert {record.flow for record in dataplane.flows()} == set(numbered[:-1])
 
 
-def test_idle_flows_are_found_in_both_maps(dataplane: XdpDataplane, pins: Pins) -> None:
+def test_idle_flows_of_all_families_are_found(dataplane: XdpDataplane, pins: Pins) -> None:
     client, vip, upstream, transceiver = ADDRESSES["6"]
     wide = FlowTuple(client, vip, upstream, transceiver, ROUTE)
     busy, narrow = flow(1), flow(2)
     dataplane.install(busy)
-    count_packets(pins, 3)  # the last packet came after 5 s
+    count_packets(pins, 3, 5.0)
     for each in (narrow, wide):
         dataplane.install(each)  # these have had none
-    assert set(chain.from_iterable(dataplane.idle(5.0))) == {narrow, wide}
-    assert set(chain.from_iterable(dataplane.idle(5.1))) == {busy, narrow, wide}
+    assert set(chain.from_iterable(dataplane.idle(5.0 - SEEN_WITHIN))) == {narrow, wide}
+    assert set(chain.from_iterable(dataplane.idle(5.0 + SEEN_WITHIN))) == {busy, narrow, wide}
 
 
 def test_what_is_not_loaded_is_said(pins: Pins) -> None:

@@ -15,7 +15,6 @@ from relay.dataplane.kernel.pins import Pins
 from relay.linux import netns_inode
 from relay.netns.host import Host
 from tests.lab.xdp_program import load_xdp, run_xdp
-from tests.relay.dataplane.loading import MAX_FLOWS
 
 pytestmark = pytest.mark.bpf
 
@@ -34,9 +33,9 @@ def program(verdict: int) -> Iterator[int]:
 
 
 @pytest.fixture
-def vips(pins: Pins) -> Iterator[int]:
+def keys(pins: Pins) -> Iterator[int]:
     """A hash with keys of 20 bytes and values of 4, and one entry."""
-    with bpfsys.pinned(pins.map("vips")) as fd:
+    with bpfsys.pinned(pins.map("route_keys")) as fd:
         yield fd
 
 
@@ -75,24 +74,22 @@ def test_what_is_pinned_outlives_its_descriptors(pins: Pins) -> None:
         bpfsys.obj_get(path)
 
 
-def test_entries_come_and_go(vips: int) -> None:
-    key = bytes(range(20))
-    assert bpfsys.map_lookup(vips, key, 4) is None
-    bpfsys.map_update(vips, key, b"one!", bpfsys.Update.CREATE_ONLY)
-    with pytest.raises(FileExistsError):
-        bpfsys.map_update(vips, key, b"two!", bpfsys.Update.CREATE_ONLY)
-    assert bpfsys.map_lookup(vips, key, 4) == b"one!"
-    bpfsys.map_update(vips, key, b"two!")
-    assert bpfsys.map_lookup(vips, key, 4) == b"two!"
-    assert bpfsys.map_delete(vips, key)
-    assert not bpfsys.map_delete(vips, key)
+def test_entries_come_and_go(keys: int) -> None:
+    key, one, two = b"key!", bytes(16), bytes(range(16))
+    assert bpfsys.map_lookup(keys, key, 16) is None
+    bpfsys.map_update(keys, key, one)
+    assert bpfsys.map_lookup(keys, key, 16) == one
+    bpfsys.map_update(keys, key, two)
+    assert bpfsys.map_lookup(keys, key, 16) == two
+    assert bpfsys.map_delete(keys, key)
+    assert not bpfsys.map_delete(keys, key)
 
 
-def test_a_hash_is_read_in_batches(vips: int) -> None:
-    entries = {number.to_bytes(20, "big"): number.to_bytes(4, "big") for number in range(40)}
+def test_a_hash_is_read_in_batches(keys: int) -> None:
+    entries = {number.to_bytes(4, "big"): number.to_bytes(16, "big") for number in range(40)}
     for key, value in entries.items():
-        bpfsys.map_update(vips, key, value)
-    reader = bpfsys.BatchReader(vips, 20, 4, 16)
+        bpfsys.map_update(keys, key, value)
+    reader = bpfsys.BatchReader(keys, 4, 16, 16)
     batches = []
     while batch := reader.read():
         batches.append(batch)
@@ -103,12 +100,12 @@ def test_a_hash_is_read_in_batches(vips: int) -> None:
 
 
 def test_the_kernel_tells_of_a_map_and_its_types(pins: Pins) -> None:
-    with bpfsys.pinned(pins.map("flows4")) as fd:
+    with bpfsys.pinned(pins.map("route_keys")) as fd:
         info = bpfsys.map_info(fd)
-    assert (info.name, info.type) == ("flows4", bpfsys.MapType.HASH)
-    assert (info.key_size, info.max_entries) == (12, 2 * MAX_FLOWS)
+    assert (info.name, info.type) == ("route_keys", bpfsys.MapType.HASH)
+    assert (info.key_size, info.max_entries) == (4, 4096)
     types = Btf(bpfsys.btf_data(info.btf_id))
-    assert types.layout(info.key_type_id).name == "tuple4"
+    assert types.layout(info.key_type_id).name == "route_key_id"
     assert types.layout(info.value_type_id).size == info.value_size
 
 

@@ -13,10 +13,10 @@ def test_it_has_all_programs_and_maps_and_the_layouts_of_their_entries() -> None
     built = objects.build().object  # in a process of its own: it may change its mounts
     assert built.key == current_key()
     tails = {"relay_ip6", "relay_triage", "relay_request", "relay_forward"}
-    assert set(built.programs) == {"relay", "pass_all", "steer"} | tails
+    assert set(built.programs) == {"relay", "pass_all", "steer", "ticks"} | tails
     assert built.programs["steer"].type == bpfload.PROG_TYPE_SK_LOOKUP
     used = {name for program in built.programs.values() for _, name in program.maps}
     assert set(built.maps) == used | {"build"}
-    key = Btf(built.types).layout(built.maps["flows4"].key_type)
-    assert [leaf.path for leaf in key.leaves] == ["src", "dst", "src_port", "dst_port"]
+    value = Btf(built.types).layout(built.maps["transceivers"].value_type)
+    assert [leaf.path for leaf in value.leaves] == ["addr.word", "port", "pad"]
     assert "kernel headers" in built.built_with

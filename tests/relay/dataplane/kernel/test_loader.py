@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel import build, loader, objects, sources
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, Outcome
-from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.dataplane.kernel.ownaddresses import VIPS, OwnTable
+from relay.dataplane.kernel.pins import Pins, instances
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
@@ -55,8 +57,8 @@ def test_a_restarted_agent_keeps_the_program_and_needs_no_object(
     assert (report.outcome, report.object) == (Outcome.KEPT, None)
     assert program_of(running, "a") == before
     assert flows(running) == [FLOW]
-    with PinnedMap(Pins(running.instance).map("vips")) as vips:
-        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
+    with closing(OwnTable(Pins(running.instance), VIPS)) as vips:
+        assert vip.packed in vips.names().values()
     with pytest.raises(DataplaneError, match="no object today"):
         load(host, replace(running, reload=True))
     assert program_of(running, "a") == before
@@ -80,7 +82,10 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
 @pytest.mark.parametrize(
     ("refused", "change"),
     [
-        ("flows", ("__u64 packets;\n\t__u64 bytes;", "__u64 bytes;\n\t__u64 packets;")),
+        (
+            "flows",
+            ("struct address client;\n\t__u64 bytes", "struct address sender;\n\t__u64 bytes"),
+        ),
         (  # the size of a value
             "route_keys",
             ("__le64 secret[2];\n};", "__le64 secret[2];\n\t__le64 more;\n};"),
@@ -92,7 +97,7 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
                 "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
             ),
         ),
-        ("tx_ports", ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31")),
+        ("tx_ports", ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31")),  # a size
         ("counters", ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)")),
     ],
     ids=["value", "size of a value", "key", "size of a map", "more counters"],

@@ -39,8 +39,8 @@ def pin(path: Path, instructions: bytes = PASS) -> int:
 
 def test_links_maps_and_programs_are_told_apart_by_name(pins: Pins) -> None:
     assert set(pins.links()) == {"a", "b"}
-    assert {"flows4", "flows", "vips", "counters", "tx_ports"} <= set(pins.maps())
-    others = {"program", "program-pass-all", "program-tails"}
+    assert {"flows", "flow_index", "vips", "counters", "tx_ports"} <= set(pins.maps())
+    others = {"program", "program-pass-all", "program-tails", "program-ticks"}
     others |= {"steer-sockets", "steer-link", "link-a", "link-b"}
     assert {path.name for path in pins.directory.iterdir()} - set(pins.maps()) == others
 
@@ -103,16 +103,16 @@ def test_only_one_holds_the_lock() -> None:
 
 def test_a_missing_map_names_the_remedy(unloaded: Pins) -> None:
     with pytest.raises(DataplaneError, match="icelane relay load"):
-        PinnedMap(unloaded.map("flows4"))
+        PinnedMap(unloaded.map("flows"))
 
 
 def test_a_hash_is_made_to_hold_what_is_wanted(pins: Pins) -> None:
-    with PinnedMap(pins.map("vips")) as vips:
-        keys = [number.to_bytes(20, "big") for number in range(3)]
-        vips.sync({keys[0]: bytes(4), keys[1]: bytes(4)})
-        vips.sync({keys[1]: b"1234", keys[2]: bytes(4)})
-        assert dict(vips.items()) == {keys[1]: b"1234", keys[2]: bytes(4)}
-        assert vips.kind == "hash"
+    with PinnedMap(pins.map("route_keys")) as table:
+        keys = [number.to_bytes(4, "big") for number in range(3)]
+        table.sync({keys[0]: bytes(16), keys[1]: bytes(16)})
+        table.sync({keys[1]: b"1234" * 4, keys[2]: bytes(16)})
+        assert dict(table.items()) == {keys[1]: b"1234" * 4, keys[2]: bytes(16)}
+        assert table.kind == "hash"
 
 
 def test_per_cpu_values_are_shown_one_by_one(pins: Pins) -> None:

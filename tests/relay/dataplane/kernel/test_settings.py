@@ -5,6 +5,13 @@ from contextlib import closing
 import pytest
 
 from relay.dataplane.kernel.config import Settings, UpstreamRange
+from relay.dataplane.kernel.ownaddresses import (
+    CURRENT,
+    FORMER,
+    UPSTREAMS,
+    VIPS,
+    OwnTable,
+)
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.settings import (
     RATE_LIMITS,
@@ -14,7 +21,7 @@ from relay.dataplane.kernel.settings import (
 )
 from relay.dataplane.xdp import XdpDataplane
 from relay.wire.endpoint import Endpoint
-from tests.relay.dataplane.loading import entries, flow
+from tests.relay.dataplane.loading import VIP, entries, flow
 
 pytestmark = pytest.mark.bpf
 
@@ -26,17 +33,27 @@ def test_new_settings_replace_the_old_ones_and_touch_no_flow(pins: Pins) -> None
     vip = Endpoint("203.0.113.11", 3479)
     write_settings(
         pins,
-        Settings((vip,), (UpstreamRange("192.0.2.9", 10000, 10001),), {(2, 6): bytes(range(16))}),
+        Settings((vip,), (UpstreamRange("2001:db8:2::9", 10, 11),), {(2, 6): bytes(range(16))}),
     )
     with (
-        PinnedMap(pins.map("vips")) as vips,
-        PinnedMap(pins.map("upstreams")) as upstreams,
+        closing(OwnTable(pins, VIPS)) as vips,
+        closing(OwnTable(pins, UPSTREAMS)) as upstreams,
         PinnedMap(pins.map("route_keys")) as keys,
     ):
-        assert [each["key"] for each in vips.show()] == [{"addr": vip.host, "port": vip.port}]
-        (upstream,) = upstreams.show()
-        assert upstream["key"] == {"address": "192.0.2.9"}
-        assert upstream["value"] == {"first": 10000, "last": 10001}
+        assert {name: vips.field(n, "own") for n, name in vips.names().items()} == {
+            vip.packed: CURRENT,
+            VIP.packed: FORMER,  # a flow has it
+        }
+        (kept, new) = upstreams.names().items()
+        assert (kept[1], new[1]) == (
+            Endpoint("192.0.2.1", 0).packed[:16],
+            Endpoint("2001:db8:2::9", 0).packed[:16],
+        )
+        assert [upstreams.field(new[0], name) for name in ("first", "last", "own")] == [
+            *(10, 11),
+            CURRENT,
+        ]
+        assert upstreams.field(kept[0], "own") == FORMER
         ((key, secret),) = keys.items()
         assert keys.key.show(key) == {"cluster": 2, "slot": 6}
         assert secret == bytes(range(16))

@@ -1,0 +1,160 @@
+"""Flows as records of a real table: what is installed, replaced, removed and refused."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+
+import pytest
+
+from relay.core.flowtuple import FlowTuple
+from relay.dataplane.errors import DataplaneFull
+from relay.dataplane.flowrecord import FlowRecord
+from relay.dataplane.kernel.flowtable import FlowTable
+from relay.dataplane.kernel.pins import Pins
+from relay.errors import DataplaneError
+from relay.wire.endpoint import Endpoint
+from tests.relay.dataplane.loading import (
+    MAX_FLOWS,
+    SEEN_WITHIN,
+    count_packets,
+    entries,
+    flow,
+)
+
+pytestmark = pytest.mark.bpf
+
+OTHER_TRANSCEIVER = Endpoint("192.0.2.3", 5000)
+
+
+@pytest.fixture
+def flows(pins: Pins) -> Iterator[FlowTable]:
+    """The table, empty."""
+    with closing(FlowTable(pins)) as flows:
+        yield flows
+
+
+def moved(old: FlowTuple) -> FlowTuple:
+    """The same client's next flow, to another transceiver, by another upstream port."""
+    upstream = old.upstream._replace(port=old.upstream.port + 1000)
+    return old._replace(upstream=upstream, transceiver=OTHER_TRANSCEIVER)
+
+
+def test_installing_again_keeps_the_counters(flows: FlowTable, pins: Pins) -> None:
+    flows.install(flow(1))
+    counted = count_packets(pins, 3)
+    flows.install(flow(1))
+    assert flows.record(flow(1)) == FlowRecord(flow(1), counted, counted)
+    assert list(flows.records()) == [FlowRecord(flow(1), counted, counted)]
+
+
+def test_a_client_that_moves_on_leaves_its_transceivers_way_back(
+    flows: FlowTable, pins: Pins
+) -> None:
+    old, new = flow(1), moved(flow(1))
+    flows.install(old)
+    counted = count_packets(pins, 3)
+    flows.install(new)
+    assert flows.record(old) == FlowRecord(old, counted, counted)
+    assert flows.record(new) == FlowRecord(new)
+    assert list(flows.tuples()) == [new]
+    assert list(chain.from_iterable(flows.idle(5.0 + SEEN_WITHIN))) == [old, new]
+    flows.remove(old)  # must not take the entry that is the new one's
+    assert list(flows.tuples()) == [new]
+    assert len(entries(pins)["flow_index"]) == 1
+
+
+def test_a_client_may_come_back_to_what_it_left(flows: FlowTable) -> None:
+    old, new = flow(1), moved(flow(1))
+    for each in (old, new, old):
+        flows.install(each)
+    assert list(flows.tuples()) == [old]
+    flows.remove(new)
+    assert list(flows.tuples()) == [old]
+
+
+def test_nothing_is_told_of_a_flow_whose_port_another_has(flows: FlowTable, pins: Pins) -> None:
+    old = flow(1)
+    for new in (
+        flow(1, transceiver=OTHER_TRANSCEIVER),
+        flow(1, route=bytes(21)),
+        old._replace(client=Endpoint("198.51.100.8", 9)),
+    ):
+        flows.install(old)
+        counted = count_packets(pins, 3)
+        flows.install(new)
+        assert flows.record(old) == FlowRecord(old)
+        assert flows.record(new) == FlowRecord(new)
+        flows.remove(old)
+        assert list(flows.tuples()) == [new]
+        counted = count_packets(pins, 3)
+        assert flows.record(new) == FlowRecord(new, counted, counted)
+
+
+def test_removing_is_complete_and_may_be_repeated(flows: FlowTable, pins: Pins) -> None:
+    flows.install(flow(1))
+    flows.remove(flow(1))
+    flows.remove(flow(1))
+    assert not list(flows.tuples())
+    assert (flows.count(), entries(pins)["flow_index"]) == (0, [])
+
+
+def test_a_full_table_refuses_and_evicts_nobody(flows: FlowTable, pins: Pins) -> None:
+    for number in range(1, MAX_FLOWS + 1):
+        flows.install(flow(number))
+    before = entries(pins)
+    with pytest.raises(DataplaneFull, match="All 8 flows"):
+        flows.install(flow(100))
+    assert entries(pins) == before
+    flows.install(flow(1))  # what is installed stays installable
+    flows.remove(flow(1))
+    flows.install(flow(100))
+    assert flow(100) in list(flows.tuples())
+
+
+def test_who_comes_later_counts_what_is_there(flows: FlowTable, pins: Pins) -> None:
+    for number in range(1, MAX_FLOWS + 1):
+        flows.install(flow(number))
+    with closing(FlowTable(pins)) as later:
+        with pytest.raises(DataplaneFull):
+            later.install(flow(100))
+        later.remove(flow(1))
+        later.install(flow(100))
+        assert set(later.tuples()) == {flow(n) for n in (*range(2, MAX_FLOWS + 1), 100)}
+
+
+def test_addresses_that_are_not_the_relays(flows: FlowTable) -> None:
+    for strange, said in (
+        (flow(1)._replace(vip=Endpoint("203.0.113.77", 1)), "203.0.113.77 is none of the vips"),
+        (flow(1)._replace(upstream=Endpoint("192.0.2.77", 20001)), "none of the upstreams"),
+        (flow(1)._replace(upstream=Endpoint("192.0.2.1", 19999)), "upstream port 19999"),
+    ):
+        with pytest.raises(DataplaneError, match=said):
+            flows.install(strange)
+        flows.remove(strange)
+        assert flows.record(strange) == FlowRecord(strange)
+    assert flows.count() == 0
+
+
+def test_a_transceivers_number_is_used_again_only_after_a_grace_period(
+    flows: FlowTable, pins: Pins
+) -> None:
+    flows.install(flow(1))
+    flows.remove(flow(1))
+    flows.install(moved(flow(2)))
+    named = entries(pins)["flows"][0] >> 16 & 0xFFFF
+    flows.remove(moved(flow(2)))
+    flows.settle()
+    flows.install(flow(3, transceiver=Endpoint("192.0.2.4", 5000)))
+    assert named != 0  # the first one's was 0
+    assert entries(pins)["flows"][0] >> 16 & 0xFFFF in {0, named}
+    (found,) = flows.tuples()
+    assert found.transceiver == Endpoint("192.0.2.4", 5000)
+
+
+def test_flows_are_idle_by_what_their_transceiver_sent(flows: FlowTable, pins: Pins) -> None:
+    flows.install(flow(1))
+    count_packets(pins, 3, 5.0)
+    flows.install(flow(2))  # this one has had none
+    assert list(chain.from_iterable(flows.idle(5.0 - SEEN_WITHIN))) == [flow(2)]
+    assert sorted(chain.from_iterable(flows.idle(5.0 + SEEN_WITHIN))) == [flow(1), flow(2)]
+    assert (flows.count(), flows.capacity) == (2, MAX_FLOWS)
