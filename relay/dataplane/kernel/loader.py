@@ -286,8 +286,8 @@ def _require_same_layout(wanted: BpfObject, pins: Pins, config: LoadConfig) -> N
     if capacity != config.max_flows:
         raise DataplaneError(
             f"The running program has room for {capacity:,} flows, and {config.max_flows:,} are "
-            f"wanted. Keep --max-flows {capacity}, or change it at a quiet time, because all flows go "
-            f"with the program: `icelane relay unload --instance {pins.instance}`, and load again."
+            f"wanted. Keep --max-flows {capacity}, or change it at a quiet time, because all flows "
+            f"go with the program: `icelane relay unload --instance {pins.instance}`, and load again."
         )
     types = Btf(wanted.types)
     for name in pins.maps():

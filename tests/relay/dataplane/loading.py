@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -56,8 +57,11 @@ def clear(pins: Pins) -> None:
 
 
 def count_packets(pins: Pins, packets: int, moment: float = 5.0) -> Activity:
-    """Let all flows have counted that many packets of 10 bytes, the last at a moment; what of each
-    direction that comes to, but for the time."""
+    """Let all flows have counted that many packets of 10 bytes, the last at a moment.
+
+    Returns:
+        What that comes to in each direction, as far as it is known.
+    """
     seen = Ticks.read(pins.ticks).at(moment)
     with closing(MappedArray(pins.map("flows"))) as table:
         for position in range(table.count):
@@ -69,7 +73,8 @@ def count_packets(pins: Pins, packets: int, moment: float = 5.0) -> Activity:
                     ("seen", "2I", seen),
                 ):
                     struct.pack_into(f"={code}", element, table.spans[name].start, number, number)
-    return Activity(packets, 10 * packets, pytest.approx(moment, abs=SEEN_WITHIN))
+    last_seen: Any = pytest.approx(moment, abs=SEEN_WITHIN)
+    return Activity(packets, 10 * packets, last_seen)
 
 
 def load(host: Host, config: LoadConfig) -> LoadReport:

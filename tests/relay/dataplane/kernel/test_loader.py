@@ -84,7 +84,10 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
     [
         (
             "flows",
-            ("struct address client;\n\t__u64 bytes", "struct address sender;\n\t__u64 bytes"),
+            (
+                "struct flow_ends ends;\n\tstruct address client;",
+                "struct address client;\n\tstruct flow_ends ends;",
+            ),
         ),
         (  # the size of a value
             "route_keys",
