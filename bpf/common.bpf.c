@@ -51,7 +51,7 @@ static __always_inline bool is_vip(const struct tuple *tuple)
 
 	if (!find_own(OWN_VIP, &tuple->dst, tuple->dst_port, &number))
 		return false;
-	vip = vips.lookup(&number);
+	vip = own_vips.lookup(&number);
 	return vip && vip->own == OWN_CURRENT && vip->port == tuple->dst_port &&
 	       is_same(&vip->addr, &tuple->dst, true);
 }

@@ -126,7 +126,7 @@ static __always_inline struct upstream *find_upstream(const struct address *addr
 
 	if (!find_own(OWN_UPSTREAM, address, 0, &number))
 		return NULL;
-	upstream = upstreams.lookup(&number);
+	upstream = own_upstreams.lookup(&number);
 	return upstream && is_same(&upstream->addr, address, ip6) ? upstream : NULL;
 }
 
@@ -134,7 +134,7 @@ static __always_inline struct upstream *find_upstream(const struct address *addr
 static __always_inline void find_of_transceiver(const struct tuple *tuple, bool ip6,
 						struct found *found)
 {
-	struct flow *flow = flows.lookup(&found->index);
+	struct flow *flow = flow_records.lookup(&found->index);
 	struct transceiver *sender;
 	__u32 number;
 
@@ -146,7 +146,7 @@ static __always_inline void find_of_transceiver(const struct tuple *tuple, bool 
 	number = found->ends.transceiver;
 	sender = transceivers.lookup(&number);
 	number = found->ends.vip;
-	found->vip = vips.lookup(&number);
+	found->vip = own_vips.lookup(&number);
 	/* Upstream and transceiver are of one family. */
 	if (sender && sender->port == tuple->src_port && is_same(&sender->addr, &tuple->src, ip6))
 		found->flow = after_ends(flow, found->ends);
@@ -171,12 +171,12 @@ static __always_inline void find_of_client(const struct tuple *tuple, bool ip6,
 	if (!entry)
 		return;
 	found->index = entry;
-	flow = flows.lookup(&found->index);
+	flow = flow_records.lookup(&found->index);
 	if (!flow)
 		return;
 	found->ends = read_ends(flow);
 	number = found->ends.vip;
-	found->vip = vips.lookup(&number);
+	found->vip = own_vips.lookup(&number);
 	if (!found->ends.kind || !(found->ends.kind & FLOW_CLIENT_IP6) != !ip6 || !found->vip)
 		return;
 	if (found->ends.client_port == tuple->src_port && found->vip->port == tuple->dst_port &&
@@ -217,7 +217,7 @@ static __always_inline bool find_rewrite(const struct found *found, struct tuple
 		return true;
 	}
 	number = found->ends.upstream;
-	upstream = upstreams.lookup(&number);
+	upstream = own_upstreams.lookup(&number);
 	number = found->ends.transceiver;
 	transceiver = transceivers.lookup(&number);
 	if (!upstream || !transceiver)

@@ -9,14 +9,14 @@
 #include "relay.h"
 
 /* Confirmed flows, sized by the relay's upstream addresses; the index by the configuration. */
-BPF_F_TABLE("array", __u32, struct flow, flows, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct flow, flow_records, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct flow_route, flow_routes, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct bucket, flow_index, 1, BPF_F_MMAPABLE);
 BPF_TABLE("array", __u32, struct flow_hash, flow_hash, 1);
 
 /* The addresses that flows name by number; where the relay's own are is in a slot of each. */
-BPF_F_TABLE("array", __u32, struct vip, vips, VIPS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", __u32, struct upstream, upstreams, UPSTREAMS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct vip, own_vips, VIPS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct upstream, own_upstreams, UPSTREAMS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, __u32, own_slots, 1 << OWN_SLOT_BITS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct transceiver, transceivers, TRANSCEIVERS, BPF_F_MMAPABLE);
 

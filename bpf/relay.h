@@ -110,7 +110,7 @@ enum direction {
 /*
  * The table of flows is arrays, of which user space is the only writer, by plain stores to memory:
  *
- *	flows		one record for each upstream port of each address, which are its position
+ *	flow_records	one record for each upstream port of each address, which are its position
  *	flow_routes	the route of each, which only Binding requests are compared with
  *	flow_index	where the record of a client's tuple is: buckets of a hash table
  *

@@ -7,7 +7,7 @@ its address's base; VIP, upstream address and transceiver are numbers of tables.
 import sys
 from collections.abc import Iterator
 from itertools import compress
-from struct import Struct
+from struct import Struct, pack_into
 from typing import NamedTuple
 
 from relay.dataplane.kernel.memory import MappedArray
@@ -16,11 +16,13 @@ from relay.wire.endpoint import V4_MAPPED
 from relay.wire.route import RAW_SIZE
 
 CONFIRMED, CLIENT_IP6, TRANSCEIVER_IP6, REPLACED = 1, 2, 4, 8  # enum flow_kind of bpf/relay.h
+FLOW_RECORDS, FLOW_ROUTES = "flow_records", "flow_routes"
 _ENDS = Struct("=2sHBBBx")  # struct flow_ends: client's port, transceiver, VIP, upstream, kind
 _TRANSCEIVER_AT, _VIP_AT, _UPSTREAM_AT, _KIND_AT = 2, 4, 5, 6  # bytes
 _RECORD = Struct("=2sHBBBx16s2Q2I8x2I")  # struct flow: ends, client, then what is counted
 _TO_TRANSCEIVER, _TO_CLIENT = 0, 1  # enum direction, less 1
 _SEEN = 14  # words of four bytes before it
+_WIDTH = {"2Q": (1 << 64) - 1, "2I": (1 << 32) - 1}
 _BATCH = 1 << 16  # records that are looked at in one go: a few milliseconds
 
 
@@ -69,8 +71,8 @@ class FlowRecords:
     """
 
     def __init__(self, pins: Pins) -> None:
-        self._flows = MappedArray(pins.map("flows"))
-        self._routes = MappedArray(pins.map("flow_routes"))
+        self._flows = MappedArray(pins.map(FLOW_RECORDS))
+        self._routes = MappedArray(pins.map(FLOW_ROUTES))
         self.size = self._flows.count
         self._longs = self._flows.stride // 8
 
@@ -107,6 +109,16 @@ class FlowRecords:
         rest = ends.client[:16].ljust(self._flows.stride - _ENDS.size, b"\0")
         self._flows.element(position)[_ENDS.size :] = rest
         self._routes.element(position)[:RAW_SIZE] = route
+
+    def write_counts(
+        self, position: int, sent: tuple[int, int, int], returned: tuple[int, int, int]
+    ) -> None:
+        """Write packets, bytes and `seen`, to the transceiver and to the client."""
+        numbers = zip(sent, returned, strict=True)
+        packets, size, seen = numbers
+        element = self._flows.element(position)
+        for at, code, pair in ((24, "2Q", size), (40, "2I", packets), (56, "2I", seen)):
+            pack_into(f"={code}", element, at, *(number & _WIDTH[code] for number in pair))
 
     def publish(self, position: int, ends: Ends) -> None:
         """Write a record's first word, in one step."""

@@ -101,6 +101,23 @@ class FlowTable:
             kind = replaced.ends.kind | REPLACED
             self._records.publish(before, replaced.ends._replace(kind=kind))
 
+    def take_over(self, record: FlowRecord) -> None:
+        """Install a flow that something else forwarded before, with what it has counted.
+
+        Raises:
+            DataplaneFull: There is no room.
+            DataplaneError: One of its addresses is not the relay's.
+        """
+        self.install(record.flow)
+        there = self._find(record.flow)
+        if there is not None and not any(packets for packets, _, _ in there.counts):
+            at = self._clock().at
+            counts = [
+                (each.packets, each.bytes, at(each.last_seen) if each.last_seen else 0)
+                for each in (record.to_transceiver, record.to_client)
+            ]
+            self._records.write_counts(there.position, *counts)
+
     def remove(self, flow: FlowTuple) -> None:
         """Remove a flow; one that is not there, or that another has replaced, is fine."""
         self._begin_to_write()

@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from relay import linux
 from relay.dataplane.kernel import bpffs, bpfload, bpfsys, objects, privileges
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
-from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
-from relay.dataplane.kernel.btf import Btf
+from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.flowindex import buckets_for
 from relay.dataplane.kernel.flowtable import read_hash, write_hash
+from relay.dataplane.kernel.former import FormerFlows
 from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
+from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, Maps, has_layout
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
@@ -23,7 +24,6 @@ from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
-_TAILS = "tails"  # of one version alone, so that it is replaced with its program in one step
 _TAIL_PROGRAMS = (
     "relay_ip6",
     "relay_triage",
@@ -105,7 +105,7 @@ class _Loading:
         with locked():
             running = self.pins.loaded()
             if running:
-                _require_same_layout(found.object, self.pins, self._config)
+                _require_same_flows(found.object, self.pins, self._config)
             else:
                 self.pins.remove()  # what a loader that was killed half-way has left
             self._load_all_or_nothing(found.object, running=running)
@@ -113,15 +113,15 @@ class _Loading:
 
     def _load_all_or_nothing(self, wanted: BpfObject, *, running: bool) -> None:
         self.pins.directory.mkdir(exist_ok=True)
-        before = set(self.pins.maps())
-        try:
-            self._load(wanted, running=running)
-        except BaseException:
-            for name in set(self.pins.maps()) - before:
-                self.pins.map(name).unlink()
-            if not running:
-                self.pins.remove()
-            raise
+        with ExitStack() as opened:
+            maps = Maps(wanted, self.pins, _sizes(self._config), opened)
+            try:
+                self._load(wanted, maps, opened, running=running)
+            except BaseException:
+                maps.undo()
+                if not running:
+                    self.pins.remove()
+                raise
 
     def _is_current(self) -> bool:
         """Whether exactly this program runs on exactly these interfaces."""
@@ -129,12 +129,11 @@ class _Loading:
         if "build" not in pins.maps() or _linked(pins) != self._indexes or not _steers_here(pins):
             return False
         with PinnedMap(pins.map("build")) as build:
-            built_from = build.lookup(build.key.number(0))
+            if build.lookup(build.key.number(0)) != current_key():
+                return False
         modes = {attached_mode(name) for name in self._indexes}
         same_size = read_hash(pins)[1] == self._config.max_flows
-        return (
-            same_size and built_from == current_key() and self._config.mode in modes | {Mode.AUTO}
-        )
+        return same_size and self._config.mode in modes | {Mode.AUTO}
 
     def _keep(self) -> None:
         self._configure()
@@ -146,27 +145,29 @@ class _Loading:
                 "native."
             )
 
-    def _load(self, wanted: BpfObject, *, running: bool) -> None:
+    def _load(self, wanted: BpfObject, maps: Maps, opened: ExitStack, *, running: bool) -> None:
         pins, config = self.pins, self._config
-        with ExitStack() as opened:
-            maps = _open_maps(wanted, pins, _sizes(config), opened)
-            if not running:
-                write_hash(pins, secrets.randbits(64), config.max_flows)
-            programs = _load_programs(wanted, maps, opened)
-            for place, name in enumerate(_TAIL_PROGRAMS):
-                bpfsys.map_update(maps[_TAILS], _number(place), _number(programs[name]))
-            old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
-            self._configure()
-            runs = programs["pass_all" if config.pass_all else "relay"]
-            attacher = Attacher(pins, runs, old, force=config.force)
-            attaching = time.monotonic()
-            self.warnings += attacher.attach(config.interfaces, config.mode)
-            pins.replace(pins.tails, maps[_TAILS])  # before that of the old ones goes with its pin
-            self.attach_seconds = time.monotonic() - attaching
-            pins.replace(pins.program, programs["relay"])
-            pins.replace(pins.pass_all, programs["pass_all"])
-            pins.replace(pins.ticks, programs["ticks"])
-            _steer(pins, programs["steer"])
+        maps.open()
+        if not read_hash(pins)[1]:
+            write_hash(pins, secrets.randbits(64), config.max_flows)
+        programs = _load_programs(wanted, maps.fds, opened)
+        for place, name in enumerate(_TAIL_PROGRAMS):
+            bpfsys.map_update(maps.fds[TAILS], _number(place), _number(programs[name]))
+        old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
+        self._configure()
+        former = FormerFlows(pins)
+        former.convert()
+        runs = programs["pass_all" if config.pass_all else "relay"]
+        attacher = Attacher(pins, runs, old, force=config.force)
+        attaching = time.monotonic()
+        self.warnings += attacher.attach(config.interfaces, config.mode)
+        pins.replace(pins.tails, maps.fds[TAILS])  # before that of the old ones goes with its pin
+        self.attach_seconds = time.monotonic() - attaching
+        pins.replace(pins.program, programs["relay"])
+        pins.replace(pins.pass_all, programs["pass_all"])
+        pins.replace(pins.ticks, programs["ticks"])
+        _steer(pins, programs["steer"])
+        self.warnings += former.finish()
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
                 detach(link)
@@ -191,7 +192,7 @@ def _sizes(config: LoadConfig) -> dict[str, int]:
     """How many entries the maps have whose size is a matter of configuration."""
     records = sum(each.last + 1 - each.first for each in config.settings.upstreams)
     return {
-        "flows": max(1, records),
+        "flow_records": max(1, records),
         "flow_routes": max(1, records),
         "flow_index": buckets_for(config.max_flows),
     }
@@ -204,37 +205,6 @@ def _linked(pins: Pins) -> dict[str, int]:
         with bpfsys.pinned(path) as fd:
             found[interface] = bpfsys.link_info(fd).ifindex
     return found
-
-
-def _open_maps(
-    wanted: BpfObject, pins: Pins, sizes: Mapping[str, int], opened: ExitStack
-) -> Mapping[str, int]:
-    """The descriptors of all maps: of those that are pinned, and of new ones, which it pins."""
-    types = _opened(bpfload.btf_load(wanted.types), opened)
-    found = {}
-    for spec in wanted.maps.values():
-        path = pins.steer_sockets if spec.name == "steer_sockets" else pins.map(spec.name)
-        if path.exists() and spec.name != _TAILS:
-            found[spec.name] = opened.enter_context(bpfsys.pinned(path))
-            continue
-        size = sizes.get(spec.name, spec.max_entries)
-        try:
-            fd = _opened(_create(spec, size, types), opened)
-        except OSError as error:
-            raise DataplaneError(
-                f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
-            ) from None
-        if spec.name != _TAILS:
-            bpfsys.obj_pin(fd, path)
-        found[spec.name] = fd
-    return found
-
-
-def _create(spec: MapSpec, size: int, types: int) -> int:
-    numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
-    return bpfload.map_create(
-        spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name, numbers
-    )
 
 
 def _load_programs(
@@ -280,31 +250,23 @@ def _steers_here(pins: Pins) -> bool:
         return bpfsys.link_netns(link) == linux.netns_inode()
 
 
-def _require_same_layout(wanted: BpfObject, pins: Pins, config: LoadConfig) -> None:
-    """Refuse to run the new program on pinned maps that it would misread."""
-    capacity, sized = read_hash(pins)[1], _sizes(config)
+def _require_same_flows(wanted: BpfObject, pins: Pins, config: LoadConfig) -> None:
+    """Refuse to run the new program on a table of flows that it would misread."""
+    if FormerFlows(pins).are_there():
+        return  # they get a new table
+    capacity = read_hash(pins)[1]
     if capacity != config.max_flows:
         raise DataplaneError(
             f"The running program has room for {capacity:,} flows, and {config.max_flows:,} are "
             f"wanted. Keep --max-flows {capacity}, or change it at a quiet time, because all flows "
-            f"go with the program: `icelane relay unload --instance {pins.instance}`, and load again."
+            "go with the program: run "
+            f"`icelane relay unload --instance {pins.instance}`, and load again."
         )
-    types = Btf(wanted.types)
-    for name in pins.maps():
-        spec = wanted.maps.get(name)
-        if spec is None:  # the new program has no such map
-            continue
-        with PinnedMap(pins.map(name)) as pinned:
-            same = (
-                pinned.info.type == spec.type
-                and (name in sized or pinned.info.max_entries == spec.max_entries)
-                and pinned.key.shape() == types.layout(spec.key_type).shape()
-                and pinned.value.shape() == types.layout(spec.value_type).shape()
-            )
-        if not same:
+    for name in FLOW_MAPS:
+        if not has_layout(pins, wanted, name):
             raise DataplaneError(
-                f"The running program's map {name} has another layout or size than this version "
-                f"and configuration want. Its flows go with it: at a quiet time, run "
+                f"The running program's map {name} has another layout than this version wants. "
+                "Its flows go with it: at a quiet time, run "
                 f"`icelane relay unload --instance {pins.instance}` and load again."
             )
 

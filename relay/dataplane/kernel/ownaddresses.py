@@ -17,7 +17,8 @@ from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.errors import DataplaneError
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 
-VIPS, UPSTREAMS = "vips", "upstreams"
+VIPS, UPSTREAMS = "own_vips", "own_upstreams"  # the maps
+_PEOPLE = {VIPS: "VIPs", UPSTREAMS: "upstream addresses"}
 CURRENT, FORMER = 1, 2  # enum own of bpf/relay.h
 _TABLE = {VIPS: 0x100, UPSTREAMS: 0x200}  # enum own_table
 _SLOT_BITS = 12
@@ -134,7 +135,7 @@ class OwnTable:
         if found is None:
             address = Endpoint.unpack(name.ljust(PACKED_SIZE, b"\0")).host
             raise DataplaneError(
-                f"{address} is none of the {self._table} that the program was loaded with."
+                f"{address} is none of the {_PEOPLE[self._table]} that the program was loaded with."
             )
         return found
 
@@ -214,7 +215,7 @@ class OwnAddresses:
         with closing(OwnTable(self._pins, name)) as table, PinnedMap(self._pins.map(name)) as types:
             plan = plan_rows(table.names(), wanted, table.size, used)
             if plan is None:
-                raise self._no_room(f"{table.size} {name}")
+                raise self._no_room(f"{table.size} {_PEOPLE[name]}")
             fields: dict[int, dict[str, bytes | int]] = {
                 number: {"addr.word": address[:16], "own": CURRENT}
                 for address, number in plan.items()

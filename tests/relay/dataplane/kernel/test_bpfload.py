@@ -27,7 +27,7 @@ END = instruction(_MOV) + instruction(_EXIT)
 
 def test_a_map_has_the_size_name_and_types_that_it_was_given() -> None:
     wanted = objects.find_or_build().object
-    spec = wanted.maps["flows"]
+    spec = wanted.maps["flow_records"]
     with ExitStack() as opened:
         types = bpfload.btf_load(wanted.types)
         opened.callback(os.close, types)
@@ -42,7 +42,7 @@ def test_a_map_has_the_size_name_and_types_that_it_was_given() -> None:
         )
         opened.callback(os.close, fd)
         info = bpfsys.map_info(fd)
-        assert (info.name, info.max_entries) == ("flows", 7)
+        assert (info.name, info.max_entries) == ("flow_records", 7)
         assert (info.key_size, info.value_size) == (spec.key_size, spec.value_size)
         assert bpfsys.btf_data(info.btf_id) == wanted.types
         assert (info.key_type_id, info.value_type_id) == (spec.key_type, spec.value_type)

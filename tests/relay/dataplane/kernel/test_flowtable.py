@@ -124,8 +124,11 @@ def test_who_comes_later_counts_what_is_there(flows: FlowTable, pins: Pins) -> N
 
 def test_addresses_that_are_not_the_relays(flows: FlowTable) -> None:
     for strange, said in (
-        (flow(1)._replace(vip=Endpoint("203.0.113.77", 1)), "203.0.113.77 is none of the vips"),
-        (flow(1)._replace(upstream=Endpoint("192.0.2.77", 20001)), "none of the upstreams"),
+        (flow(1)._replace(vip=Endpoint("203.0.113.77", 1)), "203.0.113.77 is none of the VIPs"),
+        (
+            flow(1)._replace(upstream=Endpoint("192.0.2.77", 20001)),
+            "none of the upstream addresses",
+        ),
         (flow(1)._replace(upstream=Endpoint("192.0.2.1", 19999)), "upstream port 19999"),
     ):
         with pytest.raises(DataplaneError, match=said):
@@ -141,12 +144,12 @@ def test_a_transceivers_number_is_used_again_only_after_a_grace_period(
     flows.install(flow(1))
     flows.remove(flow(1))
     flows.install(moved(flow(2)))
-    named = entries(pins)["flows"][0] >> 16 & 0xFFFF
+    named = entries(pins)["flow_records"][0] >> 16 & 0xFFFF
     flows.remove(moved(flow(2)))
     flows.settle()
     flows.install(flow(3, transceiver=Endpoint("192.0.2.4", 5000)))
     assert named != 0  # the first one's was 0
-    assert entries(pins)["flows"][0] >> 16 & 0xFFFF in {0, named}
+    assert entries(pins)["flow_records"][0] >> 16 & 0xFFFF in {0, named}
     (found,) = flows.tuples()
     assert found.transceiver == Endpoint("192.0.2.4", 5000)
 

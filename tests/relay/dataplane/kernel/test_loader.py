@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from relay.dataplane.kernel import build, loader, objects, sources
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, Outcome
 from relay.dataplane.kernel.ownaddresses import VIPS, OwnTable
-from relay.dataplane.kernel.pins import Pins, instances
+from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
@@ -79,63 +80,105 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
     assert flows(running) == [FLOW]
 
 
-@pytest.mark.parametrize(
-    ("refused", "change"),
-    [
-        (
-            "flows",
-            (
-                "struct flow_ends ends;\n\tstruct address client;",
-                "struct address client;\n\tstruct flow_ends ends;",
-            ),
-        ),
-        (  # the size of a value
-            "route_keys",
-            ("__le64 secret[2];\n};", "__le64 secret[2];\n\t__le64 more;\n};"),
-        ),
-        (  # a key, of the same size
-            "route_keys",
-            (
-                "__u16 cluster;\n\t__u8 slot;\n\t__u8 pad;",
-                "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
-            ),
-        ),
-        ("tx_ports", ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31")),  # a size
-        ("counters", ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)")),
-    ],
-    ids=["value", "size of a value", "key", "size of a map", "more counters"],
-)
-def test_another_layout_is_refused_and_what_runs_goes_on(
-    host: Host, running: LoadConfig, tmp_path: Path, refused: str, change: tuple[str, str]
-) -> None:
-    changed = tmp_path / "bpf"
-    shutil.copytree(sources.source_directory(), changed)
-    header = changed / "relay.h"
-    text = header.read_text(encoding="utf-8")
-    assert change[0] in text
-    header.write_text(text.replace(*change), encoding="utf-8")
+CHANGES = {
+    "value": (
+        "struct flow_ends ends;\n\tstruct address client;",
+        "struct address client;\n\tstruct flow_ends ends;",
+    ),
+    "size of a value": ("__le64 secret[2];\n};", "__le64 secret[2];\n\t__le64 more;\n};"),
+    "key, of the same size": (
+        "__u16 cluster;\n\t__u8 slot;\n\t__u8 pad;",
+        "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
+    ),
+    "size of a map": ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31"),
+    "more counters": ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)"),
+}
+
+
+@pytest.fixture
+def changed_sources(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes sources with one of the changes in the header."""
+
+    def change(name: str) -> Path:
+        changed = tmp_path / "bpf"
+        shutil.copytree(sources.source_directory(), changed)
+        header = changed / "relay.h"
+        text = header.read_text(encoding="utf-8")
+        assert CHANGES[name][0] in text
+        header.write_text(text.replace(*CHANGES[name]), encoding="utf-8")
+        return changed
+
+    return change
+
+
+def load_from(changed: Path, host: Host, config: LoadConfig) -> str:
+    """Load from other sources, in a process of its own; what it says."""
 
     def load_changed(answers: "multiprocessing.Queue[str]") -> None:
         for module in (sources, build):
             vars(module)["source_directory"] = lambda: changed
         vars(objects)["find_or_build"] = lambda: objects.Found(build.build(), None)
         try:
-            loader.load(running)
+            answers.put(loader.load(config).outcome)
         except DataplaneError as error:
             answers.put(str(error))
-        else:
-            answers.put("loaded")
 
     processes = multiprocessing.get_context("fork")
     answers = processes.Queue()
     with host.inside():
         child = processes.Process(target=load_changed, args=(answers,))
         child.start()
-    answer = answers.get(timeout=30)
+    answer: str = answers.get(timeout=30)
     child.join()
-    assert f"map {refused} has another layout or size" in answer
+    return answer
+
+
+def test_another_layout_of_flows_is_refused_and_what_runs_goes_on(
+    host: Host, running: LoadConfig, changed_sources: Callable[[str], Path]
+) -> None:
+    before = program_of(running, "a")
+    answer = load_from(changed_sources("value"), host, running)
+    assert "map flow_records has another layout" in answer
     assert f"icelane relay unload --instance {running.instance}" in answer
+    assert program_of(running, "a") == before
     assert flows(running) == [FLOW]
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if name != "value"])
+def test_a_map_that_is_written_anew_may_have_another_layout(
+    host: Host, running: LoadConfig, changed_sources: Callable[[str], Path], name: str
+) -> None:
+    before = program_of(running, "a")
+    assert load_from(changed_sources(name), host, running) == Outcome.REPLACED
+    assert program_of(running, "a") != before
+    assert flows(running) == [FLOW]
+    with PinnedMap(Pins(running.instance).map("route_keys")) as keys:
+        assert len(list(keys.items())) == 1
+    assert load(host, running).outcome is Outcome.REPLACED  # and back
+    assert flows(running) == [FLOW]
+
+
+def test_maps_are_what_they_were_when_the_verifier_refuses_the_next_program(
+    host: Host, running: LoadConfig, changed_sources: Callable[[str], Path]
+) -> None:
+    changed = changed_sources("more counters")
+    program = changed / "relay.bpf.c"
+    text = program.read_text(encoding="utf-8").replace("total > end - (void *)ip", "total < 0", 1)
+    program.write_text(text.replace("if ((void *)(payload + 1) > end)", "if (!payload)"))
+    before = maps_of(running)
+    assert "refuses the BPF program relay" in load_from(changed, host, running)
+    assert maps_of(running) == before
+    assert flows(running) == [FLOW]
+
+
+def maps_of(config: LoadConfig) -> dict[str, int]:
+    """The kernel's numbers of the maps that are pinned."""
+    pins = Pins(config.instance)
+    found = {}
+    for name in pins.maps():
+        with PinnedMap(pins.map(name)) as opened:
+            found[name] = opened.info.id
+    return found
 
 
 def test_an_interface_that_is_no_longer_named_is_released(host: Host, running: LoadConfig) -> None:

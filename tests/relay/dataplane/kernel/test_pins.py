@@ -39,7 +39,7 @@ def pin(path: Path, instructions: bytes = PASS) -> int:
 
 def test_links_maps_and_programs_are_told_apart_by_name(pins: Pins) -> None:
     assert set(pins.links()) == {"a", "b"}
-    assert {"flows", "flow_index", "vips", "counters", "tx_ports"} <= set(pins.maps())
+    assert {"flow_records", "flow_index", "own_vips", "counters", "tx_ports"} <= set(pins.maps())
     others = {"program", "program-pass-all", "program-tails", "program-ticks"}
     others |= {"steer-sockets", "steer-link", "link-a", "link-b"}
     assert {path.name for path in pins.directory.iterdir()} - set(pins.maps()) == others
@@ -103,7 +103,7 @@ def test_only_one_holds_the_lock() -> None:
 
 def test_a_missing_map_names_the_remedy(unloaded: Pins) -> None:
     with pytest.raises(DataplaneError, match="icelane relay load"):
-        PinnedMap(unloaded.map("flows"))
+        PinnedMap(unloaded.map("flow_records"))
 
 
 def test_a_hash_is_made_to_hold_what_is_wanted(pins: Pins) -> None:

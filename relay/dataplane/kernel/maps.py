@@ -1,0 +1,119 @@
+"""The maps of an instance while it is loaded: those that are there, and new ones."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from relay.dataplane.kernel import bpfload, bpfsys
+from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
+from relay.dataplane.kernel.btf import Btf
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.errors import DataplaneError
+
+TAILS = "tails"  # of one version alone, so that it is replaced with its program in one step
+_STEER_SOCKETS = "steer_sockets"
+#: What nobody could write anew. All else is written whenever the program is loaded, but for counts.
+FLOW_MAPS = (
+    "flow_records",
+    "flow_routes",
+    "flow_index",
+    "flow_hash",
+    "own_vips",
+    "own_upstreams",
+    "own_slots",
+    "transceivers",
+)
+
+
+def has_layout(pins: Pins, wanted: BpfObject, name: str) -> bool:
+    """Whether a pinned map is as a program wants it: kind, number of entries, and their layout.
+
+    Of the maps of flows, which are sized by the configuration, the number is as it is.
+    """
+    spec, types = wanted.maps[name], Btf(wanted.types)
+    with PinnedMap(pins.map(name)) as pinned:
+        return (
+            pinned.info.type == spec.type
+            and (name in FLOW_MAPS or pinned.info.max_entries == spec.max_entries)
+            and pinned.key.shape() == types.layout(spec.key_type).shape()
+            and pinned.value.shape() == types.layout(spec.value_type).shape()
+        )
+
+
+class Maps:
+    """The maps that a program wants.
+
+    Args:
+        wanted: The program's object.
+        pins: The instance.
+        sizes: How many entries maps have whose number is a matter of configuration.
+        opened: What keeps the descriptors open.
+
+    Attributes:
+        fds: The maps' descriptors by name.
+    """
+
+    def __init__(
+        self, wanted: BpfObject, pins: Pins, sizes: Mapping[str, int], opened: ExitStack
+    ) -> None:
+        self.fds: dict[str, int] = {}
+        self._wanted = wanted
+        self._pins = pins
+        self._sizes = sizes
+        self._opened = opened
+        self._new: list[str] = []
+        self._replaced: dict[str, int] = {}
+
+    def open(self) -> None:
+        """Open those that are pinned and fit; make the others, and pin them.
+
+        The running program keeps those that it has: a pin's new map is for the next program.
+
+        Raises:
+            DataplaneError: The kernel makes none.
+        """
+        types = self._keep(bpfload.btf_load(self._wanted.types))
+        for spec in self._wanted.maps.values():
+            path = self._path(spec.name)
+            if spec.name == TAILS:
+                self.fds[spec.name] = self._make(spec, types)
+            elif not path.exists():
+                self.fds[spec.name] = self._make(spec, types)
+                bpfsys.obj_pin(self.fds[spec.name], path)
+                self._new.append(spec.name)
+            elif spec.name == _STEER_SOCKETS or has_layout(self._pins, self._wanted, spec.name):
+                self.fds[spec.name] = self._keep(bpfsys.obj_get(path))
+            else:
+                self._replaced[spec.name] = self._keep(bpfsys.obj_get(path))
+                self.fds[spec.name] = self._make(spec, types)
+                self._pins.replace(path, self.fds[spec.name])
+
+    def undo(self) -> None:
+        """Let what is pinned be what it was."""
+        for name in self._new:
+            self._path(name).unlink(missing_ok=True)
+        for name, fd in self._replaced.items():
+            self._pins.replace(self._path(name), fd)
+
+    def _make(self, spec: MapSpec, types: int) -> int:
+        numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
+        size = self._sizes.get(spec.name, spec.max_entries)
+        try:
+            return self._keep(
+                bpfload.map_create(
+                    *(spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name),
+                    numbers,
+                )
+            )
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
+            ) from None
+
+    def _path(self, name: str) -> Path:
+        return self._pins.steer_sockets if name == _STEER_SOCKETS else self._pins.map(name)
+
+    def _keep(self, fd: int) -> int:
+        self._opened.callback(os.close, fd)
+        return fd
