@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from relay.dataplane.kernel.former import FormerFlows
+from relay.dataplane.kernel.pins import Pins
+from tests.lab.former_layout import run_former_program
 from tests.lab.relay_testbed import RelayTestbed
 from tests.netns.loads import PAUSE, loads
 
@@ -71,6 +74,19 @@ def test_the_program_is_replaced_while_no_agent_runs(testbed: RelayTestbed) -> N
         done = testbed.icelane("relay", "load", "--config", str(testbed.config), "--json")
         testbed.start()
         assert done.returncode == 0, done.stderr
+
+
+def test_an_earlier_versions_program_is_replaced(testbed: RelayTestbed) -> None:
+    pins = Pins(testbed.instance)
+    with loads(testbed, RATE) as running:
+        flows = {flow["upstream"] for flow in testbed.status()["flows"]}
+        testbed.signal(signal.SIGKILL)
+        run_former_program(pins)
+        running[0].run_for(PAUSE)
+        assert FormerFlows(pins).are_there()
+        testbed.start()
+        assert not FormerFlows(pins).are_there()
+        assert {flow["upstream"] for flow in testbed.status()["flows"]} == flows
 
 
 def test_the_agent_takes_over_from_the_kernel_and_back(testbed: RelayTestbed) -> None:

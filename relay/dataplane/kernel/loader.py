@@ -155,6 +155,7 @@ class _Loading:
             bpfsys.map_update(maps.fds[TAILS], _number(place), _number(programs[name]))
         old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
         self._configure()
+        pins.replace(pins.ticks, programs["ticks"])
         former = FormerFlows(pins)
         former.convert()
         runs = programs["pass_all" if config.pass_all else "relay"]
@@ -165,7 +166,6 @@ class _Loading:
         self.attach_seconds = time.monotonic() - attaching
         pins.replace(pins.program, programs["relay"])
         pins.replace(pins.pass_all, programs["pass_all"])
-        pins.replace(pins.ticks, programs["ticks"])
         _steer(pins, programs["steer"])
         self.warnings += former.finish()
         for interface, link in pins.links().items():
