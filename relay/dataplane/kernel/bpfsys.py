@@ -50,6 +50,7 @@ class MapType(IntEnum):
     ARRAY_OF_MAPS = 12
 
 
+MMAPABLE = 1 << 10  # BPF_F_MMAPABLE
 ATTACH_TYPE_XDP, ATTACH_TYPE_SK_LOOKUP = 37, 36  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode

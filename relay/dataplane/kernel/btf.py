@@ -72,14 +72,20 @@ class Leaf:
         """Whether it is the content of `struct address`."""
         return self.type_name == "__be32" and self.count == 4
 
-    def show(self, data: bytes) -> int | str:
-        """Its value for people: an address, a number, or the hex digits of several bytes."""
+    def show(self, data: bytes) -> int | str | list[int]:
+        """Its value for people: an address, numbers, or the hex digits of several bytes."""
         raw = data[self.span]
         if self.path.endswith("secret"):
             return "(secret)"
         if self.type_name == "__be32":
             return inet_ntoa(raw) if self.count == 1 else _show_address(raw)
-        return raw.hex() if self.count > 1 else int.from_bytes(raw, self.byte_order)
+        if self.count > 1 and self.size == 1:
+            return raw.hex()
+        numbers = [
+            int.from_bytes(raw[at : at + self.size], self.byte_order)
+            for at in range(0, len(raw), self.size)
+        ]
+        return numbers if self.count > 1 else numbers[0]
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Layout:
         """Where the bytes of each leaf are, by its path."""
         return {leaf.path: leaf.span for leaf in self.leaves}
 
-    def show(self, data: bytes) -> dict[str, int | str]:
+    def show(self, data: bytes) -> dict[str, int | str | list[int]]:
         """The values for people by label, without padding; a plain number's label is empty."""
         return {
             leaf.label: leaf.show(data)

@@ -254,8 +254,13 @@ class PinnedMap:
                 yield key, value
 
     def show(self) -> Iterator[dict[str, Any]]:
-        """All entries for people: key and value, and for a per-CPU map one for each processor."""
+        """All entries for people: key and value, and for a per-CPU map one for each processor.
+
+        Of an array that user space writes as memory, zero is an entry that is not in use.
+        """
         for key, value in self.items():
+            if self.info.flags & bpfsys.MMAPABLE and not any(value):
+                continue
             shown: dict[str, Any] = {"key": self.key.show(key)}
             if not self.per_cpu:
                 yield shown | {"value": self.value.show(value)}

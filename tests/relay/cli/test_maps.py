@@ -1,6 +1,7 @@
 """`icelane maps`: what a loaded program keeps, without an agent."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -14,15 +15,15 @@ pytestmark = pytest.mark.bpf
 class TestLoaded:
     def test_maps_list(self, host_icelane: HostIcelane, instance: str) -> None:
         maps = json.loads(host_icelane("maps", "list", "--instance", instance, "--json").stdout)
-        flows = next(each for each in maps if each["name"] == "flows4")
+        flows = next(each for each in maps if each["name"] == "flow_records")
+        assert flows.pop("max_entries") > 1
         assert flows == {
-            "name": "flows4",
-            "type": "hash",
-            "key": "tuple4",
-            "value": "flow4",
-            "max_entries": 20,
+            "name": "flow_records",
+            "type": "array",
+            "key": "__u32",
+            "value": "flow",
         }
-        assert "flows4" in host_icelane("maps", "list", "--instance", instance).stdout
+        assert "flow_records" in host_icelane("maps", "list", "--instance", instance).stdout
 
     def test_every_map_can_be_dumped(self, host_icelane: HostIcelane, instance: str) -> None:
         for each in json.loads(
@@ -35,23 +36,24 @@ class TestLoaded:
     def test_addresses_and_ports_are_readable(
         self, host_icelane: HostIcelane, instance: str
     ) -> None:
-        dumped = host_icelane("maps", "dump", "flows4", "--instance", instance, "--json").stdout
-        entries = {entry["key"]["src_port"]: entry for entry in json.loads(dumped)}
-        assert entries[40001]["key"] == {
-            "src": "198.51.100.7",
-            "dst": "203.0.113.10",
-            "src_port": 40001,
-            "dst_port": 3478,
-        }
-        assert entries[40001]["value"]["rewrite.dst"] == "192.0.2.2"
-        assert entries[40001]["value"]["state.route"] == bytes(range(21)).hex()
+        def dumped(name: str) -> list[dict[str, Any]]:
+            command = ("maps", "dump", name, "--instance", instance, "--json")
+            return [each["value"] for each in json.loads(host_icelane(*command).stdout)]
+
+        (flow,) = dumped("flow_records")
+        assert (flow["client"], flow["ends.client_port"]) == ("198.51.100.7", 40001)
+        assert (flow["packets"], flow["ends.kind"]) == ([0, 0], 1)
+        (transceiver,) = dumped("transceivers")
+        assert (transceiver["addr"], transceiver["port"]) == ("192.0.2.2", 5000)
+        assert {"addr": "203.0.113.10", "port": 3478, "own": 1} in dumped("own_vips")
+        assert dumped("flow_routes") == [{"raw": bytes(range(21)).hex()}]
 
     @pytest.mark.parametrize("terminal", [80, 300])
     def test_a_table_fits_its_terminal(
         self, host_icelane: HostIcelane, instance: str, terminal: int
     ) -> None:
         text = host_icelane(
-            "maps", "dump", "flows4", "--instance", instance, columns=terminal
+            "maps", "dump", "flow_records", "--instance", instance, columns=terminal
         ).stdout
         assert "198.51.100.7" in text
         assert max(map(len, text.splitlines())) <= terminal
@@ -68,10 +70,10 @@ class TestLoaded:
     ) -> None:
         result = host_icelane("maps", "dump", "flowz", "--instance", instance)
         assert result.exit_code == 1
-        assert "has no map 'flowz'; it has build, counters, flows, flows4" in result.stderr
+        assert "has no map 'flowz'; it has build, counters, flow_hash, flow_index" in result.stderr
 
 
-@pytest.mark.parametrize("command", [("list",), ("dump", "flows4")], ids=lambda each: each[0])
+@pytest.mark.parametrize("command", [("list",), ("dump", "flow_records")], ids=lambda each: each[0])
 def test_what_is_not_loaded(host_icelane: HostIcelane, command: tuple[str, ...]) -> None:
     result = host_icelane("maps", *command, "--instance", "never-loaded")
     assert "never-loaded" in refused(result, code=1)

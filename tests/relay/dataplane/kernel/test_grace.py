@@ -1,19 +1,21 @@
 """Grace periods, and what rests until one has passed."""
 
-import os
+from pathlib import Path
 
 import pytest
 
 from relay.dataplane.kernel.grace import GracePeriod, Resting
 
+FDS = Path("/proc/self/fd")
+
 
 @pytest.mark.bpf
 def test_waiting_may_be_repeated_and_leaves_no_descriptor() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(FDS.iterdir()))
     with GracePeriod() as grace:
         for _ in range(3):
             grace.wait()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(FDS.iterdir())) == before
 
 
 def test_numbers_are_free_by_the_mark_before_the_wait() -> None:
