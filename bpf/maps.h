@@ -12,7 +12,7 @@
 BPF_F_TABLE("array", __u32, struct flow, flow_records, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct flow_route, flow_routes, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct bucket, flow_index, 1, BPF_F_MMAPABLE);
-BPF_TABLE("array", __u32, struct flow_hash, flow_hash, 1);
+BPF_F_TABLE("array", __u32, struct flow_hash, flow_hash, 1, BPF_F_MMAPABLE);
 
 /* The addresses that flows name by number; where the relay's own are is in a slot of each. */
 BPF_F_TABLE("array", __u32, struct vip, own_vips, VIPS, BPF_F_MMAPABLE);

@@ -181,7 +181,7 @@ struct flow_hash {
 	__u32 buckets;
 	__u32 max_flows; /* for how many there is room; the program has no use for it */
 	__u32 own_seed;	 /* by which no two of the relay's own addresses share a slot */
-	__u32 pad;
+	__u32 own_writes; /* how often these were written; the program has no use for it */
 };
 
 /*

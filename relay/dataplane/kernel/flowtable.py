@@ -229,7 +229,7 @@ class FlowTable:
     def _named(self, records: Iterable[Record]) -> Iterator[tuple[Record, FlowTuple]]:
         """Records with their flows."""
         vips, upstreams = self._vips.names(), self._upstreams.names()
-        bases = {number: self._upstreams.field(number, "base") for number in upstreams}
+        bases = {number: self._upstreams.base(number) for number in upstreams}
         transceivers: dict[int, bytes] = {}
         for record in records:
             ends = record.ends

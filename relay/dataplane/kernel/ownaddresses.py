@@ -18,6 +18,7 @@ from relay.errors import DataplaneError
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 
 VIPS, UPSTREAMS = "own_vips", "own_upstreams"  # the maps
+_HASH, _SLOTS = "flow_hash", "own_slots"
 _PEOPLE = {VIPS: "VIPs", UPSTREAMS: "upstream addresses"}
 CURRENT, FORMER = 1, 2  # enum own of bpf/relay.h
 _TABLE = {VIPS: 0x100, UPSTREAMS: 0x200}  # enum own_table
@@ -97,6 +98,8 @@ def place(taken: Iterable[range], count: int, size: int) -> int | None:
 class OwnTable:
     """A table of an instance, as memory.
 
+    What is asked for often is kept until the tables are written again.
+
     Args:
         pins: The instance.
         name: `VIPS` or `UPSTREAMS`.
@@ -110,17 +113,32 @@ class OwnTable:
         self._spans = self._rows.spans
         self._port = self._spans["port"] if name == VIPS else slice(0)
         self._table = name
-        self._found: dict[bytes, int] = {}
+        self._hash = MappedArray(pins.map(_HASH))
+        self._writes_at = self._hash.spans["own_writes"].start // 4
+        self._writes = -1
+        self._names: dict[int, bytes] = {}
+        self._numbers: dict[bytes, int] = {}
+        self._positions: dict[int, tuple[int, range]] = {}
         self.size = self._rows.count
 
-    def name(self, number: int) -> bytes:
-        """The address in a row, packed, with its port if it is a VIP."""
-        row = self._rows.element(number)
-        return bytes(row[self._spans["addr.word"]]) + bytes(row[self._port])
-
     def names(self) -> dict[int, bytes]:
-        """All addresses by their rows, former ones too."""
-        return {n: self.name(n) for n in range(self.size) if self.field(n, "own")}
+        """All addresses by their rows, former ones too: packed, with its port for a VIP."""
+        writes = self._hash.words[self._writes_at]
+        if writes != self._writes:
+            self._names = {
+                number: bytes(row[self._spans["addr.word"]]) + bytes(row[self._port])
+                for number in range(self.size)
+                if self.field(number, "own")
+                for row in [self._rows.element(number)]
+            }
+            self._numbers = {name: number for number, name in self._names.items()}
+            self._positions = {}
+            self._writes = writes
+        return self._names
+
+    def name(self, number: int) -> bytes:
+        """The address in a row."""
+        return self.names()[number]
 
     def number(self, name: bytes) -> int:
         """The row of an address.
@@ -128,20 +146,26 @@ class OwnTable:
         Raises:
             DataplaneError: It has none.
         """
-        found = self._found.get(name)
-        if found is None or self.name(found) != name:  # another one may have the row by now
-            self._found = {name: number for number, name in self.names().items()}
-            found = self._found.get(name)
-        if found is None:
+        self.names()
+        try:
+            return self._numbers[name]
+        except KeyError:
             address = Endpoint.unpack(name.ljust(PACKED_SIZE, b"\0")).host
             raise DataplaneError(
                 f"{address} is none of the {_PEOPLE[self._table]} that the program was loaded with."
-            )
-        return found
+            ) from None
 
     def field(self, number: int, name: str) -> int:
         """A number in a row."""
         return int.from_bytes(self._rows.element(number)[self._spans[name]], sys.byteorder)
+
+    def base(self, number: int) -> int:
+        """What an upstream port is above, to be the position of its record, modulo 2^32."""
+        return self._base_and_ports(number)[0]
+
+    def ports(self, number: int) -> range:
+        """The ports of an upstream address that have records."""
+        return self._base_and_ports(number)[1]
 
     def position(self, number: int, port: int) -> int:
         """Where the record of an upstream address's port is.
@@ -149,17 +173,20 @@ class OwnTable:
         Raises:
             DataplaneError: It has none.
         """
-        if not self.field(number, "lowest") <= port <= self.field(number, "highest"):
+        base, ports = self._base_and_ports(number)
+        if port not in ports:
             raise DataplaneError(
                 f"The upstream port {port} is none that the program was loaded with."
             )
-        return (self.field(number, "base") + port) & _LOW
+        return (base + port) & _LOW
 
-    def positions(self, number: int) -> range:
-        """Where the records of an upstream address are."""
-        ports = range(self.field(number, "lowest"), self.field(number, "highest") + 1)
-        start = (self.field(number, "base") + ports.start) & _LOW
-        return range(start, start + len(ports))
+    def _base_and_ports(self, number: int) -> tuple[int, range]:
+        self.names()
+        found = self._positions.get(number)
+        if found is None:
+            ports = range(self.field(number, "lowest"), self.field(number, "highest") + 1)
+            found = self._positions[number] = self.field(number, "base"), ports
+        return found
 
     def write(self, rows: Mapping[int, bytes], used: Container[int]) -> None:
         """Write rows, whole. Of the others, those that a flow has become former ones."""
@@ -173,6 +200,7 @@ class OwnTable:
     def close(self) -> None:
         """Let go of the memory."""
         self._rows.close()
+        self._hash.close()
 
 
 class OwnAddresses:
@@ -205,8 +233,11 @@ class OwnAddresses:
         Raises:
             DataplaneError: There is no room for them beside those that flows have.
         """
-        slots = self._write_table(VIPS, dict.fromkeys(vips, range(0)))
-        slots |= self._write_table(UPSTREAMS, upstreams)
+        try:
+            slots = self._write_table(VIPS, dict.fromkeys(vips, range(0)))
+            slots |= self._write_table(UPSTREAMS, upstreams)
+        finally:
+            _note_writing(self._pins)
         _write_slots(self._pins, slots, random)
 
     def _write_table(self, name: str, wanted: Mapping[bytes, range]) -> dict[bytes, int]:
@@ -226,6 +257,7 @@ class OwnAddresses:
             else:
                 self._place_ports(table, {plan[each]: wanted[each] for each in plan}, fields)
             table.write({number: types.value.pack(row) for number, row in fields.items()}, used)
+        with closing(OwnTable(self._pins, name)) as table:
             return {address: _TABLE[name] | number for number, address in table.names().items()}
 
     def _place_ports(
@@ -236,11 +268,16 @@ class OwnAddresses:
     ) -> None:
         """Find places for the records of upstream ports; those of ports that flows have stay."""
         used = self._used[UPSTREAMS]
-        taken = {number: table.positions(number) for number in table.names() if number in used}
+        taken = {}
+        for number in table.names():
+            if number in used:
+                ports = table.ports(number)
+                start = table.position(number, ports[0])
+                taken[number] = range(start, start + len(ports))
         for number, ports in wanted.items():
             lowest, highest = ports[0], ports[-1]
             if number in taken:
-                lowest, highest = table.field(number, "lowest"), table.field(number, "highest")
+                lowest, highest = table.ports(number)[0], table.ports(number)[-1]
                 if not lowest <= ports[0] <= ports[-1] <= highest:
                     raise self._no_room(f"ports {lowest} to {highest} of that address")
             else:
@@ -267,14 +304,18 @@ class OwnAddresses:
 def _write_slots(pins: Pins, slots: Mapping[bytes, int], random: Random) -> None:
     """Give each address its slot; with another seed only where a new address needs one."""
     with (
-        PinnedMap(pins.map("flow_hash")) as table,
-        closing(MappedArray(pins.map("own_slots"))) as opened,
+        closing(MappedArray(pins.map(_HASH))) as how,
+        closing(MappedArray(pins.map(_SLOTS))) as own,
     ):
-        key, seed_at = table.key.number(0), table.value.spans["own_seed"]
-        how = bytearray(table.lookup(key) or b"")
-        seed = find_seed(list(slots), int.from_bytes(how[seed_at], sys.byteorder), random)
+        seed_at = how.spans["own_seed"].start // 4
+        seed = find_seed(list(slots), how.words[seed_at], random)
         wanted = {slot_of(name, seed): entry for name, entry in slots.items()}
-        for slot in range(opened.count):
-            opened.words[slot * opened.stride // 4] = wanted.get(slot, 0)
-        how[seed_at] = seed.to_bytes(4, sys.byteorder)
-        table.update(key, bytes(how))
+        for slot in range(own.count):
+            own.words[slot * own.stride // 4] = wanted.get(slot, 0)
+        how.words[seed_at] = seed
+
+
+def _note_writing(pins: Pins) -> None:
+    with closing(MappedArray(pins.map(_HASH))) as how:
+        writes_at = how.spans["own_writes"].start // 4
+        how.words[writes_at] = (how.words[writes_at] + 1) & _LOW
