@@ -68,7 +68,11 @@ class FlowTable:
         upstream = self._upstreams.number(flow.ends[2][:_ADDRESS])
         position = self._upstreams.position(upstream, flow.upstream.port)
         hashed = hash_tuple(self._seed, client, vip)
-        place = self._place(hashed, client, vip)
+        found = self._index.find(hashed)
+        if found is None:
+            place = self._index.make_place(hashed)
+        else:
+            place = found if self._has(found, client, vip) else None
         there = self._records.read(position)
         is_there = there is not None and self._is(flow, there)
         if place is None or (self._count >= self.capacity and not is_there):
@@ -95,7 +99,7 @@ class FlowTable:
             fence()
         self._records.publish(position, ends)
         fence()
-        before = self._index.position(place)
+        before = None if found is None else self._index.position(found)
         self._index.point(place, hashed, position)
         if before not in {None, position} and (replaced := self._records.read(before)):
             kind = replaced.ends.kind | REPLACED
@@ -193,15 +197,17 @@ class FlowTable:
         self._transceivers.give_back(ends.transceiver)
         self._count -= 1
 
-    def _place(self, hashed: int, client: bytes, vip: bytes) -> int | None:
-        """Where the entry of a client's tuple is or can be; None when there is no place for it."""
-        place = self._index.find(hashed)
-        if place is None:
-            return self._index.make_place(hashed)
+    def _has(self, place: int, client: bytes, vip: bytes) -> bool:
+        """Whether an entry with a tuple's tag is that tuple's.
+
+        The program takes the first entry with a tag, so two tuples cannot share buckets and tag.
+        """
         there = self._records.read(self._index.position(place) or 0)
-        same = there and there.ends.client == client and self._vips.name(there.ends.vip) == vip
-        # The program takes the first entry with a tag, so two tuples cannot share buckets and tag.
-        return place if same else None
+        return (
+            there is not None
+            and there.ends.client == client
+            and self._vips.name(there.ends.vip) == vip
+        )
 
     def _find(self, flow: FlowTuple) -> Record | None:
         """The record of this very flow."""

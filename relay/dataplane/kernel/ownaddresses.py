@@ -272,8 +272,8 @@ class OwnAddresses:
         for number in table.names():
             if number in used:
                 ports = table.ports(number)
-                start = table.position(number, ports[0])
-                taken[number] = range(start, start + len(ports))
+                first = table.position(number, ports[0])
+                taken[number] = range(first, first + len(ports))
         for number, ports in wanted.items():
             lowest, highest = ports[0], ports[-1]
             if number in taken:

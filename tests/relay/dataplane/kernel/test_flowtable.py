@@ -9,16 +9,20 @@ import pytest
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.flowrecord import FlowRecord
+from relay.dataplane.kernel.flowindex import FlowIndex
 from relay.dataplane.kernel.flowtable import FlowTable
 from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
+from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.relay.dataplane.loading import (
     MAX_FLOWS,
     SEEN_WITHIN,
+    NewConfig,
     count_packets,
     entries,
     flow,
+    load,
 )
 
 pytestmark = pytest.mark.bpf
@@ -109,6 +113,31 @@ def test_a_full_table_refuses_and_evicts_nobody(flows: FlowTable, pins: Pins) ->
     flows.remove(flow(1))
     flows.install(flow(100))
     assert flow(100) in list(flows.tuples())
+
+
+def test_entries_that_move_stay_those_of_their_flows(
+    host: Host, new_config: NewConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, moves = 1200, []
+
+    def move(index: FlowIndex, place: int) -> bool:
+        moves.append(place)
+        return move_entry(index, place)
+
+    move_entry = FlowIndex._move
+    monkeypatch.setattr(FlowIndex, "_move", move)
+    config = new_config("a", max_flows=room)
+    load(host, config)
+    wanted = {flow(number) for number in range(1, room + 1)}
+    with closing(FlowTable(Pins(config.instance))) as table:
+        for each in wanted:
+            table.install(each)
+        assert len(moves) > 0
+        assert set(table.tuples()) == wanted
+        assert table.count() == room
+        for each in wanted:
+            table.remove(each)
+        assert table.count() == 0
 
 
 def test_who_comes_later_counts_what_is_there(flows: FlowTable, pins: Pins) -> None:
