@@ -33,8 +33,8 @@ class Aim:
         bound: The limit.
         at_least: Whether the limit is a lower one.
         digits: Digits after the decimal point.
-        value: What is compared with the limit: the least cost of a packet, as what else the machine
-            does can only make it higher; of all else the median.
+        value: What is compared with the limit: the least time of a packet, as what else the machine
+            does can only make it longer; of all else the median.
         min: The least that was measured.
         median: The median.
         max: The most.
@@ -89,7 +89,7 @@ def _live(measured: Sequence[Live]) -> Iterator[Aim]:
         spread = each.min, each.median, each.max
         if each.figure != KPPS:
             figure = f"processor time / constant NAT's, {each.flows:,} flows, 50 kpps"
-            yield _at_most(figure, CPU_BOUND, spread, digits=2)
+            yield _at_most(figure, CPU_BOUND, spread, value=each.min, digits=2)
         elif each.flows in RATE_BOUNDS:
             bound = RATE_BOUNDS[each.flows]
             figure = f"loss-free kpps / constant NAT's, {each.flows:,} flows"

@@ -82,7 +82,7 @@ def _grouped(results: "Sequence[Result]") -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
-_WIDTH = 100  # of the widest table
+_WIDTH = 110  # of the widest table
 
 _TITLES = {
     "filling": "Adding flows one by one",

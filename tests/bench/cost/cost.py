@@ -6,10 +6,10 @@ subtracted from the least, the median and the most that the program took: what e
 can only make both slower, so a difference of neighbours would show that, too.
 
 "Warm" is a packet among many, one after the other, as under load: every flow has had a packet just
-before, and then has one each time that all the others have had one, in no order. The kernel sleeps
-for a moment before each run, so that the first packets are slower; there are enough of them for
-that not to be seen. "Cold" is a packet of a burst of 16 after the processor has slept for 10 ms, or
-has done something else.
+before, so that its next hop is known, and then has one when all others have had one, in no order.
+The kernel sleeps for a moment before each run, so that the first packets are slower; there are
+enough of them for that not to be seen. "Cold" is a packet of a burst of 16 after the processor has
+slept for 10 ms, or has done something else.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.bench.cost.site import Site
 
 BURST, PAUSE = 16, 0.010  # packets, and seconds before them
 
-_LEAST_TURNS = 1_000  # to have program and flows in the caches
+_LEAST_TURNS = 1_000  # before measuring
 _COUNTED = 0.98  # the share of packets that must be counted: some counters are samples
 
 
@@ -107,7 +107,7 @@ class _Runs:
     ) -> None:
         self._kind, self._driver, self._dataplane = kind, driver, dataplane
         self._flows, self._effort = flows, effort
-        self._turns = max(flows, _LEAST_TURNS)
+        self._turns = max(flows if kind.is_hit else 0, _LEAST_TURNS)
         self._warm: list[float] = []
         self._cold: list[float] = []
         self._base: list[float] = []

@@ -40,6 +40,11 @@ class Kind:
     reason: str = ""
     verdict: int | None = _REDIRECT
 
+    @property
+    def is_hit(self) -> bool:
+        """Whether the relay's program forwards it, and remembers something of its flow."""
+        return bool(self.reason) and self.verdict == _REDIRECT
+
 
 def hit(family: Family) -> str:
     """The name of a hit."""

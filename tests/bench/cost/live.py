@@ -2,6 +2,9 @@
 
 Both run at the same time, each between a client's and a transceiver's host of its own, and have
 packets in turn: what else the machine does meets both.
+
+Rates are compared round by round. Processor time is all that the machine's processors do, also for
+others: of the rounds with a system and of those of the same traffic without any, the least count.
 """
 
 import os
@@ -20,6 +23,8 @@ from tests.bench.compare.testbed.testbed import MOST_FLOWS, Testbed
 
 KPPS, NANOSECONDS = "kpps", "ns_per_packet"  # as the comparison calls them
 
+_Running = tuple[Testbed, RunningSystem]
+
 _CPU_FLOWS = 100  # with which processor time is measured
 
 
@@ -29,7 +34,7 @@ class Effort:
 
     Attributes:
         flows: With which numbers of flows.
-        rounds: How often, in turn.
+        rounds: How often, in turn; processor time twice as often.
         rate_seconds: For how long each rate is tried.
         cpu_seconds: For how long processor time is measured; 0 for not at all: it takes seconds
             for what a packet costs to be seen among all else.
@@ -48,11 +53,11 @@ class Live:
     Attributes:
         flows: How many there were, which all have packets.
         figure: What was measured.
-        icelane: Icelane's figure, the median over the rounds.
+        icelane: Icelane's figure: of rates the median over the rounds, of times the least.
         constant_nat: That of constant NAT.
-        min: The least ratio of both in a round.
-        median: The ratios' median.
-        max: The highest.
+        min: The least ratio of both in a round; of times, that of the least ones.
+        median: The ratios' median; of times, the ratio of the medians.
+        max: The highest ratio; of times, that of Icelane's most to the other's least.
     """
 
     flows: int
@@ -76,29 +81,36 @@ def measure(effort: Effort, flows: int) -> Iterator[Live]:
         for number, system in enumerate(systems):
             testbed = stack.enter_context(Testbed(f"live-{os.getpid()}-{number}"))
             running.append((testbed, stack.enter_context(system.running(testbed, flows))))
-        yield _both(running, effort, KPPS, flows)
+        yield _rates(running, effort, flows)
         if flows == _CPU_FLOWS and effort.cpu_seconds:
-            yield _both(running, effort, NANOSECONDS, flows)
+            yield _times(running, effort, flows)
 
 
-def _both(
-    running: Sequence[tuple[Testbed, RunningSystem]], effort: Effort, figure: str, flows: int
-) -> Live:
-    rounds = [
-        [_measured(_probe(effort, figure, flows), *each, figure) for each in running]
-        for _ in range(effort.rounds)
-    ]
+def _rates(running: Sequence[_Running], effort: Effort, flows: int) -> Live:
+    rounds = []
+    for _ in range(effort.rounds):
+        probe = Rate((flows,), seconds=effort.rate_seconds)
+        rounds.append([_measured(probe, each)[KPPS] for each in running])
     icelane, limit = zip(*rounds, strict=True)
     ratios = [one / other for one, other in rounds]
     spread = min(ratios), median(ratios), max(ratios)
-    return Live(flows, figure, median(icelane), median(limit), *spread)
+    return Live(flows, KPPS, median(icelane), median(limit), *spread)
 
 
-def _probe(effort: Effort, figure: str, flows: int) -> Probe:
-    if figure == KPPS:
-        return Rate((flows,), seconds=effort.rate_seconds)
-    return Cpu((flows,), seconds=effort.cpu_seconds)
+def _times(running: Sequence[_Running], effort: Effort, flows: int) -> Live:
+    probe = Cpu((flows,), seconds=effort.cpu_seconds)
+    times: list[list[float]] = [[] for _ in running]
+    without: list[float] = []
+    for _ in range(2 * effort.rounds):
+        for each, taken in zip(running, times, strict=True):
+            found = _measured(probe, each)
+            without.append(found["ns_without_relay"])
+            taken.append(found[NANOSECONDS] + without[-1])
+    icelane, limit = ([time - min(without) for time in taken] for taken in times)
+    least = min(limit)
+    spread = min(icelane) / least, median(icelane) / median(limit), max(icelane) / least
+    return Live(flows, NANOSECONDS, min(icelane), least, *spread)
 
 
-def _measured(probe: Probe, testbed: Testbed, running: RunningSystem, figure: str) -> float:
-    return next(each.value for each in probe.measure(testbed, running) if each.metric == figure)
+def _measured(probe: Probe, running: _Running) -> dict[str, float]:
+    return {each.metric: each.value for each in probe.measure(*running)}
