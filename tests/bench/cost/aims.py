@@ -87,6 +87,8 @@ def _families(costs: Sequence[Cost]) -> Iterator[Aim]:
 def _live(measured: Sequence[Live]) -> Iterator[Aim]:
     for each in measured:
         spread = each.min, each.median, each.max
+        if min(each.icelane, each.constant_nat) <= 0:
+            continue  # what else the machine did was more
         if each.figure != KPPS:
             figure = f"processor time / constant NAT's, {each.flows:,} flows, 50 kpps"
             yield _at_most(figure, CPU_BOUND, spread, value=each.min, digits=2)

@@ -43,7 +43,7 @@ FULL = Plan(
     flows=(1, 1_000, 40_000, 1_000_000),
     effort=cost.Effort(packets=200_000, bursts=3, repeats=5),
     live=live.Effort(
-        flows=(100, 1_000, 40_000, 1_000_000), rounds=3, rate_seconds=0.2, cpu_seconds=1.0
+        flows=(100, 1_000, 40_000, 1_000_000), rounds=3, rate_seconds=0.2, cpu_seconds=0.5
     ),
 )
 
