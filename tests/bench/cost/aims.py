@@ -20,6 +20,9 @@ _HIT_NS = {  # by number of flows
 }
 _IPV6_TO_IPV4 = 1.3
 _BYTES = {IPV4.name: 110, IPV6.name: 160}  # of a flow in all maps
+_LEAST_FLOWS = (
+    40_000  # with fewer, the maps that are the same for any number are most of the memory
+)
 _SCAN_SECONDS, _SCANNED = 0.3, 1_000_000
 _READ_SECONDS = 0.3  # for `READ` flows
 
@@ -99,7 +102,7 @@ def _live(measured: Sequence[Live]) -> Iterator[Aim]:
 
 
 def _memory(measured: Sequence[Memory]) -> Iterator[Aim]:
-    most = max((each.flows for each in measured), default=0)
+    most = max([_LEAST_FLOWS, *(each.flows for each in measured)])
     for each in measured:
         if each.map == ALL_MAPS and each.flows == most and each.family in _BYTES:
             figure = f"memory of a flow, {each.family}, {each.flows:,} flows (bytes)"

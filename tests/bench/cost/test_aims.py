@@ -60,6 +60,7 @@ def test_ipv6_is_compared_with_ipv4_of_the_same_flows_and_way() -> None:
         Live(100, NANOSECONDS, -201, 100, -2.01, 2.3, 3.0),
         Live(100, NANOSECONDS, -201, -100, 2.01, 2.3, 3.0),
         Memory(IPV4.name, 40_000, "hops", 100, 1.0),
+        Memory(IPV4.name, 1_000, ALL_MAPS, 100_000, 100.0),
         Scan(40_000, 0.2, 0.3, 0.4, 0.1),
         Reading(40_000, 40_000, 0.2, 0.3, 0.4),
     ],

@@ -31,7 +31,7 @@ def test_the_dataplane_is_measured() -> None:
     assert agent["resident_bytes"] > 0
     assert {row["family"] for row in results["memory"]} == {"IPv4", "IPv6", "cross-family"}
     assert "live" not in results
-    assert {aim["figure"].partition(",")[0] for aim in results["aims"]} == {"memory of a flow"}
+    assert not results["aims"]  # there are none for so few flows
 
 
 @pytest.mark.bpf
