@@ -53,7 +53,7 @@ define install
 endef
 
 .PHONY: help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
-    bench bench-quick format lock clean
+    bench bench-quick bench-cost format lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -143,6 +143,9 @@ bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
 
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 	@$(call compare,--quick)
+
+bench-cost: root setup ## what a packet costs in the XDP program, beside the aims, in 10 minutes
+	@$(BIN)/python -m tests.bench cost $(ARGS)
 
 # $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.
 define compare
