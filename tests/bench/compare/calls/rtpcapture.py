@@ -67,10 +67,7 @@ class RtpCapture:
             now: When it passed, in seconds.
             outgoing: Whether it left the host.
         """
-        if len(frame) <= _RTP + _CHANNEL_HEADER + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
-            return
-        rtp = _RTP + (_CHANNEL_HEADER if frame[_RTP] >> 6 == _CHANNEL_DATA else 0)
-        if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
+        if rtp_offset(frame) is None:
             return
         source, destination = _PORTS.unpack_from(frame, _UDP)
         port = source if outgoing else destination
@@ -83,6 +80,16 @@ class RtpCapture:
         """End the stretch of time."""
         for call in self.calls.values():
             call.add_pause(now)
+
+
+def rtp_offset(frame: bytes) -> int | None:
+    """Where RTP begins in a frame; None if there is none over UDP over IPv4, maybe in a channel."""
+    if len(frame) <= _RTP + _CHANNEL_HEADER + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
+        return None
+    rtp = _RTP + (_CHANNEL_HEADER if frame[_RTP] >> 6 == _CHANNEL_DATA else 0)
+    if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
+        return None
+    return rtp
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""The table as text: Markdown for the page, and what a terminal shows. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from statistics import median
+
+from rich.table import Table
+
+from tests.bench.alternatives.figures.layout import COLUMNS, ROWS, Cell, cells
+from tests.bench.compare.report.results import Results
+
+TITLE = "What was decided against"
+
+_TEXT = """\
+The designs that Icelane was not given, each with the same client, and but for the port per session
+with the same transceiver, behind it: {command}. {rounds}, in each of which all had
+their turn; a figure is the median, with the lowest and the highest value in brackets. They were
+measured on {processor} ({kernel}) with {versions}.
+
+* **TURN**: clients allocate an address at coturn, and use no other path.
+* **A port per session**: each session of a server has a UDP port of its own on the public address.
+  What stands there are the ICE agents of Icelane's transceiver without media, and the server is
+  said to have kept their keys when it starts again, which no server of calls does.
+* **SFU**: Janus's videocall plugin has a connection with the client, and another with the
+  transceiver, and decrypts and encrypts what passes.
+* **One service**: the transceiver has the public address itself.
+
+A restart is one without warning of what clients send their media to, which is Icelane's relay (with
+its flows in Redis), coturn, Janus, or the transceiver. Its "ms until new calls are taken" ends when
+the process says that it is ready. Packets are timed in the kernel of both hosts; those of audio in
+real calls come one by one, and wake their process up each time. Memory is that of what has the
+public address: for one service and a port per session it includes the ICE agents of sessions, and
+for Icelane and TURN the transceiver behind has one service's on top.
+"""
+_PACKAGES = ("coturn", "janus", "nftables")
+
+
+def figure(cell: Cell, digits: int, numbered: Mapping[str, int]) -> str:
+    """A cell's values: the median, and how far they lie apart; or the number of the reason."""
+    if not cell.values:
+        return f"({numbered[cell.reason]})" if cell.reason is not None else ""
+    low, middle, high = (
+        f"{x:,.{digits}f}" for x in (min(cell.values), median(cell.values), max(cell.values))
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def numbered_reasons(found: Iterable[Cell]) -> dict[str, int]:
+    """Why cells are empty, each with a number, in the table's order."""
+    every = dict.fromkeys(each.reason for each in found if each.reason is not None)
+    return {reason: number for number, reason in enumerate(every, start=1)}
+
+
+def section(results: Results) -> str:
+    """The page's section."""
+    machine = results.machine
+    versions = ", ".join(f"{name} {machine[name]}" for name in _PACKAGES if name in machine)
+    rounds = f"{results.rounds} rounds" if results.rounds > 1 else "One round"
+    about = _TEXT.format(
+        command=f"`{results.command}`",
+        rounds=rounds,
+        processor=f"{machine.get('cores', '?')} cores of {machine.get('processor', 'unknown')}",
+        kernel=f"Linux {machine.get('kernel', '?')}",
+        versions=versions or "no package of those",
+    )
+    found = list(cells(results))
+    lines = [f"## {TITLE}", "", about]
+    lines.append("| | " + " | ".join(column.title for column in COLUMNS) + " |")
+    lines.append("| --- |" + " ---: |" * len(COLUMNS))
+    lines += [f"| {' | '.join(row)} |" for row in _rows(found)]
+    lines += ["", "Not measured:", ""]
+    lines += [f"{number}. {reason}" for reason, number in numbered_reasons(found).items()]
+    return "\n".join(lines) + "\n"
+
+
+def table(results: Results) -> Table:
+    """What a terminal shows."""
+    shown = Table(title=f"{TITLE}, {results.rounds} rounds", title_justify="left")
+    shown.add_column("")
+    for column in COLUMNS:
+        shown.add_column(column.title, justify="right")
+    for row in _rows(list(cells(results))):
+        shown.add_row(*row)
+    return shown
+
+
+def _rows(found: Sequence[Cell]) -> Iterator[list[str]]:
+    numbers = numbered_reasons(found)
+    grouped = [list(group) for _, group in groupby(found, key=lambda cell: cell.row)]
+    for row, group in zip(ROWS, grouped, strict=True):
+        yield [group[0].row, *(figure(each, row.digits, numbers) for each in group)]
