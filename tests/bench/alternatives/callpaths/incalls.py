@@ -8,14 +8,16 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.bench.alternatives.callpaths.passage import Packet, Way
+from tests.bench.alternatives.servers.atscale import count_sockets, udp_listing
 from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
 from tests.bench.compare.benchmarks.capacity import wait_until_placed
 from tests.bench.compare.calls.calltestbed import DIRECT, CallPath, CallTestbed
 from tests.bench.compare.calls.loadprocess import LoadProcess
 from tests.bench.compare.calls.rtpcapture import rtp_offset
 from tests.lab.capture import FrameCapture
+from tests.lab.config import VIP
 from tests.lab.errors import LabError
-from tests.lab.topology import TRANSCEIVER
+from tests.lab.topology import RELAY, TRANSCEIVER
 
 CALL_SECONDS = 600.0  # longer than any measurement; calls are ended
 
@@ -46,18 +48,18 @@ class InCalls:
         Raises:
             LabError: A part of the lab does not start, or no packets pass.
         """
-        with (
-            self.system.testbed() as testbed,
-            LoadProcess(testbed, callers=self._calls, hold=CALL_SECONDS) as load,
-        ):
-            wait_until_placed([load], self._calls)
-            if len(load.results()[0]) < self._calls:
-                raise LabError(f"Not all of {self._calls} calls were placed.")
-            time.sleep(_SETTLE_SECONDS)
-            pid = testbed.pids()[testbed.middle]
-            before = processor_seconds(pid)
-            values = self._watch(testbed).figures()
-            used = processor_seconds(pid) - before
+        with self.system.testbed() as testbed:
+            host = testbed.lab.hosts[TRANSCEIVER if self.system is DIRECT else RELAY]
+            unused = count_sockets(udp_listing(host), VIP)["sockets"]
+            with LoadProcess(testbed, callers=self._calls, hold=CALL_SECONDS) as load:
+                wait_until_all_placed(load, self._calls)
+                time.sleep(_SETTLE_SECONDS)
+                pid = testbed.pids()[testbed.middle]
+                before = processor_seconds(pid)
+                values = self._watch(testbed).figures()
+                used = processor_seconds(pid) - before
+                sockets = count_sockets(udp_listing(host), VIP)["sockets"] - unused
+        values["sockets_per_call"] = sockets / self._calls
         if self.system is not DIRECT:  # there, the transceiver is what clients send to
             values["us_per_packet"] = 1e6 * used / values["packets"]
             values["percent_per_call"] = 100 * used / self._seconds / self._calls
@@ -72,6 +74,20 @@ class InCalls:
         ):
             time.sleep(self._seconds)
         return watch
+
+
+def wait_until_all_placed(load: LoadProcess, calls: int) -> None:
+    """Wait until all calls of a load generator are up.
+
+    Raises:
+        LabError: Some are not in time.
+    """
+    wait_until_placed([load], calls)
+    placed, failed = load.results()
+    if len(placed) < calls:
+        raise LabError(
+            f"Of {calls} calls {len(placed)} were placed: {(failed or ['no answer'])[0]}"
+        )
 
 
 class Watch:

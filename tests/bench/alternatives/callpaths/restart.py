@@ -1,14 +1,14 @@
 """A restart of what clients send their media to: what calls that are up see of it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from tests.bench.alternatives.callpaths.incalls import CALL_SECONDS
+from relay.caller.rtp import RtpCounter
+from tests.bench.alternatives.callpaths.incalls import CALL_SECONDS, wait_until_all_placed
 from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
-from tests.bench.compare.benchmarks.capacity import wait_until_placed
 from tests.bench.compare.calls.calltestbed import CallPath
 from tests.bench.compare.calls.loadprocess import LoadProcess
-from tests.bench.compare.calls.rtpcapture import RtpCapture, RtpStats
+from tests.bench.compare.calls.rtpcapture import destination_port, rtp_offset
 from tests.lab.capture import FrameCapture
 from tests.lab.errors import LabError
 
@@ -43,11 +43,9 @@ class Restart:
         """
         with self.system.testbed() as testbed:
             with LoadProcess(testbed, callers=self._calls, hold=CALL_SECONDS) as load:
-                wait_until_placed([load], self._calls)
-                if len(load.results()[0]) < self._calls:
-                    raise LabError(f"Not all of {self._calls} calls were placed.")
-                capture = RtpCapture(time.time())
-                with FrameCapture(testbed.client, testbed.interfaces[0], capture.take):
+                wait_until_all_placed(load, self._calls)
+                heard = Heard()
+                with FrameCapture(testbed.client, testbed.interfaces[0], heard.take):
                     time.sleep(_BEFORE_SECONDS)
                     killed = time.monotonic()
                     testbed.kill_middle()
@@ -60,24 +58,47 @@ class Restart:
                 placed, failed = load.results()
             if not placed:
                 raise LabError(f"No call can be placed afterwards: {failed[0]}")
-        values = aftermath(tuple(capture.calls.values()), ended) | {"back_ms": 1000 * back}
+        values = heard.aftermath(ended) | {"back_ms": 1000 * back}
         yield from measurements(self.name, values, {"calls": self._calls})
 
 
-def aftermath(calls: Sequence[RtpStats], ended: float) -> dict[str, float]:
-    """What became of calls, as metrics.
+class Heard:
+    """What a client's host hears of its calls, which are told apart by the client's port. Pure."""
 
-    Args:
-        calls: Their packets, from before the restart.
-        ended: When watching them ended.
+    def __init__(self) -> None:
+        self._calls: dict[int, RtpCounter] = {}
+        self._last: dict[int, float] = {}
 
-    Raises:
-        LabError: There were none.
-    """
-    if not calls:
-        raise LabError("No call had packets.")
-    alive = [each for each in calls if ended - each.last < ALIVE_SECONDS]
-    values = {"alive_percent": 100 * len(alive) / len(calls)}
-    if alive:
-        values["pause_ms"] = 1000 * max(each.pause for each in alive)
-    return values
+    def take(self, frame: bytes, now: float, outgoing: bool) -> None:
+        """Take a frame; what is no audio, or leaves, is left out.
+
+        Args:
+            frame: The frame, from its Ethernet header on.
+            now: When it passed, in seconds.
+            outgoing: Whether it left the host.
+        """
+        rtp = None if outgoing else rtp_offset(frame)
+        if rtp is not None:
+            port = destination_port(frame)
+            self._calls.setdefault(port, RtpCounter()).add(frame[rtp:], now)
+            self._last[port] = now
+
+    def aftermath(self, ended: float) -> dict[str, float]:
+        """What became of the calls, as metrics.
+
+        Args:
+            ended: When listening ended, in seconds.
+
+        Raises:
+            LabError: Nothing was heard at all.
+        """
+        if not self._calls:
+            raise LabError("No call had packets.")
+        alive = [
+            call for port, call in self._calls.items() if ended - self._last[port] < ALIVE_SECONDS
+        ]
+        values = {"alive_percent": 100 * len(alive) / len(self._calls)}
+        if alive:
+            values["lost"] = sum(call.lost for call in alive) / len(alive)
+            values["pause_ms"] = 1000 * max(call.longest_pause for call in alive)
+        return values

@@ -1,27 +1,49 @@
 """What becomes of calls when what they go through is killed."""
 
+import struct
+
 import pytest
 
-from tests.bench.alternatives.callpaths.restart import Restart, aftermath
+from tests.bench.alternatives.callpaths.restart import Heard, Restart
 from tests.bench.compare.calls.calltestbed import DIRECT, CallPath
-from tests.bench.compare.calls.rtpcapture import RtpStats
 from tests.lab.errors import LabError
 
 XDP = CallPath("icelane xdp", "xdp")
 
 
-def test_the_pause_is_that_of_calls_that_go_on() -> None:
-    over, alive = RtpStats(last=10.0, pause=0.5), RtpStats(last=19.9, pause=0.04)
-    assert aftermath([over, alive], ended=20.0) == {"alive_percent": 50, "pause_ms": 40}
+def audio(port: int, number: int) -> bytes:
+    ip = bytes([0x45]) + bytes(8) + b"\x11" + bytes(10)
+    udp = struct.pack("!HHHH", 3478, port, 20, 0)
+    return (
+        bytes(12)
+        + b"\x08\x00"
+        + ip
+        + udp
+        + struct.pack("!BBHII", 0x80, 111, number, 0, 5)
+        + bytes(6)
+    )
 
 
-def test_where_no_call_goes_on_there_is_no_pause() -> None:
-    assert aftermath([RtpStats(last=10.0)], ended=20.0) == {"alive_percent": 0}
+def test_what_calls_that_go_on_miss_is_told() -> None:
+    heard = Heard()
+    for number in range(100):
+        if number not in (40, 41):
+            heard.take(audio(40_000, number), 0.02 * number, outgoing=False)
+        heard.take(audio(40_001, min(number, 50)), 0.02 * min(number, 50), outgoing=False)
+        heard.take(audio(40_002, number), 0.02 * number, outgoing=True)
+    figures = heard.aftermath(ended=2.1)
+    assert figures == pytest.approx({"alive_percent": 50, "lost": 2, "pause_ms": 60})
+
+
+def test_where_no_call_goes_on_nothing_is_missed() -> None:
+    heard = Heard()
+    heard.take(audio(40_000, 1), 10.0, outgoing=False)
+    assert heard.aftermath(ended=20.0) == {"alive_percent": 0}
 
 
 def test_nothing_became_of_no_calls() -> None:
     with pytest.raises(LabError, match="No call"):
-        aftermath([], ended=20.0)
+        Heard().aftermath(ended=20.0)
 
 
 @pytest.mark.e2e

@@ -87,8 +87,10 @@ ROWS = (
     Row("the same in % of a core for a call", "in_calls", "percent_per_call", 2),
     Row("ns of all processors a packet, 100,000 packets a second", "cpu", "ns_per_packet"),
     Row("killed and started: % of {calls} calls that go on", "restart", "alive_percent"),
-    Row("the longest pause that those have, ms", "restart", "pause_ms"),
+    Row("packets that each of those lost", "restart", "lost"),
+    Row("the longest pause that one of those had, ms", "restart", "pause_ms"),
     Row("ms until new calls are taken", "restart", "back_ms"),
+    Row("UDP sockets of a call", "in_calls", "sockets_per_call"),
     Row("UDP sockets, {sessions} sessions", "sockets", "sockets"),
     Row("of those, public ports", "sockets", "public_ports"),
     Row("entries of a firewall that opens what is in use", "firewall", "entries"),
@@ -99,7 +101,7 @@ ROWS = (
 )
 
 _AT_THE_SESSION = "nothing stands between client and session: as one service"
-_TERMINATES = "it was not filled with sessions: each is two DTLS connections"
+_TERMINATES = "each of its sessions is two DTLS connections, of which clients here make too few"
 _REASONS = {
     ("in_calls", "us_per_packet", "one service"): "nothing stands between client and session",
     ("in_calls", "percent_per_call", "one service"): "nothing stands between client and session",
@@ -114,6 +116,7 @@ _REASONS = {
     ("memory", "", "SFU (Janus)"): _TERMINATES,
     ("back", "", "SFU (Janus)"): "its sessions end with it",
     ("back", "", "TURN (coturn)"): "its allocations end with it",
+    ("restart", "lost", ""): "no call goes on",
     ("restart", "pause_ms", ""): "no call goes on",
     ("firewall", "add_ms", ""): "the port stays the same",
 }

@@ -45,14 +45,16 @@ class Sockets:
         Raises:
             LabError: The system does not start, or does not open its sessions.
         """
-        with (
-            Testbed() as testbed,
-            self.system.running(testbed, self._sessions),
-            testbed.hosts[RELAY].inside(),
-        ):
-            listing = Path("/proc/thread-self/net/udp").read_text("ascii")
+        with Testbed() as testbed, self.system.running(testbed, self._sessions):
+            listing = udp_listing(testbed.hosts[RELAY])
         values = count_sockets(listing, testbed.vip)
         yield from measurements(self.name, values, {"sessions": self._sessions})
+
+
+def udp_listing(host: Host) -> str:
+    """The kernel's list of a host's UDP sockets over IPv4."""
+    with host.inside():
+        return Path("/proc/thread-self/net/udp").read_text("ascii")
 
 
 def count_sockets(listing: str, public: Endpoint) -> dict[str, float]:

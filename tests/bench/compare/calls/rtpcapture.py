@@ -69,8 +69,7 @@ class RtpCapture:
         """
         if rtp_offset(frame) is None:
             return
-        source, destination = _PORTS.unpack_from(frame, _UDP)
-        port = source if outgoing else destination
+        port = source_port(frame) if outgoing else destination_port(frame)
         call = self.calls.get(port)
         if call is None:
             call = self.calls[port] = RtpStats(self.begun)
@@ -90,6 +89,18 @@ def rtp_offset(frame: bytes) -> int | None:
     if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
         return None
     return rtp
+
+
+def source_port(frame: bytes) -> int:
+    """The UDP port that a frame with RTP comes from."""
+    port: int = _PORTS.unpack_from(frame, _UDP)[0]
+    return port
+
+
+def destination_port(frame: bytes) -> int:
+    """The UDP port that a frame with RTP goes to."""
+    port: int = _PORTS.unpack_from(frame, _UDP)[1]
+    return port
 
 
 @contextmanager
