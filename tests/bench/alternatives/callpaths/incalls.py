@@ -11,7 +11,7 @@ from tests.bench.alternatives.callpaths.passage import Packet, Way
 from tests.bench.alternatives.servers.atscale import count_sockets, udp_listing
 from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
 from tests.bench.compare.benchmarks.capacity import wait_until_placed
-from tests.bench.compare.calls.calltestbed import DIRECT, CallPath, CallTestbed
+from tests.bench.compare.calls.calltestbed import CallPath, CallTestbed
 from tests.bench.compare.calls.loadprocess import LoadProcess
 from tests.bench.compare.calls.rtpcapture import rtp_offset
 from tests.lab.capture import FrameCapture
@@ -49,7 +49,7 @@ class InCalls:
             LabError: A part of the lab does not start, or no packets pass.
         """
         with self.system.testbed() as testbed:
-            host = testbed.lab.hosts[TRANSCEIVER if self.system is DIRECT else RELAY]
+            host = testbed.lab.hosts[TRANSCEIVER if self.system.direct else RELAY]
             unused = count_sockets(udp_listing(host), VIP)["sockets"]
             with LoadProcess(testbed, callers=self._calls, hold=CALL_SECONDS) as load:
                 wait_until_all_placed(load, self._calls)
@@ -60,7 +60,7 @@ class InCalls:
                 used = processor_seconds(pid) - before
                 sockets = count_sockets(udp_listing(host), VIP)["sockets"] - unused
         values["sockets_per_call"] = sockets / self._calls
-        if self.system is not DIRECT:  # there, the transceiver is what clients send to
+        if not self.system.direct:  # there, the transceiver is what clients send to
             values["us_per_packet"] = 1e6 * used / values["packets"]
             values["percent_per_call"] = 100 * used / self._seconds / self._calls
         yield from measurements(self.name, values, {"calls": self._calls})

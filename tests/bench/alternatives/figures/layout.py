@@ -100,17 +100,17 @@ ROWS = (
     Row("ms from the command until the last of {sessions} sessions is served", "back", "ms"),
 )
 
-_AT_THE_SESSION = "nothing stands between client and session: as one service"
+_NOTHING_BETWEEN = "nothing stands between client and session"
 _TERMINATES = "each of its sessions is two DTLS connections, of which clients here make too few"
 _REASONS = {
-    ("in_calls", "us_per_packet", "one service"): "nothing stands between client and session",
-    ("in_calls", "percent_per_call", "one service"): "nothing stands between client and session",
+    **{
+        ("in_calls", metric, title): _NOTHING_BETWEEN
+        for metric in ("us_per_packet", "percent_per_call")
+        for title in ("a port per session", "one service")
+    },
     ("cpu", "", "one service"): "this traffic is what is subtracted from the others'",
     ("cpu", "", "SFU (Janus)"): "the sender of these packets has no SRTP, which an SFU decrypts",
-    ("call_setup", "", "a port per session"): _AT_THE_SESSION,
-    ("in_calls", "", "a port per session"): _AT_THE_SESSION,
-    ("cpu", "", "a port per session"): _AT_THE_SESSION,
-    ("restart", "", "a port per session"): _AT_THE_SESSION,
+    ("cpu", "", "a port per session"): _NOTHING_BETWEEN,
     ("sockets", "", "SFU (Janus)"): _TERMINATES,
     ("firewall", "", "SFU (Janus)"): "as with a port per session: Janus opens one for each",
     ("memory", "", "SFU (Janus)"): _TERMINATES,

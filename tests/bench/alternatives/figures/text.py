@@ -12,25 +12,27 @@ from tests.bench.compare.report.results import Results
 TITLE = "What was decided against"
 
 _TEXT = """\
-The designs that Icelane was not given, each with the same client, and but for the port per session
-with the same transceiver, behind it: {command}. {rounds}, in each of which all had
-their turn; a figure is the median, with the lowest and the highest value in brackets. They were
-measured on {processor} ({kernel}) with {versions}.
+The designs that Icelane was not given, each with the same client and the same transceiver. To
+measure that on your own machine, as root: `make bench-alternatives`. This was measured by
+`{command}`; {rounds}, in each of which all had their turn. A figure is the median, with
+the lowest and the highest value in brackets. The machine had {processor}, {kernel}, and
+{versions}.
 
 * **TURN**: clients allocate an address at coturn, and use no other path.
-* **A port per session**: each session of a server has a UDP port of its own on the public address.
-  What stands there are the ICE agents of Icelane's transceiver without media, and the server is
-  said to have kept their keys when it starts again, which no server of calls does.
-* **SFU**: Janus's videocall plugin has a connection with the client, and another with the
+* **A port per session**: a transceiver at the public address opens a UDP port for each session.
+  Where there are many sessions they are ICE agents without media, and the server has their keys
+  again when it is started again, which servers of calls have not.
+* **SFU**: Janus's videocall plugin has a connection with the client, and another one with the
   transceiver, and decrypts and encrypts what passes.
-* **One service**: the transceiver has the public address itself.
+* **One service**: the transceiver has the public address itself. Many sessions are as above.
 
-A restart is one without warning of what clients send their media to, which is Icelane's relay (with
-its flows in Redis), coturn, Janus, or the transceiver. Its "ms until new calls are taken" ends when
-the process says that it is ready. Packets are timed in the kernel of both hosts; those of audio in
-real calls come one by one, and wake their process up each time. Memory is that of what has the
-public address: for one service and a port per session it includes the ICE agents of sessions, and
-for Icelane and TURN the transceiver behind has one service's on top.
+A packet's way there and back is timed in the kernel of both hosts, from real calls, whose packets
+come one by one, so that each wakes up the process that it passes. What is killed and started is
+what clients send their media to: Icelane's relay, with its flows in Redis, coturn, Janus or the
+transceiver; it takes new calls when it says that it is ready. Some tens of milliseconds of a pause,
+with no packet lost, are Python's at the ends. Memory is that of what has the public address; behind
+Icelane and TURN, the sessions themselves take what they take of one service. The last figure is for
+a relay that has lost all, also what the kernel had, and restores it from Redis.
 """
 _PACKAGES = ("coturn", "janus", "nftables")
 
@@ -55,9 +57,9 @@ def section(results: Results) -> str:
     """The page's section."""
     machine = results.machine
     versions = ", ".join(f"{name} {machine[name]}" for name in _PACKAGES if name in machine)
-    rounds = f"{results.rounds} rounds" if results.rounds > 1 else "One round"
+    rounds = f"{results.rounds} rounds" if results.rounds > 1 else "one round"
     about = _TEXT.format(
-        command=f"`{results.command}`",
+        command=results.command,
         rounds=rounds,
         processor=f"{machine.get('cores', '?')} cores of {machine.get('processor', 'unknown')}",
         kernel=f"Linux {machine.get('kernel', '?')}",

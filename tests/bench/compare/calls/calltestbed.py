@@ -39,11 +39,13 @@ class CallPath:
         name: What tables call it.
         dataplane: What Icelane's relay forwards with, if calls go through it.
         redis: Whether that relay mirrors its flows to Redis.
+        direct: Whether a cable joins client and transceiver.
     """
 
     name: str
     dataplane: str | None = None
     redis: bool = False
+    direct: bool = False
 
     def missing(self) -> str | None:
         """Why it cannot be measured on this machine."""
@@ -54,7 +56,7 @@ class CallPath:
         return CallTestbed(self)
 
 
-DIRECT, TURN = CallPath("direct"), CallPath("coturn")
+DIRECT, TURN = CallPath("direct", direct=True), CallPath("coturn")
 CALL_PATHS = (
     DIRECT,
     CallPath("icelane xdp", "xdp"),
@@ -103,7 +105,7 @@ class CallTestbed(Resource):
         if self._path.dataplane is None:
             self.lab.kill(RELAY_SERVICE)
             self._advertise_transceiver()
-        if self._path is DIRECT:
+        if self._path.direct:
             self._connect_directly()
         if self._path is TURN:
             self.turn = (str(VIP), _TURN_USER, secrets.token_hex(8))
@@ -119,7 +121,7 @@ class CallTestbed(Resource):
     @property
     def interfaces(self) -> tuple[str, str]:
         """By which interface media leaves the client's host, and comes to the transceiver's."""
-        return (SIGNALING, SIGNALING) if self._path is DIRECT else (PUBLIC, INTERNAL)
+        return (SIGNALING, SIGNALING) if self._path.direct else (PUBLIC, INTERNAL)
 
     def kill_middle(self) -> None:
         """Kill what clients send their media to.
