@@ -45,7 +45,8 @@ class Scale:
         watched: Seconds for which they are.
         restarted: Calls that are up when the middle is killed.
         after: Seconds for which they are watched afterwards.
-        cpu: Seconds of traffic.
+        cpu: Seconds of traffic, by each path.
+        turns: In how many pieces, by the one path and the other in turn.
         sessions: Sessions at a time.
     """
 
@@ -56,6 +57,7 @@ class Scale:
     restarted: int
     after: float
     cpu: float
+    turns: int
     sessions: int
 
     def benchmarks(self) -> Sequence[Sequence[Benchmark]]:
@@ -67,7 +69,10 @@ class Scale:
             [CallSetup(path, calls=self.setups) for path in _PATHS],
             [InCalls(path, calls=self.calls, seconds=self.watched) for path in _PATHS],
             [Restart(path, calls=self.restarted, seconds=self.after) for path in _PATHS],
-            [Forwarding(each, 100, [Cpu(seconds=self.cpu)]) for each in (*_ICELANE, _COTURN)],
+            [
+                Forwarding(each, 100, [Cpu(seconds=self.cpu, turns=self.turns)])
+                for each in (*_ICELANE, _COTURN)
+            ],
             [Sockets(each, sessions=sessions) for each in behind],
             [
                 *(Firewall(each, ports=1, sessions=sessions) for each in one_port),
@@ -88,7 +93,8 @@ FULL = Scale(
     watched=5.0,
     restarted=4,
     after=8.0,
-    cpu=0.8,
+    cpu=3.2,
+    turns=16,
     sessions=10_000,
 )
 QUICK = Scale(
@@ -98,6 +104,7 @@ QUICK = Scale(
     watched=1.0,
     restarted=2,
     after=2.0,
-    cpu=0.2,
+    cpu=0.4,
+    turns=4,
     sessions=500,
 )

@@ -1,6 +1,7 @@
 """A restart of what clients send their media to: what calls that are up see of it."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from relay.caller.rtp import RtpCounter
@@ -8,13 +9,14 @@ from tests.bench.alternatives.callpaths.incalls import CALL_SECONDS, wait_until_
 from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
 from tests.bench.compare.calls.calltestbed import CallPath
 from tests.bench.compare.calls.loadprocess import LoadProcess
-from tests.bench.compare.calls.rtpcapture import destination_port, rtp_offset
+from tests.bench.compare.calls.rtpcapture import destination_port, rtp_offset, source_port
 from tests.lab.capture import FrameCapture
 from tests.lab.errors import LabError
 
 ALIVE_SECONDS = 1.0  # a call that has had no packet for so long in the end is over
 
 _BEFORE_SECONDS = 1.0
+_EDGE = 1  # packets of a call that may be under way when listening ends
 _AFTER_CALL_SECONDS = 15.0  # for a call to be set up afterwards
 
 
@@ -63,22 +65,30 @@ class Restart:
 
 
 class Heard:
-    """What a client's host hears of its calls, which are told apart by the client's port. Pure."""
+    """What comes back to a client's host of what it sends. Pure.
+
+    Calls are told apart by the client's port. The transceiver sends a packet for each that comes.
+    """
 
     def __init__(self) -> None:
         self._calls: dict[int, RtpCounter] = {}
         self._last: dict[int, float] = {}
+        self._sent: Counter[int] = Counter()
 
     def take(self, frame: bytes, now: float, outgoing: bool) -> None:
-        """Take a frame; what is no audio, or leaves, is left out.
+        """Take a frame; what is no audio is left out.
 
         Args:
             frame: The frame, from its Ethernet header on.
             now: When it passed, in seconds.
             outgoing: Whether it left the host.
         """
-        rtp = None if outgoing else rtp_offset(frame)
-        if rtp is not None:
+        rtp = rtp_offset(frame)
+        if rtp is None:
+            return
+        if outgoing:
+            self._sent[source_port(frame)] += 1
+        else:
             port = destination_port(frame)
             self._calls.setdefault(port, RtpCounter()).add(frame[rtp:], now)
             self._last[port] = now
@@ -94,11 +104,14 @@ class Heard:
         """
         if not self._calls:
             raise LabError("No call had packets.")
-        alive = [
-            call for port, call in self._calls.items() if ended - self._last[port] < ALIVE_SECONDS
-        ]
+        alive = {
+            port: call
+            for port, call in self._calls.items()
+            if ended - self._last[port] < ALIVE_SECONDS
+        }
         values = {"alive_percent": 100 * len(alive) / len(self._calls)}
         if alive:
-            values["lost"] = sum(call.lost for call in alive) / len(alive)
-            values["pause_ms"] = 1000 * max(call.longest_pause for call in alive)
+            lost = (self._sent[port] - call.packets - _EDGE for port, call in alive.items())
+            values["lost"] = sum(max(0, each) for each in lost) / len(alive)
+            values["pause_ms"] = 1000 * max(call.longest_pause for call in alive.values())
         return values

@@ -8,12 +8,13 @@ from tests.bench.alternatives.callpaths.restart import Heard, Restart
 from tests.bench.compare.calls.calltestbed import DIRECT, CallPath
 from tests.lab.errors import LabError
 
+VIP, A, B = 3478, 40_000, 40_001  # ports
 XDP = CallPath("icelane xdp", "xdp")
 
 
-def audio(port: int, number: int) -> bytes:
+def audio(source: int, destination: int, number: int) -> bytes:
     ip = bytes([0x45]) + bytes(8) + b"\x11" + bytes(10)
-    udp = struct.pack("!HHHH", 3478, port, 20, 0)
+    udp = struct.pack("!HHHH", source, destination, 20, 0)
     return (
         bytes(12)
         + b"\x08\x00"
@@ -25,19 +26,22 @@ def audio(port: int, number: int) -> bytes:
 
 
 def test_what_calls_that_go_on_miss_is_told() -> None:
-    heard = Heard()
+    heard, answered = Heard(), 0
     for number in range(100):
-        if number not in (40, 41):
-            heard.take(audio(40_000, number), 0.02 * number, outgoing=False)
-        heard.take(audio(40_001, min(number, 50)), 0.02 * min(number, 50), outgoing=False)
-        heard.take(audio(40_002, number), 0.02 * number, outgoing=True)
+        heard.take(audio(A, VIP, number), 0.02 * number, outgoing=True)
+        if number not in range(40, 50):  # of the others, there is no number that is left out
+            heard.take(audio(VIP, A, answered), 0.02 * number, outgoing=False)
+            answered += 1
+        heard.take(audio(B, VIP, number), 0.02 * number, outgoing=True)
+        if number < 50:
+            heard.take(audio(VIP, B, number), 0.02 * number, outgoing=False)
     figures = heard.aftermath(ended=2.1)
-    assert figures == pytest.approx({"alive_percent": 50, "lost": 2, "pause_ms": 60})
+    assert figures == pytest.approx({"alive_percent": 50, "lost": 9, "pause_ms": 220})
 
 
 def test_where_no_call_goes_on_nothing_is_missed() -> None:
     heard = Heard()
-    heard.take(audio(40_000, 1), 10.0, outgoing=False)
+    heard.take(audio(VIP, A, 1), 10.0, outgoing=False)
     assert heard.aftermath(ended=20.0) == {"alive_percent": 0}
 
 

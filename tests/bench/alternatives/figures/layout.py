@@ -87,7 +87,7 @@ ROWS = (
     Row("the same in % of a core for a call", "in_calls", "percent_per_call", 2),
     Row("ns of all processors a packet, 100,000 packets a second", "cpu", "ns_per_packet"),
     Row("killed and started: % of {calls} calls that go on", "restart", "alive_percent"),
-    Row("packets that each of those lost", "restart", "lost"),
+    Row("packets of each of those that got lost", "restart", "lost"),
     Row("the longest pause that one of those had, ms", "restart", "pause_ms"),
     Row("ms until new calls are taken", "restart", "back_ms"),
     Row("UDP sockets of a call", "in_calls", "sockets_per_call"),
