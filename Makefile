@@ -149,7 +149,7 @@ bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 	@$(call compare,--quick)
 
-bench-alternatives: packages alternatives-packages $(VENV)/.bench object ## TURN, a port per session, an SFU, one service beside Icelane, in 14 minutes
+bench-alternatives: packages alternatives-packages $(VENV)/.bench object ## TURN, a port per session, an SFU, one service beside Icelane, in 16 minutes
 	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench alternatives --output $(BENCH)/alternatives.json $(ARGS)
 
 # $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.

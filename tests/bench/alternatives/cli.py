@@ -18,7 +18,7 @@ _WIDTH = 200  # characters, where there is no terminal that has one
 def alternatives(
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Three minutes instead of fourteen; rough figures.")
+        bool, typer.Option("--quick", help="Three minutes instead of sixteen; rough figures.")
     ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, max=100, help="How often everything is measured.")

@@ -1,4 +1,4 @@
-"""How much is measured of the designs: all of it in 14 minutes, or a rough look in three."""
+"""How much is measured of the designs: all of it in 16 minutes, or a rough look in three."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

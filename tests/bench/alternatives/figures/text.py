@@ -13,10 +13,16 @@ TITLE = "What was decided against"
 
 _TEXT = """\
 The designs that Icelane was not given, each with the same client and the same transceiver. To
-measure that on your own machine, as root: `make bench-alternatives`. This was measured by
-`{command}`; {rounds}, in each of which all had their turn. A figure is the median, with
-the lowest and the highest value in brackets. The machine had {processor}, {kernel}, and
-{versions}.
+measure that on your own machine, as root, run `make bench-alternatives`. The figures are from
+
+```
+{command}
+```
+
+on {processor} with {kernel} and
+{versions}; {rounds}, in each of which all had their turn.
+A figure is the median, with the lowest and the highest value in brackets. What else the machine did
+shows as spread.
 
 * **TURN**: clients allocate an address at coturn, and use no other path.
 * **A port per session**: a transceiver at the public address opens a UDP port for each session.
@@ -26,13 +32,15 @@ the lowest and the highest value in brackets. The machine had {processor}, {kern
   transceiver, and decrypts and encrypts what passes.
 * **One service**: the transceiver has the public address itself. Many sessions are as above.
 
-A packet's way there and back is timed in the kernel of both hosts, from real calls, whose packets
-come one by one, so that each wakes up the process that it passes. What is killed and started is
-what clients send their media to: Icelane's relay, with its flows in Redis, coturn, Janus or the
-transceiver; it takes new calls when it says that it is ready. Some tens of milliseconds of a pause,
-with no packet lost, are Python's at the ends. Memory is that of what has the public address; behind
-Icelane and TURN, the sessions themselves take what they take of one service. The last figure is for
-a relay that has lost all, also what the kernel had, and restores it from Redis.
+Round trips are what a delay line adds, divided by its own. An SFU sets its second connection up
+while the client's packets are on their way, so that one shows where they are not under way for
+long. A packet's way there and back is timed in the kernel of both hosts, from real calls, whose
+packets come one by one, so that each wakes up the process that it passes. What is killed and
+started is what clients send their media to: Icelane's relay, with its flows in Redis, coturn, Janus
+or the transceiver; it takes new calls when it says that it is ready. Some tens of milliseconds of a
+pause, with no packet lost, are Python's at the ends. Memory is that of what has the public address;
+behind Icelane and TURN, the sessions themselves take what they take of one service. The last figure
+is for a relay that has lost all, also what the kernel had, and restores it from Redis.
 """
 _PACKAGES = ("coturn", "janus", "nftables")
 
