@@ -3,6 +3,7 @@
 import typer
 
 from relay.cli.errors import Commands
+from tests.bench.alternatives import cli as alternatives
 from tests.bench.compare import cli as compare
 from tests.bench.cost import cli as cost
 from tests.bench.start import cli as start
@@ -20,6 +21,7 @@ app.command()(compare.check)
 app.command()(compare.systems)
 app.command()(cost.cost)
 app.command()(start.start)
+app.command()(alternatives.alternatives)
 
 if __name__ == "__main__":
     app()
