@@ -42,15 +42,15 @@ from relay.core.limits import Limits
 from relay.core.pending import PendingFlows
 from relay.core.ports import UpstreamPool
 from relay.wire import stun
-from relay.wire.announcement import Announcement
+from relay.wire.announcement import announce
 from relay.wire.demux import Kind, classify
-from relay.wire.endpoint import Endpoint
+from relay.wire.endpoint import PACKED_SIZE, Endpoint
 from relay.wire.errors import RouteError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import Route, open_raw, open_ufrag
+from relay.wire.route import TARGET, Route, decode, open_raw, open_ufrag
 from relay.wire.transport import Transport
 
-_NOT_YET = Endpoint("0.0.0.0", 0)  # noqa: S104  # an upstream address that is to be chosen
+_NOT_YET = bytes(PACKED_SIZE)  # an upstream address that is to be chosen
 UpstreamPools = Mapping[tuple[Transport, int], UpstreamPool]
 
 
@@ -80,7 +80,7 @@ class SessionTable:
         self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
-        self._confirmed: dict[bytes, Flow] = {}  # by `Source.packed`
+        self._confirmed: dict[bytes, Flow] = {}  # by `Source`
         self._pending = PendingFlows(self.limits)
 
     def __iter__(self) -> Iterator[Flow]:
@@ -94,12 +94,12 @@ class SessionTable:
 
     def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
         """The confirmed flow of a client over UDP."""
-        return self._confirmed.get(Source(client, vip).packed)
+        return self._confirmed.get(Source(client, vip))
 
     def from_client(self, data: bytes, source: Source, now: Instant) -> list[Command]:
         """Take a datagram that came to a VIP, or in a frame on a connection to one."""
         self.counters["received_from_clients"] += 1
-        flow = self._confirmed.get(source.packed)
+        flow = self._confirmed.get(source)
         kind = classify(data)
         if kind is Kind.STUN:
             return self._stun_from_client(data, source, flow, now)
@@ -173,7 +173,8 @@ class SessionTable:
         self._confirmed[stored.from_client] = flow
         flow.stored_at = now.monotonic
         self.counters["restored"] += 1
-        return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
+        announced = self._announce(flow, decode(stored.route), now)
+        return [OpenUpstream(flow), announced, Install(flow), Store(flow)]
 
     def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
         """Expire flows that are idle in the dataplane, and here, too.
@@ -246,13 +247,15 @@ class SessionTable:
         except RouteError:
             self.counters["bad_route"] += 1
             return []
-        if flow is not None and (route is None or route.target == flow.target):
+        if flow is not None and (
+            route is None or route.raw[TARGET] == flow.addresses.packed_target
+        ):
             return self._to_transceiver(flow, data, now)
         if route is None:
             self.counters["unknown_source"] += 1
             return []
         commands: list[Command] = []
-        pending = self._pending.get(source.packed, route.target)
+        pending = self._pending.get(source, route.raw[TARGET])
         if pending is None:
             pending = self._open(route, source, now)
             if pending is None:
@@ -261,14 +264,14 @@ class SessionTable:
         latest = (*pending.transactions, header.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]
         # Announced each time: the datagram before may have been lost.
-        commands.append(self._announce(pending, now))
+        commands.append(self._announce(pending, route, now))
         return commands + self._to_transceiver(pending, data, now)
 
     def _route_in(self, data: bytes, header: stun.Header) -> Route | None:
         """The route in a Binding request; None in anything else, which opens no flow."""
         if header[:2] != (stun.MessageClass.REQUEST, stun.BINDING):
             return None
-        return open_ufrag(stun.server_ufrag(data), self._keys)
+        return open_ufrag(stun.server_ufrag_behind(data), self._keys)
 
     def _open(self, route: Route, source: Source, now: Instant) -> Flow | None:
         transceiver = self._registry.find(route.target)
@@ -280,8 +283,8 @@ class SessionTable:
             reason = refusal
         else:
             # Its upstream address comes last: a port that was taken rests when it is given back.
-            ends = (source.client, source.vip, _NOT_YET, transceiver.address)
-            wanted = FlowTuple(*ends, route.raw, transport=source.transport)
+            towards = _NOT_YET, transceiver.address.packed
+            wanted = FlowTuple.of(source.ends, *towards, route.raw, source.mark)
             flow = Flow(wanted, State.PENDING, now.monotonic, now.monotonic)
             if self._take_port(flow, now):
                 self._pending.add(flow)
@@ -325,15 +328,17 @@ class SessionTable:
         self.counters["forwarded_to_clients"] += 1
         return [SendToClient(flow, data)]
 
-    def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
+    def _announce(self, flow: Flow, route: Route, now: Instant) -> SendToTransceiver:
         parts = flow.addresses
-        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix, parts.transport)
-        return SendToTransceiver(flow, announcement.serialize(self._keys))
+        source = parts.client_and_vip
+        return SendToTransceiver(
+            flow, announce(source, route, now.unix, self._keys, parts.transport)
+        )
 
     # Flows come and go
 
     def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
-        served = (Transport.UDP, stored.transceiver.family) in self._upstreams
+        served = (Transport.UDP, stored.upstream_family) in self._upstreams
         if stored.vip not in self._vips or not served:
             return None
         return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
@@ -353,23 +358,22 @@ class SessionTable:
 
     def _pool(self, flow: Flow) -> UpstreamPool | None:
         parts = flow.addresses
-        return self._upstreams.get((parts.transport, parts.transceiver.family))
+        return self._upstreams.get((parts.transport, parts.upstream_family))
 
     def _claim(self, flow: Flow) -> bool:
         pool = self._pool(flow)
-        return pool is not None and pool.claim(flow.addresses.upstream)
+        return pool is not None and pool.claim(flow.addresses.packed_upstream)
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
         parts, pool = flow.addresses, self._pool(flow)
-        ends = parts.client, parts.vip, parts.transceiver
-        upstream = pool.take(*ends, now.monotonic) if pool else None
+        upstream = pool.take(parts.without_upstream, now.monotonic) if pool else None
         if upstream is not None:
-            flow.addresses = parts._replace(upstream=upstream)
+            flow.addresses = parts.at(upstream)
         return upstream is not None
 
     def _release(self, flow: Flow, now: Instant) -> None:
         if pool := self._pool(flow):
-            pool.release(flow.addresses.upstream, now.monotonic)
+            pool.release(flow.addresses.packed_upstream, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""

@@ -18,7 +18,7 @@ class CachedFlow:
     Attributes:
         flow: The flow.
         vip_fd: The socket of its VIP.
-        client: Its client's address, as `relay.forwarding.mmsg.pack_sockaddr` writes it.
+        client: Its client's address, as `relay.forwarding.mmsg.to_sockaddr` writes it.
         upstream_fd: The socket connected to its transceiver.
     """
 

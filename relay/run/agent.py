@@ -46,7 +46,6 @@ from relay.run.starttimes import StartTimes
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.wire.transport import Transport
 
 if TYPE_CHECKING:
     from relay.forwarding.ends import Ends
@@ -291,11 +290,9 @@ class Agent:
 
     # What happens
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
-    ) -> None:
+    def from_client(self, data: bytes, source: Source) -> None:
         """See `Receiver.from_client`."""
-        self._execute(self._table.from_client(data, Source(client, vip, transport), _now()))
+        self._execute(self._table.from_client(data, source, _now()))
 
     def from_transceiver(self, flow: Flow, data: bytes) -> None:
         """See `Receiver.from_transceiver`."""

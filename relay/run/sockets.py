@@ -7,26 +7,25 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from relay.core.flow import Flow
+from relay.core.flowtuple import Source
 from relay.dataplane.interface import Dataplane
 from relay.forwarding.connections import ClientConnections
 from relay.forwarding.ends import Ends
 from relay.forwarding.fastpath import FastPath
 from relay.forwarding.flowcache import FlowCache
+from relay.forwarding.outbox import Outbox
 from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
 from relay.forwarding.upstreams import PerFlowSockets, Upstreams
 from relay.forwarding.vips import VipSockets
 from relay.run.config import RelayConfig
 from relay.run.workers.worker import Worker
-from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
 
 
 class Receiver(Protocol):
     """Who is told of what the sockets receive: the agent."""
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
-    ) -> None:
+    def from_client(self, data: bytes, source: Source) -> None:
         """A client has sent a datagram."""
 
     def from_transceiver(self, flow: Flow, data: bytes) -> None:
@@ -79,7 +78,7 @@ class AgentSockets:
         connections = ClientConnections(
             self._loop,
             self._counters,
-            lambda data, source: self._receiver.from_client(data, *source),
+            self._receiver.from_client,
             self._receiver.disconnected,
             limits=self._config.connection_limits,
         )
@@ -99,9 +98,9 @@ class AgentSockets:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}
         # Their upstream ports are none of those that are steered: the kernel's program, which knows
         # nothing of connections, would let only a small share of their packets through to here.
-        return {Transport.UDP: self._open_steered(closing), Transport.TCP: per_flow}
+        return {Transport.UDP: self._open_steered(fast.outbox, closing), Transport.TCP: per_flow}
 
-    def _open_steered(self, closing: ExitStack) -> Upstreams:
+    def _open_steered(self, outbox: Outbox, closing: ExitStack) -> Upstreams:
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
             steered = SteeredSocket(
@@ -109,7 +108,8 @@ class AgentSockets:
                 self._config.ports,
                 self._loop,
                 self._counters,
-                self._receiver.from_transceiver,
+                outbox=outbox,
+                received=self._receiver.from_transceiver,
             )
             closing.callback(steered.shutdown)
             self._dataplane.steer(steered.udp)
