@@ -117,7 +117,8 @@ class UpstreamPool:
         """
         # The host by one part of the number, and the port by the other: they are independent.
         port, start = divmod(siphash.tag_number(self._key, flow), len(self._hosts))
-        for host in (*self._hosts[start:], *self._hosts[:start]):
+        for step in range(len(self._hosts)):
+            host = self._hosts[(start + step) % len(self._hosts)]
             taken = self._pools[host].take(port, now)
             if taken is not None:
                 return host + taken.to_bytes(2, "big")

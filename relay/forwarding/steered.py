@@ -153,11 +153,13 @@ class SteeredSocket:
 
     def _find(self, upstream: bytes) -> Flow | None:
         flows, port = self._flows.get(upstream[:-2]), int.from_bytes(upstream[-2:], "big")
-        return None if flows is None or port not in self._ports else flows[port - self._ports[0]]
+        if flows is None or port not in self._ports:
+            return None
+        return flows[self._ports.index(port)]
 
     def _put(self, upstream: bytes, flow: Flow | None) -> None:
         port = int.from_bytes(upstream[-2:], "big")
-        self._flows[upstream[:-2]][port - self._ports[0]] = flow
+        self._flows[upstream[:-2]][self._ports.index(port)] = flow
 
 
 class SteeredUpstreams:
@@ -224,7 +226,7 @@ def _bound_raw_socket(family: int, host: str) -> socket.socket:
     try:
         # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
         attach_filter(raw, SO_ATTACH_FILTER, _RETURN_NOTHING)
-        allow_fragmentation(raw)
+        allow_fragmentation(raw, family)
         raw.bind((host, 0))
     except OSError:
         raw.close()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from relay.core.flowtuple import FlowTuple
-from relay.dataplane.kernel.settings import RATE_LIMITS, RateLimit
+from relay.dataplane.kernel.settings import RateLimit, rate_limits
 from relay.wire.endpoint import Endpoint
 from tests.bpf.model import Expected, Model, Way
 from tests.bpf.oracle import require_scapy_agrees
@@ -152,7 +152,7 @@ def test_the_program_does_what_the_model_does(bench: "Bench", chunk: int) -> Non
         model = _model(bench)
         model.unlimited = start % LIMITS_EVERY != 0
         if not model.unlimited:
-            bench.limit(**dict.fromkeys(RATE_LIMITS, RateLimit(rate=1, burst=0)))
+            bench.limit(**dict.fromkeys(rate_limits(1), RateLimit(rate=1, burst=0)))
         for flow in traffic.flows():
             bench.dataplane.install(flow)
             model.install(flow)

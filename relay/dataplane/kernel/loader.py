@@ -15,7 +15,8 @@ from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
-from relay.dataplane.kernel.settings import write_rate_limits, write_settings
+from relay.dataplane.kernel.queues import receiving_processors
+from relay.dataplane.kernel.settings import rate_limits, write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
@@ -170,7 +171,8 @@ class _Loading:
 
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
-        write_rate_limits(self.pins)
+        processors = receiving_processors(self._indexes)
+        write_rate_limits(self.pins, rate_limits(processors))
         indexes = self._indexes.values()
         write_tx_ports(self.pins, find_tx_ports(indexes))
         upstreams = [each.address for each in self._config.settings.upstreams]

@@ -80,6 +80,21 @@ def test_one_that_cannot_start_never_says_ready() -> None:
     assert "OSError: no room" in errors
 
 
+ROOM = """
+import threading
+from relay.run.service import make_room_for_files
+make_room_for_files({count})
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("FDSize")))
+"""
+
+
+@pytest.mark.parametrize(("count", "room"), [(10_000, 10_000), (1_000_000, 20_000)])
+def test_the_table_of_open_files_is_made_as_large_as_it_may_become(count: int, room: int) -> None:
+    limited = ["prlimit", "--nofile=64:20000", "--", sys.executable, "-c", ROOM.format(count=count)]
+    size = int(subprocess.run(limited, check=True, capture_output=True, timeout=LIMIT).stdout)
+    assert room <= size < 4 * room  # the kernel rounds it up to a power of two
+
+
 COUNT = "import resource; log.info(str(resource.getrlimit(resource.RLIMIT_NOFILE)))"
 
 
