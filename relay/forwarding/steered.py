@@ -199,7 +199,7 @@ class SteeredUpstreams:
             each.shutdown()
 
     def _of(self, flow: Flow) -> SteeredSocket:
-        return self._sockets[flow.addresses.transceiver.family]
+        return self._sockets[flow.addresses.upstream_family]
 
 
 def udp_packet(source: bytes, destination: bytes, data: bytes) -> bytes:
