@@ -11,6 +11,7 @@ _PARTS = ("client", "vip", "upstream", "transceiver", "route", "transport")
 _CLIENT, _VIP, _UPSTREAM, _TRANSCEIVER = (
     slice(index * PACKED_SIZE, (index + 1) * PACKED_SIZE) for index in range(4)
 )
+_STARTS = range(0, 4 * PACKED_SIZE, PACKED_SIZE)
 _FROM_CLIENT = slice(_CLIENT.start, _VIP.stop)
 _ROUTE = slice(_TRANSCEIVER.stop, _TRANSCEIVER.stop + RAW_SIZE)
 _TARGET = slice(_ROUTE.start + TARGET.start, _ROUTE.start + TARGET.stop)
@@ -182,7 +183,7 @@ class FlowTuple(bytes):
     @property
     def is_ipv4(self) -> bool:
         """Whether all four addresses are IPv4."""
-        return all(end.startswith(V4_MAPPED) for end in self.ends)
+        return all(self.startswith(V4_MAPPED, start) for start in _STARTS)
 
     @property
     def is_connection(self) -> bool:

@@ -18,7 +18,7 @@ from relay.forwarding.udp import count_failure
 from relay.wire.demux import LAST_OF_STUN
 
 # What is taken with one system call.
-BATCH = 64
+BATCH = 128
 
 FromClient = Callable[[bytes, bytes], None]  # a datagram and its source, as the kernel has it
 FromTransceiver = Callable[[bytes, int], None]  # a datagram and the socket that it came to

@@ -12,6 +12,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from relay.forwarding.udp import MAX_DATAGRAM
 from relay.wire.endpoint import V4_MAPPED
@@ -153,7 +154,7 @@ class BatchReceiver:
 
 
 class BatchSender:
-    """Sends from slots by one socket, to an address for each.
+    """Sends from slots, to an address for each.
 
     Args:
         buffers: The memory.
@@ -180,19 +181,45 @@ class BatchSender:
         Returns:
             The kernel's error number of each datagram that it refused.
         """
-        count, messages = len(slots), self._messages
-        places = b"".join(destinations)
-        messages.names[: len(places)] = places
+        self._prepare(slots, destinations, sizes)
+        return self._send(fd, 0, len(slots))
+
+    def send_by(
+        self, fds: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+    ) -> list[int]:
+        """Send the datagrams of the first slots, each by its socket; those of one in their order.
+
+        Returns:
+            As `send`.
+        """
+        slots = sorted(range(len(fds)), key=fds.__getitem__)
+        self._prepare(
+            slots, [destinations[slot] for slot in slots], [sizes[slot] for slot in slots]
+        )
+        errors, first = [], 0
+        for fd, group in groupby(fds[slot] for slot in slots):
+            end = first + len(list(group))
+            errors += self._send(fd, first, end)
+            first = end
+        return errors
+
+    def _prepare(
+        self, slots: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+    ) -> None:
+        count, places = len(slots), b"".join(destinations)
+        self._messages.names[: len(places)] = places
         self._bases[:count] = array("Q", [self._addresses[slot] for slot in slots])
         self._lengths[:count] = array("Q", sizes)
-        errors, done = [], 0
-        while done < count:
+
+    def _send(self, fd: int, first: int, end: int) -> list[int]:
+        errors = []
+        while first < end:
             # It ends at the first one that is refused, and tells why when that is the very first.
-            start = messages.address + done * _MMSGHDR.size
-            sent = int(_sendmmsg(fd, start, count - done, socket.MSG_DONTWAIT))
+            start = self._messages.address + first * _MMSGHDR.size
+            sent = int(_sendmmsg(fd, start, end - first, socket.MSG_DONTWAIT))
             if sent < 0:
                 errors.append(ctypes.get_errno())
-            done += max(1, sent)
+            first += max(1, sent)
         return errors
 
 

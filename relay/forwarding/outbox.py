@@ -35,8 +35,8 @@ class Outbox:
         }
         self._held = False
         self._connected: list[tuple[int, bytes]] = []
-        # By socket and its family: where to, and what.
-        self._addressed: dict[tuple[int, int], list[tuple[bytes, bytes]]] = {}
+        # By address family: by which socket, where to, and what.
+        self._addressed: dict[int, list[tuple[int, bytes, bytes]]] = {}
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Outbox:
 
     def send_to(self, fd: int, family: int, destination: bytes, data: bytes) -> None:
         """Send a datagram by a socket of a family, to an address as `to_sockaddr` writes it."""
-        self._addressed.setdefault((fd, family), []).append((destination, data))
+        self._addressed.setdefault(family, []).append((fd, destination, data))
         self._added()
 
     def flush(self) -> None:
@@ -69,10 +69,9 @@ class Outbox:
             fds, data = zip(*connected, strict=True)
             for error in self._io.send(0, fds, self._put(data)):
                 count_failure(self._counters, error)
-        for (fd, family), queued in addressed.items():
-            destinations, data = zip(*queued, strict=True)
-            sizes = self._put(data)
-            for error in self._senders[family].send(fd, range(len(sizes)), destinations, sizes):
+        for family, queued in addressed.items():
+            fds, destinations, data = zip(*queued, strict=True)
+            for error in self._senders[family].send_by(fds, destinations, self._put(data)):
                 count_failure(self._counters, error)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 # What is read before others on the event loop get their turn: a few milliseconds at most.
-MAX_BATCHES = 8
+MAX_BATCHES = 4
 
 Received = Callable[[Flow, bytes], None]
 
