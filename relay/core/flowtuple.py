@@ -11,7 +11,6 @@ _PARTS = ("client", "vip", "upstream", "transceiver", "route", "transport")
 _CLIENT, _VIP, _UPSTREAM, _TRANSCEIVER = (
     slice(index * PACKED_SIZE, (index + 1) * PACKED_SIZE) for index in range(4)
 )
-_STARTS = range(0, 4 * PACKED_SIZE, PACKED_SIZE)
 _FROM_CLIENT = slice(_CLIENT.start, _VIP.stop)
 _ROUTE = slice(_TRANSCEIVER.stop, _TRANSCEIVER.stop + RAW_SIZE)
 _TARGET = slice(_ROUTE.start + TARGET.start, _ROUTE.start + TARGET.stop)
@@ -183,7 +182,12 @@ class FlowTuple(bytes):
     @property
     def is_ipv4(self) -> bool:
         """Whether all four addresses are IPv4."""
-        return all(self.startswith(V4_MAPPED, start) for start in _STARTS)
+        return (
+            self.startswith(V4_MAPPED, _CLIENT.start)
+            and self.startswith(V4_MAPPED, _VIP.start)
+            and self.startswith(V4_MAPPED, _UPSTREAM.start)
+            and self.startswith(V4_MAPPED, _TRANSCEIVER.start)
+        )
 
     @property
     def is_connection(self) -> bool:

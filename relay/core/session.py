@@ -330,10 +330,8 @@ class SessionTable:
 
     def _announce(self, flow: Flow, route: Route, now: Instant) -> SendToTransceiver:
         parts = flow.addresses
-        source = parts.client_and_vip
-        return SendToTransceiver(
-            flow, announce(source, route, now.unix, self._keys, parts.transport)
-        )
+        data = announce(parts.client_and_vip, route, now.unix, self._keys, parts.transport)
+        return SendToTransceiver(flow, data)
 
     # Flows come and go
 

@@ -61,7 +61,7 @@ class Ends:
 
     def send_to_client(self, flow: Flow, data: bytes) -> None:
         """Send a datagram from the flow's VIP, or in a frame on its connection."""
-        if flow.is_connection:
+        if flow.addresses.is_connection:
             self._connections.send(flow, data)
         else:
             self._vips.send(flow.addresses, data)
@@ -72,4 +72,4 @@ class Ends:
         return None if flow is None or flow.is_connection else flow
 
     def _of(self, flow: Flow) -> Upstreams:
-        return self._over_tcp if flow.is_connection else self._over_udp
+        return self._over_tcp if flow.addresses.is_connection else self._over_udp
