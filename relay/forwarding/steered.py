@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from relay.core.flow import Flow
 from relay.errors import BindError
@@ -111,11 +112,10 @@ class SteeredSocket:
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
-        _, _, source, destination = flow.addresses.ends
-        # A raw socket takes no port: that is in the packet.
-        to = to_sockaddr(destination[:-2] + bytes(2))
+        source, destination = flow.addresses.packed_upstream, flow.addresses.packed_transceiver
         raw = self._raw[source[:-2]].fileno()
-        self._outbox.send_to(raw, self._family, to, udp_packet(source, destination, data))
+        packet = udp_packet(source, destination, data)
+        self._outbox.send_to(raw, self._family, _host_sockaddr(destination), packet)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
@@ -149,7 +149,7 @@ class SteeredSocket:
         if not destination:
             return None
         flow = self._find(from_sockaddr(destination))
-        return flow if flow and source == to_sockaddr(flow.addresses.packed_transceiver) else None
+        return flow if flow and source == _sockaddr(flow.addresses.packed_transceiver) else None
 
     def _find(self, upstream: bytes) -> Flow | None:
         flows, port = self._flows.get(upstream[:-2]), int.from_bytes(upstream[-2:], "big")
@@ -200,6 +200,16 @@ class SteeredUpstreams:
 
     def _of(self, flow: Flow) -> SteeredSocket:
         return self._sockets[flow.addresses.upstream_family]
+
+
+# There are few transceivers.
+_sockaddr = lru_cache(1024)(to_sockaddr)
+
+
+@lru_cache(1024)
+def _host_sockaddr(packed: bytes) -> bytes:
+    """A transport address without its port: a raw socket takes none, and that is in the packet."""
+    return to_sockaddr(packed[:-2] + bytes(2))
 
 
 def udp_packet(source: bytes, destination: bytes, data: bytes) -> bytes:

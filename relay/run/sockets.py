@@ -114,4 +114,5 @@ class AgentSockets:
             closing.callback(steered.shutdown)
             self._dataplane.steer(steered.udp)
             sockets[family] = steered
-        return SteeredUpstreams(sockets)
+        # With one family, as most have, nobody has to choose.
+        return steered if len(sockets) == 1 else SteeredUpstreams(sockets)

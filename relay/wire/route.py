@@ -185,9 +185,10 @@ def open_raw(raw: bytes, keys: KeyRing) -> Route:
     if raw[0] >> 6 != VERSION:
         raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
     route = decode(raw)
-    if route.key_slot == UNROUTABLE_SLOT or route.key_slot not in keys.slots:
-        raise RouteKeyError(f"key slot {route.key_slot} holds no key")
-    key = keys.route_key(route.cluster, route.key_slot)
+    slot = route.key_slot
+    if slot == UNROUTABLE_SLOT or slot not in keys.slots:
+        raise RouteKeyError(f"key slot {slot} holds no key")
+    key = keys.route_key(route.cluster, slot)
     if not hmac.compare_digest(tag(key, raw[:_SIGNED_SIZE]), raw[_SIGNED_SIZE:]):
         raise RouteTagError("the route's tag does not verify")
     return route

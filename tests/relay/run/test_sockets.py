@@ -14,7 +14,7 @@ from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple, Source
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import BindError
-from relay.forwarding.steered import SteeredUpstreams
+from relay.forwarding.steered import SteeredSocket
 from relay.forwarding.tcp import bind_tcp
 from relay.forwarding.upstreams import PerFlowSockets
 from relay.run.config import RelayConfig
@@ -95,7 +95,7 @@ async def test_where_ports_are_steered_clients_over_tcp_have_sockets_of_their_ow
     """The kernel's program lets no more than a share of their packets through to steered ports."""
     dataplane = SteeringDataplane()
     ends = sockets(config_of(), dataplane).open(closing)
-    assert isinstance(ends._over_udp, SteeredUpstreams)
+    assert isinstance(ends._over_udp, SteeredSocket)
     assert isinstance(ends._over_tcp, PerFlowSockets)
     assert [each.host for each in dataplane.steered] == [HOST]
     upstream = free(socket.SOCK_DGRAM)
