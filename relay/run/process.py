@@ -16,7 +16,7 @@ from relay.run import handover
 from relay.run.advertised import unheard
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
-from relay.run.service import log_to_stderr, make_room_for_files, serve
+from relay.run.service import collect_seldom, log_to_stderr, make_room_for_files, serve
 from relay.streams import usable_output
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -62,6 +62,8 @@ def _serve_alone(config: RelayConfig, keys: KeyRing, registry: Registry, where: 
         import asyncio  # noqa: PLC0415
 
         from relay.run.agent import Agent  # noqa: PLC0415
+
+        collect_seldom()
 
         async def serve_alone() -> None:
             agent = Agent(config, keys, registry, asyncio.wrap_future(loading))

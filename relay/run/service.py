@@ -1,6 +1,7 @@
 """What the commands that serve have in common: the log, the ready line, and how they end."""
 
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -40,6 +41,17 @@ def make_room_for_files(count: int) -> None:
     last = count - 1 if most == resource.RLIM_INFINITY else min(count, most) - 1
     with Path(os.devnull).open("rb") as file:
         os.close(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, last))
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look at all objects seldom; at new ones it looks as ever.
+
+    Flows are in no cycles, and are freed without it. By itself it looks at everything whenever
+    there is a quarter more: with 60,000 flows for 37 ms, in which a relay forwards nothing.
+    """
+    gc.freeze()  # modules stay
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1000)
 
 
 def raise_open_files() -> None:

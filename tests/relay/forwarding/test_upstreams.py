@@ -30,7 +30,7 @@ class Sides:
         self.vip, self.client, self.transceiver = (bind_udp(ANY) for _ in range(3))
         fast = FastPath(FlowCache(self.counters), self.counters)
         fast.add_vip(self.vip.fileno(), self.vip.family)
-        self._fast = fast
+        self.fast = fast
         self.upstreams = PerFlowSockets(
             asyncio.get_running_loop(),
             self.counters,
@@ -50,7 +50,7 @@ class Sides:
 
     def close(self) -> None:
         self.upstreams.shutdown()
-        self._fast.close()
+        self.fast.close()
         for udp in (self.vip, self.client, self.transceiver):
             udp.close()
 
@@ -130,6 +130,16 @@ async def test_a_closed_flow_is_forgotten_and_its_port_free(sides: Sides) -> Non
     bind_udp(flow.addresses.upstream).close()
     sides.upstreams.send(flow, b"too late")
     sides.upstreams.confirm(flow)
+    assert sides.counters == Counter()
+
+
+async def test_what_was_sent_before_a_flow_was_closed_leaves(sides: Sides) -> None:
+    flow = sides.flow()
+    sides.upstreams.open(flow)
+    with sides.fast.outbox:
+        sides.upstreams.send(flow, b"last")
+        sides.upstreams.close(flow)
+        assert await received(sides.transceiver) == b"last"
     assert sides.counters == Counter()
 
 
