@@ -31,6 +31,7 @@ from relay.forwarding.udp import (
 from relay.forwarding.upstreams import Received
 from relay.wire.checksum import internet_checksum
 from relay.wire.endpoint import V4_MAPPED, Endpoint
+from relay.wire.errors import EndpointError
 
 # What is read before others on the event loop get their turn.
 BATCH = 64
@@ -146,9 +147,10 @@ class SteeredSocket:
 
     def _flow_between(self, destination: bytes, source: bytes) -> Flow | None:
         """The flow of an upstream address and a transceiver, each as `to_sockaddr` writes it."""
-        if not destination:
+        try:
+            flow = self._find(from_sockaddr(destination))
+        except EndpointError:  # link-local, which no upstream address is
             return None
-        flow = self._find(from_sockaddr(destination))
         return flow if flow and source == _sockaddr(flow.addresses.packed_transceiver) else None
 
     def _find(self, upstream: bytes) -> Flow | None:

@@ -7,7 +7,6 @@ does with one socket for all.
 import asyncio
 import errno
 import select
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,8 +60,7 @@ class PerFlowSockets:
 
     Args:
         loop: It watches the sockets.
-        counters: Where datagrams that could not be sent are counted.
-        fast: Forwards what belongs to confirmed flows.
+        fast: Forwards what belongs to confirmed flows, and sends.
         vip_fd: Finds the socket of a VIP, which is packed.
         received: Gets the rest of what transceivers send.
     """
@@ -70,13 +68,11 @@ class PerFlowSockets:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        counters: Counter[str],
         fast: FastPath,
         vip_fd: Callable[[bytes], int],
         received: Received,
     ) -> None:
         self._loop = loop
-        self._counters = counters
         self._fast = fast
         self._vip_fd = vip_fd
         self._received = received

@@ -90,9 +90,7 @@ class AgentSockets:
     def _open_upstreams(
         self, fast: FastPath, vips: VipSockets, closing: ExitStack
     ) -> Mapping[Transport, Upstreams]:
-        per_flow = PerFlowSockets(
-            self._loop, self._counters, fast, vips.fileno, self._receiver.from_transceiver
-        )
+        per_flow = PerFlowSockets(self._loop, fast, vips.fileno, self._receiver.from_transceiver)
         closing.callback(per_flow.shutdown)
         if not self._dataplane.steers:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}

@@ -33,7 +33,6 @@ class Sides:
         self.fast = fast
         self.upstreams = PerFlowSockets(
             asyncio.get_running_loop(),
-            self.counters,
             fast,
             lambda _: self.vip.fileno(),
             lambda flow, data: self.received.append((flow, data)),
