@@ -37,11 +37,11 @@
 	X(vlan_stacked, PASS)                                                                      \
 	X(fragment, PASS)                                                                          \
 	X(extension_headers, PASS)                                                                 \
+	X(many_buffers, PASS)                                                                      \
 	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
 	X(stun_other_route, PASS)                                                                  \
 	X(control, PASS)                                                                           \
 	X(ip_options, PASS)                                                                        \
-	X(ttl_expired, PASS)                                                                       \
 	X(no_route, PASS)                                                                          \
 	X(no_neighbour, PASS)                                                                      \
 	X(too_big, PASS)                                                                           \
@@ -55,6 +55,8 @@
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
 	X(zero_checksum, DROP)                                                                     \
+	X(zero_port, DROP)                                                                         \
+	X(ttl_expired, DROP)                                                                       \
 	X(wrong_side, DROP)                                                                        \
 	X(stun_malformed, DROP)                                                                    \
 	X(stun_not_request, DROP)                                                                  \

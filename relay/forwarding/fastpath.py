@@ -15,7 +15,7 @@ from relay.forwarding.flowcache import CachedFlow, FlowCache
 from relay.forwarding.gro import GsoSender
 from relay.forwarding.mmsg import BatchReceiver, BatchSender, PacketBuffers
 from relay.forwarding.udp import count_failure
-from relay.wire.demux import LAST_OF_STUN
+from relay.wire.demux import CONTROL, MEDIA
 
 # What is taken with one system call.
 BATCH = 64
@@ -62,7 +62,8 @@ class FastPath:
 
         Args:
             vip_fd: The socket.
-            slow_path: Given what is of no cached flow, one datagram after the other, and STUN.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what is
+                neither DTLS nor RTP.
 
         Returns:
             Whether there may be more.
@@ -80,10 +81,10 @@ class FastPath:
         flows, first_bytes = list(map(find, sources)), self._buffers.first_bytes(count)
         segment_sizes = receiver.segment_sizes(count)
         done = 0
-        if segment_sizes or not all(flows) or min(first_bytes) <= LAST_OF_STUN:
+        if segment_sizes or not all(flows) or not _is_media(first_bytes):
             for slot, first_byte in enumerate(first_bytes):
                 segment_size = segment_sizes[slot] if segment_sizes else 0
-                if flows[slot] is not None and first_byte > LAST_OF_STUN and not segment_size:
+                if flows[slot] is not None and first_byte in MEDIA and not segment_size:
                     continue
                 self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
                 done = slot + 1
@@ -103,18 +104,20 @@ class FastPath:
 
         Args:
             fds: The sockets.
-            slow_path: Given what is of no cached flow, one datagram after the other.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what no
+                protocol begins with.
         """
         find = self.cache.by_upstream.get
         flows, sizes = list(map(find, fds)), self._io.receive(fds)
+        first_bytes = self._buffers.first_bytes(len(fds))
         done = 0
-        if not all(flows) or min(sizes) < 0:
+        if not all(flows) or min(sizes) < 0 or _has_control(first_bytes):
             for slot, size in enumerate(sizes):
                 if size < 0:
                     flows[slot] = None
                     if size != -errno.EAGAIN:
                         count_failure(self._counters, -size)
-                elif flows[slot] is None:
+                elif flows[slot] is None or (size and first_bytes[slot] in CONTROL):
                     self._send_to_clients(done, flows[done:slot], sizes[done:slot])
                     done = slot + 1
                     version = self.cache.version
@@ -142,12 +145,12 @@ class FastPath:
             data[start : start + segment_size] for start in range(0, len(data), segment_size)
         ]
         cached = find(source)
-        if cached is not None and min(data[::segment_size]) > LAST_OF_STUN:
+        if cached is not None and _is_media(data[::segment_size].tobytes()):
             self._send_segments(cached, data, segment_size, segments)
             return
         for segment in segments:
             cached = find(source)
-            if cached is not None and segment[0] > LAST_OF_STUN:
+            if cached is not None and segment[0] in MEDIA:
                 self._send_segments(cached, segment, segment_size, [segment])
             else:
                 slow_path(segment.tobytes(), source)
@@ -178,3 +181,13 @@ class FastPath:
             for error in self._senders[vip_fd].send(vip_fd, mine, clients, lengths):
                 count_failure(self._counters, error)
             self.cache.count_to_client(to, lengths, time.monotonic())
+
+
+def _is_media(first_bytes: bytes) -> bool:
+    """Whether all of them begin DTLS or RTP."""
+    return not first_bytes.translate(None, MEDIA)
+
+
+def _has_control(first_bytes: bytes) -> bool:
+    """Whether one of them begins what no protocol of RFC 7983 does."""
+    return len(first_bytes.translate(None, CONTROL)) < len(first_bytes)
