@@ -44,8 +44,11 @@ class VipSockets:
         self._received = received
         self._sockets: dict[Endpoint, socket] = {}
 
-    def open(self, vip: Endpoint, udp: "socket | None" = None) -> None:
+    def open(self, vip: Endpoint, udp: "socket | None" = None) -> "socket":
         """Bind a VIP, or take a socket that is bound to it; what comes waits until `listen`.
+
+        Returns:
+            The socket.
 
         Raises:
             BindError: The address is not on this host, or the port is taken.
@@ -54,6 +57,7 @@ class VipSockets:
         enable_gro(udp)
         self._sockets[vip] = udp
         self._fast.add_vip(udp.fileno(), udp.family)
+        return udp
 
     def listen(self) -> None:
         """Read from all VIPs from now on."""

@@ -12,7 +12,7 @@ from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_ind
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
+from relay.dataplane.kernel.ingresses import NO_SIDES, find_ingresses, write_ingresses
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
 from relay.dataplane.kernel.settings import write_rate_limits, write_settings
@@ -28,10 +28,6 @@ _TAIL_PROGRAMS = (
     "relay_request",
     "relay_forward",
 )  # as enum tail has them
-_NO_SIDES = (
-    "Clients come in where transceivers do, so it cannot be told whether a packet with a "
-    "transceiver's address is from one: let a router or firewall drop those from outside."
-)
 _FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
@@ -177,7 +173,7 @@ class _Loading:
         ingresses = find_ingresses(indexes, upstreams)
         write_ingresses(self.pins, ingresses)
         if all(each.upstream for each in ingresses):
-            self.warnings.append(_NO_SIDES)
+            self.warnings.append(NO_SIDES)
         write_leases(self.pins)
         _allow_forwarding()
 
