@@ -14,7 +14,7 @@ from struct import Struct
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
-from relay.dataplane.kernel import bpfsys, loader, neighbours
+from relay.dataplane.kernel import bpfsys, loader, loforwarding, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
@@ -215,6 +215,8 @@ class XdpDataplane:
     def reconcile(self) -> list[str]:
         """Let the kernel probe stale neighbours, and attach interfaces that came back.
 
+        Forwarding on the loopback interface, which others switch off unawares, goes on again.
+
         Returns:
             What the administrator should know.
 
@@ -225,12 +227,13 @@ class XdpDataplane:
         if self._next_hops is None:  # who only looks at an instance may meet an older one
             self._next_hops = self._open.enter_context(NextHops(self._pins))
         self._next_hops.tidy()
+        mended = loforwarding.mend()
         try:
             if not returned_interfaces(self._pins):
-                return []
+                return mended
             with locked():  # a loader may be faster
                 program = self._pins.program if self.forwards else self._pins.pass_all
-                return reattach(self._pins, program, self._mode)
+                return mended + reattach(self._pins, program, self._mode)
         except OSError as error:
             raise DataplaneError(
                 f"An interface that is back cannot run the program: {error.strerror}."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfload, bpfsys, objects, privileges
+from relay.dataplane.kernel import bpffs, bpfload, bpfsys, loforwarding, objects, privileges
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
@@ -28,7 +28,6 @@ _TAIL_PROGRAMS = (
     "relay_request",
     "relay_forward",
 )  # as enum tail has them
-_FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -175,7 +174,7 @@ class _Loading:
         if all(each.upstream for each in ingresses):
             self.warnings.append(NO_SIDES)
         write_leases(self.pins)
-        _allow_forwarding()
+        loforwarding.allow()
 
 
 def _capacity(pins: Pins) -> int:
@@ -294,18 +293,3 @@ def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
                 f"and configuration want. Its flows go with it: at a quiet time, run "
                 f"`icelane relay unload --instance {pins.instance}` and load again."
             )
-
-
-def _allow_forwarding() -> None:
-    """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
-    for name in _FORWARDING:
-        try:
-            if linux.sysctl(name) != 1:
-                linux.sysctl(name, 1)
-        except FileNotFoundError:  # a kernel without IPv6
-            continue
-        except OSError as error:
-            raise DataplaneError(
-                f"Cannot switch on {name} ({error.strerror}), which the program needs: "
-                "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
-            ) from None
