@@ -274,6 +274,17 @@ enum steer_family {
 	STEER_COUNT,
 };
 
+/* What was forwarded and lost on the way out, and what finds out whose that was. */
+struct losses {
+	__u64 redirect_failed;	/* packets that the kernel could not redirect */
+	__u64 transmit_dropped; /* packets that a driver did not take, or had no room for */
+	__u32 netns;		/* the inode number of the network namespace that this is about */
+	__u32 ifindex_at;	/* offsets in the running kernel's structures */
+	__u32 net_at;
+	__u32 inum_at;
+};
+_Static_assert(sizeof(struct losses) == 32, "no hidden padding");
+
 /* What the running program was built from, so that a restarted agent need not build it again. */
 struct build {
 	__u8 sha256[32];

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from relay.dataplane.kernel import bpfattr, bpfsys
 
-PROG_TYPE_XDP, PROG_TYPE_SK_LOOKUP = 6, 30  # enum bpf_prog_type
+# enum bpf_prog_type
+PROG_TYPE_XDP, PROG_TYPE_RAW_TRACEPOINT, PROG_TYPE_SK_LOOKUP = 6, 17, 30
 _XDP_HAS_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS of linux/bpf.h, Linux 5.18
 _LOG_SIZE = 1 << 20  # bytes of the verifier's words
 _ATTEMPTS = 10  # to have a program verified without a signal in the midst of it

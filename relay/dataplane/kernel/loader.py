@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfload, bpfsys, loforwarding, objects, privileges
+from relay.dataplane.kernel import bpffs, bpfload, bpfsys, loforwarding, losses, objects, privileges
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
@@ -157,11 +157,21 @@ class _Loading:
             pins.replace(pins.program, programs["relay"])
             pins.replace(pins.pass_all, programs["pass_all"])
             _steer(pins, programs["steer"])
+            self._count_losses(wanted, maps)
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
                 detach(link)
         with PinnedMap(pins.map("build")) as build:
             build.update(build.key.number(0), wanted.key)
+
+    def _count_losses(self, wanted: BpfObject, maps: Mapping[str, int]) -> None:
+        try:
+            losses.start(self.pins, wanted, maps)
+        except OSError as error:
+            self.warnings.append(
+                "What is lost after it was forwarded is not counted (redirect_failed, "
+                f"transmit_dropped): {error.strerror}."
+            )
 
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
@@ -227,7 +237,9 @@ def _load_programs(
     wanted: BpfObject, maps: Mapping[str, int], opened: ExitStack
 ) -> Mapping[str, int]:
     loaded = {}
-    for spec in wanted.programs.values():
+    for name, spec in wanted.programs.items():
+        if name in losses.TRACEPOINTS:
+            continue  # a relay can do without
         try:
             fd = bpfload.program_load(
                 spec.linked(maps), spec.type, spec.attach_type, name=spec.name
