@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfload, bpfsys, loforwarding, losses, objects, privileges
+from relay.dataplane.kernel import (
+    bpffs,
+    bpfload,
+    bpfsys,
+    loforwarding,
+    losses,
+    objects,
+    offloads,
+    privileges,
+)
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
@@ -183,6 +192,7 @@ class _Loading:
         write_ingresses(self.pins, ingresses)
         if all(each.upstream for each in ingresses):
             self.warnings.append(NO_SIDES)
+        self.warnings += offloads.hidden(indexes)
         write_leases(self.pins)
         loforwarding.allow()
 
