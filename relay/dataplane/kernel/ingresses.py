@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links
+from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
 
 NO_SIDES = (
     "Clients come in where transceivers do, so it cannot be told whether a packet with a "
@@ -60,6 +60,8 @@ def sides(
 
     Those are the ones that have an upstream address, or carry a VLAN that has one. Where one of the
     addresses is elsewhere, such as on the loopback interface, nobody can tell: any may be.
+
+    A bond runs the program on its parts, and packets come in through those: they are as it is.
     """
     below = {link.index: link.lower for link in found if link.vlan is not None}
     where = {
@@ -67,10 +69,12 @@ def sides(
     }
     inner = set(where.values())
     known = bool(inner) and len(where) == len(set(upstreams)) and inner <= set(indexes)
+    wholes = {index: index for index in indexes}
+    wholes |= {part: bond for part, bond in parts_of_bonds(found).items() if bond in indexes}
     return [
-        Ingress(link.index, link.mac, not known or link.index in inner, link.index in inner)
+        Ingress(link.index, link.mac, not known or whole in inner, whole in inner)
         for link in found
-        if link.index in indexes and len(link.mac) == 6  # that of Ethernet
+        if (whole := wholes.get(link.index)) and len(link.mac) == 6  # that of Ethernet
     ]
 
 

@@ -6,7 +6,7 @@ They are written here: a library for all of them would be a third of an agent's 
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from struct import Struct
@@ -156,6 +156,13 @@ def send(kernel: socket.socket, kind: int, flags: int, payload: bytes) -> None:
     """Send a message; its answer is not read."""
     size = _MESSAGE.size + len(payload)
     kernel.send(_MESSAGE.pack(size, kind, _REQUEST | flags, 0, 0) + payload)
+
+
+def parts_of_bonds(found: Iterable[Link]) -> dict[int, int]:
+    """The interfaces that bonds are made of, and each one's bond, by their numbers."""
+    found = list(found)
+    bonds = {link.index for link in found if link.kind == "bond"}
+    return {link.index: link.master for link in found if link.master in bonds}
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

@@ -45,6 +45,13 @@ def test_where_an_address_is_elsewhere_nobody_can_tell(place: int) -> None:
     assert transceivers_behind(assigned, "192.0.2.1", "192.0.2.2") == {OUTER, INNER}
 
 
+def test_the_parts_of_a_bond_are_as_it_is() -> None:
+    bond = [Link(INNER, mac=MAC, kind="bond"), Link(20, mac=MAC, master=INNER), Link(21, mac=MAC)]
+    parts = [*bond, Link(OUTER, mac=MAC), Link(22, mac=MAC, master=OUTER)]  # OUTER is no bond
+    found = sides(parts, [Address("192.0.2.1", INNER)], {OUTER, INNER}, ["192.0.2.1"])
+    assert {each.index: each.upstream for each in found} == {OUTER: False, INNER: True, 20: True}
+
+
 def test_nor_where_it_is_nowhere() -> None:
     assert transceivers_behind([], "192.0.2.1") == {OUTER, INNER}
 
