@@ -120,7 +120,7 @@ class Stage:
     """A relay, and all that is around it."""
 
     def __init__(self, testbed: RelayTestbed, opened: ExitStack) -> None:
-        self._testbed = testbed
+        self.in_kernel = testbed.status()["dataplane"] == "xdp"
         self._far = {version: Far(testbed, version, opened) for version in (4, 6)}
         self._cables: dict[str, socket.socket] = {}
         self._macs: Macs = {}
@@ -189,11 +189,20 @@ def waiting(udp: socket.socket) -> list[bytes]:
     return found
 
 
-@pytest.fixture(scope="module", params=["xdp", "userspace"])
+@pytest.fixture(scope="module", params=["xdp", "userspace", "switched"])
 def testbed(
     request: pytest.FixtureRequest, new_testbed: Callable[[str, str], RelayTestbed]
-) -> RelayTestbed:
-    return new_testbed(request.param, "two NICs")
+) -> Iterator[RelayTestbed]:
+    """A relay in the kernel, in userspace, and one that was switched to it: one socket for all."""
+    testbed = new_testbed("userspace" if request.param == "userspace" else "xdp", "two NICs")
+    if request.param != "switched":
+        yield testbed
+        return
+    for dataplane in ("userspace", "xdp"):
+        switch = "dataplane", "switch", dataplane, "--instance", testbed.instance
+        assert testbed.icelane(*switch).returncode == 0
+        if dataplane == "userspace":
+            yield testbed
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +218,7 @@ def stage(testbed: RelayTestbed) -> Iterator[Stage]:
 def test_who_gets_it(testbed: RelayTestbed, stage: Stage, side: str, name: str, state: str) -> None:
     rows, kinds = SIDES[side]
     said = rows[name][state]
-    if testbed.dataplane == "userspace":
+    if not stage.in_kernel:
         assert stage.received(side, kinds[name], state, said.receiver) == said.receiver
         return
     with closing(xdp.XdpDataplane(testbed.instance)) as dataplane:
