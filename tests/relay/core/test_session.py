@@ -164,11 +164,6 @@ def test_a_route_to_another_target_is_verified_also_on_a_confirmed_flow(scene: S
     assert scene.client(scene.request(ufrag))[0] == f"open {TWO}"
 
 
-def test_a_client_at_port_0_opens_nothing(scene: Scene) -> None:
-    assert scene.client(scene.request(), ALICE._replace(port=0)) == []
-    assert (scene.states(), scene.counted()) == ([], {"zero_port": 1})
-
-
 def test_expired_route_goes_on_in_a_confirmed_flow(scene: Scene) -> None:
     ufrag = scene.ufrag(lifetime=60.0)
     request = scene.request(ufrag)

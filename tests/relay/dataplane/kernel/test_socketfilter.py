@@ -1,6 +1,7 @@
 """Socket filters on real sockets: what they let through, what they drop, and what they count."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -8,6 +9,7 @@ import pytest
 
 from relay.dataplane.kernel.ingresses import LOOPBACK
 from relay.dataplane.kernel.socketfilter import SocketFilters
+from relay.forwarding.gro import SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 pytestmark = pytest.mark.bpf
 
@@ -65,6 +67,16 @@ def test_what_comes_from_outside_to_an_upstream_address_is_dropped(
         pair.send(bytes(1400))
         assert pair.receiver.recv(2000) == bytes(1400)
         assert filters.dropped() == {"wrong_side": 3}
+
+
+def test_what_gro_has_joined_passes_whole(pair: Pair) -> None:
+    pair.receiver.setsockopt(SOL_UDP, UDP_GRO, 1)
+    with closing(SocketFilters({OTHER})) as filters:
+        filters.attach(pair.receiver, to_transceivers=True)
+        size = struct.pack("=H", 1000)
+        pair.sender.sendmsg([bytes(5000)], [(SOL_UDP, UDP_SEGMENT, size)])
+        assert len(pair.receiver.recv(65536)) == 5000
+        assert filters.dropped() == {}
 
 
 def test_sockets_keep_their_filter(pair: Pair) -> None:
