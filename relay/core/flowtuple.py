@@ -48,6 +48,11 @@ class Source(bytes):
         return Endpoint.unpack(self[_CLIENT])
 
     @property
+    def client_port(self) -> int:
+        """The port in that."""
+        return int.from_bytes(self[_CLIENT.stop - 2 : _CLIENT.stop], "big")
+
+    @property
     def vip(self) -> Endpoint:
         """Where the client sends to."""
         return Endpoint.unpack(self[_VIP])

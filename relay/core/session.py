@@ -9,6 +9,9 @@ them in order. The rules:
   installed in the dataplane before that success is forwarded, so that no packet comes too early.
 * A Binding request on a confirmed flow whose route names another target is routed by its route;
   the flow is rebound when the new transceiver answers with success, and not before.
+* Whatever else comes on a confirmed flow follows it, as in the kernel: forged, malformed or signed
+  with a key that has left, its transceiver tells by MESSAGE-INTEGRITY. Only what no protocol of
+  RFC 7983 begins with stays here, for such are datagrams between relay and transceiver.
 * Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
   does not.
 * No confirmed flow is ever evicted: when the table is full, new flows are refused.
@@ -20,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from relay.config.registry import Registry
+from relay.core import clientstun
 from relay.core.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
@@ -43,11 +47,11 @@ from relay.core.pending import PendingFlows
 from relay.core.ports import UpstreamPool
 from relay.wire import stun
 from relay.wire.announcement import announce
-from relay.wire.demux import Kind, classify
+from relay.wire.demux import Kind, classify, is_control
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 from relay.wire.errors import RouteError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import TARGET, Route, decode, open_raw, open_ufrag
+from relay.wire.route import TARGET, Route, decode, open_raw
 from relay.wire.transport import Transport
 
 _NOT_YET = bytes(PACKED_SIZE)  # an upstream address that is to be chosen
@@ -103,8 +107,11 @@ class SessionTable:
         kind = classify(data)
         if kind is Kind.STUN:
             return self._stun_from_client(data, source, flow, now)
-        if flow is not None:
+        if flow is not None and not is_control(data):
             return self._to_transceiver(flow, data, now)
+        if flow is not None:
+            self.counters["control_from_client"] += 1
+            return []
         self.counters["unknown_source"] += 1
         if source.transport is Transport.TCP or kind is Kind.OTHER:
             return []
@@ -123,6 +130,9 @@ class SessionTable:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
         self.counters["received_from_transceivers"] += 1
         if flow.state is State.CONFIRMED:
+            if is_control(data):
+                self.counters["control"] += 1
+                return []
             return self._to_client(flow, data, now)
         try:
             header = stun.header(data)
@@ -238,21 +248,15 @@ class SessionTable:
     def _stun_from_client(
         self, data: bytes, source: Source, flow: Flow | None, now: Instant
     ) -> list[Command]:
-        try:
-            header = stun.header(data)
-            route = self._route_in(data, header)
-        except StunError:
-            self.counters["malformed_stun"] += 1
-            return []
-        except RouteError:
-            self.counters["bad_route"] += 1
-            return []
+        said = clientstun.read(data)
+        route = said.route
         if flow is not None and (
             route is None or route.raw[TARGET] == flow.addresses.packed_target
         ):
             return self._to_transceiver(flow, data, now)
-        if route is None:
-            self.counters["unknown_source"] += 1
+        if refusal := said.refusal(source.client_port, self._keys):
+            self.counters[refusal] += 1
+        if route is None or refusal:
             return []
         commands: list[Command] = []
         pending = self._pending.get(source, route.raw[TARGET])
@@ -261,17 +265,11 @@ class SessionTable:
             if pending is None:
                 return []
             commands.append(OpenUpstream(pending))
-        latest = (*pending.transactions, header.transaction_id)
+        latest = (*pending.transactions, said.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]
         # Announced each time: the datagram before may have been lost.
         commands.append(self._announce(pending, route, now))
         return commands + self._to_transceiver(pending, data, now)
-
-    def _route_in(self, data: bytes, header: stun.Header) -> Route | None:
-        """The route in a Binding request; None in anything else, which opens no flow."""
-        if header[:2] != (stun.MessageClass.REQUEST, stun.BINDING):
-            return None
-        return open_ufrag(stun.server_ufrag_behind(data), self._keys)
 
     def _open(self, route: Route, source: Source, now: Instant) -> Flow | None:
         transceiver = self._registry.find(route.target)

@@ -15,7 +15,7 @@ from relay.forwarding.flowcache import CachedFlow, FlowCache
 from relay.forwarding.mmsg import BatchReceiver, BatchSender, PacketBuffers
 from relay.forwarding.outbox import Outbox
 from relay.forwarding.udp import count_failure
-from relay.wire.demux import LAST_OF_STUN
+from relay.wire.demux import CONTROL, MEDIA
 
 # What is taken with one system call.
 BATCH = 128
@@ -65,7 +65,8 @@ class FastPath:
 
         Args:
             vip_fd: The socket.
-            slow_path: Given what is of no cached flow, one datagram after the other, and STUN.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what is
+                neither DTLS nor RTP.
 
         Returns:
             Whether there may be more.
@@ -82,11 +83,11 @@ class FastPath:
         sources, sizes = receiver.sources(count), receiver.sizes(count)
         flows, first_bytes = list(map(find, sources)), self._buffers.first_bytes(count)
         done, version = 0, self.cache.version
-        if not all(flows) or min(first_bytes) <= LAST_OF_STUN:
+        if not all(flows) or not _is_media(first_bytes):
             for slot, first_byte in enumerate(first_bytes):
                 if version != self.cache.version:  # the slow path has changed it
                     flows[slot] = find(sources[slot])
-                if flows[slot] is not None and first_byte > LAST_OF_STUN:
+                if flows[slot] is not None and first_byte in MEDIA:
                     continue
                 if slot > done:
                     self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
@@ -100,12 +101,14 @@ class FastPath:
 
         Args:
             fds: The sockets.
-            slow_path: Given what is of no cached flow, one datagram after the other.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what no
+                protocol begins with.
         """
         find = self.cache.by_upstream.get
         flows, sizes = list(map(find, fds)), self._io.receive(fds)
+        first_bytes = self._buffers.first_bytes(len(fds))
         done, version = 0, self.cache.version
-        if not all(flows) or min(sizes) < 0:
+        if not all(flows) or min(sizes) < 0 or _has_control(first_bytes):
             for slot, size in enumerate(sizes):
                 if version != self.cache.version:  # the slow path has changed it
                     flows[slot] = find(fds[slot])
@@ -113,7 +116,7 @@ class FastPath:
                     flows[slot] = None
                     if size != -errno.EAGAIN:
                         count_failure(self._counters, -size)
-                elif flows[slot] is None:
+                elif flows[slot] is None or (size and first_bytes[slot] in CONTROL):
                     if slot > done:
                         self._send_to_clients(done, flows[done:slot], sizes[done:slot])
                     done = slot + 1
@@ -148,3 +151,13 @@ class FastPath:
             for error in self._senders[vip_fd].send(vip_fd, mine, clients, lengths):
                 count_failure(self._counters, error)
             self.cache.count_to_client(to, lengths, time.monotonic())
+
+
+def _is_media(first_bytes: bytes) -> bool:
+    """Whether all of them begin DTLS or RTP."""
+    return not first_bytes.translate(None, MEDIA)
+
+
+def _has_control(first_bytes: bytes) -> bool:
+    """Whether one of them begins what no protocol of RFC 7983 does."""
+    return len(first_bytes.translate(None, CONTROL)) < len(first_bytes)

@@ -84,9 +84,9 @@ class PacketBuffers:
         self.views = [whole[stride * slot :][:MAX_DATAGRAM] for slot in range(count)]
         self._firsts = whole[::stride]
 
-    def first_bytes(self, count: int) -> list[int]:
+    def first_bytes(self, count: int) -> bytes:
         """The first byte of each of the first slots; an empty datagram's is left from another."""
-        return self._firsts[:count].tolist()
+        return self._firsts[:count].tobytes()
 
     def copy(self, slot: int, size: int) -> bytes:
         """The datagram of this size in a slot."""

@@ -63,6 +63,7 @@ class PerFlowSockets:
         fast: Forwards what belongs to confirmed flows, and sends.
         vip_fd: Finds the socket of a VIP, which is packed.
         received: Gets the rest of what transceivers send.
+        prepare: Given each socket when it is bound.
     """
 
     def __init__(
@@ -71,11 +72,14 @@ class PerFlowSockets:
         fast: FastPath,
         vip_fd: Callable[[bytes], int],
         received: Received,
+        *,
+        prepare: "Callable[[socket], None]" = lambda _: None,
     ) -> None:
         self._loop = loop
         self._fast = fast
         self._vip_fd = vip_fd
         self._received = received
+        self._prepare = prepare
         self._sockets: dict[Flow, socket] = {}
         self._flows: dict[int, Flow] = {}  # by socket
         self._addresses: dict[bytes, Flow] = {}  # by upstream address, packed
@@ -91,6 +95,7 @@ class PerFlowSockets:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE:
                 return False
             raise
+        self._prepare(udp)
         udp.connect(flow.addresses.transceiver)
         self._sockets[flow] = udp
         self._flows[udp.fileno()] = flow

@@ -45,8 +45,11 @@ class VipSockets:
         self._sockets: dict[Endpoint, socket] = {}
         self._by_packed: dict[bytes, tuple[int, int]] = {}  # descriptor and family
 
-    def open(self, vip: Endpoint, udp: "socket | None" = None) -> None:
+    def open(self, vip: Endpoint, udp: "socket | None" = None) -> "socket":
         """Bind a VIP, or take a socket that is bound to it; what comes waits until `listen`.
+
+        Returns:
+            The socket.
 
         Raises:
             BindError: The address is not on this host, or the port is taken.
@@ -55,6 +58,7 @@ class VipSockets:
         self._sockets[vip] = udp
         self._by_packed[vip.packed] = udp.fileno(), udp.family
         self._fast.add_vip(udp.fileno(), udp.family)
+        return udp
 
     def listen(self) -> None:
         """Read from all VIPs from now on."""

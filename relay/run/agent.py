@@ -103,6 +103,7 @@ class Agent:
         self._keys = keys
         self._mirror: Mirror | None = None
         self._ends: Ends
+        self._sockets: AgentSockets
         self._tasks: list[asyncio.Task[None]] = []
         self._accepting = asyncio.Event()
         self._accepted_at = 0.0  # by the monotonic clock
@@ -149,7 +150,7 @@ class Agent:
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
-        return dict(sorted(self._table.counters.items()))
+        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
 
     def flow_counts(self) -> dict[str, int]:
         """How many flows there are, by state."""
@@ -213,8 +214,10 @@ class Agent:
         self._closing.callback(server.close)
         self._serve_metrics()
         counters = self._table.counters
-        sockets = AgentSockets(self._config, self._worker, self._dataplane, counters, receiver=self)
-        self._ends = sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._sockets = AgentSockets(
+            self._config, self._worker, self._dataplane, counters, receiver=self
+        )
+        self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
         self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
         self._adopt()
         self._ends.listen()

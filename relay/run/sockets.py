@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Protocol
 
 from relay.core.flow import Flow
@@ -18,6 +19,7 @@ from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
 from relay.forwarding.upstreams import PerFlowSockets, Upstreams
 from relay.forwarding.vips import VipSockets
 from relay.run.config import RelayConfig
+from relay.run.filters import Filters
 from relay.run.workers.worker import Worker
 from relay.wire.transport import Transport
 
@@ -61,6 +63,13 @@ class AgentSockets:
         self._counters = counters
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
+        self._filters = Filters(
+            config.interfaces,
+            {vip.host for vip in config.vips},
+            config.upstreams,
+            # The loader says so as well, and the first worker for all.
+            told=dataplane.steers or worker.shard.index > 0,
+        )
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -68,12 +77,14 @@ class AgentSockets:
         Raises:
             BindError: An address cannot be had.
         """
+        closing.callback(self._filters.close)
         fast = FastPath(FlowCache(self._counters), self._counters)
         closing.callback(fast.close)
         vips = VipSockets(self._loop, self._counters, fast, self._receiver.from_client)
         closing.callback(vips.shutdown)
         for vip in self._config.vips:
-            vips.open(vip, self._worker.sockets.get(vip))
+            udp = vips.open(vip, self._worker.sockets.get(vip))
+            self._filters.attach(udp, to_transceivers=False)
         upstreams = self._open_upstreams(fast, vips, closing)
         connections = ClientConnections(
             self._loop,
@@ -87,10 +98,20 @@ class AgentSockets:
             connections.open(address, self._worker.listeners.get(address))
         return Ends(vips, connections, upstreams)
 
+    def dropped(self) -> dict[str, int]:
+        """What the kernel has dropped before these sockets had it, in datagrams by reason."""
+        return self._filters.dropped()
+
     def _open_upstreams(
         self, fast: FastPath, vips: VipSockets, closing: ExitStack
     ) -> Mapping[Transport, Upstreams]:
-        per_flow = PerFlowSockets(self._loop, fast, vips.fileno, self._receiver.from_transceiver)
+        per_flow = PerFlowSockets(
+            self._loop,
+            fast,
+            vips.fileno,
+            self._receiver.from_transceiver,
+            prepare=partial(self._filters.attach, to_transceivers=True),
+        )
         closing.callback(per_flow.shutdown)
         if not self._dataplane.steers:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}
@@ -110,6 +131,7 @@ class AgentSockets:
                 received=self._receiver.from_transceiver,
             )
             closing.callback(steered.shutdown)
+            self._filters.attach(steered.udp, to_transceivers=True)
             self._dataplane.steer(steered.udp)
             sockets[family] = steered
         # With one family, as most have, nobody has to choose.

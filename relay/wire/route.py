@@ -161,6 +161,15 @@ def open_ufrag(ufrag: str | bytes, keys: KeyRing) -> Route:
         RouteKeyError: Its key slot holds no key.
         RouteTagError: Its tag does not verify.
     """
+    return verify(read_ufrag(ufrag), keys)
+
+
+def read_ufrag(ufrag: str | bytes) -> Route:
+    """Read a ufrag without verifying anything: what it says may be a lie.
+
+    Raises:
+        RouteFormatError: It is not 28 characters of the ICE alphabet, or has another version.
+    """
     if len(ufrag) != UFRAG_SIZE:
         raise RouteFormatError(f"a route has {UFRAG_SIZE} characters, not {len(ufrag)}")
     try:
@@ -169,7 +178,7 @@ def open_ufrag(ufrag: str | bytes, keys: KeyRing) -> Route:
         raise RouteFormatError("a route has only the characters A-Z a-z 0-9 + /") from None
     if len(raw) != RAW_SIZE:  # padding is base64, but not of the ICE alphabet
         raise RouteFormatError("a route has no padding")
-    return open_raw(raw, keys)
+    return _read_raw(raw)
 
 
 def open_raw(raw: bytes, keys: KeyRing) -> Route:
@@ -182,16 +191,29 @@ def open_raw(raw: bytes, keys: KeyRing) -> Route:
     """
     if len(raw) != RAW_SIZE:
         raise RouteFormatError(f"a route has {RAW_SIZE} bytes, not {len(raw)}")
-    if raw[0] >> 6 != VERSION:
-        raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
-    route = decode(raw)
-    slot = route.key_slot
+    return verify(_read_raw(raw), keys)
+
+
+def verify(route: Route, keys: KeyRing) -> Route:
+    """The same route, when one of the cluster's keys has made its tag.
+
+    Raises:
+        RouteKeyError: The key slot holds no key.
+        RouteTagError: The tag does not verify.
+    """
+    slot, raw = route.key_slot, route.raw
     if slot == UNROUTABLE_SLOT or slot not in keys.slots:
         raise RouteKeyError(f"key slot {slot} holds no key")
     key = keys.route_key(route.cluster, slot)
     if not hmac.compare_digest(tag(key, raw[:_SIGNED_SIZE]), raw[_SIGNED_SIZE:]):
         raise RouteTagError("the route's tag does not verify")
     return route
+
+
+def _read_raw(raw: bytes) -> Route:
+    if raw[0] >> 6 != VERSION:
+        raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
+    return decode(raw)
 
 
 def _units(seconds: float) -> int:

@@ -217,7 +217,7 @@ def _frame(
         packet /= IPv6(src=source.host, dst=to.host, **ip)
     else:
         packet /= IP(src=source.host, dst=to.host, **ip)
-    return bytes(packet / UDP(sport=source.port, dport=to.port, **udp) / Raw(payload))
+    return bytes(packet / UDP(**{"sport": source.port, "dport": to.port} | udp) / Raw(payload))
 
 
 def _wire(host: Host) -> None:

@@ -40,6 +40,7 @@ def test_a_source_gives_back_what_it_was_made_of(transport: Transport) -> None:
     assert (source.client, source.vip, source.transport) == (FLOW.client, FLOW.vip, transport)
     assert Source.of(FLOW.packed_client, FLOW.packed_vip, source.mark) == source
     assert source.ends == FLOW.client_and_vip
+    assert source.client_port == FLOW.client.port
 
 
 def test_its_packed_parts_are_those_of_its_addresses() -> None:

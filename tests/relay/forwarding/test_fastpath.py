@@ -87,6 +87,24 @@ def test_media_is_forwarded_and_the_rest_takes_the_slow_path(bench: Bench) -> No
     assert bench.slow_path == [STUN, RTP]
 
 
+@pytest.mark.parametrize("data", [b"\x0c", b"\x10", b"\x7f", b"\xff"])
+def test_what_is_no_media_of_a_client_takes_the_slow_path(bench: Bench, data: bytes) -> None:
+    client, transceiver, _ = bench.connect()
+    bench.send(client, RTP, data * 20, data * 20, DTLS)
+    bench.from_clients()
+    assert [transceiver.recv(100), transceiver.recv(100)] == [RTP, DTLS]
+    assert bench.slow_path == [data * 20] * 2
+
+
+def test_what_a_transceiver_says_to_the_relay_takes_the_slow_path(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    for data in (STUN, b"\x0ctold", b"", b"\x10zrtp", b"\xfftold", RTP):
+        transceiver.send(data)
+    bench.from_transceivers(*[cached.upstream_fd] * 6)
+    assert [client.recv(100) for _ in range(4)] == [STUN, b"", b"\x10zrtp", RTP]
+    assert bench.slow_path == [b"\x0ctold", b"\xfftold"]
+
+
 def test_order_within_a_flow_is_kept(bench: Bench) -> None:
     client, transceiver, cached = bench.connect()
     media = [bytes([0x80, number]) for number in range(4)]

@@ -99,9 +99,9 @@ def test_no_more_is_taken_than_there_are_slots(pair: tuple[socket.socket, socket
     for number in range(6):
         there.sendto(bytes([number]), here.getsockname())
     assert receiver.receive(here.fileno()) == 4
-    assert buffers.first_bytes(4) == [0, 1, 2, 3]
+    assert buffers.first_bytes(4) == bytes([0, 1, 2, 3])
     assert receiver.receive(here.fileno()) == 2
-    assert buffers.first_bytes(2) == [4, 5]
+    assert buffers.first_bytes(2) == bytes([4, 5])
 
 
 def test_batch_is_sent_to_whom_it_belongs(pair: tuple[socket.socket, socket.socket]) -> None:

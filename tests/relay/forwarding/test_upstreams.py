@@ -92,8 +92,10 @@ async def test_a_confirmed_flow_goes_straight_to_its_client(sides: Sides) -> Non
     sides.upstreams.open(flow)
     sides.upstreams.confirm(flow)
     for number in range(3):
-        sides.transceiver.sendto(b"media %d" % number, flow.addresses.upstream)
-    assert [await received(sides.client) for _ in range(3)] == [b"media 0", b"media 1", b"media 2"]
+        sides.transceiver.sendto(b"\x80media %d" % number, flow.addresses.upstream)
+    assert [await received(sides.client) for _ in range(3)] == [
+        b"\x80media %d" % number for number in range(3)
+    ]
     assert sides.received == []
     assert (flow.packets_to_client, sides.counters["forwarded_to_clients"]) == (3, 3)
 
@@ -102,8 +104,8 @@ async def test_an_adopted_flow_is_confirmed_from_the_start(sides: Sides) -> None
     flow = sides.flow()
     flow.state = State.CONFIRMED
     sides.upstreams.open(flow)
-    sides.transceiver.sendto(b"media", flow.addresses.upstream)
-    assert await received(sides.client) == b"media"
+    sides.transceiver.sendto(b"\x80media", flow.addresses.upstream)
+    assert await received(sides.client) == b"\x80media"
 
 
 async def test_a_port_of_another_process_is_no_failure(sides: Sides) -> None:
