@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +39,8 @@ def make_room_for_files(count: int) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     last = count - 1 if most == resource.RLIM_INFINITY else min(count, most) - 1
-    with Path(os.devnull).open("rb") as file:
+    # Where that cannot be had, such as for want of memory, it grows as files are opened.
+    with suppress(OSError), Path(os.devnull).open("rb") as file:
         os.close(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, last))
 
 
