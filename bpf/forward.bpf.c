@@ -224,7 +224,7 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 static __always_inline enum reason make_room(struct xdp_md *ctx, const struct packet *packet,
 					     const struct plan *plan)
 {
-	int before = (packet->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
+	int before = (packet->tagged ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
 	int after = (plan->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->to_ip6);
 
 	if (before == after)
@@ -244,8 +244,6 @@ static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct 
 	plan->payload_length = packet->payload_length;
 	if (packet->ip_options)
 		return REASON_ip_options;
-	if (packet->ttl <= 1)
-		return REASON_ttl_expired;
 	if (plan->from_ip6 != plan->to_ip6) {
 		/* IPv6 has no UDP without a checksum; that of a whole payload is the kernel's. */
 		if (!packet->udp->check)

@@ -37,11 +37,11 @@
 	X(vlan_stacked, PASS)                                                                      \
 	X(fragment, PASS)                                                                          \
 	X(extension_headers, PASS)                                                                 \
+	X(many_buffers, PASS)                                                                      \
 	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
 	X(stun_other_route, PASS)                                                                  \
 	X(control, PASS)                                                                           \
 	X(ip_options, PASS)                                                                        \
-	X(ttl_expired, PASS)                                                                       \
 	X(no_route, PASS)                                                                          \
 	X(no_neighbour, PASS)                                                                      \
 	X(too_big, PASS)                                                                           \
@@ -55,6 +55,8 @@
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
 	X(zero_checksum, DROP)                                                                     \
+	X(zero_port, DROP)                                                                         \
+	X(ttl_expired, DROP)                                                                       \
 	X(wrong_side, DROP)                                                                        \
 	X(stun_malformed, DROP)                                                                    \
 	X(stun_not_request, DROP)                                                                  \
@@ -271,6 +273,17 @@ enum steer_family {
 	STEER_IP6,
 	STEER_COUNT,
 };
+
+/* What was forwarded and lost on the way out, and what finds out whose that was. */
+struct losses {
+	__u64 redirect_failed;	/* packets that the kernel could not redirect */
+	__u64 transmit_dropped; /* packets that a driver did not take, or had no room for */
+	__u32 netns;		/* the inode number of the network namespace that this is about */
+	__u32 ifindex_at;	/* offsets in the running kernel's structures */
+	__u32 net_at;
+	__u32 inum_at;
+};
+_Static_assert(sizeof(struct losses) == 32, "no hidden padding");
 
 /* What the running program was built from, so that a restarted agent need not build it again. */
 struct build {

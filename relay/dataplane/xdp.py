@@ -14,7 +14,7 @@ from struct import Struct
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
-from relay.dataplane.kernel import bpfsys, loader, neighbours
+from relay.dataplane.kernel import bpfsys, loader, loforwarding, losses, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
@@ -120,6 +120,12 @@ class XdpDataplane:
             self._other_flows = opened.enter_context(closing(FlowMap(self._pins.map("flows"))))
             self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
             self._open = opened.pop_all()
+            # Who looks at an instance of an older version finds none.
+            self._losses = (
+                self._open.enter_context(PinnedMap(self._pins.map(losses.MAP)))
+                if losses.MAP in self._pins.maps()
+                else None
+            )
         self._next_hops: NextHops | None = None
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
@@ -187,12 +193,16 @@ class XdpDataplane:
         yield from self._other_flows.idle(before)
 
     def counters(self) -> dict[str, int]:
-        """Packets by reason since the program was loaded, summed over processors."""
+        """Packets by reason since the program was loaded, summed over processors.
+
+        With them, of those that were forwarded, how many were lost on the way out.
+        """
         counters = self._counters
         value = counters.lookup(counters.key.number(0)) or b""
         by_cpu = [self._unpack_counters(part) for part in counters.by_cpu(value)]
         names = [leaf.path for leaf in counters.value.leaves]
-        return dict(zip(names, map(sum, zip(*by_cpu, strict=True)), strict=True))
+        counted = dict(zip(names, map(sum, zip(*by_cpu, strict=True)), strict=True))
+        return counted | (losses.read(self._losses) if self._losses else {})
 
     def status(self) -> Status:
         """What is loaded of the instance."""
@@ -215,6 +225,8 @@ class XdpDataplane:
     def reconcile(self) -> list[str]:
         """Let the kernel probe stale neighbours, and attach interfaces that came back.
 
+        Forwarding on the loopback interface, which others switch off unawares, goes on again.
+
         Returns:
             What the administrator should know.
 
@@ -225,12 +237,13 @@ class XdpDataplane:
         if self._next_hops is None:  # who only looks at an instance may meet an older one
             self._next_hops = self._open.enter_context(NextHops(self._pins))
         self._next_hops.tidy()
+        mended = loforwarding.mend()
         try:
             if not returned_interfaces(self._pins):
-                return []
+                return mended
             with locked():  # a loader may be faster
                 program = self._pins.program if self.forwards else self._pins.pass_all
-                return reattach(self._pins, program, self._mode)
+                return mended + reattach(self._pins, program, self._mode)
         except OSError as error:
             raise DataplaneError(
                 f"An interface that is back cannot run the program: {error.strerror}."

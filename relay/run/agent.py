@@ -46,7 +46,6 @@ from relay.run.starttimes import StartTimes
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.wire.transport import Transport
 
 if TYPE_CHECKING:
     from relay.forwarding.ends import Ends
@@ -104,6 +103,7 @@ class Agent:
         self._keys = keys
         self._mirror: Mirror | None = None
         self._ends: Ends
+        self._sockets: AgentSockets
         self._tasks: list[asyncio.Task[None]] = []
         self._accepting = asyncio.Event()
         self._accepted_at = 0.0  # by the monotonic clock
@@ -150,7 +150,7 @@ class Agent:
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
-        return dict(sorted(self._table.counters.items()))
+        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
 
     def flow_counts(self) -> dict[str, int]:
         """How many flows there are, by state."""
@@ -214,8 +214,10 @@ class Agent:
         self._closing.callback(server.close)
         self._serve_metrics()
         counters = self._table.counters
-        sockets = AgentSockets(self._config, self._worker, self._dataplane, counters, receiver=self)
-        self._ends = sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._sockets = AgentSockets(
+            self._config, self._worker, self._dataplane, counters, receiver=self
+        )
+        self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
         self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
         self._adopt()
         self._ends.listen()
@@ -291,11 +293,9 @@ class Agent:
 
     # What happens
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
-    ) -> None:
+    def from_client(self, data: bytes, source: Source) -> None:
         """See `Receiver.from_client`."""
-        self._execute(self._table.from_client(data, Source(client, vip, transport), _now()))
+        self._execute(self._table.from_client(data, source, _now()))
 
     def from_transceiver(self, flow: Flow, data: bytes) -> None:
         """See `Receiver.from_transceiver`."""

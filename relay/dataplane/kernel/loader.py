@@ -7,15 +7,25 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfload, bpfsys, objects, privileges
+from relay.dataplane.kernel import (
+    bpffs,
+    bpfload,
+    bpfsys,
+    loforwarding,
+    losses,
+    objects,
+    offloads,
+    privileges,
+)
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
+from relay.dataplane.kernel.ingresses import NO_SIDES, find_ingresses, write_ingresses
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
-from relay.dataplane.kernel.settings import write_rate_limits, write_settings
+from relay.dataplane.kernel.queues import receiving_processors
+from relay.dataplane.kernel.settings import rate_limits, write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
@@ -28,11 +38,6 @@ _TAIL_PROGRAMS = (
     "relay_request",
     "relay_forward",
 )  # as enum tail has them
-_NO_SIDES = (
-    "Clients come in where transceivers do, so it cannot be told whether a packet with a "
-    "transceiver's address is from one: let a router or firewall drop those from outside."
-)
-_FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -162,24 +167,36 @@ class _Loading:
             pins.replace(pins.program, programs["relay"])
             pins.replace(pins.pass_all, programs["pass_all"])
             _steer(pins, programs["steer"])
+            self._count_losses(wanted, maps)
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
                 detach(link)
         with PinnedMap(pins.map("build")) as build:
             build.update(build.key.number(0), wanted.key)
 
+    def _count_losses(self, wanted: BpfObject, maps: Mapping[str, int]) -> None:
+        try:
+            losses.start(self.pins, wanted, maps)
+        except OSError as error:
+            self.warnings.append(
+                "What is lost after it was forwarded is not counted (redirect_failed, "
+                f"transmit_dropped): {error.strerror}."
+            )
+
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
-        write_rate_limits(self.pins)
+        processors = receiving_processors(self._indexes)
+        write_rate_limits(self.pins, rate_limits(processors))
         indexes = self._indexes.values()
         write_tx_ports(self.pins, find_tx_ports(indexes))
         upstreams = [each.address for each in self._config.settings.upstreams]
         ingresses = find_ingresses(indexes, upstreams)
         write_ingresses(self.pins, ingresses)
         if all(each.upstream for each in ingresses):
-            self.warnings.append(_NO_SIDES)
+            self.warnings.append(NO_SIDES)
+        self.warnings += offloads.hidden(indexes)
         write_leases(self.pins)
-        _allow_forwarding()
+        loforwarding.allow()
 
 
 def _capacity(pins: Pins) -> int:
@@ -232,7 +249,9 @@ def _load_programs(
     wanted: BpfObject, maps: Mapping[str, int], opened: ExitStack
 ) -> Mapping[str, int]:
     loaded = {}
-    for spec in wanted.programs.values():
+    for name, spec in wanted.programs.items():
+        if name in losses.TRACEPOINTS:
+            continue  # a relay can do without
         try:
             fd = bpfload.program_load(
                 spec.linked(maps), spec.type, spec.attach_type, name=spec.name
@@ -298,18 +317,3 @@ def _require_same_layout(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
                 f"and configuration want. Its flows go with it: at a quiet time, run "
                 f"`icelane relay unload --instance {pins.instance}` and load again."
             )
-
-
-def _allow_forwarding() -> None:
-    """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
-    for name in _FORWARDING:
-        try:
-            if linux.sysctl(name) != 1:
-                linux.sysctl(name, 1)
-        except FileNotFoundError:  # a kernel without IPv6
-            continue
-        except OSError as error:
-            raise DataplaneError(
-                f"Cannot switch on {name} ({error.strerror}), which the program needs: "
-                "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
-            ) from None

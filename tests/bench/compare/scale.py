@@ -129,7 +129,7 @@ QUICK = Scale(
         Latency(seconds=0.1),
     ),
     benchmarks=(
-        *(Sessions(each, seconds=0.3, sequential=100) for each in _OPENED_BY_CHECKS),
+        *(Sessions(each, seconds=0.3, sequential=100, half=1_000) for each in _OPENED_BY_CHECKS),
         *(Memory(each, flows=3000) for each in _WITH_FLOWS),
         *(Continuity(each, seconds=0.2, dead=0.3) for each in _ICELANE),
         *(Outage(each, seconds=0.2, dead=0.3) for each in _RESTARTED),

@@ -142,9 +142,8 @@ of a virtual machine, waking the other one up takes longer than all else.""",
 A session is a client address and a ufrag that were never seen before: its Binding request goes to
 the transceiver, and the success comes back. The transceiver is a BPF program, so that the relay is
 the limit. Sessions are opened one after the other ("sequential": what a first packet has to wait),
-and many at a time ("concurrent": as many as the relay confirms). A request without an answer is
-sent again after 250 ms; Icelane's program drops those beyond a rate, so that a flood leaves its
-agent time for others. coturn has no such sessions.""",
+many at a time ("concurrent": as many as the relay confirms), and at half of that rate. A request
+without an answer is sent again after 250 ms. coturn has no such sessions.""",
         metrics=(
             Metric("per_second", "sessions a second", Better.HIGHER),
             Metric("p50_us", "p50 (µs)", Better.LOWER),
