@@ -64,13 +64,7 @@ class AgentSockets:
         self._counters = counters
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        self._filters = Filters(
-            config.interfaces,
-            {vip.host for vip in config.vips},
-            config.upstreams,
-            # The loader says so as well, and the first worker for all.
-            told=dataplane.steers or worker.shard.index > 0,
-        )
+        self._filters: Filters | None = None
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -78,15 +72,16 @@ class AgentSockets:
         Raises:
             BindError: An address cannot be had.
         """
-        closing.callback(self._filters.close)
         fast = FastPath(FlowCache(self._counters), self._counters)
         closing.callback(fast.close)
         vips = VipSockets(self._loop, self._counters, fast, self._receiver.from_client)
         closing.callback(vips.shutdown)
         for vip in self._config.vips:
-            udp = vips.open(vip, self._worker.sockets.get(vip))
-            self._filters.attach(udp, to_transceivers=False)
-        upstreams = self._open_upstreams(fast, vips, closing)
+            vips.open(vip, self._worker.sockets.get(vip))
+        filters = self._open_filters(closing)
+        for udp in vips.sockets:
+            filters.attach(udp, to_transceivers=False)
+        upstreams = self._open_upstreams(fast, vips, filters, closing)
         connections = ClientConnections(
             self._loop,
             self._counters,
@@ -101,12 +96,23 @@ class AgentSockets:
 
     def dropped(self) -> dict[str, int]:
         """What the kernel has dropped before these sockets had it, in datagrams by reason."""
-        return self._filters.dropped()
+        return self._filters.dropped() if self._filters else {}
+
+    def _open_filters(self, closing: ExitStack) -> Filters:
+        self._filters = Filters(
+            self._config.interfaces,
+            {vip.host for vip in self._config.vips},
+            self._config.upstreams,
+            # The loader says so as well, and the first worker for all.
+            told=self._dataplane.steers or self._worker.shard.index > 0,
+        )
+        closing.callback(self._filters.close)
+        return self._filters
 
     def _open_upstreams(
-        self, fast: FastPath, vips: VipSockets, closing: ExitStack
+        self, fast: FastPath, vips: VipSockets, filters: Filters, closing: ExitStack
     ) -> Mapping[Transport, Upstreams]:
-        filtered = partial(self._filters.attach, to_transceivers=True)
+        filtered = partial(filters.attach, to_transceivers=True)
         per_flow = PerFlowSockets(
             self._loop,
             self._counters,
@@ -120,9 +126,9 @@ class AgentSockets:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}
         # Their upstream ports are none of those that are steered: the kernel's program, which knows
         # nothing of connections, would let only a small share of their packets through to here.
-        return {Transport.UDP: self._open_steered(closing), Transport.TCP: per_flow}
+        return {Transport.UDP: self._open_steered(filters, closing), Transport.TCP: per_flow}
 
-    def _open_steered(self, closing: ExitStack) -> Upstreams:
+    def _open_steered(self, filters: Filters, closing: ExitStack) -> Upstreams:
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
             steered = SteeredSocket(
@@ -133,7 +139,7 @@ class AgentSockets:
                 self._receiver.from_transceiver,
             )
             closing.callback(steered.shutdown)
-            self._filters.attach(steered.udp, to_transceivers=True)
+            filters.attach(steered.udp, to_transceivers=True)
             self._dataplane.steer(steered.udp)
             sockets[family] = steered
         return SteeredUpstreams(sockets)
