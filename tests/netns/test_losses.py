@@ -20,6 +20,7 @@ from tests.netns.test_xdp_forwarding import SETTINGS, bound, flow, meet, payload
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 PACKETS = 50
 WAIT = 5.0
 NOTHING = {"redirect_failed": 0, "transmit_dropped": 0}
@@ -40,6 +41,8 @@ class Relay:
         self.dataplane = opened.enter_context(closing(xdp.XdpDataplane(network)))
         self.client = opened.enter_context(bound(self.hosts[CLIENT], flow().client))
         self.transceiver = opened.enter_context(bound(self.hosts[TRANSCEIVER], flow().transceiver))
+        # A frame of XDP takes a page of a socket's room, so the usual one is for 49 of them.
+        self.transceiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         meet(self.hosts[RELAY], (flow().transceiver, self.transceiver))
         self.dataplane.install(flow())
 
