@@ -88,7 +88,7 @@ def relays() -> Iterator[tuple[Relay, Relay]]:
 def test_what_arrives_is_not_lost(relays: tuple[Relay, Relay]) -> None:
     relay, _ = relays
     relay.send()
-    arrived = []
+    arrived: list[bytes] = []
     with suppress(TimeoutError):
         while len(arrived) < PACKETS:
             arrived.append(relay.transceiver.recv(2000))
