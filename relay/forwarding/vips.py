@@ -45,11 +45,8 @@ class VipSockets:
         self._sockets: dict[Endpoint, socket] = {}
         self._by_packed: dict[bytes, tuple[int, int]] = {}  # descriptor and family
 
-    def open(self, vip: Endpoint, udp: "socket | None" = None) -> "socket":
+    def open(self, vip: Endpoint, udp: "socket | None" = None) -> None:
         """Bind a VIP, or take a socket that is bound to it; what comes waits until `listen`.
-
-        Returns:
-            The socket.
 
         Raises:
             BindError: The address is not on this host, or the port is taken.
@@ -58,7 +55,11 @@ class VipSockets:
         self._sockets[vip] = udp
         self._by_packed[vip.packed] = udp.fileno(), udp.family
         self._fast.add_vip(udp.fileno(), udp.family)
-        return udp
+
+    @property
+    def sockets(self) -> "list[socket]":
+        """All that are open."""
+        return list(self._sockets.values())
 
     def listen(self) -> None:
         """Read from all VIPs from now on."""

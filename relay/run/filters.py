@@ -32,7 +32,9 @@ class Filters:
         self._filters: SocketFilters | None = None
         try:
             outside = find_outside(interfaces, vips, upstreams)
-            if not outside and not told and not all(ip_address(vip).is_loopback for vip in vips):
+            # To an address of the loopback interface's own net, nobody outside can send.
+            reachable = not all(ip_address(each).is_loopback for each in upstreams)
+            if reachable and not outside and not told:
                 _log.warning("%s", NO_SIDES)
             self._filters = SocketFilters(outside)
         except OSError as error:

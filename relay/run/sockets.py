@@ -63,13 +63,7 @@ class AgentSockets:
         self._counters = counters
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
-        self._filters = Filters(
-            config.interfaces,
-            {vip.host for vip in config.vips},
-            config.upstreams,
-            # The loader says so as well, and the first worker for all.
-            told=dataplane.steers or worker.shard.index > 0,
-        )
+        self._filters: Filters | None = None
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -77,15 +71,16 @@ class AgentSockets:
         Raises:
             BindError: An address cannot be had.
         """
-        closing.callback(self._filters.close)
         fast = FastPath(FlowCache(self._counters), self._counters)
         closing.callback(fast.close)
         vips = VipSockets(self._loop, self._counters, fast, self._receiver.from_client)
         closing.callback(vips.shutdown)
         for vip in self._config.vips:
-            udp = vips.open(vip, self._worker.sockets.get(vip))
-            self._filters.attach(udp, to_transceivers=False)
-        upstreams = self._open_upstreams(fast, vips, closing)
+            vips.open(vip, self._worker.sockets.get(vip))
+        filters = self._open_filters(closing)
+        for udp in vips.sockets:
+            filters.attach(udp, to_transceivers=False)
+        upstreams = self._open_upstreams(fast, vips, filters, closing)
         connections = ClientConnections(
             self._loop,
             self._counters,
@@ -100,26 +95,38 @@ class AgentSockets:
 
     def dropped(self) -> dict[str, int]:
         """What the kernel has dropped before these sockets had it, in datagrams by reason."""
-        return self._filters.dropped()
+        return self._filters.dropped() if self._filters else {}
+
+    def _open_filters(self, closing: ExitStack) -> Filters:
+        self._filters = Filters(
+            self._config.interfaces,
+            {vip.host for vip in self._config.vips},
+            self._config.upstreams,
+            # The loader says so as well, and the first worker for all.
+            told=self._dataplane.steers or self._worker.shard.index > 0,
+        )
+        closing.callback(self._filters.close)
+        return self._filters
 
     def _open_upstreams(
-        self, fast: FastPath, vips: VipSockets, closing: ExitStack
+        self, fast: FastPath, vips: VipSockets, filters: Filters, closing: ExitStack
     ) -> Mapping[Transport, Upstreams]:
         per_flow = PerFlowSockets(
             self._loop,
             fast,
             vips.fileno,
             self._receiver.from_transceiver,
-            prepare=partial(self._filters.attach, to_transceivers=True),
+            prepare=partial(filters.attach, to_transceivers=True),
         )
         closing.callback(per_flow.shutdown)
         if not self._dataplane.steers:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}
         # Their upstream ports are none of those that are steered: the kernel's program, which knows
         # nothing of connections, would let only a small share of their packets through to here.
-        return {Transport.UDP: self._open_steered(fast.outbox, closing), Transport.TCP: per_flow}
+        steered = self._open_steered(fast.outbox, filters, closing)
+        return {Transport.UDP: steered, Transport.TCP: per_flow}
 
-    def _open_steered(self, outbox: Outbox, closing: ExitStack) -> Upstreams:
+    def _open_steered(self, outbox: Outbox, filters: Filters, closing: ExitStack) -> Upstreams:
         sockets = {}
         for family, hosts in self._config.upstreams_by_family.items():
             steered = SteeredSocket(
@@ -131,7 +138,7 @@ class AgentSockets:
                 received=self._receiver.from_transceiver,
             )
             closing.callback(steered.shutdown)
-            self._filters.attach(steered.udp, to_transceivers=True)
+            filters.attach(steered.udp, to_transceivers=True)
             self._dataplane.steer(steered.udp)
             sockets[family] = steered
         # With one family, as most have, nobody has to choose.
