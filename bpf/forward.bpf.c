@@ -106,11 +106,11 @@ static __always_inline __u32 intern_hop(const struct bpf_fib_lookup *fib, const 
 	struct {
 		__u32 ifindex, checked;
 	} last = { plan->ifindex, ticks };
-	__u64 claim = mix(mac_word(fib->dmac), mac_word(fib->smac));
+	__u64 claim = mix(mix(0, mac_word(fib->dmac)), mac_word(fib->smac));
 	__u32 index, slot;
 	struct hop *hop;
 
-	claim = mix(claim, (__u64)plan->ifindex << 32 | fib->mtu_result << 16 | plan->vlan);
+	claim = mix(claim, (__u64)plan->ifindex << 32 | (__u64)fib->mtu_result << 16 | plan->vlan);
 	/* The gateway, or who is sent to: neighbours may share a MAC address. */
 	claim = mix(claim, (__u64)fib->ipv6_dst[0] << 32 | fib->ipv6_dst[1]);
 	claim = mix(claim, (__u64)fib->ipv6_dst[2] << 32 | fib->ipv6_dst[3]);
