@@ -242,7 +242,7 @@ REROUTES = (
         lambda relay: relay.client_route("add", relay.at.b),
         by(MAC_A),
         by(MAC_B),
-        flows=2,
+        flows=8,  # when an answer is too old, it is mostly one of the others that asks again
         movers=(0,),
     ),
     Reroute(

@@ -12,9 +12,12 @@ from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, TimerHandle
 
 _BEAT = WATCH_LEASE / 5  # seconds between two times that the program is told that somebody watches
+# Between a change and when interfaces are looked at, which takes a millisecond or more: it is done
+# once for all that comes meanwhile. Until then frames to a new MAC address go up to the agent.
+_LOOK_AFTER = 0.1  # seconds
 
 
 class Upkeep:
@@ -35,6 +38,7 @@ class Upkeep:
         self._pins = pins
         self._hops = hops
         self._loop = loop
+        self._looking: TimerHandle | None = None
         self._watch = NetworkWatch(loop, self._changed)
         hops.renew()  # what changed before was not heard
         self._beat()
@@ -42,6 +46,8 @@ class Upkeep:
     def close(self) -> None:
         """Stop; from then on the leases alone bound how long an old answer is used."""
         self._beating.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._watch.close()
         self._hops.unwatched()
 
@@ -56,8 +62,12 @@ class Upkeep:
 
     def _changed(self, changes: set[Change]) -> None:
         self._hops.renew()
-        if changes & {Change.LINKS, Change.ADDRESSES}:
-            # While an interface is going there is much to go wrong. `reconcile` does the same
-            # every few seconds, and says what stays wrong.
-            with suppress(OSError, DataplaneError):
-                renew_ingresses(self._pins)
+        if changes & {Change.LINKS, Change.ADDRESSES} and self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_AFTER, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        # While an interface is going there is much to go wrong. `reconcile` does the same every
+        # few seconds, and says what stays wrong.
+        with suppress(OSError, DataplaneError):
+            renew_ingresses(self._pins)
