@@ -20,6 +20,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl.ndmsg import NUD_PERMANENT
 
 from relay.core.flowtuple import FlowTuple
+from relay.dataplane.kernel.networkchanges import Change
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.lab import topology
@@ -162,6 +163,7 @@ class Reroute:
 
     Attributes:
         name: What people call it.
+        kind: What the kernel tells of it.
         change: Makes it.
         old: Whether a packet went as it did before.
         new: Whether it went as it should since.
@@ -174,6 +176,7 @@ class Reroute:
     """
 
     name: str
+    kind: Change
     change: Callable[[Relay], None]
     old: Callable[[Seen], bool]
     new: Callable[[Seen], bool]
@@ -221,24 +224,28 @@ def _one_way(relay: Relay) -> None:
 REROUTES = (
     Reroute(
         "neighbour's MAC",
+        Change.NEIGHBOURS,
         lambda relay: relay.neighbour("replace", relay.at.a, MAC_B),
         by(MAC_A),
         by(MAC_B),
     ),
     Reroute(
         "neighbour lost",
+        Change.NEIGHBOURS,
         lambda relay: relay.neighbour("del", relay.at.a, MAC_A),
         by(MAC_A),
         lambda way: way is None,
     ),
     Reroute(
         "another gateway",
+        Change.ROUTES,
         lambda relay: relay.route("replace", relay.at.b),
         by(MAC_A),
         by(MAC_B),
     ),
     Reroute(
         "route for one client",
+        Change.ROUTES,
         lambda relay: relay.client_route("add", relay.at.b),
         by(MAC_A),
         by(MAC_B),
@@ -247,6 +254,7 @@ REROUTES = (
     ),
     Reroute(
         "interface down",
+        Change.LINKS,
         lambda relay: relay.netlink.link("set", index=relay.index(PUBLIC), state="down"),
         by(MAC_A),
         by(MAC_S),
@@ -254,6 +262,7 @@ REROUTES = (
     ),
     Reroute(
         "own MAC",
+        Change.LINKS,
         lambda relay: _own_mac(relay, MAC_A),
         by(MAC_A, FORMER_MAC),
         by(MAC_A, OWN_MAC),
@@ -261,12 +270,14 @@ REROUTES = (
     # Here and there the two addresses have the same exclusive or: a poor hash finds no difference.
     Reroute(
         "own and neighbour's MAC",
+        Change.LINKS,
         lambda relay: _own_mac(relay, MAC_B),
         by(MAC_A, FORMER_MAC),
         by(MAC_B, OWN_MAC),
     ),
     Reroute(
         "smaller MTU",
+        Change.ROUTES,
         # A forwarder heeds a route's MTU only when it is locked; 4 is the bit of RTAX_MTU.
         lambda relay: relay.route(
             "replace", relay.at.a, metrics={"mtu": LESS_THAN_LARGE, "lock": 4}
@@ -279,6 +290,7 @@ REROUTES = (
     ),
     Reroute(
         "rule for a DSCP",
+        Change.ROUTES,
         lambda relay: _rule(relay, "add"),
         by(MAC_A),
         by(MAC_B),
@@ -287,7 +299,15 @@ REROUTES = (
         prepare=_by_table,
         marked=(0,),
     ),
-    Reroute("ECMP, one way less", _one_way, by(MAC_A), by(MAC_B), flows=8, prepare=_two_ways),
+    Reroute(
+        "ECMP, one way less",
+        Change.ROUTES,
+        _one_way,
+        by(MAC_A),
+        by(MAC_B),
+        flows=8,
+        prepare=_two_ways,
+    ),
 )
 
 
