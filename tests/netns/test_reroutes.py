@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.dataplane.kernel.nexthops import FLOW_LEASE, HOP_LEASE, UNIT, WATCH_LEASE
+from relay.dataplane.kernel.nexthops import FLOW_LEASE, UNIT, WATCH_LEASE
 from tests.lab.relay_testbed import RelayTestbed
 from tests.lab.reroute_traffic import Rerouted, measure, wait_until_unwatched
 from tests.lab.reroutes import NETWORK, REROUTES, Reroute
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 # A lease is rounded down to ticks, of which the kernel may be late with one or two where the
 # processor that counts them is taken from this machine for a while.
 LATE = 0.03  # seconds
-ALONE = max(HOP_LEASE, UNIT) + LATE
+ALONE = UNIT + LATE
 
 
 @pytest.fixture(scope="module")
