@@ -165,8 +165,9 @@ _Static_assert(sizeof(struct flow) == 88, "no hidden padding");
  * A flow's entry names its next hop by a binding of one word, so it changes in one step:
  *
  *	bits 0-11	the hop's index; the hop at 0 is never used
- *	bits 12-21	the low bits of leases.generation when the FIB was asked
- *	bits 22-31	when that was, in units of 2^leases.tick_shift of the scheduler's ticks
+ *	bits 12-21	the low bits of the generation (struct leases) when the FIB was asked
+ *	bits 22-31	when that was, in units of 2^leases.tick_shift of the scheduler's ticks, or
+ *			earlier, for a lease that is to end sooner
  *
  * It holds while that generation is current (whoever sees the FIB change raises it, and all flows
  * ask again), for leases.flow units of time, while the hop's own record was confirmed by some
@@ -192,14 +193,22 @@ _Static_assert(sizeof(struct hop) == 64, "one cache line");
 #define HOPS_HALF (HOPS / 2)
 #define HOP_PROBES 4
 
-/* How long an answer of the FIB may be used; times in ticks of the scheduler. */
+/*
+ * How long an answer of the FIB may be used; times in ticks of the scheduler. The generation is the
+ * sum of two numbers, so that neither side ever undoes what the other one has raised meanwhile.
+ */
 struct leases {
-	__u64 generation; /* raised when the FIB may have changed */
+	__u64 raised;	  /* how often the program has seen the FIB answer otherwise than before */
+	__u64 told;	  /* how often the agent has said that the FIB may have changed */
+	__u64 watched_ns; /* CLOCK_MONOTONIC: when the agent was last there to say so */
+	__u32 watch_ns;	  /* for how long after that it counts as there */
 	__u32 half;	  /* of the table of hops: 0 or 1 */
 	__u32 hop;	  /* ticks */
-	__u32 flow;	  /* units of 2^tick_shift ticks */
+	__u32 flow;	  /* units of 2^tick_shift ticks; without an agent it is one unit */
 	__u32 tick_shift;
+	__u32 pad;
 };
+_Static_assert(sizeof(struct leases) == 48, "no hidden padding");
 
 /* What is known of an interface that packets come in through. */
 struct ingress {

@@ -5,11 +5,12 @@ and the next one works on what it finds.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from socket import AF_INET, socket
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
@@ -18,10 +19,16 @@ from relay.dataplane.kernel import bpfsys, loader, loforwarding, losses, neighbo
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowmap import FlowMap
+from relay.dataplane.kernel.ingresses import renew_ingresses
+from relay.dataplane.kernel.networkchanges import Change
 from relay.dataplane.kernel.nexthops import NextHops
 from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
 from relay.dataplane.kernel.reattach import reattach, returned_interfaces
+from relay.dataplane.kernel.upkeep import Upkeep
 from relay.errors import DataplaneError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
@@ -127,6 +134,7 @@ class XdpDataplane:
                 else None
             )
         self._next_hops: NextHops | None = None
+        self._upkeep: Upkeep | None = None
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
     def steer(self, udp: socket) -> None:
@@ -222,10 +230,26 @@ class XdpDataplane:
         away = returned_interfaces(self._pins)
         return {name: None if name in away else _mode_of(name) for name in self._pins.links()}
 
+    def watch(self, loop: "AbstractEventLoop") -> None:
+        """Let all flows ask the FIB again when the network changes, until `close`; again is fine.
+
+        Raises:
+            DataplaneError: The kernel does not tell of changes.
+        """
+        if self._upkeep is None:
+            self._upkeep = Upkeep(self._pins, self._opened_hops(), loop)
+            self._open.callback(self._upkeep.close)
+
+    def changes(self) -> Mapping[str, int]:
+        """Changes to this host's network since `watch`, by kind."""
+        counted = self._upkeep.counters if self._upkeep else {}
+        return {change.value: counted.get(change, 0) for change in Change}
+
     def reconcile(self) -> list[str]:
         """Let the kernel probe stale neighbours, and attach interfaces that came back.
 
         Forwarding on the loopback interface, which others switch off unawares, goes on again.
+        What `watch` does at once is done here, too, for what it has missed.
 
         Returns:
             What the administrator should know.
@@ -234,24 +258,35 @@ class XdpDataplane:
             DataplaneError: That was not possible; the text says why.
         """
         neighbours.probe_stale(self._pins.links())
-        if self._next_hops is None:  # who only looks at an instance may meet an older one
-            self._next_hops = self._open.enter_context(NextHops(self._pins))
-        self._next_hops.tidy()
+        self._opened_hops().tidy()
         mended = loforwarding.mend()
         try:
-            if not returned_interfaces(self._pins):
-                return mended
-            with locked():  # a loader may be faster
-                program = self._pins.program if self.forwards else self._pins.pass_all
-                return mended + reattach(self._pins, program, self._mode)
+            changes = self._reattach() if returned_interfaces(self._pins) else []
         except OSError as error:
             raise DataplaneError(
                 f"An interface that is back cannot run the program: {error.strerror}."
             ) from None
+        try:
+            renew_ingresses(self._pins)
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel does not tell its interfaces: {error.strerror}."
+            ) from None
+        return mended + changes
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
         self._open.close()
+
+    def _reattach(self) -> list[str]:
+        with locked():  # a loader may be faster
+            program = self._pins.program if self.forwards else self._pins.pass_all
+            return reattach(self._pins, program, self._mode)
+
+    def _opened_hops(self) -> NextHops:
+        if self._next_hops is None:  # who only looks at an instance may meet an older one
+            self._next_hops = self._open.enter_context(NextHops(self._pins))
+        return self._next_hops
 
     def _map_of(self, flow: FlowTuple) -> FlowMap:
         """IPv4 flows are most, and have a map with smaller entries."""

@@ -152,6 +152,16 @@ class Agent:
         """What the agent itself did, in datagrams by reason."""
         return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
 
+    # `switch` may put another dataplane there, so nobody else asks it directly.
+
+    def dataplane_counters(self) -> dict[str, int]:
+        """What the dataplane did with packets, by reason."""
+        return self._dataplane.counters()
+
+    def network_changes(self) -> dict[str, int]:
+        """Changes to this host's network after which all flows asked the FIB again, by kind."""
+        return dict(self._dataplane.changes())
+
     def flow_counts(self) -> dict[str, int]:
         """How many flows there are, by state."""
         return {state.value: self._table.count(state) for state in State}
@@ -168,6 +178,7 @@ class Agent:
         else:
             if isinstance(self._dataplane, UserspaceDataplane):
                 await self._load_xdp()
+            self._dataplane.watch(asyncio.get_running_loop())
             # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
             # overtaken by what comes after.
             await asyncio.to_thread(self._dataplane.activate)
@@ -200,7 +211,8 @@ class Agent:
             "tcp": [str(each) for each in self._config.tcp],
             "upstreams": list(self._config.upstreams),
             "counters": self.counters(),
-            "dataplane_counters": self._dataplane.counters(),
+            "dataplane_counters": self.dataplane_counters(),
+            "network_changes": self.network_changes(),
             "flows": [],
         }
         for piece in list_flows(list(self._table), self._dataplane.record, time.monotonic):
@@ -219,6 +231,8 @@ class Agent:
         )
         self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
         self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
+        if self._dataplane.forwards:
+            self._dataplane.watch(asyncio.get_running_loop())
         self._adopt()
         self._ends.listen()
         self._spawn(self._sweep_periodically())
@@ -235,7 +249,7 @@ class Agent:
         from relay.admin import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
 
         collector = metrics.RelayCollector(
-            self.counters, self._dataplane.counters, self.flow_counts
+            self.counters, self.dataplane_counters, self.flow_counts, self.network_changes
         )
         self._closing.enter_context(metrics.serving(self._config.metrics, collector))
 

@@ -5,11 +5,13 @@ And their sides: the address of a transceiver in a packet from the clients' side
 """
 
 import socket
+import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
+from relay.wire.endpoint import Endpoint
 
 NO_SIDES = (
     "Clients come in where transceivers do, so it cannot be told whether a packet with a "
@@ -18,6 +20,9 @@ NO_SIDES = (
 
 SIDE_CLIENTS, SIDE_TRANSCEIVERS = 1, 2  # enum side in bpf/relay.h
 LOOPBACK = 1  # its number, in every network namespace
+_NO_PORT = bytes(2)
+# What one thread has found must not be written after what another one has found since.
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,23 @@ class Ingress:
     mac: bytes
     transceivers: bool = True
     upstream: bool = False
+
+
+def renew_ingresses(pins: Pins) -> list[Ingress]:
+    """Let the program know the interfaces that run it as they are now, and give them.
+
+    Any thread may, in the network namespace of the instance.
+
+    Raises:
+        DataplaneError: The instance is not loaded, or this is not root.
+        OSError: The kernel refuses.
+    """
+    with _writing:
+        with PinnedMap(pins.map("upstreams")) as table:
+            upstreams = [Endpoint.unpack(key + _NO_PORT).host for key, _ in table.items()]
+        found = find_ingresses(pins.linked().values(), upstreams)
+        write_ingresses(pins, found)
+    return found
 
 
 def find_ingresses(indexes: Collection[int], upstreams: Collection[str]) -> list[Ingress]:

@@ -129,7 +129,7 @@ class _Loading:
     def _is_current(self) -> bool:
         """Whether exactly this program runs on exactly these interfaces."""
         pins = self.pins
-        if "build" not in pins.maps() or _linked(pins) != self._indexes or not _steers_here(pins):
+        if "build" not in pins.maps() or pins.linked() != self._indexes or not _steers_here(pins):
             return False
         with PinnedMap(pins.map("build")) as build:
             built_from = build.lookup(build.key.number(0))
@@ -203,15 +203,6 @@ def _capacity(pins: Pins) -> int:
     """For how many flows the running program has room."""
     with PinnedMap(pins.map(_SIZED_BY_FLOWS[0])) as flows:
         return flows.info.max_entries // 2
-
-
-def _linked(pins: Pins) -> dict[str, int]:
-    """The interfaces that the pinned links are attached to, with their indexes."""
-    found = {}
-    for interface, path in pins.links().items():
-        with bpfsys.pinned(path) as fd:
-            found[interface] = bpfsys.link_info(fd).ifindex
-    return found
 
 
 def _open_maps(

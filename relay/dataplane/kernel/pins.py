@@ -69,6 +69,14 @@ class Pins:
             if path.name.startswith(_LINK)
         }
 
+    def linked(self) -> dict[str, int]:
+        """The interfaces that the links are attached to, with their indexes; 0: it has gone."""
+        found = {}
+        for interface, path in self.links().items():
+            with bpfsys.pinned(path) as fd:
+                found[interface] = bpfsys.link_info(fd).ifindex
+        return found
+
     def maps(self) -> list[str]:
         """The names of the pinned maps, of those that can be read: sockets cannot."""
         return [

@@ -21,7 +21,7 @@ _ERROR = Struct("=i")
 _REQUEST, _DUMP = 0x1, 0x300
 _IS_ERROR, _IS_DONE = 2, 3
 _NESTED = 0x8000  # NLA_F_NESTED, which the kernel sets on some attributes
-_BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
+BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
 
 # linux/rtnetlink.h, linux/if_link.h
 _NEW_LINK, _GET_LINK = 16, 18
@@ -142,7 +142,7 @@ def dump(kernel: socket.socket, request: int, answer: int, head: bytes) -> Itera
     """
     send(kernel, request, _DUMP, head)
     while True:
-        for kind, payload in _records(kernel.recv(_BUFFER), _MESSAGE):
+        for kind, payload in messages(kernel.recv(BUFFER)):
             if kind == _IS_DONE:
                 return
             if kind == _IS_ERROR:
@@ -156,6 +156,11 @@ def send(kernel: socket.socket, kind: int, flags: int, payload: bytes) -> None:
     """Send a message; its answer is not read."""
     size = _MESSAGE.size + len(payload)
     kernel.send(_MESSAGE.pack(size, kind, _REQUEST | flags, 0, 0) + payload)
+
+
+def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    """The messages in a datagram of the kernel: the type of each, and what follows its header."""
+    return _records(datagram, _MESSAGE)
 
 
 def parts_of_bonds(found: Iterable[Link]) -> dict[int, int]:

@@ -72,6 +72,8 @@ class TestComesBack:
         assert program_of(config, "d") == program_of(config, "a")
         with PinnedMap(Pins(config.instance).map("tx_ports")) as ports:
             assert index in [each["value"]["ifindex"] for each in ports.show()]
+        with PinnedMap(Pins(config.instance).map("ingresses")) as ingresses:
+            assert index in [each["value"]["ifindex"] for each in ingresses.show()]
         self.remove(host)
 
     def test_while_the_agent_forwards_it_runs_what_the_others_run(
