@@ -11,6 +11,8 @@ ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
 # The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
+# Those that calls go through in `make bench-alternatives`.
+ALTERNATIVES_PACKAGES := coturn janus nftables
 TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump rsync qemu-utils $(BENCH_PACKAGES)
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
@@ -53,7 +55,7 @@ define install
 endef
 
 .PHONY: help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
-    bench bench-quick format lock clean
+    bench bench-quick bench-cost bench-alternatives format lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -70,7 +72,7 @@ setup-test: packages test-packages $(VENV)/.dev object ## install what testing n
 
 setup-bench: packages bench-packages $(VENV)/.bench object ## install what the benchmarks need, too
 
-.PHONY: packages test-packages bench-packages
+.PHONY: packages test-packages bench-packages alternatives-packages
 packages:
 	$(call apt,$(PACKAGES))
 
@@ -79,6 +81,9 @@ test-packages:
 
 bench-packages:
 	$(call apt,$(BENCH_PACKAGES))
+
+alternatives-packages:
+	$(call apt,$(ALTERNATIVES_PACKAGES))
 
 INSTALLED_FROM := pyproject.toml .ci/requirements.lock
 $(VENV)/.runtime: $(INSTALLED_FROM) | packages
@@ -144,11 +149,18 @@ bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 	@$(call compare,--quick)
 
+bench-cost: root setup ## what a packet costs in the XDP program, beside the aims, in 10 minutes
+	@$(BIN)/python -m tests.bench cost $(ARGS)
+
+bench-alternatives: packages alternatives-packages $(VENV)/.bench object ## TURN, a port per session, an SFU, one service beside Icelane, in 16 minutes
+	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench alternatives --output $(BENCH)/alternatives.json $(ARGS)
+
 # $(call compare,OPTIONS): measure, write the report, and say what moved since the project's run.
 define compare
 	mkdir -p $(BENCH) && cp docs/benchmarks.json $(BENCH)/baseline.json && rm -f $(BENCH)/benchmarks.json; \
 	$(BIN)/python -m tests.bench run $(1) --output $(BENCH)/benchmarks.json $(ARGS); ran=$$?; \
 	$(BIN)/python -m tests.bench report $(BENCH)/benchmarks.json --output $(BENCH)/benchmarks.md \
+	    $(addprefix --alternatives ,$(wildcard $(BENCH)/alternatives.json)) \
 	    && $(BIN)/python -m tests.bench check $(BENCH)/benchmarks.json --baseline $(BENCH)/baseline.json; \
 	told=$$?; rm -f $(BENCH)/baseline.json; exit $$((ran || told))
 endef

@@ -131,8 +131,16 @@ static __always_inline int conclude(enum reason reason)
 	return 1ULL << reason & REASONS_OF(DROP) ? XDP_DROP : XDP_PASS;
 }
 
-/* Read the frame that a program is run on. */
+/*
+ * Read the frame that a program is run on. Where frames are large, a driver may hand over its first
+ * buffer alone: no packet of WebRTC is so large, and the network stack has all of it.
+ */
 static __always_inline enum reason parse(struct xdp_md *ctx, struct packet *packet)
 {
-	return parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, packet);
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	enum reason reason = parse_frame(data, end, packet);
+
+	if (reason == REASON_malformed && bpf_xdp_get_buff_len(ctx) > end - data)
+		return REASON_many_buffers;
+	return reason;
 }

@@ -99,11 +99,11 @@ static __always_inline __u32 intern_hop(const struct bpf_fib_lookup *fib, const 
 	struct {
 		__u32 ifindex, checked;
 	} last = { plan->ifindex, ticks };
-	__u64 claim = mix(mac_word(fib->dmac), mac_word(fib->smac));
+	__u64 claim = mix(mix(0, mac_word(fib->dmac)), mac_word(fib->smac));
 	__u32 index, slot;
 	struct hop *hop;
 
-	claim = mix(claim, (__u64)plan->ifindex << 32 | fib->mtu_result << 16 | plan->vlan);
+	claim = mix(claim, (__u64)plan->ifindex << 32 | (__u64)fib->mtu_result << 16 | plan->vlan);
 	/* The gateway, or who is sent to: neighbours may share a MAC address. */
 	claim = mix(claim, (__u64)fib->ipv6_dst[0] << 32 | fib->ipv6_dst[1]);
 	claim = mix(claim, (__u64)fib->ipv6_dst[2] << 32 | fib->ipv6_dst[3]);
@@ -145,32 +145,42 @@ static __always_inline struct hop *hop_at(__u32 index)
 }
 
 /*
+ * When a flow asked the FIB, as its binding has it. While an agent watches, a flow may use the
+ * answer for the whole lease, since the agent says when it is worth nothing. With nobody there, it
+ * counts as so old that it can be used for one more unit of time.
+ */
+static __always_inline __u32 time_asked(const struct leases *lease, __u64 ticks)
+{
+	bool watched = bpf_ktime_get_coarse_ns() - lease->watched_ns < lease->watch_ns;
+
+	return binding_time(lease, ticks) - (watched ? 0 : lease->flow - 1);
+}
+
+/*
  * Remember what the FIB has answered, and have all flows ask again when it would have answered
  * otherwise before: by another way, for the same kind of packet, within the same generation. A
- * flow raises it once, since its own binding is then of the generation before.
+ * flow raises it once, since its own binding is then of the generation before. The generation is the
+ * one from before the FIB was asked: its answer may be older than a change that came since.
  */
 static __always_inline void bind_flow(const struct packet *packet, const struct plan *plan,
-				      const struct bpf_fib_lookup *fib)
+				      const struct bpf_fib_lookup *fib, struct leases *lease,
+				      __u32 generation)
 {
-	__u32 only = 0, *binding = binding_of(plan->flow, plan->direction);
+	__u32 *binding = binding_of(plan->flow, plan->direction);
 	__u32 old = *binding, index = 0;
-	struct leases *lease = leases.lookup(&only);
 	__u64 ticks = bpf_jiffies64();
-	__u32 generation;
 	struct hop *before;
 
-	if (!lease)
-		return;
-	generation = lease->generation % (1 << HOP_GENERATION_BITS);
+	generation %= 1 << HOP_GENERATION_BITS;
 	if (fib)
 		index = intern_hop(fib, plan, packet->tos & DSCP_MASK, ticks, lease->half);
 	before = hop_at(old % HOPS);
 	if (before && old % HOPS != index && (index || !fib) &&
 	    !((old >> HOP_INDEX_BITS ^ generation) % (1 << HOP_GENERATION_BITS)) &&
 	    !((before->tos ^ packet->tos) & DSCP_MASK))
-		__sync_fetch_and_add(&lease->generation, 1);
+		__sync_fetch_and_add(&lease->raised, 1);
 	*binding = index ? index | generation << HOP_INDEX_BITS |
-				   binding_time(lease, ticks)
+				   time_asked(lease, ticks)
 					   << (HOP_INDEX_BITS + HOP_GENERATION_BITS) :
 			   0;
 }
@@ -179,11 +189,16 @@ static __always_inline void bind_flow(const struct packet *packet, const struct 
 static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct packet *packet,
 					    struct plan *plan)
 {
+	__u32 only = 0, generation;
+	struct leases *lease = leases.lookup(&only);
 	struct bpf_fib_lookup fib = {};
 	struct tx_port *port = NULL;
 	enum reason reason;
 	struct hop *hop;
 
+	if (!lease)
+		return REASON_no_route; /* never: the verifier cannot know */
+	generation = generation_of(lease);
 	plan->ip_length = ip_header_size(plan->to_ip6) + packet->ip_payload_length;
 	hop = find_bound_hop(*binding_of(plan->flow, plan->direction), packet->tos,
 			     plan->ip_length);
@@ -201,14 +216,14 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 		reason = REASON_foreign_interface;
 	}
 	if (!port) {
-		bind_flow(packet, plan, NULL);
+		bind_flow(packet, plan, NULL, lease, generation);
 		return reason;
 	}
 	plan->ifindex = port->ifindex;
 	plan->vlan = port->vlan;
 	__builtin_memcpy(plan->source_mac, fib.smac, ETH_ALEN);
 	__builtin_memcpy(plan->destination_mac, fib.dmac, ETH_ALEN);
-	bind_flow(packet, plan, &fib);
+	bind_flow(packet, plan, &fib, lease, generation);
 	return REASON_NONE;
 }
 
@@ -219,7 +234,7 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 static __always_inline enum reason make_room(struct xdp_md *ctx, const struct packet *packet,
 					     const struct plan *plan)
 {
-	int before = (packet->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
+	int before = (packet->tagged ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->from_ip6);
 	int after = (plan->vlan ? sizeof(struct vlan_tag) : 0) + ip_header_size(plan->to_ip6);
 
 	if (before == after)
@@ -238,8 +253,6 @@ static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct 
 	plan->payload_length = packet->payload_length;
 	if (packet->ip_options)
 		return REASON_ip_options;
-	if (packet->ttl <= 1)
-		return REASON_ttl_expired;
 	if (plan->from_ip6 != plan->to_ip6) {
 		/* IPv6 has no UDP without a checksum; that of a whole payload is the kernel's. */
 		if (!packet->udp->check)

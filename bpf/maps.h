@@ -45,6 +45,8 @@ BPF_TABLE("percpu_array", __u32, struct counters, counters, 1);
  */
 BPF_TABLE("sockmap", __u32, __u32, steer_sockets, STEER_COUNT);
 
+BPF_TABLE("array", __u32, struct losses, losses, 1);
+
 /* The program does not use it: the loader keeps a note here. */
 BPF_TABLE("array", __u32, struct build, build, 1);
 

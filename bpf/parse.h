@@ -85,7 +85,8 @@ struct packet {
 	struct cursor payload; /* ends with the frame, which may be padded */
 	__u32 payload_length;  /* as UDP says, not more than the frame holds */
 	__u16 ip_payload_length;
-	__be16 vlan; /* the VLAN it came in; 0: untagged */
+	bool tagged;
+	__be16 vlan; /* the VLAN it came in; 0: none, though the tag may be a mere priority */
 	__u8 ttl;    /* or hop limit */
 	__u8 tos;    /* DSCP and ECN, also those of an IPv6 traffic class */
 	bool ip_options;
@@ -224,11 +225,9 @@ static __always_inline enum reason parse_frame(void *data, void *data_end, struc
 		tag = cursor_take(&frame, sizeof(*tag));
 		if (!tag)
 			return REASON_malformed;
+		packet->tagged = true;
 		packet->vlan = tag->tci & bpf_htons(VLAN_ID_MASK);
 		protocol = tag->protocol;
-		/* Tag 0 is a priority and no VLAN; no known switch sends it to a host. */
-		if (!packet->vlan)
-			return REASON_vlan_unknown;
 	}
 	switch (bpf_ntohs(protocol)) {
 	case ETH_P_IP:

@@ -45,6 +45,12 @@ static __always_inline bool is_right_side(const struct ingress *ingress, __u8 di
 	return !ingress || direction == TO_TRANSCEIVER || ingress->sides & SIDE_TRANSCEIVERS;
 }
 
+/* Of which the low bits are in a binding. */
+static __always_inline __u32 generation_of(const struct leases *lease)
+{
+	return lease->raised + lease->told;
+}
+
 /* The time as bindings have it. */
 static __always_inline __u32 binding_time(const struct leases *lease, __u64 ticks)
 {
@@ -65,7 +71,7 @@ static __always_inline struct hop *find_bound_hop(__u32 binding, __u8 tos, __u32
 
 	if (!lease)
 		return NULL;
-	if ((binding >> HOP_INDEX_BITS ^ lease->generation) % (1 << HOP_GENERATION_BITS))
+	if ((binding >> HOP_INDEX_BITS ^ generation_of(lease)) % (1 << HOP_GENERATION_BITS))
 		return NULL;
 	/* The binding's time is its topmost bits, so a difference of them wraps by itself. */
 	age = (binding_time(lease, ticks) << (HOP_INDEX_BITS + HOP_GENERATION_BITS)) -

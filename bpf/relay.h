@@ -37,11 +37,11 @@
 	X(vlan_stacked, PASS)                                                                      \
 	X(fragment, PASS)                                                                          \
 	X(extension_headers, PASS)                                                                 \
+	X(many_buffers, PASS)                                                                      \
 	/* A confirmed flow's packet that the agent has to look at or to send. */                  \
 	X(stun_other_route, PASS)                                                                  \
 	X(control, PASS)                                                                           \
 	X(ip_options, PASS)                                                                        \
-	X(ttl_expired, PASS)                                                                       \
 	X(no_route, PASS)                                                                          \
 	X(no_neighbour, PASS)                                                                      \
 	X(too_big, PASS)                                                                           \
@@ -55,6 +55,8 @@
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
 	X(zero_checksum, DROP)                                                                     \
+	X(zero_port, DROP)                                                                         \
+	X(ttl_expired, DROP)                                                                       \
 	X(wrong_side, DROP)                                                                        \
 	X(stun_malformed, DROP)                                                                    \
 	X(stun_not_request, DROP)                                                                  \
@@ -242,8 +244,9 @@ _Static_assert(sizeof(struct transceiver) == 20, "no hidden padding");
  * A flow's entry names its next hop by a binding of one word, so it changes in one step:
  *
  *	bits 0-11	the hop's index; the hop at 0 is never used
- *	bits 12-21	the low bits of leases.generation when the FIB was asked
- *	bits 22-31	when that was, in units of 2^leases.tick_shift of the scheduler's ticks
+ *	bits 12-21	the low bits of the generation (struct leases) when the FIB was asked
+ *	bits 22-31	when that was, in units of 2^leases.tick_shift of the scheduler's ticks, or
+ *			earlier, for a lease that is to end sooner
  *
  * It holds while that generation is current (whoever sees the FIB change raises it, and all flows
  * ask again), for leases.flow units of time, while the hop's own record was confirmed by some
@@ -269,14 +272,22 @@ _Static_assert(sizeof(struct hop) == 64, "one cache line");
 #define HOPS_HALF (HOPS / 2)
 #define HOP_PROBES 4
 
-/* How long an answer of the FIB may be used; times in ticks of the scheduler. */
+/*
+ * How long an answer of the FIB may be used; times in ticks of the scheduler. The generation is the
+ * sum of two numbers, so that neither side ever undoes what the other one has raised meanwhile.
+ */
 struct leases {
-	__u64 generation; /* raised when the FIB may have changed */
+	__u64 raised;	  /* how often the program has seen the FIB answer otherwise than before */
+	__u64 told;	  /* how often the agent has said that the FIB may have changed */
+	__u64 watched_ns; /* CLOCK_MONOTONIC: when the agent was last there to say so */
+	__u32 watch_ns;	  /* for how long after that it counts as there */
 	__u32 half;	  /* of the table of hops: 0 or 1 */
 	__u32 hop;	  /* ticks */
-	__u32 flow;	  /* units of 2^tick_shift ticks */
+	__u32 flow;	  /* units of 2^tick_shift ticks; without an agent it is one unit */
 	__u32 tick_shift;
+	__u32 pad;
 };
+_Static_assert(sizeof(struct leases) == 48, "no hidden padding");
 
 /* What is known of an interface that packets come in through. */
 struct ingress {
@@ -336,6 +347,17 @@ enum steer_family {
 	STEER_IP6,
 	STEER_COUNT,
 };
+
+/* What was forwarded and lost on the way out, and what finds out whose that was. */
+struct losses {
+	__u64 redirect_failed;	/* packets that the kernel could not redirect */
+	__u64 transmit_dropped; /* packets that a driver did not take, or had no room for */
+	__u32 netns;		/* the inode number of the network namespace that this is about */
+	__u32 ifindex_at;	/* offsets in the running kernel's structures */
+	__u32 net_at;
+	__u32 inum_at;
+};
+_Static_assert(sizeof(struct losses) == 32, "no hidden padding");
 
 /* What the running program was built from, so that a restarted agent need not build it again. */
 struct build {

@@ -80,14 +80,19 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 		return REASON_wrong_side;
 	if (packet.is_ip6 && !packet.udp->check)
 		return REASON_zero_checksum; /* RFC 8200, section 8.1 */
+	if (!packet.udp->source)
+		return REASON_zero_port; /* nobody could answer (RFC 768) */
+	/* Not to the agent either: what it sends has a new one, and a loop would never end. */
+	if (packet.ttl <= 1)
+		return REASON_ttl_expired;
 	if (direction == TO_TRANSCEIVER && is_binding_request(&packet)) {
 		*next = TAIL_REQUEST;
 		return REASON_NONE;
 	}
 	if (found.flow) {
-		/* What no protocol of RFC 7983 begins with is for the agent: from its own. */
-		if (direction == TO_CLIENT && is_control(&packet))
-			return REASON_control;
+		/* From a transceiver it is for the agent; a client has nothing of that kind to say. */
+		if (is_control(&packet))
+			return direction == TO_CLIENT ? REASON_control : REASON_not_webrtc;
 		*next = TAIL_FORWARD;
 		return REASON_NONE;
 	}

@@ -20,12 +20,16 @@ class RelayCollector(Collector):
         agent: The agent's datagrams by reason.
         dataplane: The dataplane's packets by reason.
         flows: Flows by state.
+        changes: Changes to the host's network by kind.
     """
 
-    def __init__(self, agent: Numbers, dataplane: Numbers, flows: Numbers) -> None:
+    def __init__(
+        self, agent: Numbers, dataplane: Numbers, flows: Numbers, changes: Numbers
+    ) -> None:
         self._agent = agent
         self._dataplane = dataplane
         self._flows = flows
+        self._changes = changes
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """The metric families of one scrape."""
@@ -45,6 +49,14 @@ class RelayCollector(Collector):
         for state, count in self._flows().items():
             flows.add_metric([state], count)
         yield flows
+        changes = CounterMetricFamily(
+            "icelane_relay_network_changes",
+            "Changes to the host's network after which all flows asked the FIB again.",
+            labels=["kind"],
+        )
+        for kind, count in self._changes().items():
+            changes.add_metric([kind], count)
+        yield changes
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from relay.core.flowtuple import FlowTuple
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target, decode
-from relay.wire.transport import Transport
 
 # A client retransmits a check with the same transaction id, and has few checks under way.
 TRANSACTIONS_KEPT = 16
@@ -76,7 +75,7 @@ class Flow:
         It ends with the connection, which ends with the agent: so it is in neither the dataplane
         nor the mirror, which are for what goes on without this agent.
         """
-        return self.addresses.transport is Transport.TCP
+        return self.addresses.is_connection
 
 
 @dataclass(frozen=True, slots=True)

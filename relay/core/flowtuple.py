@@ -1,9 +1,10 @@
 """What forwarding one flow needs: its four addresses, its route and its client's transport."""
 
-from typing import Any, NamedTuple, Self
+from socket import AF_INET, AF_INET6, AddressFamily
+from typing import Any, Self
 
 from relay.wire.endpoint import PACKED_SIZE, V4_MAPPED, Endpoint
-from relay.wire.route import RAW_SIZE
+from relay.wire.route import RAW_SIZE, TARGET
 from relay.wire.transport import Transport
 
 _PARTS = ("client", "vip", "upstream", "transceiver", "route", "transport")
@@ -12,29 +13,64 @@ _CLIENT, _VIP, _UPSTREAM, _TRANSCEIVER = (
 )
 _FROM_CLIENT = slice(_CLIENT.start, _VIP.stop)
 _ROUTE = slice(_TRANSCEIVER.stop, _TRANSCEIVER.stop + RAW_SIZE)
+_TARGET = slice(_ROUTE.start + TARGET.start, _ROUTE.start + TARGET.stop)
 # Behind everything, and nothing for UDP: that are nearly all flows, and the kernel's and the
 # mirror's without exception.
 _TRANSPORT = slice(_ROUTE.stop, None)
 _MARKS = {Transport.UDP: b"", Transport.TCP: b"\x01"}
 
 
-class Source(NamedTuple):
-    """Where a client's datagram came from.
+class Source(bytes):
+    """Where a client's datagram came from: client and VIP, packed, and a mark of the transport.
 
-    Attributes:
+    Different clients have different bytes.
+
+    Args:
         client: The client's transport address, as the relay sees it.
         vip: Where the client sends to.
         transport: How it reaches that. The same address of another transport is another client.
     """
 
-    client: Endpoint
-    vip: Endpoint
-    transport: Transport = Transport.UDP
+    __slots__ = ()
+
+    def __new__(cls, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP) -> Self:
+        """Pack them."""
+        return cls.of(client.packed, vip.packed, _MARKS[transport])
+
+    @classmethod
+    def of(cls, *parts: bytes) -> Self:
+        """Take the parts in their order, each packed; no mark stands for UDP."""
+        return super().__new__(cls, b"".join(parts))
 
     @property
-    def packed(self) -> bytes:
-        """As bytes, different for different clients."""
-        return self.client.packed + self.vip.packed + _MARKS[self.transport]
+    def client(self) -> Endpoint:
+        """The client's transport address, as the relay sees it."""
+        return Endpoint.unpack(self[_CLIENT])
+
+    @property
+    def client_port(self) -> int:
+        """The port in that."""
+        return int.from_bytes(self[_CLIENT.stop - 2 : _CLIENT.stop], "big")
+
+    @property
+    def vip(self) -> Endpoint:
+        """Where the client sends to."""
+        return Endpoint.unpack(self[_VIP])
+
+    @property
+    def ends(self) -> bytes:
+        """Client and VIP, each packed."""
+        return self[_FROM_CLIENT]
+
+    @property
+    def mark(self) -> bytes:
+        """What stands for the transport in the end of a `FlowTuple`, too."""
+        return self[_FROM_CLIENT.stop :]
+
+    @property
+    def transport(self) -> Transport:
+        """How the client reaches the VIP."""
+        return Transport.TCP if self.mark else Transport.UDP
 
 
 class FlowTuple(bytes):
@@ -101,7 +137,47 @@ class FlowTuple(bytes):
     @property
     def transport(self) -> Transport:
         """How the client reaches the VIP."""
-        return Transport.TCP if self[_TRANSPORT] else Transport.UDP
+        return Transport.TCP if self.is_connection else Transport.UDP
+
+    @property
+    def client_and_vip(self) -> bytes:
+        """Both, each packed."""
+        return self[_FROM_CLIENT]
+
+    @property
+    def packed_client(self) -> bytes:
+        """The client's transport address, packed."""
+        return self[_CLIENT]
+
+    @property
+    def packed_vip(self) -> bytes:
+        """The relay's public address that the client sends to, packed."""
+        return self[_VIP]
+
+    @property
+    def packed_upstream(self) -> bytes:
+        """The relay's internal address and this flow's own port, packed."""
+        return self[_UPSTREAM]
+
+    @property
+    def packed_transceiver(self) -> bytes:
+        """The transceiver's media address, packed."""
+        return self[_TRANSCEIVER]
+
+    @property
+    def without_upstream(self) -> bytes:
+        """Client, VIP and transceiver, each packed: what the upstream address is derived from."""
+        return self[_FROM_CLIENT] + self[_TRANSCEIVER]
+
+    @property
+    def packed_target(self) -> bytes:
+        """Who the route leads to: `relay.wire.route.TARGET` of its bytes."""
+        return self[_TARGET]
+
+    @property
+    def upstream_family(self) -> AddressFamily:
+        """The address family of the relay's and the transceiver's addresses."""
+        return AF_INET if self[_TRANSCEIVER].startswith(V4_MAPPED) else AF_INET6
 
     @property
     def ends(self) -> tuple[bytes, bytes, bytes, bytes]:
@@ -111,12 +187,26 @@ class FlowTuple(bytes):
     @property
     def is_ipv4(self) -> bool:
         """Whether all four addresses are IPv4."""
-        return all(end.startswith(V4_MAPPED) for end in self.ends)
+        return (
+            self.startswith(V4_MAPPED, _CLIENT.start)
+            and self.startswith(V4_MAPPED, _VIP.start)
+            and self.startswith(V4_MAPPED, _UPSTREAM.start)
+            and self.startswith(V4_MAPPED, _TRANSCEIVER.start)
+        )
+
+    @property
+    def is_connection(self) -> bool:
+        """Whether its client reaches the VIP over TCP."""
+        return len(self) > _ROUTE.stop
 
     @property
     def from_client(self) -> bytes:
-        """What tells its client from all others, as `Source.packed`."""
+        """What tells its client from all others: the bytes of its `Source`."""
         return self[_FROM_CLIENT] + self[_TRANSPORT]
+
+    def at(self, upstream: bytes) -> Self:
+        """The same at another upstream address, packed."""
+        return type(self).of(self[: _UPSTREAM.start], upstream, self[_UPSTREAM.stop :])
 
     def _replace(self, **parts: Any) -> Self:
         """The same with other parts, as a named tuple does it."""

@@ -1,5 +1,6 @@
 """Upstream addresses: one for each flow, chosen so that a rebuilt flow gets the one it had."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from relay.wire import siphash
@@ -9,77 +10,78 @@ from relay.wire.endpoint import Endpoint
 # packet of its old flow may still come: the shortest idle time that RFC 4787 REQ-5 allows.
 QUARANTINE = 120.0  # seconds
 
+_FREE, _TAKEN, _RESTING = range(3)
+
 
 class PortPool:
     """The upstream ports of one address.
 
-    A port is derived from a keyed hash of the flow (RFC 4787 REQ-11: deterministic), probing
-    upwards when it is taken. A released port rests in quarantine: reused too early, a late packet
+    A flow wants a port that is derived from a keyed hash of it (RFC 4787 REQ-11: deterministic),
+    and gets the next free one. A released port rests in quarantine: reused too early, a late packet
     of the old flow would reach the new one.
 
     Args:
         ports: The range to choose from.
-        key: 16 bytes; it keeps clients from choosing ports that collide.
         quarantine: For how long a released port rests, in seconds.
     """
 
-    def __init__(self, ports: range, key: bytes, quarantine: float = QUARANTINE) -> None:
+    def __init__(self, ports: range, quarantine: float = QUARANTINE) -> None:
         self.ports = ports
-        self._key = key
         self._quarantine = quarantine
-        # A byte for each port of the range: a set of numbers would take fifty times as much.
-        self._is_taken = bytearray(len(ports))
+        # A byte for each port of the range: it takes little memory, and is searched at once.
+        self._states = bytearray(len(ports))
         self._count = 0
-        self._resting: dict[int, float] = {}  # port -> when it is free again, soonest first
+        self._until: dict[int, float] = {}  # of those that rest, by index
+        self._waking: deque[tuple[float, int]] = deque()  # the same, soonest first, and former ones
 
     def __len__(self) -> int:
         """How many ports are taken."""
         return self._count
 
-    def take(
-        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: float
-    ) -> int | None:
-        """Take the port of a flow, or the next free one; None when there is none."""
+    def take(self, wanted: int, now: float) -> int | None:
+        """Take the port with this number, modulo the size of the range, or the next free one.
+
+        None when there is none.
+        """
         self._wake(now)
-        size = len(self.ports)
-        if self._count + len(self._resting) >= size:
+        start = wanted % len(self.ports)
+        index = self._states.find(_FREE, start)
+        if index < 0:
+            index = self._states.find(_FREE, 0, start)
+        if index < 0:
             return None
-        flow = client.packed + vip.packed + transceiver.packed
-        start = siphash.tag_number(self._key, flow) % size
-        for step in range(size):
-            index = (start + step) % size
-            if not self._is_taken[index] and self.ports[index] not in self._resting:
-                self._take(index)
-                return self.ports[index]
-        return None
+        self._take(index)
+        return self.ports[index]
 
     def claim(self, port: int) -> bool:
         """Take this very port, resting or not; False when it is taken or out of range."""
-        if port not in self.ports or self._is_taken[self.ports.index(port)]:
+        if port not in self.ports or self._states[self.ports.index(port)] == _TAKEN:
             return False
-        self._resting.pop(port, None)
-        self._take(self.ports.index(port))
+        index = self.ports.index(port)
+        self._until.pop(index, None)
+        self._take(index)
         return True
 
     def release(self, port: int, now: float) -> None:
         """Give a port back, into quarantine."""
         index = self.ports.index(port)
-        if self._is_taken[index]:
-            self._is_taken[index] = 0
+        if self._states[index] == _TAKEN:
+            self._states[index] = _RESTING
             self._count -= 1
-            self._resting[port] = now + self._quarantine
+            self._until[index] = until = now + self._quarantine
+            self._waking.append((until, index))
 
     def _take(self, index: int) -> None:
-        self._is_taken[index] = 1
+        self._states[index] = _TAKEN
         self._count += 1
 
     def _wake(self, now: float) -> None:
         # All rest equally long, so they wake in the order in which they came.
-        while self._resting:
-            port, until = next(iter(self._resting.items()))
-            if until > now:
-                return
-            del self._resting[port]
+        while self._waking and self._waking[0][0] <= now:
+            until, index = self._waking.popleft()
+            if self._until.get(index) == until:  # or it was claimed meanwhile
+                del self._until[index]
+                self._states[index] = _FREE
 
 
 class UpstreamPool:
@@ -98,28 +100,39 @@ class UpstreamPool:
     def __init__(
         self, hosts: Sequence[str], ports: range, key: bytes, quarantine: float = QUARANTINE
     ) -> None:
-        self._hosts = tuple(hosts)
-        self._pools = {host: PortPool(ports, key, quarantine) for host in hosts}
+        # By address, packed but for the port.
+        self._pools = {Endpoint(host, 0).packed[:-2]: PortPool(ports, quarantine) for host in hosts}
+        self._hosts = tuple(self._pools)
         self._key = key
 
-    def take(
-        self, client: Endpoint, vip: Endpoint, transceiver: Endpoint, now: float
-    ) -> Endpoint | None:
-        """Take the address of a flow, or the next free one; None when there is none."""
-        # Another hash than that of the port: the two must not depend on each other.
-        start = siphash.tag_number(self._key, b"host" + client.packed + vip.packed)
+    def take(self, flow: bytes, now: float) -> bytes | None:
+        """Take the address of a flow, or the next free one; None when there is none.
+
+        Args:
+            flow: What tells it from all others: client, VIP and transceiver.
+            now: Monotonic seconds.
+
+        Returns:
+            As `Endpoint.packed`.
+        """
+        # The host by one part of the number, and the port by the other: they are independent.
+        port, start = divmod(siphash.tag_number(self._key, flow), len(self._hosts))
         for step in range(len(self._hosts)):
             host = self._hosts[(start + step) % len(self._hosts)]
-            port = self._pools[host].take(client, vip, transceiver, now)
-            if port is not None:
-                return Endpoint(host, port)
+            taken = self._pools[host].take(port, now)
+            if taken is not None:
+                return host + taken.to_bytes(2, "big")
         return None
 
-    def claim(self, upstream: Endpoint) -> bool:
+    def claim(self, upstream: bytes) -> bool:
         """Take this very address, resting or not; False when it is taken or none of these."""
-        pool = self._pools.get(upstream.host)
-        return pool is not None and pool.claim(upstream.port)
+        pool = self._pools.get(upstream[:-2])
+        return pool is not None and pool.claim(_port(upstream))
 
-    def release(self, upstream: Endpoint, now: float) -> None:
+    def release(self, upstream: bytes, now: float) -> None:
         """Give an address back, into quarantine."""
-        self._pools[upstream.host].release(upstream.port, now)
+        self._pools[upstream[:-2]].release(_port(upstream), now)
+
+
+def _port(packed: bytes) -> int:
+    return int.from_bytes(packed[-2:], "big")

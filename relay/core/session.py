@@ -9,6 +9,9 @@ them in order. The rules:
   installed in the dataplane before that success is forwarded, so that no packet comes too early.
 * A Binding request on a confirmed flow whose route names another target is routed by its route;
   the flow is rebound when the new transceiver answers with success, and not before.
+* Whatever else comes on a confirmed flow follows it, as in the kernel: forged, malformed or signed
+  with a key that has left, its transceiver tells by MESSAGE-INTEGRITY. Only what no protocol of
+  RFC 7983 begins with stays here, for such are datagrams between relay and transceiver.
 * Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
   does not.
 * No confirmed flow is ever evicted: when the table is full, new flows are refused.
@@ -20,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from relay.config.registry import Registry
+from relay.core import clientstun
 from relay.core.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
@@ -42,15 +46,15 @@ from relay.core.limits import Limits
 from relay.core.pending import PendingFlows
 from relay.core.ports import UpstreamPool
 from relay.wire import stun
-from relay.wire.announcement import Announcement
-from relay.wire.demux import Kind, classify
-from relay.wire.endpoint import Endpoint
+from relay.wire.announcement import announce
+from relay.wire.demux import Kind, classify, is_control
+from relay.wire.endpoint import PACKED_SIZE, Endpoint
 from relay.wire.errors import RouteError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import Route, open_raw, open_ufrag
+from relay.wire.route import TARGET, Route, decode, open_raw
 from relay.wire.transport import Transport
 
-_NOT_YET = Endpoint("0.0.0.0", 0)  # noqa: S104  # an upstream address that is to be chosen
+_NOT_YET = bytes(PACKED_SIZE)  # an upstream address that is to be chosen
 UpstreamPools = Mapping[tuple[Transport, int], UpstreamPool]
 
 
@@ -80,7 +84,7 @@ class SessionTable:
         self._upstreams = upstreams
         self._registry = registry
         self._keys = keys
-        self._confirmed: dict[bytes, Flow] = {}  # by `Source.packed`
+        self._confirmed: dict[bytes, Flow] = {}  # by `Source`
         self._pending = PendingFlows(self.limits)
 
     def __iter__(self) -> Iterator[Flow]:
@@ -94,17 +98,20 @@ class SessionTable:
 
     def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
         """The confirmed flow of a client over UDP."""
-        return self._confirmed.get(Source(client, vip).packed)
+        return self._confirmed.get(Source(client, vip))
 
     def from_client(self, data: bytes, source: Source, now: Instant) -> list[Command]:
         """Take a datagram that came to a VIP, or in a frame on a connection to one."""
         self.counters["received_from_clients"] += 1
-        flow = self._confirmed.get(source.packed)
+        flow = self._confirmed.get(source)
         kind = classify(data)
         if kind is Kind.STUN:
             return self._stun_from_client(data, source, flow, now)
-        if flow is not None:
+        if flow is not None and not is_control(data):
             return self._to_transceiver(flow, data, now)
+        if flow is not None:
+            self.counters["control_from_client"] += 1
+            return []
         self.counters["unknown_source"] += 1
         if source.transport is Transport.TCP or kind is Kind.OTHER:
             return []
@@ -123,6 +130,9 @@ class SessionTable:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
         self.counters["received_from_transceivers"] += 1
         if flow.state is State.CONFIRMED:
+            if is_control(data):
+                self.counters["control"] += 1
+                return []
             return self._to_client(flow, data, now)
         try:
             header = stun.header(data)
@@ -173,7 +183,8 @@ class SessionTable:
         self._confirmed[stored.from_client] = flow
         flow.stored_at = now.monotonic
         self.counters["restored"] += 1
-        return [OpenUpstream(flow), self._announce(flow, now), Install(flow), Store(flow)]
+        announced = self._announce(flow, decode(stored.route), now)
+        return [OpenUpstream(flow), announced, Install(flow), Store(flow)]
 
     def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
         """Expire flows that are idle in the dataplane, and here, too.
@@ -237,38 +248,28 @@ class SessionTable:
     def _stun_from_client(
         self, data: bytes, source: Source, flow: Flow | None, now: Instant
     ) -> list[Command]:
-        try:
-            header = stun.header(data)
-            route = self._route_in(data, header)
-        except StunError:
-            self.counters["malformed_stun"] += 1
-            return []
-        except RouteError:
-            self.counters["bad_route"] += 1
-            return []
-        if flow is not None and (route is None or route.target == flow.target):
+        said = clientstun.read(data)
+        route = said.route
+        if flow is not None and (
+            route is None or route.raw[TARGET] == flow.addresses.packed_target
+        ):
             return self._to_transceiver(flow, data, now)
-        if route is None:
-            self.counters["unknown_source"] += 1
+        if refusal := said.refusal(source.client_port, self._keys):
+            self.counters[refusal] += 1
+        if route is None or refusal:
             return []
         commands: list[Command] = []
-        pending = self._pending.get(source.packed, route.target)
+        pending = self._pending.get(source, route.raw[TARGET])
         if pending is None:
             pending = self._open(route, source, now)
             if pending is None:
                 return []
             commands.append(OpenUpstream(pending))
-        latest = (*pending.transactions, header.transaction_id)
+        latest = (*pending.transactions, said.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]
         # Announced each time: the datagram before may have been lost.
-        commands.append(self._announce(pending, now))
+        commands.append(self._announce(pending, route, now))
         return commands + self._to_transceiver(pending, data, now)
-
-    def _route_in(self, data: bytes, header: stun.Header) -> Route | None:
-        """The route in a Binding request; None in anything else, which opens no flow."""
-        if header[:2] != (stun.MessageClass.REQUEST, stun.BINDING):
-            return None
-        return open_ufrag(stun.server_ufrag(data), self._keys)
 
     def _open(self, route: Route, source: Source, now: Instant) -> Flow | None:
         transceiver = self._registry.find(route.target)
@@ -280,8 +281,8 @@ class SessionTable:
             reason = refusal
         else:
             # Its upstream address comes last: a port that was taken rests when it is given back.
-            ends = (source.client, source.vip, _NOT_YET, transceiver.address)
-            wanted = FlowTuple(*ends, route.raw, transport=source.transport)
+            towards = _NOT_YET, transceiver.address.packed
+            wanted = FlowTuple.of(source.ends, *towards, route.raw, source.mark)
             flow = Flow(wanted, State.PENDING, now.monotonic, now.monotonic)
             if self._take_port(flow, now):
                 self._pending.add(flow)
@@ -325,15 +326,15 @@ class SessionTable:
         self.counters["forwarded_to_clients"] += 1
         return [SendToClient(flow, data)]
 
-    def _announce(self, flow: Flow, now: Instant) -> SendToTransceiver:
+    def _announce(self, flow: Flow, route: Route, now: Instant) -> SendToTransceiver:
         parts = flow.addresses
-        announcement = Announcement(parts.client, parts.vip, parts.route, now.unix, parts.transport)
-        return SendToTransceiver(flow, announcement.serialize(self._keys))
+        data = announce(parts.client_and_vip, route, now.unix, self._keys, parts.transport)
+        return SendToTransceiver(flow, data)
 
     # Flows come and go
 
     def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
-        served = (Transport.UDP, stored.transceiver.family) in self._upstreams
+        served = (Transport.UDP, stored.upstream_family) in self._upstreams
         if stored.vip not in self._vips or not served:
             return None
         return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
@@ -353,23 +354,22 @@ class SessionTable:
 
     def _pool(self, flow: Flow) -> UpstreamPool | None:
         parts = flow.addresses
-        return self._upstreams.get((parts.transport, parts.transceiver.family))
+        return self._upstreams.get((parts.transport, parts.upstream_family))
 
     def _claim(self, flow: Flow) -> bool:
         pool = self._pool(flow)
-        return pool is not None and pool.claim(flow.addresses.upstream)
+        return pool is not None and pool.claim(flow.addresses.packed_upstream)
 
     def _take_port(self, flow: Flow, now: Instant) -> bool:
         parts, pool = flow.addresses, self._pool(flow)
-        ends = parts.client, parts.vip, parts.transceiver
-        upstream = pool.take(*ends, now.monotonic) if pool else None
+        upstream = pool.take(parts.without_upstream, now.monotonic) if pool else None
         if upstream is not None:
-            flow.addresses = parts._replace(upstream=upstream)
+            flow.addresses = parts.at(upstream)
         return upstream is not None
 
     def _release(self, flow: Flow, now: Instant) -> None:
         if pool := self._pool(flow):
-            pool.release(flow.addresses.upstream, now.monotonic)
+            pool.release(flow.addresses.packed_upstream, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""

@@ -1,13 +1,16 @@
 """The interface between the relay agent and what forwards confirmed flows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from socket import socket
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class DataplaneChoice(StrEnum):
@@ -69,6 +72,18 @@ class Dataplane(Protocol):
 
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
+
+    def watch(self, loop: "AbstractEventLoop") -> None:
+        """Act on changes to this host's network at once, until `close`; again is fine.
+
+        It is called in that loop, in the network namespace of the dataplane.
+
+        Raises:
+            DataplaneError: The kernel does not tell of them.
+        """
+
+    def changes(self) -> Mapping[str, int]:
+        """Changes to this host's network since `watch`, by kind."""
 
     def reconcile(self) -> list[str]:
         """Keep in step with interfaces and neighbours, every few seconds; it may block.

@@ -1,11 +1,15 @@
 """The dataplane that is none: the agent forwards everything itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from socket import socket
+from typing import TYPE_CHECKING
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class UserspaceDataplane:
@@ -47,6 +51,13 @@ class UserspaceDataplane:
 
     def counters(self) -> dict[str, int]:
         """None: the agent counts."""
+        return {}
+
+    def watch(self, loop: "AbstractEventLoop") -> None:
+        """Nothing to do: the kernel looks the way of each datagram up."""
+
+    def changes(self) -> Mapping[str, int]:
+        """None: they are the kernel's business."""
         return {}
 
     def reconcile(self) -> list[str]:

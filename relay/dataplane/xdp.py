@@ -5,23 +5,30 @@ and the next one works on what it finds.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from socket import AF_INET, socket
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
-from relay.dataplane.kernel import bpfsys, loader, neighbours
+from relay.dataplane.kernel import bpfsys, loader, loforwarding, losses, neighbours
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.flowtable import FlowTable
+from relay.dataplane.kernel.ingresses import renew_ingresses
+from relay.dataplane.kernel.networkchanges import Change
 from relay.dataplane.kernel.nexthops import NextHops
 from relay.dataplane.kernel.pins import PinnedMap, Pins, locked, update_links
 from relay.dataplane.kernel.reattach import reattach, returned_interfaces
+from relay.dataplane.kernel.upkeep import Upkeep
 from relay.errors import DataplaneError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 _STEER_IP4, _STEER_IP6 = 0, 1  # enum steer_family in bpf/relay.h
 
@@ -119,7 +126,14 @@ class XdpDataplane:
             self._flows = opened.enter_context(closing(FlowTable(self._pins)))
             self._counters = opened.enter_context(PinnedMap(self._pins.map("counters")))
             self._open = opened.pop_all()
+            # Who looks at an instance of an older version finds none.
+            self._losses = (
+                self._open.enter_context(PinnedMap(self._pins.map(losses.MAP)))
+                if losses.MAP in self._pins.maps()
+                else None
+            )
         self._next_hops: NextHops | None = None
+        self._upkeep: Upkeep | None = None
         self._unpack_counters = Struct(f"={self._counters.value.size // 8}Q").unpack
 
     def steer(self, udp: socket) -> None:
@@ -184,12 +198,16 @@ class XdpDataplane:
         return self._flows.idle(before)
 
     def counters(self) -> dict[str, int]:
-        """Packets by reason since the program was loaded, summed over processors."""
+        """Packets by reason since the program was loaded, summed over processors.
+
+        With them, of those that were forwarded, how many were lost on the way out.
+        """
         counters = self._counters
         value = counters.lookup(counters.key.number(0)) or b""
         by_cpu = [self._unpack_counters(part) for part in counters.by_cpu(value)]
         names = [leaf.path for leaf in counters.value.leaves]
-        return dict(zip(names, map(sum, zip(*by_cpu, strict=True)), strict=True))
+        counted = dict(zip(names, map(sum, zip(*by_cpu, strict=True)), strict=True))
+        return counted | (losses.read(self._losses) if self._losses else {})
 
     def status(self) -> Status:
         """What is loaded of the instance."""
@@ -209,8 +227,26 @@ class XdpDataplane:
         away = returned_interfaces(self._pins)
         return {name: None if name in away else _mode_of(name) for name in self._pins.links()}
 
+    def watch(self, loop: "AbstractEventLoop") -> None:
+        """Let all flows ask the FIB again when the network changes, until `close`; again is fine.
+
+        Raises:
+            DataplaneError: The kernel does not tell of changes.
+        """
+        if self._upkeep is None:
+            self._upkeep = Upkeep(self._pins, self._opened_hops(), loop)
+            self._open.callback(self._upkeep.close)
+
+    def changes(self) -> Mapping[str, int]:
+        """Changes to this host's network since `watch`, by kind."""
+        counted = self._upkeep.counters if self._upkeep else {}
+        return {change.value: counted.get(change, 0) for change in Change}
+
     def reconcile(self) -> list[str]:
         """Let the kernel probe stale neighbours, and attach interfaces that came back.
+
+        Forwarding on the loopback interface, which others switch off unawares, goes on again.
+        What `watch` does at once is done here, too, for what it has missed.
 
         Returns:
             What the administrator should know.
@@ -220,23 +256,35 @@ class XdpDataplane:
         """
         neighbours.probe_stale(self._pins.links())
         self._flows.settle()
-        if self._next_hops is None:  # who only looks at an instance may meet an older one
-            self._next_hops = self._open.enter_context(NextHops(self._pins))
-        self._next_hops.tidy()
+        self._opened_hops().tidy()
+        mended = loforwarding.mend()
         try:
-            if not returned_interfaces(self._pins):
-                return []
-            with locked():  # a loader may be faster
-                program = self._pins.program if self.forwards else self._pins.pass_all
-                return reattach(self._pins, program, self._mode)
+            changes = self._reattach() if returned_interfaces(self._pins) else []
         except OSError as error:
             raise DataplaneError(
                 f"An interface that is back cannot run the program: {error.strerror}."
             ) from None
+        try:
+            renew_ingresses(self._pins)
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel does not tell its interfaces: {error.strerror}."
+            ) from None
+        return mended + changes
 
     def close(self) -> None:
         """Let go of the maps; what is pinned goes on forwarding."""
         self._open.close()
+
+    def _reattach(self) -> list[str]:
+        with locked():  # a loader may be faster
+            program = self._pins.program if self.forwards else self._pins.pass_all
+            return reattach(self._pins, program, self._mode)
+
+    def _opened_hops(self) -> NextHops:
+        if self._next_hops is None:  # who only looks at an instance may meet an older one
+            self._next_hops = self._open.enter_context(NextHops(self._pins))
+        return self._next_hops
 
 
 def _mode_of(interface: str) -> str | None:

@@ -64,7 +64,7 @@ class ClientConnections:
         self._most = affordable(limits.connections)
         self._clock = clock
         self._listeners: dict[socket, Endpoint] = {}
-        self._connections: dict[bytes, Connection] = {}  # by `Source.packed`
+        self._connections: dict[bytes, Connection] = {}  # by `Source`
         self._by_fd: dict[int, Connection] = {}
         self._new: dict[Connection, None] = {}  # without a flow so far, oldest first
         self._of_prefix: Counter[bytes] = Counter()
@@ -164,7 +164,7 @@ class ClientConnections:
         self._loop.call_later(PAUSE, resume)
 
     def _admit(self, tcp: "socket", source: Source) -> None:
-        if former := self._connections.get(source.packed):
+        if former := self._connections.get(source):
             # Its end has not been seen yet; the kernel gives an address to one at a time.
             self._end(former, "reset")
         if not self._make_room(_prefix(source)):
@@ -172,7 +172,7 @@ class ClientConnections:
             return
         connection = Connection(tcp, source, self._limits, self._clock())
         self._counters["tcp_accepted"] += 1
-        self._connections[source.packed] = connection
+        self._connections[source] = connection
         self._by_fd[tcp.fileno()] = connection
         self._new[connection] = None
         self._of_prefix[_prefix(source)] += 1
@@ -251,10 +251,10 @@ class ClientConnections:
     def _end(self, connection: Connection, reason: str) -> None:
         """Close a connection; one that has ended already is fine."""
         source = connection.source
-        if self._connections.get(source.packed) is not connection:
+        if self._connections.get(source) is not connection:
             return
         self._counters[f"tcp_{reason}"] += 1
-        del self._connections[source.packed], self._by_fd[connection.tcp.fileno()]
+        del self._connections[source], self._by_fd[connection.tcp.fileno()]
         self._new.pop(connection, None)
         self._of_prefix[_prefix(source)] -= 1
         if not self._of_prefix[_prefix(source)]:

@@ -27,7 +27,7 @@ class Ends:
     ) -> None:
         self._vips = vips
         self._connections = connections
-        self._upstreams = upstreams
+        self._over_udp, self._over_tcp = upstreams[Transport.UDP], upstreams[Transport.TCP]
 
     def listen(self) -> None:
         """Take what clients send from now on."""
@@ -61,15 +61,15 @@ class Ends:
 
     def send_to_client(self, flow: Flow, data: bytes) -> None:
         """Send a datagram from the flow's VIP, or in a frame on its connection."""
-        if flow.is_connection:
+        if flow.addresses.is_connection:
             self._connections.send(flow, data)
         else:
-            self._vips.send(flow.addresses.vip, flow.addresses.client, data)
+            self._vips.send(flow.addresses, data)
 
     def find_upstream(self, address: Endpoint) -> Flow | None:
         """The flow of a client over UDP that is open at an upstream address."""
-        flow = self._upstreams[Transport.UDP].find(address)
+        flow = self._over_udp.find(address)
         return None if flow is None or flow.is_connection else flow
 
     def _of(self, flow: Flow) -> Upstreams:
-        return self._upstreams[flow.addresses.transport]
+        return self._over_tcp if flow.addresses.is_connection else self._over_udp

@@ -12,16 +12,15 @@ from typing import cast
 
 from relay.forwarding.batchio import BatchIO, open_batch_io
 from relay.forwarding.flowcache import CachedFlow, FlowCache
-from relay.forwarding.gro import GsoSender
 from relay.forwarding.mmsg import BatchReceiver, BatchSender, PacketBuffers
+from relay.forwarding.outbox import Outbox
 from relay.forwarding.udp import count_failure
-from relay.wire.demux import LAST_OF_STUN
+from relay.wire.demux import CONTROL, MEDIA
 
 # What is taken with one system call.
-BATCH = 64
+BATCH = 128
 
 FromClient = Callable[[bytes, bytes], None]  # a datagram and its source, as the kernel has it
-Find = Callable[[bytes], CachedFlow | None]  # a client's flow
 FromTransceiver = Callable[[bytes, int], None]  # a datagram and the socket that it came to
 
 
@@ -32,6 +31,9 @@ class FastPath:
         cache: These flows.
         counters: Where datagrams that could not be sent or received are counted.
         open_io: Makes what serves the sockets that are connected to transceivers.
+
+    Attributes:
+        outbox: What the slow path sends goes through it: so it leaves before what comes later.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class FastPath:
         self._counters = counters
         self._buffers = PacketBuffers(BATCH)
         self._io = open_io(self._buffers)
-        self._gso = GsoSender()
+        self.outbox = Outbox(counters, open_io)
         self._receivers: dict[int, BatchReceiver] = {}  # by VIP socket
         self._senders: dict[int, BatchSender] = {}
 
@@ -56,13 +58,15 @@ class FastPath:
     def close(self) -> None:
         """Close what serves the upstream sockets; the VIPs' are their owner's."""
         self._io.close()
+        self.outbox.close()
 
     def from_clients(self, vip_fd: int, slow_path: FromClient) -> bool:
         """Take a batch from the socket of a VIP.
 
         Args:
             vip_fd: The socket.
-            slow_path: Given what is of no cached flow, one datagram after the other, and STUN.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what is
+                neither DTLS nor RTP.
 
         Returns:
             Whether there may be more.
@@ -78,23 +82,17 @@ class FastPath:
         find = self.cache.by_client(vip_fd).get
         sources, sizes = receiver.sources(count), receiver.sizes(count)
         flows, first_bytes = list(map(find, sources)), self._buffers.first_bytes(count)
-        segment_sizes = receiver.segment_sizes(count)
-        done = 0
-        if segment_sizes or not all(flows) or min(first_bytes) <= LAST_OF_STUN:
+        done, version = 0, self.cache.version
+        if not all(flows) or not _is_media(first_bytes):
             for slot, first_byte in enumerate(first_bytes):
-                segment_size = segment_sizes[slot] if segment_sizes else 0
-                if flows[slot] is not None and first_byte > LAST_OF_STUN and not segment_size:
+                if version != self.cache.version:  # the slow path has changed it
+                    flows[slot] = find(sources[slot])
+                if flows[slot] is not None and first_byte in MEDIA:
                     continue
-                self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
+                if slot > done:
+                    self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
                 done = slot + 1
-                version = self.cache.version
-                if segment_size:
-                    data = self._buffers.views[slot][: sizes[slot]]
-                    self._forward_coalesced(data, segment_size, sources[slot], find, slow_path)
-                else:
-                    slow_path(self._buffers.copy(slot, sizes[slot]), sources[slot])
-                if version != self.cache.version:
-                    flows[done:] = map(find, sources[done:])
+                slow_path(self._buffers.copy(slot, sizes[slot]), sources[slot])
         self._send_to_transceivers(done, flows[done:], sizes[done:])
         return count == BATCH
 
@@ -103,24 +101,26 @@ class FastPath:
 
         Args:
             fds: The sockets.
-            slow_path: Given what is of no cached flow, one datagram after the other.
+            slow_path: Given what is of no cached flow, one datagram after the other, and what no
+                protocol begins with.
         """
         find = self.cache.by_upstream.get
         flows, sizes = list(map(find, fds)), self._io.receive(fds)
-        done = 0
-        if not all(flows) or min(sizes) < 0:
+        first_bytes = self._buffers.first_bytes(len(fds))
+        done, version = 0, self.cache.version
+        if not all(flows) or min(sizes) < 0 or _has_control(first_bytes):
             for slot, size in enumerate(sizes):
+                if version != self.cache.version:  # the slow path has changed it
+                    flows[slot] = find(fds[slot])
                 if size < 0:
                     flows[slot] = None
                     if size != -errno.EAGAIN:
                         count_failure(self._counters, -size)
-                elif flows[slot] is None:
-                    self._send_to_clients(done, flows[done:slot], sizes[done:slot])
+                elif flows[slot] is None or (size and first_bytes[slot] in CONTROL):
+                    if slot > done:
+                        self._send_to_clients(done, flows[done:slot], sizes[done:slot])
                     done = slot + 1
-                    version = self.cache.version
                     slow_path(self._buffers.copy(slot, size), fds[slot])
-                    if version != self.cache.version:
-                        flows[done:] = map(find, fds[done:])
         self._send_to_clients(done, flows[done:], sizes[done:])
 
     def _send_to_transceivers(
@@ -129,40 +129,11 @@ class FastPath:
         """Send the datagrams of the slots from `first` on to their transceivers."""
         if not flows:
             return
+        self.outbox.flush()
         known = cast("Sequence[CachedFlow]", flows)
         for error in self._io.send(first, [cached.upstream_fd for cached in known], sizes):
             count_failure(self._counters, error)
         self.cache.count_to_transceiver(known, sizes, time.monotonic())
-
-    def _forward_coalesced(
-        self, data: memoryview, segment_size: int, source: bytes, find: Find, slow_path: FromClient
-    ) -> None:
-        """Forward what GRO has coalesced: with one call, unless part of it takes the slow path."""
-        segments = [
-            data[start : start + segment_size] for start in range(0, len(data), segment_size)
-        ]
-        cached = find(source)
-        if cached is not None and min(data[::segment_size]) > LAST_OF_STUN:
-            self._send_segments(cached, data, segment_size, segments)
-            return
-        for segment in segments:
-            cached = find(source)
-            if cached is not None and segment[0] > LAST_OF_STUN:
-                self._send_segments(cached, segment, segment_size, [segment])
-            else:
-                slow_path(segment.tobytes(), source)
-
-    def _send_segments(
-        self,
-        cached: CachedFlow,
-        data: memoryview,
-        segment_size: int,
-        segments: Sequence[memoryview],
-    ) -> None:
-        for error in self._gso.send(cached.upstream_fd, data, segment_size):
-            count_failure(self._counters, error)
-        sizes = [len(segment) for segment in segments]
-        self.cache.count_to_transceiver([cached] * len(segments), sizes, time.monotonic())
 
     def _send_to_clients(
         self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int]
@@ -170,6 +141,8 @@ class FastPath:
         """Send the datagrams of the slots from `first` on to their clients, where there is one."""
         slots, known = range(first, first + len(flows)), cast("Sequence[CachedFlow]", flows)
         going = [each for each in zip(slots, known, sizes, strict=True) if each[1]]
+        if going:
+            self.outbox.flush()
         for vip_fd in {cached.vip_fd for _, cached, _ in going}:
             mine, to, lengths = zip(
                 *(each for each in going if each[1].vip_fd == vip_fd), strict=True
@@ -178,3 +151,13 @@ class FastPath:
             for error in self._senders[vip_fd].send(vip_fd, mine, clients, lengths):
                 count_failure(self._counters, error)
             self.cache.count_to_client(to, lengths, time.monotonic())
+
+
+def _is_media(first_bytes: bytes) -> bool:
+    """Whether all of them begin DTLS or RTP."""
+    return not first_bytes.translate(None, MEDIA)
+
+
+def _has_control(first_bytes: bytes) -> bool:
+    """Whether one of them begins what no protocol of RFC 7983 does."""
+    return len(first_bytes.translate(None, CONTROL)) < len(first_bytes)

@@ -1,7 +1,8 @@
 """A cache of confirmed flows, so that their datagrams need not ask the session table.
 
 The table decides; this is a copy of what it decided for those datagrams of which there are many:
-all of a transceiver's, and all of a client's but STUN. They are counted as the table does.
+a client's DTLS and RTP, and all of a transceiver's but what no protocol begins with. They are
+counted as the table does.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +19,7 @@ class CachedFlow:
     Attributes:
         flow: The flow.
         vip_fd: The socket of its VIP.
-        client: Its client's address, as `relay.forwarding.mmsg.pack_sockaddr` writes it.
+        client: Its client's address, as `relay.forwarding.mmsg.to_sockaddr` writes it.
         upstream_fd: The socket connected to its transceiver.
     """
 

@@ -12,9 +12,10 @@ import socket
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from relay.forwarding.udp import MAX_DATAGRAM
-from relay.wire.endpoint import Endpoint
+from relay.wire.endpoint import V4_MAPPED
 from relay.wire.errors import EndpointError
 
 # Slots that began at the same offset of a page would compete for the same lines of the cache.
@@ -23,8 +24,19 @@ _STAGGER = 192  # bytes: three lines
 _IOVEC = struct.Struct("@PN")  # struct iovec: base, length
 _MMSGHDR = struct.Struct("@PIPNPNi4xI4x")  # struct mmsghdr: a struct msghdr, then the size
 # Bytes of struct sockaddr_in and sockaddr_in6.
-_SOCKADDR_SIZES: Mapping[int, int] = {socket.AF_INET: 16, socket.AF_INET6: 28}
-_CONTROL_SIZE = 24  # bytes: CMSG_SPACE(sizeof(int))
+_V4_SIZE, _V6_SIZE = 16, 28
+_SOCKADDR_SIZES: Mapping[int, int] = {socket.AF_INET: _V4_SIZE, socket.AF_INET6: _V6_SIZE}
+_AF_INET, _AF_INET6 = (struct.pack("=H", each) for each in (socket.AF_INET, socket.AF_INET6))
+# From the kernel's UAPI headers, which the socket module lacks: have a message say where it went.
+_ORIGINAL_DESTINATION: Mapping[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 20),  # IP_RECVORIGDSTADDR
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 74),  # IPV6_RECVORIGDSTADDR
+}
+# CMSG_SPACE of that: struct cmsghdr of 16 bytes, an address, and what aligns it.
+_CONTROL: Mapping[int, struct.Struct] = {
+    socket.AF_INET: struct.Struct(f"16x{_V4_SIZE}s"),
+    socket.AF_INET6: struct.Struct(f"16x{_V6_SIZE}s4x"),
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
@@ -34,26 +46,25 @@ _recvmmsg.argtypes = [
 _sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
 
 
-def pack_sockaddr(endpoint: Endpoint) -> bytes:
-    """A transport address as struct sockaddr_in or sockaddr_in6."""
-    start = struct.pack("=H", endpoint.family) + endpoint.port.to_bytes(2, "big")
-    if endpoint.family == socket.AF_INET:
-        return start + socket.inet_aton(endpoint.host) + bytes(8)
-    return start + bytes(4) + socket.inet_pton(socket.AF_INET6, endpoint.host) + bytes(4)
+def to_sockaddr(packed: bytes) -> bytes:
+    """A transport address, packed, as struct sockaddr_in or sockaddr_in6."""
+    address, port = packed[:16], packed[16:]
+    if address.startswith(V4_MAPPED):
+        return b"".join((_AF_INET, port, address[12:], bytes(8)))
+    return b"".join((_AF_INET6, port, bytes(4), address, bytes(4)))
 
 
-def unpack_sockaddr(sockaddr: bytes) -> Endpoint:
-    """Read what `pack_sockaddr` writes.
+def from_sockaddr(sockaddr: bytes) -> bytes:
+    """A transport address, packed, from what `to_sockaddr` writes.
 
     Raises:
         EndpointError: It is a link-local IPv6 address, whose zone means nothing to other hosts.
     """
-    port = int.from_bytes(sockaddr[2:4], "big")
-    if len(sockaddr) == _SOCKADDR_SIZES[socket.AF_INET]:
-        return Endpoint(socket.inet_ntoa(sockaddr[4:8]), port)
+    if len(sockaddr) == _V4_SIZE:
+        return V4_MAPPED + sockaddr[4:8] + sockaddr[2:4]
     if any(sockaddr[24:]):
         raise EndpointError("a link-local address means nothing without its zone")
-    return Endpoint.of((socket.inet_ntop(socket.AF_INET6, sockaddr[8:24]), port))
+    return sockaddr[8:24] + sockaddr[2:4]
 
 
 class PacketBuffers:
@@ -73,13 +84,18 @@ class PacketBuffers:
         self.views = [whole[stride * slot :][:MAX_DATAGRAM] for slot in range(count)]
         self._firsts = whole[::stride]
 
-    def first_bytes(self, count: int) -> list[int]:
+    def first_bytes(self, count: int) -> bytes:
         """The first byte of each of the first slots; an empty datagram's is left from another."""
-        return self._firsts[:count].tolist()
+        return self._firsts[:count].tobytes()
 
     def copy(self, slot: int, size: int) -> bytes:
         """The datagram of this size in a slot."""
         return self.views[slot][:size].tobytes()
+
+
+def tell_destinations(udp: socket.socket) -> None:
+    """Let the kernel say of each datagram that a socket receives where it was sent to."""
+    udp.setsockopt(*_ORIGINAL_DESTINATION[udp.family], 1)
 
 
 class BatchReceiver:
@@ -94,13 +110,13 @@ class BatchReceiver:
         self._sockaddr = struct.Struct(f"{_SOCKADDR_SIZES[family]}s")
         self._messages = _MessageHeaders(buffers, family)
         self._sizes = self._messages.headers.cast("I")[_MMSGHDR.size // 4 - 2 :: 16]
-        # Room for the kernel's UDP_GRO message of each: struct cmsghdr, and the size of a segment.
-        control = bytearray(buffers.count * _CONTROL_SIZE)
-        words, start = self._messages.headers.cast("Q"), _address(control)
-        words[4::8] = array("Q", range(start, start + len(control), _CONTROL_SIZE))
+        # Room for a control message of each.
+        self._unpack, room = _CONTROL[family], _CONTROL[family].size
+        self._control = bytearray(buffers.count * room)
+        words, start = self._messages.headers.cast("Q"), _address(self._control)
+        words[4::8] = array("Q", range(start, start + len(self._control), room))
         self._control_sizes = words[5::8]
-        self._room = array("Q", [_CONTROL_SIZE] * buffers.count)
-        self._segment_sizes = memoryview(control).cast("i")[4 :: _CONTROL_SIZE // 4]
+        self._room = array("Q", [room] * buffers.count)
 
     def receive(self, fd: int) -> int:
         """Take what waits in a socket; how many datagrams that was.
@@ -122,25 +138,23 @@ class BatchReceiver:
         """The sizes of the first datagrams."""
         return self._sizes[:count].tolist()
 
-    def segment_sizes(self, count: int) -> list[int]:
-        """Of each of the first ones the size of its segments if GRO coalesced it, or 0.
+    def destinations(self, count: int) -> list[bytes]:
+        """Where the first datagrams were sent to, if `tell_destinations` was called before.
 
-        Empty when it coalesced none; see `relay.forwarding.gro`.
+        As `to_sockaddr` writes it; nothing of one of which the kernel does not tell.
         """
-        control_sizes = self._control_sizes[:count].tolist()
-        if not any(control_sizes):
-            return []
-        sizes = self._segment_sizes[:count].tolist()
-        return [size if used else 0 for size, used in zip(sizes, control_sizes, strict=True)]
+        told = self._unpack.iter_unpack(self._control[: count * self._unpack.size])
+        used = self._control_sizes[:count].tolist()
+        return [place if size else b"" for (place,), size in zip(told, used, strict=True)]
 
     def sources(self, count: int) -> list[bytes]:
-        """The sources of the first datagrams, as `pack_sockaddr` writes them."""
+        """The sources of the first datagrams, as `to_sockaddr` writes them."""
         used = self._messages.names[: count * self._sockaddr.size]
         return [source for (source,) in self._sockaddr.iter_unpack(used)]
 
 
 class BatchSender:
-    """Sends from slots by one socket, to an address for each.
+    """Sends from slots, to an address for each.
 
     Args:
         buffers: The memory.
@@ -161,25 +175,51 @@ class BatchSender:
         Args:
             fd: The socket.
             slots: Where the datagrams are.
-            destinations: Where each goes, as `pack_sockaddr` writes it.
+            destinations: Where each goes, as `to_sockaddr` writes it.
             sizes: The size of each.
 
         Returns:
             The kernel's error number of each datagram that it refused.
         """
-        count, messages = len(slots), self._messages
-        places = b"".join(destinations)
-        messages.names[: len(places)] = places
+        self._prepare(slots, destinations, sizes)
+        return self._send(fd, 0, len(slots))
+
+    def send_by(
+        self, fds: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+    ) -> list[int]:
+        """Send the datagrams of the first slots, each by its socket; those of one in their order.
+
+        Returns:
+            As `send`.
+        """
+        slots = sorted(range(len(fds)), key=fds.__getitem__)
+        self._prepare(
+            slots, [destinations[slot] for slot in slots], [sizes[slot] for slot in slots]
+        )
+        errors, first = [], 0
+        for fd, group in groupby(fds[slot] for slot in slots):
+            end = first + len(list(group))
+            errors += self._send(fd, first, end)
+            first = end
+        return errors
+
+    def _prepare(
+        self, slots: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+    ) -> None:
+        count, places = len(slots), b"".join(destinations)
+        self._messages.names[: len(places)] = places
         self._bases[:count] = array("Q", [self._addresses[slot] for slot in slots])
         self._lengths[:count] = array("Q", sizes)
-        errors, done = [], 0
-        while done < count:
+
+    def _send(self, fd: int, first: int, end: int) -> list[int]:
+        errors = []
+        while first < end:
             # It ends at the first one that is refused, and tells why when that is the very first.
-            start = messages.address + done * _MMSGHDR.size
-            sent = int(_sendmmsg(fd, start, count - done, socket.MSG_DONTWAIT))
+            start = self._messages.address + first * _MMSGHDR.size
+            sent = int(_sendmmsg(fd, start, end - first, socket.MSG_DONTWAIT))
             if sent < 0:
                 errors.append(ctypes.get_errno())
-            done += max(1, sent)
+            first += max(1, sent)
         return errors
 
 

@@ -10,11 +10,19 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from relay.core.flow import Flow
 from relay.errors import BindError
+from relay.forwarding.mmsg import (
+    BatchReceiver,
+    PacketBuffers,
+    from_sockaddr,
+    tell_destinations,
+    to_sockaddr,
+)
+from relay.forwarding.outbox import Outbox
 from relay.forwarding.udp import (
-    MAX_DATAGRAM,
     allow_fragmentation,
     attach_filter,
     bind_udp,
@@ -22,17 +30,17 @@ from relay.forwarding.udp import (
 )
 from relay.forwarding.upstreams import Received
 from relay.wire.checksum import internet_checksum
-from relay.wire.endpoint import Endpoint
+from relay.wire.endpoint import V4_MAPPED, Endpoint
+from relay.wire.errors import EndpointError
 
 # What is read before others on the event loop get their turn.
 BATCH = 64
 
 # From the kernel's UAPI headers; the socket module lacks them.
 SO_ATTACH_FILTER = 26
-IP_RECVORIGDSTADDR = 20
-IPV6_RECVORIGDSTADDR = 74
 _RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0
-_UDP_HEADER = struct.Struct("!HHHH")
+_UDP_HEADER_SIZE = 8
+_PROTOCOL = socket.IPPROTO_UDP.to_bytes(2, "big")
 
 
 class SteeredSocket:
@@ -42,7 +50,8 @@ class SteeredSocket:
         hosts: The upstream addresses.
         ports: The upstream ports at each.
         loop: It watches the socket.
-        counters: Where datagrams that could not be sent, or are nobody's, are counted.
+        counters: Where datagrams that could not be received, or are nobody's, are counted.
+        outbox: Sends.
         received: Gets what a transceiver sends.
 
     Raises:
@@ -55,32 +64,38 @@ class SteeredSocket:
         ports: range,
         loop: asyncio.AbstractEventLoop,
         counters: Counter[str],
+        *,
+        outbox: Outbox,
         received: Received,
     ) -> None:
         self._loop = loop
         self._counters = counters
+        self._outbox = outbox
         self._received = received
         self._ports = ports
-        # By upstream address: a place for each port of each takes less than a dictionary.
-        self._flows: dict[str, list[Flow | None]] = {host: [None] * len(ports) for host in hosts}
-        self._raw: dict[str, socket.socket] = {}
+        # By upstream address, packed but for the port. A place for each port of each takes less
+        # than a dictionary.
+        self._flows: dict[bytes, list[Flow | None]] = {
+            Endpoint(host, 0).packed[:-2]: [None] * len(ports) for host in hosts
+        }
+        self._raw: dict[bytes, socket.socket] = {}
         # The program steers to it what comes to any of the addresses, whichever it is bound to.
         self.udp = bind_udp(Endpoint(hosts[0], 0))
+        self._family = self.udp.family
         try:
-            for host in hosts:
-                self._raw[host] = _raw_socket(self.udp.family, host)
+            for host, packed in zip(hosts, self._flows, strict=True):
+                self._raw[packed] = _raw_socket(self._family, host)
         except BindError:
             self.udp.close()
             raise
-        if self.udp.family == socket.AF_INET:
-            self.udp.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
-        else:
-            self.udp.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
+        tell_destinations(self.udp)
+        self._buffers = PacketBuffers(BATCH)
+        self._receiver = BatchReceiver(self._buffers, self._family)
         loop.add_reader(self.udp, self._read)
 
     def open(self, flow: Flow) -> bool:
         """Always true: the steering program comes before other processes' sockets."""
-        self._put(flow.addresses.upstream, flow)
+        self._put(flow.addresses.packed_upstream, flow)
         return True
 
     def confirm(self, flow: Flow) -> None:
@@ -88,50 +103,65 @@ class SteeredSocket:
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
-        upstream = flow.addresses.upstream
-        if self.find(upstream) is flow:
+        upstream = flow.addresses.packed_upstream
+        if self._find(upstream) is flow:
             self._put(upstream, None)
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
-        if upstream.host not in self._flows or upstream.port not in self._ports:
-            return None
-        return self._flows[upstream.host][self._ports.index(upstream.port)]
+        return self._find(upstream.packed)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
-        source, destination = flow.addresses.upstream, flow.addresses.transceiver
+        source, destination = flow.addresses.packed_upstream, flow.addresses.packed_transceiver
+        raw = self._raw[source[:-2]].fileno()
         packet = udp_packet(source, destination, data)
-        try:
-            # A raw socket takes no port: that is in the packet.
-            self._raw[source.host].sendto(packet, (destination.host, 0))
-        except OSError as error:
-            count_failure(self._counters, error.errno)
+        self._outbox.send_to(raw, self._family, _host_sockaddr(destination), packet)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
+        self._outbox.flush()
         self._loop.remove_reader(self.udp)
         self.udp.close()
         for raw in self._raw.values():
             raw.close()
 
     def _read(self) -> None:
-        for _ in range(BATCH):
-            try:
-                data, control, _, source = self.udp.recvmsg(MAX_DATAGRAM, 64)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                count_failure(self._counters, error.errno)
-                return
-            flow = self.find(_original_destination(control))
-            if flow is None or flow.addresses.transceiver != Endpoint.of(source):
-                self._counters["unknown_upstream"] += 1
-                continue
-            self._received(flow, data)
+        with self._outbox:
+            self._read_batch()
 
-    def _put(self, upstream: Endpoint, flow: Flow | None) -> None:
-        self._flows[upstream.host][self._ports.index(upstream.port)] = flow
+    def _read_batch(self) -> None:
+        receiver = self._receiver
+        try:
+            count = receiver.receive(self.udp.fileno())
+        except OSError as error:
+            count_failure(self._counters, error.errno)
+            return
+        places = zip(receiver.destinations(count), receiver.sources(count), strict=True)
+        for slot, (size, place) in enumerate(zip(receiver.sizes(count), places, strict=True)):
+            flow = self._flow_between(*place)
+            if flow is None:
+                self._counters["unknown_upstream"] += 1
+            else:
+                self._received(flow, self._buffers.copy(slot, size))
+
+    def _flow_between(self, destination: bytes, source: bytes) -> Flow | None:
+        """The flow of an upstream address and a transceiver, each as `to_sockaddr` writes it."""
+        try:
+            flow = self._find(from_sockaddr(destination))
+        except EndpointError:  # link-local, which no upstream address is
+            return None
+        return flow if flow and source == _sockaddr(flow.addresses.packed_transceiver) else None
+
+    def _find(self, upstream: bytes) -> Flow | None:
+        flows, port = self._flows.get(upstream[:-2]), int.from_bytes(upstream[-2:], "big")
+        if flows is None or port not in self._ports:
+            return None
+        return flows[self._ports.index(port)]
+
+    def _put(self, upstream: bytes, flow: Flow | None) -> None:
+        port = int.from_bytes(upstream[-2:], "big")
+        self._flows[upstream[:-2]][self._ports.index(port)] = flow
 
 
 class SteeredUpstreams:
@@ -171,24 +201,29 @@ class SteeredUpstreams:
             each.shutdown()
 
     def _of(self, flow: Flow) -> SteeredSocket:
-        return self._sockets[flow.addresses.transceiver.family]
+        return self._sockets[flow.addresses.upstream_family]
 
 
-def udp_packet(source: Endpoint, destination: Endpoint, data: bytes) -> bytes:
-    """A UDP header (RFC 768) and its payload, with the checksum."""
-    v6 = source.family == socket.AF_INET6
-    addresses = slice(0, 16) if v6 else slice(12, 16)
-    length = _UDP_HEADER.size + len(data)
-    pseudo_header = (
-        source.packed[addresses]
-        + destination.packed[addresses]
-        # The same sum for both families: the order of words and zeros do not count.
-        + struct.pack("!HH", socket.IPPROTO_UDP, length)
-    )
-    header = _UDP_HEADER.pack(source.port, destination.port, length, 0)
-    checksum = internet_checksum(pseudo_header + header + data)
+# There are few transceivers.
+_sockaddr = lru_cache(1024)(to_sockaddr)
+
+
+@lru_cache(1024)
+def _host_sockaddr(packed: bytes) -> bytes:
+    """A transport address without its port: a raw socket takes none, and that is in the packet."""
+    return to_sockaddr(packed[:-2] + bytes(2))
+
+
+def udp_packet(source: bytes, destination: bytes, data: bytes) -> bytes:
+    """A UDP header (RFC 768) and its payload, with the checksum, between packed addresses."""
+    addresses = slice(12, 16) if source.startswith(V4_MAPPED) else slice(0, 16)
+    length = (_UDP_HEADER_SIZE + len(data)).to_bytes(2, "big")
+    ports = source[16:] + destination[16:]
+    # The order of words and zeros do not count: both families' pseudo-headers have the same sum.
+    pseudo_header = source[addresses] + destination[addresses] + _PROTOCOL + length
+    checksum = internet_checksum(b"".join((pseudo_header, ports, length, data)))
     # A computed zero is sent as all ones: zero says that there is none.
-    return _UDP_HEADER.pack(source.port, destination.port, length, checksum or 0xFFFF) + data
+    return b"".join((ports, length, (checksum or 0xFFFF).to_bytes(2, "big"), data))
 
 
 def _raw_socket(family: int, host: str) -> socket.socket:
@@ -203,20 +238,9 @@ def _bound_raw_socket(family: int, host: str) -> socket.socket:
     try:
         # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
         attach_filter(raw, SO_ATTACH_FILTER, _RETURN_NOTHING)
-        allow_fragmentation(raw)
+        allow_fragmentation(raw, family)
         raw.bind((host, 0))
     except OSError:
         raw.close()
         raise
     return raw
-
-
-def _original_destination(control: list[tuple[int, int, bytes]]) -> Endpoint:
-    """Where a datagram was sent to, from its struct sockaddr_in or sockaddr_in6."""
-    for level, kind, value in control:
-        port = int.from_bytes(value[2:4], "big")
-        if (level, kind) == (socket.IPPROTO_IP, IP_RECVORIGDSTADDR):
-            return Endpoint(socket.inet_ntop(socket.AF_INET, value[4:8]), port)
-        if (level, kind) == (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR):
-            return Endpoint(socket.inet_ntop(socket.AF_INET6, value[8:24]), port)
-    return Endpoint("", 0)

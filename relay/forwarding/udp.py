@@ -30,19 +30,20 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     Raises:
         BindError: It cannot be had; its cause is the kernel's error.
     """
+    family = local.family
     try:
-        udp = socket.socket(local.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     except OSError as error:
         raise BindError(f"no socket for {local}: {error.strerror}") from error
     try:
-        if local.family == socket.AF_INET6:
+        if family == socket.AF_INET6:
             udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         for forced, wished in _BUFFERS:
             try:
                 udp.setsockopt(socket.SOL_SOCKET, forced, BUFFER_SIZE)
             except PermissionError:  # then as much as net.core.rmem_max and wmem_max allow
                 udp.setsockopt(socket.SOL_SOCKET, wished, BUFFER_SIZE)
-        allow_fragmentation(udp)
+        allow_fragmentation(udp, family)
         if share_port:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         udp.bind(local)
@@ -52,12 +53,12 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     return udp
 
 
-def allow_fragmentation(udp: socket.socket) -> None:
+def allow_fragmentation(udp: socket.socket, family: int) -> None:
     """Let the kernel fragment what is too big for the path, instead of refusing to send it.
 
     The relay cannot make a sender's packets smaller (RFC 4787, REQ-13).
     """
-    if udp.family == socket.AF_INET6:
+    if family == socket.AF_INET6:
         udp.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
     else:
         udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)

@@ -7,7 +7,6 @@ does with one socket for all.
 import asyncio
 import errno
 import select
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,15 +14,15 @@ from relay.core.flow import Flow, State
 from relay.errors import BindError
 from relay.forwarding.fastpath import BATCH, FastPath
 from relay.forwarding.flowcache import CachedFlow
-from relay.forwarding.mmsg import pack_sockaddr
-from relay.forwarding.udp import bind_udp, count_failure
+from relay.forwarding.mmsg import to_sockaddr
+from relay.forwarding.udp import bind_udp
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from socket import socket
 
 # What is read before others on the event loop get their turn: a few milliseconds at most.
-MAX_BATCHES = 8
+MAX_BATCHES = 4
 
 Received = Callable[[Flow, bytes], None]
 
@@ -61,28 +60,29 @@ class PerFlowSockets:
 
     Args:
         loop: It watches the sockets.
-        counters: Where datagrams that could not be sent are counted.
-        fast: Forwards what belongs to confirmed flows.
-        vip_fd: Finds the socket of a VIP.
+        fast: Forwards what belongs to confirmed flows, and sends.
+        vip_fd: Finds the socket of a VIP, which is packed.
         received: Gets the rest of what transceivers send.
+        prepare: Given each socket when it is bound.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        counters: Counter[str],
         fast: FastPath,
-        vip_fd: Callable[[Endpoint], int],
+        vip_fd: Callable[[bytes], int],
         received: Received,
+        *,
+        prepare: "Callable[[socket], None]" = lambda _: None,
     ) -> None:
         self._loop = loop
-        self._counters = counters
         self._fast = fast
         self._vip_fd = vip_fd
         self._received = received
+        self._prepare = prepare
         self._sockets: dict[Flow, socket] = {}
         self._flows: dict[int, Flow] = {}  # by socket
-        self._addresses: dict[Endpoint, Flow] = {}  # by upstream address
+        self._addresses: dict[bytes, Flow] = {}  # by upstream address, packed
         # The event loop watches all of them as one, and is told of many at a time.
         self._ready = select.epoll()
         loop.add_reader(self._ready, self._read)
@@ -95,10 +95,11 @@ class PerFlowSockets:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _IN_USE:
                 return False
             raise
+        self._prepare(udp)
         udp.connect(flow.addresses.transceiver)
         self._sockets[flow] = udp
         self._flows[udp.fileno()] = flow
-        self._addresses[flow.addresses.upstream] = flow
+        self._addresses[flow.addresses.packed_upstream] = flow
         self._ready.register(udp, select.EPOLLIN)
         if flow.state is State.CONFIRMED:
             self.confirm(flow)
@@ -109,32 +110,29 @@ class PerFlowSockets:
         udp = self._sockets.get(flow)
         if udp is not None:
             parts = flow.addresses
-            vip_fd, client = self._vip_fd(parts.vip), pack_sockaddr(parts.client)
+            vip_fd, client = self._vip_fd(parts.packed_vip), to_sockaddr(parts.packed_client)
             self._fast.cache.add(CachedFlow(flow, vip_fd, client, udp.fileno()))
 
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
         udp = self._sockets.pop(flow, None)
         if udp is not None:
+            self._fast.outbox.flush()
             self._fast.cache.remove(udp.fileno())
             self._ready.unregister(udp)
             del self._flows[udp.fileno()]
             udp.close()
-            del self._addresses[flow.addresses.upstream]
+            del self._addresses[flow.addresses.packed_upstream]
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
-        return self._addresses.get(upstream)
+        return self._addresses.get(upstream.packed)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """See `Upstreams.send`."""
         udp = self._sockets.get(flow)
-        if udp is None:
-            return
-        try:
-            udp.send(data)
-        except OSError as error:
-            count_failure(self._counters, error.errno)
+        if udp is not None:
+            self._fast.outbox.send(udp.fileno(), data)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
@@ -151,7 +149,8 @@ class PerFlowSockets:
                 return
             # Sockets that have more and more waiting are asked more and more often at once.
             depth = min(depth, BATCH // len(fds))
-            self._fast.from_transceivers(fds * depth, self._slow_path)
+            with self._fast.outbox:
+                self._fast.from_transceivers(fds * depth, self._slow_path)
             depth *= 2
 
     def _slow_path(self, data: bytes, fd: int) -> None:

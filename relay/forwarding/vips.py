@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from relay.core.flowtuple import FlowTuple, Source
 from relay.forwarding.fastpath import FastPath
-from relay.forwarding.gro import enable_gro
-from relay.forwarding.mmsg import unpack_sockaddr
-from relay.forwarding.udp import bind_udp, count_failure
+from relay.forwarding.mmsg import from_sockaddr, to_sockaddr
+from relay.forwarding.udp import bind_udp
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from socket import socket
 
 # What is read before others on the event loop get their turn: a few milliseconds at most.
-MAX_BATCHES = 8
+MAX_BATCHES = 4
 
-Received = Callable[[bytes, Endpoint, Endpoint], None]
+Received = Callable[[bytes, Source], None]
 
 
 class VipSockets:
@@ -28,7 +28,7 @@ class VipSockets:
         loop: It watches the sockets.
         counters: Where datagrams that could not be sent are counted.
         fast: Forwards what belongs to confirmed flows.
-        received: Gets each of the other datagrams, its source and the VIP.
+        received: Gets each of the other datagrams and its source.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class VipSockets:
         self._fast = fast
         self._received = received
         self._sockets: dict[Endpoint, socket] = {}
+        self._by_packed: dict[bytes, tuple[int, int]] = {}  # descriptor and family
 
     def open(self, vip: Endpoint, udp: "socket | None" = None) -> None:
         """Bind a VIP, or take a socket that is bound to it; what comes waits until `listen`.
@@ -51,42 +52,48 @@ class VipSockets:
             BindError: The address is not on this host, or the port is taken.
         """
         udp = udp or bind_udp(vip)
-        enable_gro(udp)
         self._sockets[vip] = udp
+        self._by_packed[vip.packed] = udp.fileno(), udp.family
         self._fast.add_vip(udp.fileno(), udp.family)
+
+    @property
+    def sockets(self) -> "list[socket]":
+        """All that are open."""
+        return list(self._sockets.values())
 
     def listen(self) -> None:
         """Read from all VIPs from now on."""
         for vip, udp in self._sockets.items():
-            self._loop.add_reader(udp, self._read, udp.fileno(), vip)
+            self._loop.add_reader(udp, self._read, udp.fileno(), vip.packed)
 
-    def fileno(self, vip: Endpoint) -> int:
-        """The socket on a VIP."""
-        return self._sockets[vip].fileno()
+    def fileno(self, vip: bytes) -> int:
+        """The socket on a VIP, which is packed."""
+        return self._by_packed[vip][0]
 
-    def send(self, vip: Endpoint, client: Endpoint, data: bytes) -> None:
-        """Send from a VIP to a client."""
-        try:
-            self._sockets[vip].sendto(data, client)
-        except OSError as error:
-            count_failure(self._counters, error.errno)
+    def send(self, flow: FlowTuple, data: bytes) -> None:
+        """Send from a flow's VIP to its client."""
+        fd, family = self._by_packed[flow.packed_vip]
+        self._fast.outbox.send_to(fd, family, to_sockaddr(flow.packed_client), data)
 
     def shutdown(self) -> None:
         """Close all sockets."""
+        self._fast.outbox.flush()
         for udp in self._sockets.values():
             self._loop.remove_reader(udp)
             udp.close()
         self._sockets.clear()
 
-    def _read(self, fd: int, vip: Endpoint) -> None:
-        def slow_path(data: bytes, source: bytes) -> None:
+    def _read(self, fd: int, vip: bytes) -> None:
+        def slow_path(data: bytes, sockaddr: bytes) -> None:
             try:
-                client = unpack_sockaddr(source)
+                source = Source.of(from_sockaddr(sockaddr), vip)
             except EndpointError:  # a link-local source: its zone means nothing to other hosts
                 self._counters["unsupported_source"] += 1
             else:
-                self._received(data, client, vip)
+                self._received(data, source)
 
         for _ in range(MAX_BATCHES):
-            if not self._fast.from_clients(fd, slow_path):
+            with self._fast.outbox:
+                more = self._fast.from_clients(fd, slow_path)
+            if not more:
                 return

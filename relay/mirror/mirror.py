@@ -22,7 +22,8 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.errors import RouteError
 from relay.wire.keys import KeyRing
 
-BATCH = 500
+BATCH = 500  # keys that are read at a time
+REQUESTS = 100  # that are written at a time: datagrams wait while records are signed, some 3 ms
 PAUSE_EVERY = 50  # flows that are passed on without a look at what else there is
 QUEUE_SIZE = 20_000
 TIMEOUT = 2.0  # seconds for Redis to answer
@@ -142,7 +143,7 @@ class Mirror:
 
     async def _serve_queue(self) -> bool:
         batch = [await self._queue.get()]
-        while len(batch) < BATCH and not self._queue.empty():
+        while len(batch) < REQUESTS and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         served = await self._attempt(self._answer(batch))
         if not served:
@@ -221,7 +222,8 @@ class Mirror:
                     case _Put(record):
                         if (value := self._serialized(record)) is None:
                             continue
-                        pipeline.set(record.key, value, px=self._ttl_ms)
+                        # As `pipeline.set` does it, after it has looked at all its options.
+                        pipeline.execute_command("SET", record.key, value, "PX", self._ttl_ms)
                     case _Delete(key):
                         pipeline.delete(key)
                     case _Get(client, vip):

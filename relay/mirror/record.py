@@ -8,8 +8,6 @@ key that Redis does not know. The record is JSON that an operator can read:
      "route": "AAAB...", "time": 1795381747.5, "mac": "hex digits"}
 """
 
-import base64
-import hashlib
 import hmac
 import json
 from dataclasses import dataclass
@@ -25,6 +23,9 @@ from relay.wire.route import Route, open_raw, open_ufrag
 VERSION = 1
 PREFIX = "icelane:flow:"
 MAC_SIZE = 16  # bytes of HMAC-SHA256 that are kept
+
+# Made once: `json.dumps` makes an encoder for each call that asks for anything special.
+_ENCODER, _SORTING_ENCODER = json.JSONEncoder(), json.JSONEncoder(sort_keys=True)
 
 # What reading a value raises that anybody may have written: among it JSON nested too deep, and a
 # number too large for a float.
@@ -65,15 +66,16 @@ class Record:
         Raises:
             RouteError: The flow's route does not verify under these keys.
         """
+        route = open_raw(self.flow.route, keys)
         fields = {
             "v": VERSION,
             "transceiver": str(self.flow.transceiver),
             "upstream": str(self.flow.upstream),
-            "route": base64.b64encode(self.flow.route).decode("ascii"),
+            "route": route.ufrag,
             "time": self.time,
         }
-        mac = _mac(self.key, fields, open_raw(self.flow.route, keys), keys)
-        return json.dumps(fields | {"mac": mac.hex()}).encode("ascii")
+        mac = _mac(self.key, fields, route, keys)
+        return _ENCODER.encode(fields | {"mac": mac.hex()}).encode("ascii")
 
     @classmethod
     def parse(cls, client: Endpoint, vip: Endpoint, value: bytes, keys: KeyRing) -> Self:
@@ -125,7 +127,7 @@ def client_of(key: str) -> tuple[Endpoint, Endpoint]:
 
 
 def _mac(key: str, fields: dict[str, Any], route: Route, keys: KeyRing) -> bytes:
-    secret = keys.mirror_key(route.target.cluster, route.key_slot)
+    secret = keys.mirror_key(route.cluster, route.key_slot)
     # The key is covered, too: a record copied to another client's key must not verify.
-    text = json.dumps([key, fields], sort_keys=True).encode("ascii")
-    return hmac.digest(secret, text, hashlib.sha256)[:MAC_SIZE]
+    text = _SORTING_ENCODER.encode([key, fields]).encode("ascii")
+    return hmac.digest(secret, text, "sha256")[:MAC_SIZE]

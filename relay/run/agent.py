@@ -46,7 +46,6 @@ from relay.run.starttimes import StartTimes
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
-from relay.wire.transport import Transport
 
 if TYPE_CHECKING:
     from relay.forwarding.ends import Ends
@@ -104,6 +103,7 @@ class Agent:
         self._keys = keys
         self._mirror: Mirror | None = None
         self._ends: Ends
+        self._sockets: AgentSockets
         self._tasks: list[asyncio.Task[None]] = []
         self._accepting = asyncio.Event()
         self._accepted_at = 0.0  # by the monotonic clock
@@ -150,7 +150,17 @@ class Agent:
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
-        return dict(sorted(self._table.counters.items()))
+        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
+
+    # `switch` may put another dataplane there, so nobody else asks it directly.
+
+    def dataplane_counters(self) -> dict[str, int]:
+        """What the dataplane did with packets, by reason."""
+        return self._dataplane.counters()
+
+    def network_changes(self) -> dict[str, int]:
+        """Changes to this host's network after which all flows asked the FIB again, by kind."""
+        return dict(self._dataplane.changes())
 
     def flow_counts(self) -> dict[str, int]:
         """How many flows there are, by state."""
@@ -168,6 +178,7 @@ class Agent:
         else:
             if isinstance(self._dataplane, UserspaceDataplane):
                 await self._load_xdp()
+            self._dataplane.watch(asyncio.get_running_loop())
             # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
             # overtaken by what comes after.
             await asyncio.to_thread(self._dataplane.activate)
@@ -200,7 +211,8 @@ class Agent:
             "tcp": [str(each) for each in self._config.tcp],
             "upstreams": list(self._config.upstreams),
             "counters": self.counters(),
-            "dataplane_counters": self._dataplane.counters(),
+            "dataplane_counters": self.dataplane_counters(),
+            "network_changes": self.network_changes(),
             "flows": [],
         }
         for piece in list_flows(list(self._table), self._dataplane.record, time.monotonic):
@@ -214,9 +226,13 @@ class Agent:
         self._closing.callback(server.close)
         self._serve_metrics()
         counters = self._table.counters
-        sockets = AgentSockets(self._config, self._worker, self._dataplane, counters, receiver=self)
-        self._ends = sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._sockets = AgentSockets(
+            self._config, self._worker, self._dataplane, counters, receiver=self
+        )
+        self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
         self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
+        if self._dataplane.forwards:
+            self._dataplane.watch(asyncio.get_running_loop())
         self._adopt()
         self._ends.listen()
         self._spawn(self._sweep_periodically())
@@ -233,7 +249,7 @@ class Agent:
         from relay.admin import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
 
         collector = metrics.RelayCollector(
-            self.counters, self._dataplane.counters, self.flow_counts
+            self.counters, self.dataplane_counters, self.flow_counts, self.network_changes
         )
         self._closing.enter_context(metrics.serving(self._config.metrics, collector))
 
@@ -291,11 +307,9 @@ class Agent:
 
     # What happens
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
-    ) -> None:
+    def from_client(self, data: bytes, source: Source) -> None:
         """See `Receiver.from_client`."""
-        self._execute(self._table.from_client(data, Source(client, vip, transport), _now()))
+        self._execute(self._table.from_client(data, source, _now()))
 
     def from_transceiver(self, flow: Flow, data: bytes) -> None:
         """See `Receiver.from_transceiver`."""

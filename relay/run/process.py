@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from relay.admin.place import require_nobody
 from relay.config.keyfile import load_keys
 from relay.config.registry import Registry
+from relay.dataplane.interface import DataplaneChoice
 from relay.errors import IcelaneError
 from relay.run import handover
 from relay.run.advertised import unheard
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane, require_no_program
-from relay.run.service import log_to_stderr, serve
+from relay.run.service import collect_seldom, log_to_stderr, make_room_for_files, serve
 from relay.streams import usable_output
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -51,6 +52,8 @@ def run(config: RelayConfig, fd: int) -> None:
 
 
 def _serve_alone(config: RelayConfig, keys: KeyRing, registry: Registry, where: str) -> None:
+    if config.dataplane is DataplaneChoice.USERSPACE or not config.interfaces:
+        make_room_for_files(config.max_flows)  # each flow will have a socket
     if config.interfaces:  # before anything else is imported beside it: the kernel starts sooner
         import relay.dataplane.xdp  # noqa: F401, PLC0415
     with ThreadPoolExecutor(1) as executor:
@@ -59,6 +62,8 @@ def _serve_alone(config: RelayConfig, keys: KeyRing, registry: Registry, where: 
         import asyncio  # noqa: PLC0415
 
         from relay.run.agent import Agent  # noqa: PLC0415
+
+        collect_seldom()
 
         async def serve_alone() -> None:
             agent = Agent(config, keys, registry, asyncio.wrap_future(loading))

@@ -1,11 +1,15 @@
 """What the commands that serve have in common: the log, the ready line, and how they end."""
 
+import fcntl
+import gc
 import logging
+import os
 import resource
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 Service = TypeVar("Service")
@@ -23,6 +27,32 @@ def log_to_stderr(verbose: bool = False) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
+
+
+def make_room_for_files(count: int) -> None:
+    """Make the table of this process's open files as large as it may become, for so many.
+
+    The kernel doubles it as files are opened. Where threads share it, whoever opens the file then
+    waits for all processors to have noticed (synchronize_rcu in fs/file.c): 10 to 20 ms in which a
+    relay forwards nothing. So this comes before there are threads.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    last = count - 1 if most == resource.RLIM_INFINITY else min(count, most) - 1
+    # Where that cannot be had, such as for want of memory, it grows as files are opened.
+    with suppress(OSError), Path(os.devnull).open("rb") as file:
+        os.close(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, last))
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look at all objects seldom; at new ones it looks as ever.
+
+    Flows are in no cycles, and are freed without it. By itself it looks at everything whenever
+    there is a quarter more: with 60,000 flows for 37 ms, in which a relay forwards nothing.
+    """
+    gc.freeze()  # modules stay
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 1000)
 
 
 def raise_open_files() -> None:

@@ -22,7 +22,7 @@ from typing import Self
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import AnnouncementError, RouteError
 from relay.wire.keys import KeyRing
-from relay.wire.route import open_raw
+from relay.wire.route import Route, open_raw
 from relay.wire.siphash import TAG_SIZE, tag
 from relay.wire.transport import Transport
 
@@ -32,6 +32,29 @@ SIZE = 75
 _SIGNED_SIZE = SIZE - TAG_SIZE
 _TRANSPORTS = (Transport.UDP, Transport.TCP)
 _PREFIXES = tuple(bytes([FIRST_BYTE, VERSION << 4 | number]) for number in range(len(_TRANSPORTS)))
+
+
+def announce(
+    source: bytes, route: Route, time: float, keys: KeyRing, transport: Transport = Transport.UDP
+) -> bytes:
+    """The 75 bytes of an announcement.
+
+    Args:
+        source: Client and VIP, each packed.
+        route: The route in the client's ufrag, verified under these keys.
+        time: Unix seconds.
+        keys: They sign it.
+        transport: How the client reaches the relay.
+    """
+    signed = b"".join(
+        (
+            _PREFIXES[_TRANSPORTS.index(transport)],
+            round(time * 1e6).to_bytes(8, "big"),
+            source,
+            route.raw,
+        )
+    )
+    return signed + tag(keys.announcement_key(route.cluster, route.key_slot), signed)
 
 
 def is_announcement(data: bytes) -> bool:
@@ -64,15 +87,8 @@ class Announcement:
         Raises:
             RouteError: The route does not verify under these keys.
         """
-        route = open_raw(self.route, keys)
-        signed = (
-            _PREFIXES[_TRANSPORTS.index(self.transport)]
-            + round(self.time * 1e6).to_bytes(8, "big")
-            + self.client.packed
-            + self.vip.packed
-            + self.route
-        )
-        return signed + tag(keys.announcement_key(route.target.cluster, route.key_slot), signed)
+        source = self.client.packed + self.vip.packed
+        return announce(source, open_raw(self.route, keys), self.time, keys, self.transport)
 
     @classmethod
     def parse(cls, data: bytes, keys: KeyRing) -> Self:
@@ -87,7 +103,7 @@ class Announcement:
             route = open_raw(data[46:_SIGNED_SIZE], keys)
         except RouteError as error:
             raise AnnouncementError(f"an announcement with a bad route: {error}") from None
-        key = keys.announcement_key(route.target.cluster, route.key_slot)
+        key = keys.announcement_key(route.cluster, route.key_slot)
         if not hmac.compare_digest(tag(key, data[:_SIGNED_SIZE]), data[_SIGNED_SIZE:]):
             raise AnnouncementError("the announcement's tag does not verify")
         return cls(

@@ -1,12 +1,13 @@
-"""The Internet checksum (RFC 1071), in IP, ICMP and UDP alike."""
+"""The Internet checksum (RFC 1071), in IP, ICMP and UDP alike.
 
-import array
-import sys
+Its sum of 16-bit words is that of one's complement, in which 0xffff is zero, too: so it is what is
+left of all the bytes, as one number, after a division by 0xffff.
+"""
 
 
 def internet_checksum(data: bytes) -> int:
     """The checksum of some bytes; 0 for bytes that include their own right checksum."""
-    return ~_fold(_sum(data)) & 0xFFFF
+    return ~_fold(int.from_bytes(data, "big") << 8 * (len(data) % 2)) & 0xFFFF
 
 
 def update_checksum(checksum: int, old: bytes, new: bytes) -> int:
@@ -16,23 +17,14 @@ def update_checksum(checksum: int, old: bytes, new: bytes) -> int:
 
     Args:
         checksum: The one before.
-        old: The bytes as they were, at an even offset.
+        old: The bytes as they were, an even number of them at an even offset.
         new: The bytes that replaced them, as many.
     """
-    # ~old is the negative of old in one's complement arithmetic.
-    words = len(old) // 2
-    return ~_fold((~checksum & 0xFFFF) + words * 0xFFFF - _sum(old) + _sum(new)) & 0xFFFF
+    ones = (1 << 8 * len(old)) - 1
+    complement = ones - int.from_bytes(old, "big")
+    return ~_fold((~checksum & 0xFFFF) + complement + int.from_bytes(new, "big")) & 0xFFFF
 
 
-def _sum(data: bytes) -> int:
-    """The sum of the 16-bit words in network byte order."""
-    words = array.array("H", data if len(data) % 2 == 0 else data + b"\0")
-    if sys.byteorder == "little":
-        words.byteswap()
-    return sum(words)
-
-
-def _fold(total: int) -> int:
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
+def _fold(number: int) -> int:
+    """The remainder, from 1 to 0xffff; 0 of 0 alone."""
+    return number and (number - 1) % 0xFFFF + 1

@@ -2,8 +2,6 @@
 
 from enum import Enum, auto
 
-LAST_OF_STUN = 3  # the last first byte of STUN
-
 
 class Kind(Enum):
     """What a datagram carries."""
@@ -15,7 +13,7 @@ class Kind(Enum):
 
 
 def _kind_of(first: int) -> Kind:
-    if first <= LAST_OF_STUN:
+    if first <= 3:
         return Kind.STUN
     if 20 <= first <= 63:
         return Kind.DTLS
@@ -26,7 +24,18 @@ def _kind_of(first: int) -> Kind:
 
 _KINDS = tuple(_kind_of(first) for first in range(256))
 
+# The first bytes of DTLS and RTP, which are nearly all.
+MEDIA = bytes(first for first in range(256) if _KINDS[first] in (Kind.DTLS, Kind.RTP))
+# Those of no range in RFC 7983, not even ZRTP's or TURN's: only relays and transceivers speak so,
+# among themselves.
+CONTROL = bytes([*range(4, 16), *range(80, 128), *range(192, 256)])
+
 
 def classify(data: bytes | bytearray | memoryview) -> Kind:
     """The protocol of a datagram; an empty one is `Kind.OTHER`."""
     return _KINDS[data[0]] if data else Kind.OTHER
+
+
+def is_control(data: bytes | bytearray | memoryview) -> bool:
+    """Whether no protocol that RFC 7983 knows begins so: for a relay or a transceiver alone."""
+    return bool(data) and data[0] in CONTROL

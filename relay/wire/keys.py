@@ -27,6 +27,9 @@ class KeyRing:
         masters: The 32-byte master key of each slot in use, slots 0 to 6.
         signing_slot: The slot that signs new routes; it must hold a key.
 
+    Attributes:
+        slots: The slots that hold a key.
+
     Raises:
         KeyFileError: A slot or a key has a wrong size, or the signing slot holds no key.
     """
@@ -40,6 +43,7 @@ class KeyRing:
         if signing_slot not in masters:
             raise KeyFileError(f"signing key slot {signing_slot} holds no key")
         self._masters = dict(masters)
+        self.slots = frozenset(masters)
         self.signing_slot = signing_slot
         self._derive = lru_cache(maxsize=1024)(self._derive_uncached)
 
@@ -79,11 +83,6 @@ class KeyRing:
         lines += [f"signing = {self.signing_slot}", "", "[keys]"]
         lines += [f'{slot} = "{master.hex()}"' for slot, master in sorted(self._masters.items())]
         return "\n".join(lines) + "\n"
-
-    @property
-    def slots(self) -> frozenset[int]:
-        """The slots that hold a key."""
-        return frozenset(self._masters)
 
     def route_key(self, cluster: int, slot: int) -> bytes:
         """The 16-byte key of route tags. Raises KeyError for a slot without a key."""

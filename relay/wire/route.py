@@ -30,6 +30,9 @@ NONCE_SIZE = 4
 EXPIRY_UNIT = 64  # seconds
 _EXPIRY_MODULUS = 1 << 16
 _SIGNED_SIZE = RAW_SIZE - TAG_SIZE
+# Where the target is in a route's bytes: two lead to the same one if these are equal.
+TARGET = slice(1, 7)
+_TARGET = struct.Struct("!HBHB")
 
 # Half the number space less a margin for clocks that differ: 2**15 units are 24 days.
 MAX_LIFETIME = 20 * 24 * 3600.0
@@ -55,23 +58,44 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route whose tag has been made or verified.
+    """A route whose tag has been made or verified: its bytes, read where somebody asks.
 
     Attributes:
-        target: Who it leads to.
-        expiry: When it stops opening new flows: Unix time in units of 64 s, modulo 2**16.
-        nonce: 4 random bytes that make the session's ufrag its own.
-        key_slot: The slot of the key that signed it, 0 to 6.
-        flags: Three bits, reserved.
         raw: The 21 bytes.
     """
 
-    target: Target
-    expiry: int
-    nonce: bytes
-    key_slot: int
-    flags: int
     raw: bytes
+
+    @property
+    def target(self) -> Target:
+        """Who it leads to."""
+        cluster, slot_high, slot_low, generation = _TARGET.unpack(self.raw[TARGET])
+        return Target(cluster, slot_high << 16 | slot_low, generation)
+
+    @property
+    def cluster(self) -> int:
+        """The target's cluster."""
+        return self.raw[1] << 8 | self.raw[2]
+
+    @property
+    def expiry(self) -> int:
+        """When it stops opening new flows: Unix time in units of 64 s, modulo 2**16."""
+        return self.raw[7] << 8 | self.raw[8]
+
+    @property
+    def nonce(self) -> bytes:
+        """4 random bytes that make the session's ufrag its own."""
+        return self.raw[9:_SIGNED_SIZE]
+
+    @property
+    def key_slot(self) -> int:
+        """The slot of the key that signed it, 0 to 6."""
+        return self.raw[0] >> 3 & 7
+
+    @property
+    def flags(self) -> int:
+        """Three bits, reserved."""
+        return self.raw[0] & 7
 
     @property
     def ufrag(self) -> str:
@@ -122,19 +146,11 @@ def mint(target: Target, keys: KeyRing, *, now: float, lifetime: float, nonce: b
 
 
 def decode(raw: bytes) -> Route:
-    """Take the 21 bytes of a route apart without verifying it.
+    """Take the 21 bytes of a route without verifying it.
 
     For bytes that were verified before: what comes from outside goes through `open_raw`.
     """
-    first, cluster, slot_high, slot_low, generation, expiry = struct.unpack_from("!BHBHBH", raw)
-    return Route(
-        target=Target(cluster, slot_high << 16 | slot_low, generation),
-        expiry=expiry,
-        nonce=raw[9:_SIGNED_SIZE],
-        key_slot=first >> 3 & 7,
-        flags=first & 7,
-        raw=raw,
-    )
+    return Route(raw)
 
 
 def open_ufrag(ufrag: str | bytes, keys: KeyRing) -> Route:
@@ -145,15 +161,24 @@ def open_ufrag(ufrag: str | bytes, keys: KeyRing) -> Route:
         RouteKeyError: Its key slot holds no key.
         RouteTagError: Its tag does not verify.
     """
+    return verify(read_ufrag(ufrag), keys)
+
+
+def read_ufrag(ufrag: str | bytes) -> Route:
+    """Read a ufrag without verifying anything: what it says may be a lie.
+
+    Raises:
+        RouteFormatError: It is not 28 characters of the ICE alphabet, or has another version.
+    """
     if len(ufrag) != UFRAG_SIZE:
         raise RouteFormatError(f"a route has {UFRAG_SIZE} characters, not {len(ufrag)}")
     try:
-        raw = base64.b64decode(ufrag, validate=True)
-    except (binascii.Error, ValueError):
+        raw = binascii.a2b_base64(ufrag, strict_mode=True)
+    except ValueError:
         raise RouteFormatError("a route has only the characters A-Z a-z 0-9 + /") from None
     if len(raw) != RAW_SIZE:  # padding is base64, but not of the ICE alphabet
         raise RouteFormatError("a route has no padding")
-    return open_raw(raw, keys)
+    return _read_raw(raw)
 
 
 def open_raw(raw: bytes, keys: KeyRing) -> Route:
@@ -166,15 +191,29 @@ def open_raw(raw: bytes, keys: KeyRing) -> Route:
     """
     if len(raw) != RAW_SIZE:
         raise RouteFormatError(f"a route has {RAW_SIZE} bytes, not {len(raw)}")
-    if raw[0] >> 6 != VERSION:
-        raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
-    route = decode(raw)
-    if route.key_slot == UNROUTABLE_SLOT or route.key_slot not in keys.slots:
-        raise RouteKeyError(f"key slot {route.key_slot} holds no key")
-    key = keys.route_key(route.target.cluster, route.key_slot)
+    return verify(_read_raw(raw), keys)
+
+
+def verify(route: Route, keys: KeyRing) -> Route:
+    """The same route, when one of the cluster's keys has made its tag.
+
+    Raises:
+        RouteKeyError: The key slot holds no key.
+        RouteTagError: The tag does not verify.
+    """
+    slot, raw = route.key_slot, route.raw
+    if slot == UNROUTABLE_SLOT or slot not in keys.slots:
+        raise RouteKeyError(f"key slot {slot} holds no key")
+    key = keys.route_key(route.cluster, slot)
     if not hmac.compare_digest(tag(key, raw[:_SIGNED_SIZE]), raw[_SIGNED_SIZE:]):
         raise RouteTagError("the route's tag does not verify")
     return route
+
+
+def _read_raw(raw: bytes) -> Route:
+    if raw[0] >> 6 != VERSION:
+        raise RouteFormatError(f"route version {raw[0] >> 6} is unknown")
+    return decode(raw)
 
 
 def _units(seconds: float) -> int:

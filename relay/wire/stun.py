@@ -26,6 +26,7 @@ BINDING = 0x001
 MAX_ATTRIBUTES_TO_USERNAME = 8
 
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
+_HEADER = struct.Struct("!HHI")  # and the transaction id
 _INTEGRITY_SIZE = 20  # HMAC-SHA1
 _FINGERPRINT_XOR = 0x5354554E
 _ATTRIBUTE_HEADER = struct.Struct("!HH")
@@ -58,6 +59,8 @@ class Attribute(IntEnum):
     ICE_CONTROLLING = 0x802A
 
 
+# By number: asking the enumeration takes longer than all else that reading a header does.
+_CLASSES = tuple(MessageClass)
 # What follows either of them does not count (RFC 8489, sections 14.5 and 14.6).
 _INTEGRITY = (Attribute.MESSAGE_INTEGRITY, Attribute.MESSAGE_INTEGRITY_SHA256)
 
@@ -85,16 +88,16 @@ def header(data: bytes) -> Header:
     """
     if len(data) < HEADER_SIZE:
         raise StunError("shorter than a STUN header")
-    message_type, length = _ATTRIBUTE_HEADER.unpack_from(data)
+    message_type, length, cookie = _HEADER.unpack_from(data)
     if message_type & 0xC000:
         raise StunError("the two top bits are not zero")
-    if data[4:8] != _COOKIE:
+    if cookie != MAGIC_COOKIE:
         raise StunError("wrong magic cookie")
     if length % 4 or HEADER_SIZE + length != len(data):
         raise StunError("the length field is not that of the datagram")
     message_class = (message_type >> 4 & 1) | (message_type >> 7 & 2)
     method = message_type & 0xF | message_type >> 1 & 0x70 | message_type >> 2 & 0xF80
-    return Header(MessageClass(message_class), method, data[8:HEADER_SIZE])
+    return Header(_CLASSES[message_class], method, data[8:HEADER_SIZE])
 
 
 def username(data: bytes) -> bytes:
@@ -108,14 +111,7 @@ def username(data: bytes) -> bytes:
             over the end, or USERNAME is not among the first `MAX_ATTRIBUTES_TO_USERNAME`.
     """
     header(data)
-    for index, (kind, value) in enumerate(_walk(data)):
-        if index == MAX_ATTRIBUTES_TO_USERNAME:
-            break
-        if kind == Attribute.USERNAME:
-            return value
-        if kind in _INTEGRITY:
-            break
-    raise StunError("no USERNAME")
+    return _first_username(data)
 
 
 def server_ufrag(data: bytes) -> bytes:
@@ -124,10 +120,31 @@ def server_ufrag(data: bytes) -> bytes:
     Raises:
         StunError: As `username`, or there is no colon.
     """
-    ufrag, colon, _ = username(data).partition(b":")
+    header(data)
+    return server_ufrag_behind(data)
+
+
+def server_ufrag_behind(data: bytes) -> bytes:
+    """The same, of a message whose header the caller has read already.
+
+    Raises:
+        StunError: As `server_ufrag`, but for the header.
+    """
+    ufrag, colon, _ = _first_username(data).partition(b":")
     if not colon:
         raise StunError("USERNAME has no colon")
     return ufrag
+
+
+def _first_username(data: bytes) -> bytes:
+    for index, (kind, value) in enumerate(_walk(data)):
+        if index == MAX_ATTRIBUTES_TO_USERNAME:
+            break
+        if kind == Attribute.USERNAME:
+            return value
+        if kind in _INTEGRITY:
+            break
+    raise StunError("no USERNAME")
 
 
 @dataclass(frozen=True, slots=True)

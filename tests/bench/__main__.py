@@ -3,8 +3,10 @@
 import typer
 
 from relay.cli.errors import Commands
+from tests.bench.alternatives import cli as alternatives
 from tests.bench.compare import cli as compare
 from tests.bench.cost import cli as cost
+from tests.bench.reroute import cli as reroute
 from tests.bench.start import cli as start
 
 app = typer.Typer(
@@ -19,7 +21,9 @@ app.command()(compare.report)
 app.command()(compare.check)
 app.command()(compare.systems)
 app.command()(cost.cost)
+app.command()(reroute.reroute)
 app.command()(start.start)
+app.command()(alternatives.alternatives)
 
 if __name__ == "__main__":
     app()

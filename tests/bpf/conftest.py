@@ -19,7 +19,7 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.settings import RATE_LIMITS, RateLimit, write_rate_limits
+from relay.dataplane.kernel.settings import RateLimit, rate_limits, write_rate_limits
 from relay.dataplane.kernel.txports import TxPort, write_tx_ports
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
@@ -141,7 +141,7 @@ class Bench:
     def limit(self, **limits: RateLimit) -> None:
         """Set rate limits, with full buckets; kinds that are not named are not limited."""
         pins = Pins(self.instance)
-        write_rate_limits(pins, dict.fromkeys(RATE_LIMITS, PLENTY) | limits)
+        write_rate_limits(pins, dict.fromkeys(rate_limits(1), PLENTY) | limits)
         with PinnedMap(pins.map("token_buckets")) as buckets:
             for key, value in list(buckets.items()):
                 buckets.update(key, bytes(len(value)))
@@ -217,7 +217,7 @@ def _frame(
         packet /= IPv6(src=source.host, dst=to.host, **ip)
     else:
         packet /= IP(src=source.host, dst=to.host, **ip)
-    return bytes(packet / UDP(sport=source.port, dport=to.port, **udp) / Raw(payload))
+    return bytes(packet / UDP(**{"sport": source.port, "dport": to.port} | udp) / Raw(payload))
 
 
 def _wire(host: Host) -> None:

@@ -25,6 +25,8 @@ from tests.relay.wire.verdict import NO_ROUTE, ROUTED, request_verdict, verdict
 TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 DROPPED = {
     "zero_checksum",
+    "zero_port",
+    "ttl_expired",
     "wrong_side",
     "not_webrtc",
     "stun_malformed",
@@ -165,14 +167,12 @@ class Model:
                 raise Stop("malformed")
             vlan = int.from_bytes(rest[:2], "big") & 0xFFF
             protocol, rest = int.from_bytes(rest[2:4], "big"), rest[4:]
-            if vlan == 0:
-                raise Stop("vlan_unknown")
         if protocol in (0x8100, 0x88A8):
             raise Stop("vlan_stacked")
         if protocol not in (0x0800, 0x86DD):
             raise Stop("not_ip")
         packet = read_ip4(rest) if protocol == 0x0800 else read_ip6(rest)
-        if vlan is not None and vlan not in self.vlans[interface]:
+        if vlan and vlan not in self.vlans[interface]:
             raise Stop("vlan_unknown")
         return packet
 
@@ -187,13 +187,12 @@ class Model:
             raise Stop("other_host")
         if direction == TO_CLIENT and interface not in self.transceivers_behind:
             raise Stop("wrong_side")
-        if packet.is_ip6 and packet.checksum == 0:
-            raise Stop("zero_checksum")
+        _require_complete(packet)
         if entry is not None:
             if direction == TO_TRANSCEIVER and _is_request(packet.payload):
                 self._require_its_route(packet.payload, entry.flow)
-            if direction == TO_CLIENT and _is_control(packet.payload):
-                raise Stop("control")
+            if _is_control(packet.payload):
+                raise Stop("control" if direction == TO_CLIENT else "not_webrtc")
         elif direction == TO_TRANSCEIVER:
             raise Stop(verdict(packet.payload, self.keys, self.cluster))
         else:
@@ -216,8 +215,6 @@ class Model:
         to_ip6 = len(entry.destination.host) == 16
         if len(packet.ip_header) > (40 if packet.is_ip6 else 20):
             raise Stop("ip_options")
-        if packet.ttl <= 1:
-            raise Stop("ttl_expired")
         if to_ip6 and packet.checksum == 0:
             raise Stop("needs_checksum")
         if to_ip6 and not packet.is_ip6 and ones_sum(packet.ip_header) != 0:
@@ -231,6 +228,16 @@ class Model:
         if way.reason:
             raise Stop(way.reason)
         return way
+
+
+def _require_complete(packet: Packet) -> None:
+    """Stop what nobody may forward, or could answer."""
+    if packet.is_ip6 and packet.checksum == 0:
+        raise Stop("zero_checksum")
+    if packet.source.port == 0:
+        raise Stop("zero_port")
+    if packet.ttl <= 1:
+        raise Stop("ttl_expired")
 
 
 def _is_request(payload: bytes) -> bool:

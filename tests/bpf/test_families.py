@@ -71,7 +71,7 @@ def pair(bench: "Bench", request: pytest.FixtureRequest) -> Pair:
     return Pair(bench, bench.install(*public, *internal))
 
 
-@pytest.mark.parametrize("payload", [RTP, b"", b"x", bytes(1400), b"\x16\xfe\xfd"])
+@pytest.mark.parametrize("payload", [RTP, b"", b"\x80", bytes(1400), b"\x16\xfe\xfd"])
 def test_to_the_transceiver(pair: Pair, payload: bytes) -> None:
     assert pair.bench.run(pair.from_client(payload)) == pair.bench.outcome(
         "redirect", pair.to_transceiver(payload), "forwarded_to_transceiver"
@@ -99,9 +99,9 @@ def test_the_hop_limit_is_one_less(pair: Pair, ttl: int) -> None:
 
 
 @pytest.mark.parametrize("ttl", [0, 1])
-def test_a_spent_hop_limit_goes_up(pair: Pair, ttl: int) -> None:
+def test_a_spent_hop_limit_ends_here(pair: Pair, ttl: int) -> None:
     frame = pair.from_client(RTP, ttl=ttl)
-    assert pair.bench.run(frame) == pair.bench.outcome("pass", frame, "ttl_expired")
+    assert pair.bench.run(frame) == pair.bench.outcome("drop", frame, "ttl_expired")
 
 
 def test_policy_routing_by_dscp_applies(pair: Pair) -> None:
@@ -140,8 +140,8 @@ def test_a_checksum_that_comes_out_as_zero_is_sent_as_ones(pair: Pair) -> None:
 
 
 def test_padding_stays_behind_the_packet(pair: Pair) -> None:
-    done = pair.bench.run(pair.from_client(b"x") + bytes(11))
-    assert done.frame == pair.to_transceiver(b"x") + bytes(11)
+    done = pair.bench.run(pair.from_client(b"\x80") + bytes(11))
+    assert done.frame == pair.to_transceiver(b"\x80") + bytes(11)
 
 
 def test_requests_for_another_target_go_up(pair: Pair) -> None:

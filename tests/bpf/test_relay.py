@@ -28,7 +28,7 @@ SEEN_WITHIN = 0.64  # seconds: 2^SEEN_TICK_SHIFT ticks of the slowest kernels
 class TestConfirmedFlow:
     """Both directions are rewritten and leave."""
 
-    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"x", bytes(1400), b"\x00\x01\x00"])
+    @pytest.mark.parametrize("payload", [RTP, DTLS, b"", b"\x80", bytes(1400), b"\x00\x01\x00"])
     def test_to_the_transceiver(self, bench: "Bench", payload: bytes) -> None:
         bench.install()
         assert bench.run(bench.from_client(payload)) == bench.outcome(
@@ -118,8 +118,8 @@ class TestConfirmedFlow:
 
     def test_padding_of_a_short_frame_is_no_payload(self, bench: "Bench") -> None:
         bench.install()
-        done = bench.run(bench.from_client(b"x") + bytes(17))
-        assert done.frame == bench.to_transceiver(b"x") + bytes(17)
+        done = bench.run(bench.from_client(b"\x80") + bytes(17))
+        assert done.frame == bench.to_transceiver(b"\x80") + bytes(17)
         (record,) = bench.dataplane.flows()
         assert record.to_transceiver.bytes == 1
 
@@ -169,12 +169,6 @@ class TestHandedUp:
         frame = bench.from_client(RTP, options=[IPOption_NOP()])
         assert bench.run(frame) == bench.outcome("pass", frame, "ip_options")
 
-    @pytest.mark.parametrize("ttl", [0, 1])
-    def test_spent_ttl(self, bench: "Bench", ttl: int) -> None:
-        bench.install()
-        frame = bench.from_client(RTP, ttl=ttl)
-        assert bench.run(frame) == bench.outcome("pass", frame, "ttl_expired")
-
     @pytest.mark.parametrize(
         ("client", "reason"),
         [
@@ -202,6 +196,31 @@ class TestHandedUp:
         bench.install()
         frame = bench.from_client(RTP, **fields)
         assert bench.run(frame) == bench.outcome("pass", frame, "fragment")
+
+    def test_the_first_buffer_of_a_frame_that_needs_several(self, bench: "Bench") -> None:
+        bench.install()
+        done = bench.run(bench.from_client(RTP + bytes(8000)))
+        assert (done.verdict, done.counted) == ("pass", {"many_buffers": 1})
+
+
+class TestNeverPassed:
+    """What ends here, whether there is a flow or not: the agent would send it anew, or in vain."""
+
+    @pytest.mark.parametrize("confirmed", [True, False])
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [({"ttl": 0}, "ttl_expired"), ({"ttl": 1}, "ttl_expired"), ({"udp_sport": 0}, "zero_port")],
+    )
+    def test_from_either_side(
+        self, bench: "Bench", fields: dict[str, Any], reason: str, *, confirmed: bool
+    ) -> None:
+        if confirmed:
+            bench.install()
+        for interface, frame in (
+            ("public", bench.from_client(bench.request(), **fields)),
+            ("internal", bench.from_transceiver(bench.request(), **fields)),
+        ):
+            assert bench.run(frame, interface) == bench.outcome("drop", frame, reason)
 
 
 class TestUnknownClient:

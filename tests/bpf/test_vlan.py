@@ -53,6 +53,16 @@ def test_a_tag_is_put_on_while_the_family_changes(bench: "Bench") -> None:
     )
 
 
+@pytest.mark.parametrize("priority", [0, 5])
+def test_a_tag_that_is_a_mere_priority_is_no_vlan(bench: "Bench", priority: int) -> None:
+    bench.install()
+    frame = Ether(bench.from_client(RTP, vlan=0))
+    frame[Dot1Q].prio = priority
+    assert bench.run(bytes(frame)) == bench.outcome(
+        "redirect", bench.to_transceiver(RTP), "forwarded_to_transceiver"
+    )
+
+
 def test_the_priority_of_a_tag_does_not_matter(bench: "Bench") -> None:
     bench.install(client=bench.vlan_client)
     frame = Ether(bench.from_client(RTP, client=bench.vlan_client, vlan=bench.vlans["public"]))
@@ -60,7 +70,7 @@ def test_the_priority_of_a_tag_does_not_matter(bench: "Bench") -> None:
     assert bench.run(bytes(frame)).frame == bench.to_transceiver(RTP)
 
 
-@pytest.mark.parametrize("vlan", [0, 4, 6, 4095])
+@pytest.mark.parametrize("vlan", [4, 6, 4095])
 def test_a_vlan_that_this_interface_does_not_have(bench: "Bench", vlan: int) -> None:
     bench.install(client=bench.vlan_client)
     frame = bench.from_client(RTP, client=bench.vlan_client, vlan=vlan)

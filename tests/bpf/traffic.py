@@ -131,6 +131,8 @@ class Traffic:
 
     def _next_to(self, address: Address) -> Address:
         chance = self._chance
+        if chance.random() < 0.1:
+            return Address(address.host, 0)
         if chance.random() < 0.6:
             return Address(address.host, address.port ^ 1 << chance.randrange(16))
         return Address(self._flipped(address.host), address.port)

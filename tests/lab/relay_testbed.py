@@ -51,6 +51,10 @@ class RelayTestbed:
         directory: Where to write its files.
         dataplane: What the relay forwards with, xdp or userspace.
         network: Its network.
+
+    Attributes:
+        keys: The cluster's keys.
+        slots: The transceiver's slot for each pair of families.
     """
 
     def __init__(
@@ -63,8 +67,8 @@ class RelayTestbed:
         self.hosts = topology.hosts(name, network)
         self.config = directory / "relay.toml"
         self._directory = directory
-        self._keys = KeyRing.generate(secrets.token_bytes)
-        self._slots = {families: slot for slot, families in enumerate(FAMILIES, start=1)}
+        self.keys = KeyRing.generate(secrets.token_bytes)
+        self.slots = {families: slot for slot, families in enumerate(FAMILIES, start=1)}
         self._runner = Runner(name, directory)
 
     def __enter__(self) -> Self:
@@ -101,10 +105,10 @@ class RelayTestbed:
     ) -> Load:
         """A load on a new flow; at most one at a time for each pair of families."""
         client_version, transceiver_version = families
-        slot = self._slots[families]
+        slot = self.slots[families]
         route = mint(
             Target(1, slot, 1),
-            self._keys,
+            self.keys,
             now=time.time(),
             lifetime=_ROUTE_SECONDS,
             nonce=secrets.token_bytes(4),
@@ -159,7 +163,7 @@ class RelayTestbed:
     def _write_files(self) -> None:
         keys, registry = self._directory / "keys.toml", self._directory / "registry.toml"
         keys.touch(0o600)
-        keys.write_text(self._keys.dumps(), "utf-8")
+        keys.write_text(self.keys.dumps(), "utf-8")
         registry.write_text("\n".join(self._registry()), "utf-8")
         upstreams = [topology.address(RELAY, INTERNAL, version=version) for version in (4, 6)]
         self.config.write_text(
@@ -178,7 +182,7 @@ class RelayTestbed:
         return [
             "[[transceiver]]\ncluster = 1\ngeneration = 1\n"
             f'slot = {slot}\naddress = "{transceiver(slot, version)}"'
-            for (_, version), slot in self._slots.items()
+            for (_, version), slot in self.slots.items()
         ]
 
     def _remove(self) -> None:

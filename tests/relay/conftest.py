@@ -50,6 +50,7 @@ ADDRESSES = {FIRST: Endpoint("192.0.2.2", 5000), SECOND: Endpoint("192.0.2.3", 5
 UNIX = 1_800_000_000.0
 DTLS = bytes([22, 254, 253]) + bytes(40)
 RTP = bytes([0x80, 111]) + bytes(40)
+ZRTP = bytes([0x10]) + bytes(40)
 JUNK = bytes([0xFF]) * 30
 
 _CLASSES = {

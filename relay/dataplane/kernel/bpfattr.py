@@ -120,6 +120,16 @@ class LinkCreate(ctypes.Structure):
     )
 
 
+class RawTracepoint(ctypes.Structure):
+    """A program for a raw tracepoint."""
+
+    _fields_ = (
+        ("name", ctypes.c_uint64),
+        ("prog_fd", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
 class LinkUpdate(ctypes.Structure):
     """Another program for a link."""
 

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from relay.dataplane.kernel import bpfattr, bpfsys
 
-PROG_TYPE_XDP, PROG_TYPE_SK_LOOKUP = 6, 30  # enum bpf_prog_type
+# enum bpf_prog_type
+PROG_TYPE_XDP, PROG_TYPE_RAW_TRACEPOINT, PROG_TYPE_SK_LOOKUP = 6, 17, 30
+_XDP_HAS_FRAGS = 1 << 5  # BPF_F_XDP_HAS_FRAGS of linux/bpf.h, Linux 5.18
 _LOG_SIZE = 1 << 20  # bytes of the verifier's words
 _ATTEMPTS = 10  # to have a program verified without a signal in the midst of it
 
@@ -64,7 +66,9 @@ def map_create(  # noqa: PLR0917  # in the kernel's order
 def program_load(
     instructions: bytes, kind: int, attach_type: int, *, name: str = "", terms: str = "GPL"
 ) -> int:
-    """Load a program.
+    """Load a program; one for XDP also takes the first buffer of frames that need several.
+
+    Without that, drivers refuse it in native mode where the MTU is larger than a page.
 
     Args:
         instructions: An array of struct bpf_insn.
@@ -86,6 +90,7 @@ def program_load(
         insn_cnt=len(instructions) // 8,
         insns=ctypes.addressof(code),
         license=ctypes.addressof(license_text),
+        prog_flags=_XDP_HAS_FRAGS if kind == PROG_TYPE_XDP else 0,
         prog_name=name.encode(),
         expected_attach_type=attach_type,
     )

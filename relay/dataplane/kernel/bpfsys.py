@@ -33,6 +33,7 @@ class Command(IntEnum):
     PROG_TEST_RUN = 10
     PROG_GET_FD_BY_ID = 13
     OBJ_GET_INFO_BY_FD = 15
+    RAW_TRACEPOINT_OPEN = 17
     BTF_LOAD = 18
     BTF_GET_FD_BY_ID = 19
     MAP_LOOKUP_BATCH = 24
@@ -273,6 +274,13 @@ def link_create_netns(program_fd: int, attach_type: int) -> int:
         return bpf(Command.LINK_CREATE, attributes)
     finally:
         os.close(namespace)
+
+
+def link_create_tracepoint(program_fd: int, name: str) -> int:
+    """Run a program at one of the kernel's raw tracepoints; the link's descriptor."""
+    text = ctypes.create_string_buffer(name.encode())
+    attributes = bpfattr.RawTracepoint(name=ctypes.addressof(text), prog_fd=program_fd)
+    return bpf(Command.RAW_TRACEPOINT_OPEN, attributes)
 
 
 def link_update(link_fd: int, program_fd: int) -> None:

@@ -23,6 +23,8 @@ PROGRAMS = {
     "ticks": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "pass_all": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "steer": (bpfload.PROG_TYPE_SK_LOOKUP, bpfsys.ATTACH_TYPE_SK_LOOKUP),
+    "count_failed": (bpfload.PROG_TYPE_RAW_TRACEPOINT, 0),
+    "count_dropped": (bpfload.PROG_TYPE_RAW_TRACEPOINT, 0),
 }
 
 

@@ -16,7 +16,7 @@ _REMEDIES: Sequence[tuple[tuple[str, ...], str]] = (
     (("headroom",), "the driver leaves no room before the packet; only generic mode works"),
     # Those that have no native XDP at all answer with an error number alone.
     (
-        ("operation not supported", "not supported"),
+        ("operation not supported", "not supported", "does not support"),
         "the driver has no native XDP, or not for this device; only generic mode works",
     ),
 )

@@ -4,13 +4,27 @@ Their MAC addresses: a frame to another one is not for this host, though a switc
 And their sides: the address of a transceiver in a packet from the clients' side is a lie.
 """
 
+import socket
+import threading
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+from relay.dataplane.kernel.ownaddresses import CURRENT, UPSTREAMS, OwnTable
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links
+from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
+from relay.wire.endpoint import Endpoint
+
+NO_SIDES = (
+    "Clients come in where transceivers do, so it cannot be told whether a packet with a "
+    "transceiver's address is from one: let a router or firewall drop those from outside."
+)
 
 SIDE_CLIENTS, SIDE_TRANSCEIVERS = 1, 2  # enum side in bpf/relay.h
+LOOPBACK = 1  # its number, in every network namespace
+_NO_PORT = bytes(2)
+# What one thread has found must not be written after what another one has found since.
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,27 @@ class Ingress:
     mac: bytes
     transceivers: bool = True
     upstream: bool = False
+
+
+def renew_ingresses(pins: Pins) -> list[Ingress]:
+    """Let the program know the interfaces that run it as they are now, and give them.
+
+    Any thread may, in the network namespace of the instance.
+
+    Raises:
+        DataplaneError: The instance is not loaded, or this is not root.
+        OSError: The kernel refuses.
+    """
+    with _writing:
+        with closing(OwnTable(pins, UPSTREAMS)) as table:
+            upstreams = [
+                Endpoint.unpack(name + _NO_PORT).host
+                for number, name in table.names().items()
+                if table.field(number, "own") == CURRENT
+            ]
+        found = find_ingresses(pins.linked().values(), upstreams)
+        write_ingresses(pins, found)
+    return found
 
 
 def find_ingresses(indexes: Collection[int], upstreams: Collection[str]) -> list[Ingress]:
@@ -53,6 +88,8 @@ def sides(
 
     Those are the ones that have an upstream address, or carry a VLAN that has one. Where one of the
     addresses is elsewhere, such as on the loopback interface, nobody can tell: any may be.
+
+    A bond runs the program on its parts, and packets come in through those: they are as it is.
     """
     below = {link.index: link.lower for link in found if link.vlan is not None}
     where = {
@@ -60,11 +97,50 @@ def sides(
     }
     inner = set(where.values())
     known = bool(inner) and len(where) == len(set(upstreams)) and inner <= set(indexes)
+    wholes = {index: index for index in indexes}
+    wholes |= {part: bond for part, bond in parts_of_bonds(found).items() if bond in indexes}
     return [
-        Ingress(link.index, link.mac, not known or link.index in inner, link.index in inner)
+        Ingress(link.index, link.mac, not known or whole in inner, whole in inner)
         for link in found
-        if link.index in indexes and len(link.mac) == 6  # that of Ethernet
+        if (whole := wholes.get(link.index)) and len(link.mac) == 6  # that of Ethernet
     ]
+
+
+def find_outside(
+    named: Iterable[str], vips: Collection[str], upstreams: Collection[str]
+) -> frozenset[int]:
+    """The interfaces of clients alone, as far as sockets can tell.
+
+    Args:
+        named: The interfaces that the relay is told of; those that are not here do not count.
+        vips: The public hosts, canonical text.
+        upstreams: The relay's internal addresses.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    numbers = {name: index for index, name in socket.if_nameindex()}
+    return outside(
+        addresses(), {numbers[name] for name in named if name in numbers}, vips, upstreams
+    )
+
+
+def outside(
+    assigned: Collection[Address],
+    named: Collection[int],
+    vips: Collection[str],
+    upstreams: Collection[str],
+) -> frozenset[int]:
+    """The interfaces that are named or have a VIP, and have no upstream address.
+
+    Unlike the program below a VLAN, a socket sees the VLAN's own interface. Where an upstream
+    address is on none but the loopback interface, transceivers may be anywhere: there is none.
+    """
+    inner = {each.host: each.index for each in assigned if each.host in upstreams}
+    if len(inner) < len(set(upstreams)) or LOOPBACK in inner.values():
+        return frozenset()
+    public = {each.index for each in assigned if each.host in vips} | set(named)
+    return frozenset(public - set(inner.values()) - {LOOPBACK})
 
 
 def write_ingresses(pins: Pins, found: Iterable[Ingress]) -> None:

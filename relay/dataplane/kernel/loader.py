@@ -8,18 +8,28 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from relay import linux
-from relay.dataplane.kernel import bpffs, bpfload, bpfsys, objects, privileges
+from relay.dataplane.kernel import (
+    bpffs,
+    bpfload,
+    bpfsys,
+    loforwarding,
+    losses,
+    objects,
+    offloads,
+    privileges,
+)
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.flowindex import buckets_for
 from relay.dataplane.kernel.flowtable import read_hash, write_hash
 from relay.dataplane.kernel.former import FormerFlows
-from relay.dataplane.kernel.ingresses import find_ingresses, write_ingresses
+from relay.dataplane.kernel.ingresses import NO_SIDES, find_ingresses, write_ingresses
 from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, Maps, has_layout
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
-from relay.dataplane.kernel.settings import write_rate_limits, write_settings
+from relay.dataplane.kernel.queues import receiving_processors
+from relay.dataplane.kernel.settings import rate_limits, write_rate_limits, write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
@@ -30,11 +40,6 @@ _TAIL_PROGRAMS = (
     "relay_request",
     "relay_forward",
 )  # as enum tail has them
-_NO_SIDES = (
-    "Clients come in where transceivers do, so it cannot be told whether a packet with a "
-    "transceiver's address is from one: let a router or firewall drop those from outside."
-)
-_FORWARDING = "net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding"
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -126,7 +131,7 @@ class _Loading:
     def _is_current(self) -> bool:
         """Whether exactly this program runs on exactly these interfaces."""
         pins = self.pins
-        if "build" not in pins.maps() or _linked(pins) != self._indexes or not _steers_here(pins):
+        if "build" not in pins.maps() or pins.linked() != self._indexes or not _steers_here(pins):
             return False
         with PinnedMap(pins.map("build")) as build:
             if build.lookup(build.key.number(0)) != current_key():
@@ -167,6 +172,7 @@ class _Loading:
         pins.replace(pins.program, programs["relay"])
         pins.replace(pins.pass_all, programs["pass_all"])
         _steer(pins, programs["steer"])
+        self._count_losses(wanted, maps.fds)
         self.warnings += former.finish()
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
@@ -174,18 +180,29 @@ class _Loading:
         with PinnedMap(pins.map("build")) as build:
             build.update(build.key.number(0), wanted.key)
 
+    def _count_losses(self, wanted: BpfObject, maps: Mapping[str, int]) -> None:
+        try:
+            losses.start(self.pins, wanted, maps)
+        except OSError as error:
+            self.warnings.append(
+                "What is lost after it was forwarded is not counted (redirect_failed, "
+                f"transmit_dropped): {error.strerror}."
+            )
+
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
-        write_rate_limits(self.pins)
+        processors = receiving_processors(self._indexes)
+        write_rate_limits(self.pins, rate_limits(processors))
         indexes = self._indexes.values()
         write_tx_ports(self.pins, find_tx_ports(indexes))
         upstreams = [each.address for each in self._config.settings.upstreams]
         ingresses = find_ingresses(indexes, upstreams)
         write_ingresses(self.pins, ingresses)
         if all(each.upstream for each in ingresses):
-            self.warnings.append(_NO_SIDES)
+            self.warnings.append(NO_SIDES)
+        self.warnings += offloads.hidden(indexes)
         write_leases(self.pins)
-        _allow_forwarding()
+        loforwarding.allow()
 
 
 def _sizes(config: LoadConfig) -> dict[str, int]:
@@ -198,20 +215,13 @@ def _sizes(config: LoadConfig) -> dict[str, int]:
     }
 
 
-def _linked(pins: Pins) -> dict[str, int]:
-    """The interfaces that the pinned links are attached to, with their indexes."""
-    found = {}
-    for interface, path in pins.links().items():
-        with bpfsys.pinned(path) as fd:
-            found[interface] = bpfsys.link_info(fd).ifindex
-    return found
-
-
 def _load_programs(
     wanted: BpfObject, maps: Mapping[str, int], opened: ExitStack
 ) -> Mapping[str, int]:
     loaded = {}
-    for spec in wanted.programs.values():
+    for name, spec in wanted.programs.items():
+        if name in losses.TRACEPOINTS:
+            continue  # a relay can do without
         try:
             fd = bpfload.program_load(
                 spec.linked(maps), spec.type, spec.attach_type, name=spec.name
@@ -269,18 +279,3 @@ def _require_same_flows(wanted: BpfObject, pins: Pins, config: LoadConfig) -> No
                 "Its flows go with it: at a quiet time, run "
                 f"`icelane relay unload --instance {pins.instance}` and load again."
             )
-
-
-def _allow_forwarding() -> None:
-    """Switch forwarding on for the loopback interface, as which the program asks the FIB."""
-    for name in _FORWARDING:
-        try:
-            if linux.sysctl(name) != 1:
-                linux.sysctl(name, 1)
-        except FileNotFoundError:  # a kernel without IPv6
-            continue
-        except OSError as error:
-            raise DataplaneError(
-                f"Cannot switch on {name} ({error.strerror}), which the program needs: "
-                "sysctl net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1"
-            ) from None

@@ -2,25 +2,32 @@
 
 The program (bpf/forward.bpf.c) keeps what the FIB has answered, for the leases given here. Whoever
 sees the host's routes or neighbours change raises the generation, and no answer from before is used
-from the next packet on. Without anybody who does, the leases bound how long an old one lives.
+from the next packet on. Without anybody who does, the leases bound how long an old one lives, and
+a flow's own is short then.
 """
 
 import mmap
 import os
+import threading
+import time
 from struct import Struct
 from typing import Self
 
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.ticks import tick_seconds
+from relay.dataplane.kernel.ticks import COARSE, tick_seconds
 
 # How long an answer is used without asking again: an answer that any flow got, by all flows that
-# share its next hop; and that a flow got, by itself.
+# share its next hop; and that a flow got, by itself, while somebody watches the network.
 HOP_LEASE, FLOW_LEASE = 0.040, 1.0  # seconds
-_UNIT = 0.032  # seconds, about: of the time in a binding, which wraps after 1,024 of them
+# The most that one unit of time in a binding lasts, of which there are 1,024. It is the lease of a
+# flow while nobody watches.
+UNIT = 0.032  # seconds
+# Whoever watches says so much more often than this; then a busy moment is not taken for his end.
+WATCH_LEASE = 0.5  # seconds
 _HALF_FULL = 1024  # records in a half of 2,048; the program looks at 4 places for a free one
 _CLAIM = Struct("=Q")
-_GENERATION, _HALF = Struct("=Q"), Struct("=I")
+_NUMBER, _HALF = Struct("=Q"), Struct("=I")
 
 
 def lease_fields(tick: float) -> dict[str, int]:
@@ -30,28 +37,32 @@ def lease_fields(tick: float) -> dict[str, int]:
         tick: Seconds between two ticks of the kernel's scheduler.
     """
     shift = 0
-    while tick * 2 ** (shift + 1) <= _UNIT:
+    while tick * 2 ** (shift + 1) <= UNIT:
         shift += 1
     unit = tick * 2**shift
     return {
         "hop": max(1, int(HOP_LEASE / tick)),
         "flow": max(1, round(FLOW_LEASE / unit)),
         "tick_shift": shift,
+        "watch_ns": int(WATCH_LEASE * 1e9),
     }
 
 
 def write_leases(pins: Pins) -> None:
     """Set the leases, and let all flows ask the FIB again."""
-    tick = tick_seconds()
+    wanted = lease_fields(tick_seconds())
     with PinnedMap(pins.map("leases")) as table:
         key = table.key.number(0)
         found = table.lookup(key) or bytes(table.value.size)
-        spans = table.value.spans
-        fields = {
-            name: int.from_bytes(found[spans[name]], "little") for name in ("generation", "half")
-        }
-        fields["generation"] += 1
-        table.update(key, table.value.pack(fields | lease_fields(tick)))
+        packed, changed = table.value.pack(wanted), bytearray(found)
+        for name in wanted:
+            changed[table.value.spans[name]] = packed[table.value.spans[name]]
+        # The program and an agent count in there, and what they counted at this moment would be
+        # undone. So it is written once only, when nothing runs yet or a new version has new leases.
+        if changed != found:
+            table.update(key, bytes(changed))
+    with NextHops(pins) as hops:
+        hops.renew()
 
 
 class NextHops:
@@ -67,11 +78,13 @@ class NextHops:
     def __init__(self, pins: Pins) -> None:
         with PinnedMap(pins.map("leases")) as leases, PinnedMap(pins.map("hops")) as hops:
             spans = leases.value.spans
-            self._generation, self._half = spans["generation"].start, spans["half"].start
+            self._raised, self._told = spans["raised"].start, spans["told"].start
+            self._watched, self._half = spans["watched_ns"].start, spans["half"].start
             self._size, self._count = hops.value.size, hops.info.max_entries
         self._leases = _mapped(pins, "leases", mmap.PAGESIZE)
         self._hops = _mapped(pins, "hops", self._size * self._count)
         self._turned_at: int | None = None
+        self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -87,18 +100,23 @@ class NextHops:
     @property
     def generation(self) -> int:
         """How often all flows had to ask the FIB again."""
-        (value,) = _GENERATION.unpack_from(self._leases, self._generation)
-        return int(value)
+        return self._number(self._raised) + self._number(self._told)
 
     def renew(self) -> None:
-        """Let all flows ask the FIB again, from the next packet on.
+        """Let all flows ask the FIB again, from the next packet on; any thread may."""
+        with self._telling:
+            self._store(self._told, self._number(self._told) + 1)
 
-        The program may do the same at this moment: then one of the two is lost, which is no harm,
-        since any change of the number does.
+    def watched(self) -> None:
+        """Say that somebody is there who calls `renew` when the FIB may have changed.
+
+        Flows rely on that for `WATCH_LEASE`, so it is to be said several times as often.
         """
-        word = self.generation + 1
-        # One aligned store of eight bytes: `Struct` would write them one by one.
-        memoryview(self._leases)[self._generation : self._generation + 8].cast("Q")[0] = word
+        self._store(self._watched, time.clock_gettime_ns(COARSE))
+
+    def unwatched(self) -> None:
+        """Say that nobody is there any more."""
+        self._store(self._watched, 0)
 
     def used(self) -> int:
         """How many records the half in use has."""
@@ -130,6 +148,15 @@ class NextHops:
         self.renew()
         self._turned_at = half
         return True
+
+    def _number(self, at: int) -> int:
+        (value,) = _NUMBER.unpack_from(self._leases, at)
+        return int(value)
+
+    def _store(self, at: int, value: int) -> None:
+        # One aligned store of eight bytes: `Struct` would write them one by one.
+        with memoryview(self._leases) as leases, leases[at : at + 8] as part, part.cast("Q") as it:
+            it[0] = value
 
 
 def _mapped(pins: Pins, name: str, size: int) -> mmap.mmap:

@@ -19,6 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LINK = "link-"
 _PROGRAM = "program"
 _STEER = "steer-"
+_TRACEPOINT = "tracepoint-"
 _NEW = "-new"
 _BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
 
@@ -73,12 +74,20 @@ class Pins:
             if path.name.startswith(_LINK)
         }
 
+    def linked(self) -> dict[str, int]:
+        """The interfaces that the links are attached to, with their indexes; 0: it has gone."""
+        found = {}
+        for interface, path in self.links().items():
+            with bpfsys.pinned(path) as fd:
+                found[interface] = bpfsys.link_info(fd).ifindex
+        return found
+
     def maps(self) -> list[str]:
         """The names of the pinned maps, of those that can be read: sockets cannot."""
         return [
             path.name
             for path in self._entries()
-            if not path.name.startswith((_LINK, _PROGRAM, _STEER))
+            if not path.name.startswith((_LINK, _PROGRAM, _STEER, _TRACEPOINT))
         ]
 
     def loaded(self) -> bool:
@@ -94,6 +103,10 @@ class Pins:
     def steer_link(self) -> Path:
         """Where the link of the steering program to its network namespace is pinned."""
         return self.directory / (_STEER + "link")
+
+    def tracepoint(self, name: str) -> Path:
+        """Where the link of a program to a tracepoint is pinned."""
+        return self.directory / (_TRACEPOINT + name)
 
     def replace(self, path: Path, fd: int) -> None:
         """Pin an object in the place of the one that is pinned there, if any, in one step."""

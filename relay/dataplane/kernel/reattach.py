@@ -21,11 +21,8 @@ def returned_interfaces(pins: Pins) -> list[str]:
     Raises:
         OSError: The kernel refuses.
     """
-    return [
-        name
-        for name, index in _indexes(pins).items()
-        if index and index != _attached_to(pins.link(name))
-    ]
+    attached = pins.linked()
+    return [name for name, index in _indexes(pins).items() if index and index != attached.get(name)]
 
 
 def reattach(pins: Pins, program: Path, mode: Mode) -> list[str]:
@@ -60,8 +57,3 @@ def _indexes(pins: Pins) -> dict[str, int]:
     """The indexes of an instance's interfaces, 0 for those that are not there."""
     there = {name: index for index, name in socket.if_nameindex()}
     return {name: there.get(name, 0) for name in pins.links()}
-
-
-def _attached_to(link: Path) -> int:
-    with bpfsys.pinned(link) as fd:
-        return bpfsys.link_info(fd).ifindex

@@ -6,7 +6,7 @@ They are written here: a library for all of them would be a third of an agent's 
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from struct import Struct
@@ -21,12 +21,13 @@ _ERROR = Struct("=i")
 _REQUEST, _DUMP = 0x1, 0x300
 _IS_ERROR, _IS_DONE = 2, 3
 _NESTED = 0x8000  # NLA_F_NESTED, which the kernel sets on some attributes
-_BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
+BUFFER = 1 << 16  # bytes; the kernel puts less than half of that into one datagram
 
 # linux/rtnetlink.h, linux/if_link.h
 _NEW_LINK, _GET_LINK = 16, 18
 _NEW_ADDRESS, _GET_ADDRESS = 20, 22
 _IFLA_ADDRESS, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_XDP = 1, 5, 18, 43
+_IFLA_MASTER, _IFLA_LINK_NETNSID = 10, 37
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2  # linux/if_addr.h
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL = 1, 5
@@ -59,6 +60,9 @@ class Link:
         vlan: Its 802.1Q number, if it is such a VLAN.
         program: The XDP program that it runs.
         mac: Its link-layer address; empty for none.
+        kind: What it is, such as ``veth`` or ``bond``; empty for hardware.
+        master: The number of the bond or bridge that it is a part of; 0 for none.
+        netns: This namespace's name, as a number, for the one that `lower` is in; None for here.
     """
 
     index: int
@@ -66,6 +70,9 @@ class Link:
     vlan: int | None = None
     program: AttachedProgram | None = None
     mac: bytes = b""
+    kind: str = ""
+    master: int = 0
+    netns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def dump(kernel: socket.socket, request: int, answer: int, head: bytes) -> Itera
     """
     send(kernel, request, _DUMP, head)
     while True:
-        for kind, payload in _records(kernel.recv(_BUFFER), _MESSAGE):
+        for kind, payload in messages(kernel.recv(BUFFER)):
             if kind == _IS_DONE:
                 return
             if kind == _IS_ERROR:
@@ -149,6 +156,18 @@ def send(kernel: socket.socket, kind: int, flags: int, payload: bytes) -> None:
     """Send a message; its answer is not read."""
     size = _MESSAGE.size + len(payload)
     kernel.send(_MESSAGE.pack(size, kind, _REQUEST | flags, 0, 0) + payload)
+
+
+def messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    """The messages in a datagram of the kernel: the type of each, and what follows its header."""
+    return _records(datagram, _MESSAGE)
+
+
+def parts_of_bonds(found: Iterable[Link]) -> dict[int, int]:
+    """The interfaces that bonds are made of, and each one's bond, by their numbers."""
+    found = list(found)
+    bonds = {link.index for link in found if link.kind == "bond"}
+    return {link.index: link.master for link in found if link.master in bonds}
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
@@ -166,14 +185,18 @@ def _link(payload: bytes) -> Link:
     found = attributes(payload[_LINK.size :])
     info = attributes(found.get(_IFLA_LINKINFO, b""))
     data = attributes(info.get(_IFLA_INFO_DATA, b""))
-    tagged = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0") == b"vlan"
+    kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
     protocol = int.from_bytes(data.get(_IFLA_VLAN_PROTOCOL, b""), "big")
+    tagged = kind == "vlan" and protocol == _ETH_P_8021Q
     return Link(
         index=index,
         lower=_number(found.get(_IFLA_LINK)),
-        vlan=_number(data.get(_IFLA_VLAN_ID)) if tagged and protocol == _ETH_P_8021Q else None,
+        vlan=_number(data.get(_IFLA_VLAN_ID)) if tagged else None,
         program=_program(attributes(found.get(_IFLA_XDP, b""))),
         mac=found.get(_IFLA_ADDRESS, b""),
+        kind=kind,
+        master=_number(found.get(_IFLA_MASTER)),
+        netns=_number(found[_IFLA_LINK_NETNSID]) if _IFLA_LINK_NETNSID in found else None,
     )
 
 

@@ -14,6 +14,7 @@ MAIN = (
     "request.bpf.c",
     "forward.bpf.c",
     "steer.bpf.c",
+    "losses.bpf.c",
 )  # compiled as one: they share maps
 
 

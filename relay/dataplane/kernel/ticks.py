@@ -8,7 +8,7 @@ from typing import Self
 
 from relay.dataplane.kernel import bpfattr, bpfsys
 
-_COARSE = 6  # CLOCK_MONOTONIC_COARSE of linux/time.h, which advances with each tick
+COARSE = 6  # CLOCK_MONOTONIC_COARSE of linux/time.h, which advances with each tick
 _SHIFT = 6  # SEEN_TICK_SHIFT of bpf/relay.h
 _TICKS = Struct("=Q")
 _FRAME = 14  # bytes; the kernel runs an XDP program on no less
@@ -16,7 +16,7 @@ _FRAME = 14  # bytes; the kernel runs an XDP program on no less
 
 def tick_seconds() -> float:
     """Seconds between two ticks of the kernel's scheduler."""
-    return time.clock_getres(_COARSE)
+    return time.clock_getres(COARSE)
 
 
 class Ticks:

@@ -1,10 +1,10 @@
 """Through which interfaces and VLANs the program may send packets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.rtnetlink import Link, links
+from relay.dataplane.kernel.rtnetlink import Link, links, parts_of_bonds
 from relay.errors import DataplaneError
 
 
@@ -28,12 +28,23 @@ def find_tx_ports(indexes: Collection[int]) -> list[TxPort]:
     return [TxPort(index, index) for index in indexes] + vlan_ports(links(), indexes)
 
 
-def vlan_ports(links: Iterable[Link], indexes: Collection[int]) -> list[TxPort]:
-    """The 802.1Q VLANs among these links that lie above interfaces with these indexes."""
-    return [
+def vlan_ports(links: Sequence[Link], indexes: Collection[int]) -> list[TxPort]:
+    """The 802.1Q VLANs among these links that lie above interfaces with these indexes.
+
+    Those above a bond are there once more for each of its parts, which tagged packets come in
+    through; they come behind, as the first one that has the FIB's index is the way out.
+    """
+    above = [
         TxPort(link.index, link.lower, link.vlan)
         for link in links
         if link.vlan is not None and link.lower in indexes
+    ]
+    parts = parts_of_bonds(links)
+    return above + [
+        TxPort(port.fib_index, part, port.vlan)
+        for port in above
+        for part, bond in parts.items()
+        if bond == port.index
     ]
 
 

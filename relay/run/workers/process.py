@@ -18,7 +18,7 @@ from relay.run import handover
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.process import shard_seed
-from relay.run.service import log_to_stderr, serve
+from relay.run.service import collect_seldom, log_to_stderr, make_room_for_files, serve
 from relay.run.workers.shard import Shard
 from relay.run.workers.worker import Worker
 from relay.wire.endpoint import Endpoint
@@ -58,6 +58,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.sched_setaffinity(0, {task["processor"]})
     log_to_stderr(verbose)
+    make_room_for_files(config.worker(task["index"]).max_flows)
+    collect_seldom()
     try:
         asyncio.run(run(config, task))
     except IcelaneError as error:

@@ -155,6 +155,7 @@ class Workers:
             lambda: aggregate.add_up([self._counters, aggregate.ask_all(self._paths, "counters")]),
             dict,
             lambda: aggregate.ask_all(self._paths, "flow_counts"),
+            dict,
         )
         self._closing.enter_context(metrics.serving(self._config.metrics, collector))
 

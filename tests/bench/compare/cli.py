@@ -80,13 +80,13 @@ def run(
     benchmarks = scale.select(system, benchmark)
     results = Results(
         machine=machine.describe(),
-        command=_command(),
+        command=command_line(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         rounds=rounds or scale.rounds,
     )
     with file_errors():  # now, rather than after all the work
         output.write_text(results.dumps(), "utf-8")
-    stopped = _stop_by_signal(console)
+    stopped = stopped_by_signal(console)
     progress = partial(console.print, style="dim", markup=False)
     for _ in measure(benchmarks, results, progress, stopped.is_set):
         output.write_text(results.dumps(), "utf-8")
@@ -105,21 +105,28 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The report; its pictures go beside it.")
     ] = Path("benchmarks.md"),
+    alternatives: Annotated[
+        Path | None,
+        typer.Option(help="Results of `python -m tests.bench alternatives`.", dir_okay=False),
+    ] = None,
 ) -> None:
     """Write a report with tables and plots."""
     try:
         from tests.bench.compare.report.plots import draw
     except ModuleNotFoundError:
         raise BenchError("the report needs matplotlib: make setup-bench installs it") from None
+    from tests.bench.alternatives.figures.text import section as alternatives_section
     from tests.bench.compare.report.markdown import write
     from tests.bench.compare.report.sections import SECTIONS
     from tests.bench.compare.report.targets import TARGETS
 
-    found = _read(results)
+    found, beside = _read(results), _read(alternatives) if alternatives else None
     pictures = output.parent / output.stem
     text = write(
         SECTIONS, TARGETS, found, lambda section: f"{pictures.name}/{section.benchmark}.svg"
     )
+    if beside is not None:
+        text += "\n" + alternatives_section(beside)
     with file_errors():
         for section in SECTIONS:
             if any(key.benchmark == section.benchmark for key in found.figures):
@@ -166,7 +173,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _stop_by_signal(console: "Console") -> threading.Event:
+def stopped_by_signal(console: "Console") -> threading.Event:
     """What Ctrl-C and SIGTERM set: namespaces are taken down whole only between two figures."""
     stopped = threading.Event()
 
@@ -200,7 +207,7 @@ def _moves(moved: Sequence[dict[str, object]]) -> "Table":
     return table
 
 
-def _command() -> str:
+def command_line() -> str:
     """The command that was run, as one types it in a checkout."""
     return shlex.join([".venv/bin/python", "-m", "tests.bench", *sys.argv[1:]])
 

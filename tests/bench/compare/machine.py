@@ -7,7 +7,15 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("nginx", "coturn", "nftables", "golang-go", "gcc", "python3-bpfcc")  # Debian's
+_PACKAGES = (
+    "nginx",
+    "coturn",
+    "janus",
+    "nftables",
+    "golang-go",
+    "gcc",
+    "python3-bpfcc",
+)  # Debian's
 _CPU_INFO = Path("/proc/cpuinfo")
 _MEMORY_INFO = Path("/proc/meminfo")
 

@@ -17,6 +17,7 @@ from tests.bench.compare.benchmarks.sessions import Sessions
 from tests.bench.compare.calls.calltestbed import CALL_PATHS
 from tests.bench.compare.systems.all import ALL
 from tests.bench.compare.systems.ceiling import Ceiling
+from tests.bench.compare.systems.constants import BareRedirect, ConstantNat
 from tests.bench.compare.systems.coturn import Coturn
 from tests.bench.compare.systems.icelane import Icelane
 from tests.bench.compare.systems.nginx import Nginx
@@ -92,7 +93,8 @@ def _known(what: str, asked: Collection[str] | None, known: Collection[str]) -> 
 
 
 _ICELANE = tuple(each for each in ALL if isinstance(each, Icelane) and each.workers == 1)
-_WITH_FLOWS = tuple(each for each in ALL if not isinstance(each, Ceiling | Routing))
+_KNOW_NO_FLOWS = Ceiling | BareRedirect | ConstantNat | Routing
+_WITH_FLOWS = tuple(each for each in ALL if not isinstance(each, _KNOW_NO_FLOWS))
 _RESTARTED = tuple(each for each in ALL if isinstance(each, Nginx | OwnRelay))
 _OPENED_BY_CHECKS = tuple(each for each in _WITH_FLOWS if not isinstance(each, Coturn))
 
@@ -102,9 +104,9 @@ FULL = Scale(
     rounds=2,
     probes=(
         _RATE,
-        Rate((1, 10_000, 100_000, 1_000_000), seconds=0.2),
+        Rate((1, 1_000, 10_000, 40_000, 1_000_000), seconds=0.2),
         Overload(_RATE, seconds=0.2),
-        Cpu(seconds=0.8),
+        Cpu(seconds=1.6),
         Latency(seconds=1.0),
     ),
     benchmarks=(
@@ -123,11 +125,11 @@ QUICK = Scale(
     probes=(
         _QUICK_RATE,
         Overload(_QUICK_RATE, seconds=0.05),
-        Cpu(seconds=0.2),
+        Cpu(seconds=0.4),
         Latency(seconds=0.1),
     ),
     benchmarks=(
-        *(Sessions(each, seconds=0.3, sequential=100) for each in _OPENED_BY_CHECKS),
+        *(Sessions(each, seconds=0.3, sequential=100, half=1_000) for each in _OPENED_BY_CHECKS),
         *(Memory(each, flows=3000) for each in _WITH_FLOWS),
         *(Continuity(each, seconds=0.2, dead=0.3) for each in _ICELANE),
         *(Outage(each, seconds=0.2, dead=0.3) for each in _RESTARTED),

@@ -90,7 +90,7 @@ def test_what_moved_is_told(tmp_path: Path) -> None:
     about = {"machine": {}, "command": "", "started": "", "rounds": 1, "left_out": {}}
     for path, value in ((before, 80.0), (now, 40.0)):
         figures = [
-            figure | {"system": "ceiling", "values": [100.0]},
+            figure | {"system": "constant NAT", "values": [100.0]},
             figure | {"system": "icelane xdp", "values": [value]},
         ]
         path.write_text(json.dumps({"format": 2, "failures": [], "figures": figures} | about))

@@ -29,6 +29,7 @@ def test_a_part() -> None:
     assert selected(["icelane userspace"], ["rate", "continuity"]) == {
         ("icelane userspace", "1 flow"),
         ("icelane userspace", "100 flows"),
+        ("icelane userspace", "1,000 flows"),
         ("icelane userspace", "10,000 flows"),
         ("icelane userspace", "continuity"),
     }

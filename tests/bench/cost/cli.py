@@ -1,7 +1,7 @@
 """``python -m tests.bench cost``: what a packet costs in the XDP program, and what flows take."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,60 +9,89 @@ import typer
 from tests.bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
 
-    from tests.bench.cost.dataplane import Result
+    from tests.bench.cost.aims import Aim
+    from tests.bench.cost.dataplane import Plan, Result
 
 
 def cost(
     *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less than a minute instead of ten; rough figures.")
+    ] = False,
     flows: Annotated[
         list[int] | None,
-        typer.Option(min=2, max=1_000_000, help="How many flows; may be given several times."),
+        typer.Option(min=1, max=1_000_000, help="How many flows; may be given several times."),
     ] = None,
-    packets: Annotated[int, typer.Option(min=100, help="Packets of each kind.")] = 10_000,
-    agent: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Flows of an agent; 0: no agent.")
-    ] = 65_536,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=100, help="How often a packet's cost is measured.")
+    ] = None,
+    agent: Annotated[bool, typer.Option(help="Whether an agent takes the flows over, too.")] = True,
+    live: Annotated[
+        bool, typer.Option(help="Whether live packets are sent, beside constant NAT.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """The cost of a packet in the XDP program, and what flows take in memory and time."""
+    """What a packet costs in the XDP program and what flows take, beside the aims."""
     import os
 
     from rich.console import Console
 
-    from tests.bench.cost.dataplane import Plan, run
+    from tests.bench.cost.aims import aims
+    from tests.bench.cost.dataplane import run
 
     if os.geteuid() != 0:
         raise BenchError("the benchmark loads BPF programs, which needs root")
     console = Console(stderr=True, highlight=False)
-    if any(number % 2 for number in flows or ()):
-        raise BenchError("--flows must be even")
-    plan = Plan(tuple(flows or Plan().flows), packets, agent)
+    plan = _plan(quick=quick, flows=flows, repeats=repeats, agent=agent, live=live)
     results = list(run(plan, lambda step: console.print(f"[dim]{step}[/]")))
+    judged = aims(results)
     if as_json:
-        typer.echo(json.dumps(_grouped(results)))
+        typer.echo(json.dumps(_grouped(results) | {"aims": [asdict(each) for each in judged]}))
         return
     out = Console(highlight=False)
+    out.width = max(out.width, _WIDTH)  # also where a file or a pipe has no width
     for title, rows in _grouped(results).items():
         out.print(_table(title, rows))
+    out.print(_aims(judged))
+
+
+def _plan(
+    *, quick: bool, flows: list[int] | None, repeats: int | None, agent: bool, live: bool
+) -> "Plan":
+    from tests.bench.cost.dataplane import FULL, QUICK
+
+    plan = QUICK if quick else FULL
+    return replace(
+        plan,
+        flows=tuple(flows or plan.flows),
+        effort=replace(plan.effort, repeats=repeats or plan.effort.repeats),
+        live=plan.live if live else None,
+        agent=agent,
+    )
 
 
 def _grouped(results: "Sequence[Result]") -> dict[str, list[dict[str, Any]]]:
-    """The results by kind: cost, memory, scan, agent."""
+    """The results by kind: filling, cost, memory, scan, reading, agent, live."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         groups.setdefault(type(result).__name__.lower(), []).append(asdict(result))
     return groups
 
 
+_WIDTH = 110  # of the widest table
+
 _TITLES = {
-    "cost": "Cost of a packet in nanoseconds above a program that does nothing, cold and warm",
-    "memory": "Memory of full maps (flows4: IPv4; flows: those with IPv6)",
-    "scan": "A look at all flows of both maps for expired ones",
+    "filling": "Adding flows one by one",
+    "cost": "Nanoseconds of a packet above a program that does nothing, warm and cold",
+    "memory": "Memory of a relay that is full, and its large maps",
+    "scan": "A look at all flows for expired ones, in seconds",
+    "reading": "Reading flows with their counters, in seconds",
     "agent": "An agent that has taken flows over",
+    "live": "Live packets: Icelane, constant NAT, and the ratio",
 }
 
 
@@ -70,17 +99,48 @@ def _table(title: str, rows: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
     table = Table(title=_TITLES[title], title_justify="left", title_style="bold")
-    for name in rows[0]:
-        text = isinstance(rows[0][name], str)
-        table.add_column(name.replace("_", " "), justify="left" if text else "right")
-    for row in rows:
-        table.add_row(*(_shown(name, value) for name, value in row.items()))
+    shown = [dict(_spreads(title, row)) for row in rows]
+    for name in shown[0]:
+        text = isinstance(rows[0].get(name), str)
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    for row in shown:
+        table.add_row(*row.values())
     return table
 
 
-def _shown(name: str, value: object) -> str:
-    if name in ("bytes", "resident_bytes") and isinstance(value, int):
+def _spreads(title: str, row: dict[str, Any]) -> "Iterator[tuple[str, str]]":
+    """A row's headings and cells, in which a median has its spread beside it."""
+    for name, value in row.items():
+        if name.endswith("median"):
+            start = name.removesuffix("median")
+            least, most = (_shown(title, name, row[start + end]) for end in ("min", "max"))
+            heading = "cold" if start else "warm" if title == "cost" else "median"
+            yield f"{heading} (min to max)", f"{_shown(title, name, value)} ({least} to {most})"
+        elif not name.endswith(("min", "max")):
+            yield name.replace("_", " "), _shown(title, name, value)
+
+
+def _shown(title: str, name: str, value: object) -> str:
+    if name in {"bytes", "resident_bytes"} and isinstance(value, int):
         return f"{value / 1e6:,.1f} MB"
     if isinstance(value, float):
-        return f"{value:,.3f}" if name.endswith("seconds") or name == "longest" else f"{value:.0f}"
+        ratio = title == "live" and name == "median"
+        seconds = name.endswith("seconds") or title in {"scan", "reading"}
+        return f"{value:,.{3 if seconds else 2 if ratio else 0}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _aims(judged: "Sequence[Aim]") -> "Table":
+    from rich.table import Table
+
+    table = Table(title="Against the aims", title_justify="left", title_style="bold")
+    for name in ("figure", "aim", "is", "median (min to max)", ""):
+        table.add_column(name, justify="left" if name in {"figure", ""} else "right", no_wrap=True)
+    for each in judged:
+        bound = f"{'≥' if each.at_least else '≤'} {each.bound:g}"
+        value, least, median, most = (
+            f"{figure:,.{each.digits}f}" for figure in (each.value, each.min, each.median, each.max)
+        )
+        spread = f"{median} ({least} to {most})"
+        table.add_row(each.figure, bound, value, spread, "met" if each.met else "missed")
+    return table

@@ -1,49 +1,52 @@
-"""What the program costs for one packet.
+"""What the programs cost for one packet.
 
-The kernel's test run gives the time of one run: in turn with a program that does nothing, whose
-time is what measuring costs. A run that is repeated would see the packet as it was rewritten, and
-measure a miss; and to repeat, the kernel patches itself and waits, so that all caches are cold.
+A packet's time is that of the driver with the measured program, less that of the driver with one
+that does nothing. Both are measured several times in turn, and the least time that nothing took is
+subtracted from the least, the median and the most that the program took: what else the machine does
+can only make both slower, so a difference of neighbours would show that, too.
 
-Before a packet's first run the processor has done other things: that is the cost of a packet that
-comes by itself. When the same packet is run again right away, program, flow and route are in the
-caches: that is the cost under load, where packets come in together.
+"Warm" is a packet among many, one after the other, as under load: every flow has had a packet just
+before, so that its next hop is known, and then has one when all others have had one, in no order.
+The kernel sleeps for a moment before each run, so that the first packets are slower; there are
+enough of them for that not to be seen. "Cold" is a packet of a burst of 16 after the processor has
+slept for 10 ms, or has done something else.
 """
 
 import os
-import random
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median
 
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.nexthops import WATCH_LEASE, NextHops
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
-from tests.bench.cost import frames
-from tests.bench.cost.site import VIP, VIP6, Site, client
-from tests.lab.xdp_program import load_xdp, run_xdp
+from tests.bench.cost.driver import Driver
+from tests.bench.cost.kinds import Kind, kinds
+from tests.bench.cost.site import Site
 
-_DROP, _REDIRECT = 1, 4  # enum xdp_action
-_WARM = 5  # runs of a packet, of which the last is taken for a warm one
-_NOTHING = bytes.fromhex("b700000002000000 9500000000000000")  # the instructions of `return 2`
+BURST, PAUSE = 16, 0.010  # packets, and seconds before them
+
+_LEAST_TURNS = 1_000  # before measuring
+_COUNTED = 0.98  # the share of packets that must be counted: some counters are samples
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of packet to measure.
+class Effort:
+    """How much is measured.
 
     Attributes:
-        name: What people call it.
-        reason: What it is counted under, without which a run has failed.
-        verdict: What the program returns; None where it depends on rates.
-        frame: The frame of the flow with a number.
+        packets: How many are run together, warm.
+        bursts: How many bursts, of which the median counts, cold.
+        repeats: How often all of that is done.
     """
 
-    name: str
-    reason: str
-    verdict: int | None
-    frame: Callable[[int], bytes]
+    packets: int
+    bursts: int
+    repeats: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,99 +56,149 @@ class Cost:
     Attributes:
         flows: How many there were.
         packet: The kind of packet.
-        p50: Half of the packets took at most this, on cold caches.
-        p90: Nine of ten did.
-        warm_p50: The same on warm caches.
-        warm_p90: Nine of ten.
+        way: Which way it went.
+        min: The least of all repeats.
+        median: Their median.
+        max: The most.
+        cold_min: The same in cold bursts.
+        cold_median: Their median.
+        cold_max: The most.
     """
 
     flows: int
     packet: str
-    p50: float
-    p90: float
-    warm_p50: float
-    warm_p90: float
+    way: str
+    min: float
+    median: float
+    max: float
+    cold_min: float
+    cold_median: float
+    cold_max: float
 
 
-def kinds(site: Site) -> list[Kind]:
-    """What is measured."""
-    to_transceiver = "forwarded_to_transceiver"
-    forged = frames.forged_request(site.route)
-
-    def rtp6(number: int) -> bytes:
-        return frames.from_client(client(number, ip6=True), VIP6, frames.RTP)
-
-    def unknown(number: int, payload: bytes) -> bytes:
-        source = client(number)
-        return frames.from_client(source._replace(port=source.port - 1000), VIP, payload)
-
-    return [
-        Kind(
-            "IPv4 hit",
-            to_transceiver,
-            _REDIRECT,
-            lambda number: frames.from_client(client(number), VIP, frames.RTP),
-        ),
-        Kind("IPv6 hit", to_transceiver, _REDIRECT, lambda number: rtp6(number & ~1)),
-        Kind("cross-family hit", to_transceiver, _REDIRECT, lambda number: rtp6(number | 1)),
-        Kind("miss", "unknown_client", None, lambda number: unknown(number, frames.RTP)),
-        Kind("forged STUN", "stun_forged", _DROP, lambda number: unknown(number, forged)),
-    ]
-
-
-def measure(site: Site, flows: int, packets: int) -> list[Cost]:
-    """The costs of all kinds of packet of random flows.
+def measure(site: Site, driver: Driver, flows: int, effort: Effort) -> list[Cost]:
+    """The costs of all kinds of packet.
 
     Args:
         site: Where.
-        flows: How many flows there are in each map.
-        packets: How many packets of a kind are run.
+        driver: What runs them.
+        flows: How many flows there are, which all have packets.
+        effort: How much is measured.
 
     Raises:
-        DataplaneError: The program did something else with a packet.
+        DataplaneError: A program did something else with a packet.
+        LabError: A program to compare with cannot be built.
     """
-    chance = random.Random(flows)  # it chooses what to measure
-    program, nothing = bpfsys.obj_get(Pins(site.instance).program), load_xdp(_NOTHING)
-    index = site.index("public")
+    with (
+        kinds(site) as measured,
+        site.host.inside(),
+        closing(XdpDataplane(site.instance)) as dataplane,
+        _watched(Pins(site.instance)),
+        _on_one_processor(),
+    ):
+        runs = [_Runs(kind, driver, dataplane, flows, effort) for kind in measured]
+        for _ in range(effort.repeats):  # all kinds in turn: what else happens meets each of them
+            for each in runs:
+                each.repeat()
+        return [each.cost() for each in runs]
+
+
+class _Runs:
+    """The runs of a kind of packet."""
+
+    def __init__(
+        self, kind: Kind, driver: Driver, dataplane: XdpDataplane, flows: int, effort: Effort
+    ) -> None:
+        self._kind, self._driver, self._dataplane = kind, driver, dataplane
+        self._flows, self._effort = flows, effort
+        self._turns = max(flows if kind.is_hit else 0, _LEAST_TURNS)
+        self._warm: list[float] = []
+        self._cold: list[float] = []
+        self._base: list[float] = []
+        self._cold_base: list[float] = []
+
+    def repeat(self) -> None:
+        """Measure once."""
+        kind, effort, nothing = self._kind, self._effort, self._driver.nothing
+        self._driver.prepare(kind.packets, self._flows)
+        self._base.append(self._driver.run(nothing, effort.packets)[0])
+        self._cold_base.append(self._bursts(nothing))
+        before = self._counted()
+        self._run(self._turns)
+        self._warm.append(self._run(effort.packets))
+        self._cold.append(self._bursts(kind.program))
+        expected = self._turns + effort.packets + effort.bursts * BURST
+        if kind.reason and self._counted() - before < _COUNTED * expected:
+            raise DataplaneError(
+                f"Not every packet was a {kind.name} {kind.way}: {self._counted() - before:,} of "
+                f"{expected:,} were counted as {kind.reason}."
+            )
+
+    def cost(self) -> Cost:
+        """What came out."""
+        warm = _above(self._warm, self._base)
+        return Cost(
+            self._flows,
+            self._kind.name,
+            self._kind.way,
+            *warm,
+            *_above(self._cold, self._cold_base),
+        )
+
+    def _run(self, count: int) -> float:
+        took, verdict = self._driver.run(self._kind.program, count)
+        if self._kind.verdict not in {None, verdict}:
+            raise DataplaneError(
+                f"A packet of the {self._kind.name} {self._kind.way} was not handled as one: "
+                f"verdict {verdict}."
+            )
+        return took
+
+    def _bursts(self, program: int) -> float:
+        times = []
+        for _ in range(self._effort.bursts):
+            time.sleep(PAUSE)
+            times.append(self._driver.run(program, BURST)[0])
+        return median(times)
+
+    def _counted(self) -> int:
+        """Packets of the kind, also those that were too many to pass."""
+        if not self._kind.reason:
+            return 0
+        counters = self._dataplane.counters()
+        return counters[self._kind.reason] + counters.get(f"{self._kind.reason}_limited", 0)
+
+
+def _above(times: Sequence[float], base: Sequence[float]) -> tuple[float, float, float]:
+    nothing = min(base)
+    return min(times) - nothing, median(times) - nothing, max(times) - nothing
+
+
+@contextmanager
+def _watched(pins: Pins) -> Iterator[None]:
+    """Say all the time what an agent says; without one, flows ask the FIB more often."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        with NextHops(pins) as hops:
+            while not ended.wait(WATCH_LEASE / 5):
+                hops.watched()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
-        with site.host.inside(), closing(XdpDataplane(site.instance)) as dataplane:
-            costs = []
-            for kind in kinds(site):
-                sent = [kind.frame(chance.randrange(flows)) for _ in range(packets)]
-                before = _counted(dataplane, kind)
-                times = _times(kind, sent, (program, nothing), index)
-                if _counted(dataplane, kind) - before != packets * (1 + _WARM):
-                    raise DataplaneError(f"Not every packet of the {kind.name} was one.")
-                costs.append(Cost(flows, kind.name, *times))
-            return costs
+        yield
     finally:
-        os.close(program)
-        os.close(nothing)
+        ended.set()
+        watching.join()
 
 
-def _counted(dataplane: XdpDataplane, kind: Kind) -> int:
-    """Packets of a kind, also those that were too many to pass."""
-    counters = dataplane.counters()
-    return counters[kind.reason] + counters.get(f"{kind.reason}_limited", 0)
-
-
-def _times(
-    kind: Kind, sent: Sequence[bytes], programs: tuple[int, int], index: int
-) -> tuple[float, float, float, float]:
-    """Median and 90th percentile of what a packet took, cold and warm, less those of nothing."""
-    program, nothing = programs
-    times: dict[int, list[int]] = {1: [], _WARM: []}
-    base: dict[int, list[int]] = {1: [], _WARM: []}
-    for frame in sent:
-        for runs, taken in times.items():
-            base[runs].append(run_xdp(nothing, frame, index, runs).duration)
-            done = run_xdp(program, frame, index, runs)
-            if kind.verdict not in (None, done.verdict):
-                raise DataplaneError(f"A packet of the {kind.name} was not handled as one.")
-            taken.append(done.duration)
-    return (*_above(times[1], base[1]), *_above(times[_WARM], base[_WARM]))
-
-
-def _above(times: Sequence[int], base: Sequence[int]) -> tuple[float, float]:
-    spent, measuring = quantiles(times, n=100), quantiles(base, n=100)
-    return spent[49] - measuring[49], spent[89] - measuring[89]
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Stay on a processor, whose caches are the ones that count."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

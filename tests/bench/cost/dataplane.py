@@ -1,18 +1,25 @@
 """The benchmark of the XDP dataplane, from one size to the next."""
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
-from relay.core.flowtuple import FlowTuple
-from relay.dataplane.kernel.config import DEFAULT_MAX_FLOWS
-from relay.dataplane.xdp import XdpDataplane
-from relay.wire.route import Route
-from tests.bench.cost import cost, memory
-from tests.bench.cost.site import Site, narrow, site, wide
+from tests.bench.cost import cost, live, memory
+from tests.bench.cost.driver import Driver
+from tests.bench.cost.site import FAMILIES, IPV4, Family, site
 
-Result = cost.Cost | memory.Memory | memory.Scan | memory.Agent
+READ = 100_000  # flows that are read with their counters, at the most
+
+Result = (
+    cost.Cost
+    | memory.Filling
+    | memory.Memory
+    | memory.Scan
+    | memory.Reading
+    | memory.Agent
+    | live.Live
+)
+
+_TOGETHER = 100_000  # numbers of flows up to which one relay has room for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +27,31 @@ class Plan:
     """What to measure.
 
     Attributes:
-        flows: Numbers of flows to measure with, even ones. There is room for at least
-            as many as by default; where the maps are full, their memory is measured, too.
-        packets: How many packets of each kind are measured.
-        agent: How many flows an agent takes over; 0 for no agent.
+        flows: Numbers of flows to measure with.
+        effort: How much of a packet's cost.
+        live: How much of live packets; None for nothing.
+        agent: Whether an agent takes the flows over.
     """
 
-    flows: Sequence[int] = (1_000, 10_000, DEFAULT_MAX_FLOWS, 100_000, 1_000_000)
-    packets: int = 10_000
-    agent: int = DEFAULT_MAX_FLOWS
+    flows: Sequence[int]
+    effort: cost.Effort
+    live: live.Effort | None
+    agent: bool = True
+
+
+FULL = Plan(
+    flows=(1, 1_000, 40_000, 1_000_000),
+    effort=cost.Effort(packets=200_000, bursts=3, repeats=5),
+    live=live.Effort(
+        flows=(100, 1_000, 40_000, 1_000_000), rounds=3, rate_seconds=0.2, cpu_seconds=0.5
+    ),
+)
+
+QUICK = Plan(
+    flows=(1_000, 40_000),
+    effort=cost.Effort(packets=100_000, bursts=2, repeats=2),
+    live=live.Effort(flows=(1_000,), rounds=2, rate_seconds=0.05, cpu_seconds=0.0),
+)
 
 
 def run(plan: Plan, progress: Callable[[str], None]) -> Iterator[Result]:
@@ -40,29 +63,46 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Iterator[Result]:
 
     Raises:
         DataplaneError: The program cannot be loaded, or does something unexpected.
-        LabError: The kernel refuses a namespace.
+        LabError: The kernel refuses a namespace, or a program cannot be built.
     """
-    for flows in plan.flows:
-        progress(f"{flows:,} flows")
-        with site(2 * max(DEFAULT_MAX_FLOWS, flows)) as made:
-            _fill(made, narrow, flows)
-            _fill(made, wide, flows)
-            yield from cost.measure(made, flows, plan.packets)
-            if 2 * flows == made.max_flows:
-                for name in ("flows4", "flows"):
-                    yield memory.map_memory(made, name, flows)
-                yield memory.scan(made)
-    if plan.agent:
-        progress(f"an agent with {plan.agent:,} flows")
-        with site(2 * max(DEFAULT_MAX_FLOWS, plan.agent)) as made:
-            _fill(made, narrow, plan.agent)
-            yield memory.agent(made, plan.agent)
+    with Driver() as driver:
+        for flows in _by_room(plan.flows):
+            for family in FAMILIES:
+                yield from _one_relay(plan, driver, family, flows, progress)
+    if plan.live:
+        for number in plan.live.flows:
+            progress(f"live packets, flows: {number:,}")
+            yield from live.measure(plan.live, number)
 
 
-def _fill(made: Site, flow: Callable[[int, Route], FlowTuple], count: int) -> None:
-    """Install flows in random order, so that none lies beside the next one in memory."""
-    numbers = list(range(count))
-    random.Random(count).shuffle(numbers)  # it only mixes
-    with closing(XdpDataplane(made.instance)) as dataplane:
-        for number in numbers:
-            dataplane.install(flow(number, made.route))
+def _by_room(flows: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of flows that one relay has, one after the other: it would look up slower if it
+    had room for many more."""
+    few = sorted(number for number in flows if number <= _TOGETHER)
+    if few:
+        yield few
+    yield from ([number] for number in sorted(flows) if number > _TOGETHER)
+
+
+def _one_relay(
+    plan: Plan,
+    driver: Driver,
+    family: Family,
+    numbers: Sequence[int],
+    progress: Callable[[str], None],
+) -> Iterator[Result]:
+    """What a relay costs that has more and more flows."""
+    with site(family, numbers[-1]) as made:
+        before = 0
+        for flows in numbers:
+            progress(f"{family.name}, flows: {flows:,}")
+            yield memory.fill(made, before, flows)
+            yield from cost.measure(made, driver, flows, plan.effort)
+            before = flows
+        yield from memory.map_memory(made, before)
+        if family is IPV4:
+            yield memory.scan(made)
+            yield memory.reading(made, min(before, READ))
+            if plan.agent:
+                progress(f"an agent, flows: {before:,}")
+                yield memory.agent(made, before)

@@ -6,24 +6,44 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.bench.__main__ import app
+from tests.bench.cost import live
 
-pytestmark = pytest.mark.bpf
+FLOWS = 200
+KINDS = [
+    *(["IPv4 hit"] * 2 + ["constant NAT"] * 2 + ["bare redirect"] * 2 + ["FIB ceiling"] * 2),
+    *(["miss", "forged STUN"] + ["IPv6 hit"] * 2 + ["cross-family hit"] * 2),
+]
 
 
+@pytest.mark.bpf
+@pytest.mark.netns
 def test_the_dataplane_is_measured() -> None:
-    arguments = ["--flows", "200", "--packets", "200", "--agent", "100", "--json"]
+    arguments = ["--quick", "--flows", str(FLOWS), "--repeats", "1", "--no-live", "--json"]
     done = CliRunner().invoke(app, ["cost", *arguments])
     assert done.exit_code == 0, done.output
     results = json.loads(done.stdout)
-    kinds = ["IPv4 hit", "IPv6 hit", "cross-family hit", "miss", "forged STUN"]
-    assert [row["packet"] for row in results["cost"]] == kinds
-    assert all(row["p50"] > 0 and row["warm_p50"] > 0 for row in results["cost"])
+    assert [row["packet"] for row in results["cost"]] == KINDS
+    hits = [row for row in results["cost"] if row["packet"].endswith("hit")]
+    assert all(row["min"] > 0 and row["cold_min"] > 0 for row in hits)
+    assert {row["way"] for row in hits} == {"to transceiver", "to client"}
     (agent,) = results["agent"]
-    assert agent["flows"] == 100
+    assert agent["flows"] == results["reading"][0]["flows"] == results["scan"][0]["flows"] == FLOWS
     assert agent["resident_bytes"] > 0
+    assert {row["family"] for row in results["memory"]} == {"IPv4", "IPv6", "cross-family"}
+    assert "live" not in results
+    assert not results["aims"]  # there are none for so few flows
 
 
-def test_an_odd_number_of_flows_is_refused() -> None:
-    done = CliRunner().invoke(app, ["cost", "--flows", "201"])
-    assert done.exit_code == 1
-    assert "even" in done.stderr
+@pytest.mark.bpf
+@pytest.mark.netns
+def test_live_packets_of_both_are_measured() -> None:
+    (kpps,) = live.measure(live.Effort((2,), rounds=1, rate_seconds=0.05, cpu_seconds=0.0), 2)
+    assert (kpps.flows, kpps.figure) == (2, live.KPPS)
+    assert kpps.icelane > 0
+    assert kpps.min == kpps.median == kpps.max == kpps.icelane / kpps.constant_nat
+
+
+def test_a_number_of_flows_that_cannot_be_is_refused() -> None:
+    done = CliRunner().invoke(app, ["cost", "--flows", "0"])
+    assert done.exit_code == 2
+    assert "--flows" in done.stderr

@@ -68,9 +68,10 @@ class StartBench:
     Args:
         directory: Where its files are.
         flows: How many flows Redis has.
+        dataplane: What forwards them, xdp or userspace.
     """
 
-    def __init__(self, directory: Path, flows: int) -> None:
+    def __init__(self, directory: Path, flows: int, dataplane: str = "xdp") -> None:
         self.instance = f"bench-{os.getpid()}-start"
         self._hosts = topology.hosts(self.instance)
         self._runner = Runner(self.instance, directory)
@@ -84,7 +85,7 @@ class StartBench:
             "upstream": self._flows[0].upstream.host,
             "ports": f"{PORTS[0]}-{PORTS[-1]}",
             "interface": list(topology.interfaces(topology.TWO_NICS, RELAY)),
-            "dataplane": "xdp",
+            "dataplane": dataplane,
             "instance": self.instance,
             "redis": self._redis,
         }
@@ -175,14 +176,14 @@ class StartBench:
 
     @classmethod
     @contextmanager
-    def made(cls, flows: int) -> Iterator["StartBench"]:
+    def made(cls, flows: int, dataplane: str = "xdp") -> Iterator["StartBench"]:
         """The network, with Redis filled; all of it is removed in the end.
 
         Raises:
             LabError: The network cannot be made, or redis-server does not start.
         """
         with tempfile.TemporaryDirectory() as directory:
-            bench = cls(Path(directory), flows)
+            bench = cls(Path(directory), flows, dataplane)
             topology.build(bench.instance)
             try:
                 bench._fill_redis()

@@ -16,9 +16,12 @@ class Numbers:
         self.agent = {"received_from_clients": 3, "forged": 1}
         self.dataplane = {"forwarded_to_client": 1_000_000}
         self.flows = {"pending": 1, "confirmed": 2}
+        self.changes = {"routes": 4}
 
     def collector(self) -> RelayCollector:
-        return RelayCollector(lambda: self.agent, lambda: self.dataplane, lambda: self.flows)
+        return RelayCollector(
+            lambda: self.agent, lambda: self.dataplane, lambda: self.flows, lambda: self.changes
+        )
 
 
 @pytest.fixture
@@ -48,18 +51,20 @@ def test_a_scrape_has_every_number_and_nothing_else(endpoint: Endpoint, numbers:
         'icelane_relay_flows{state="confirmed"} 2.0',
         'icelane_relay_flows{state="pending"} 1.0',
         'icelane_relay_kernel_packets_total{reason="forwarded_to_client"} 1e+06',
+        'icelane_relay_network_changes_total{kind="routes"} 4.0',
     ]
     numbers.agent["forged"] = 2
     assert 'icelane_relay_agent_datagrams_total{reason="forged"} 2.0' in scrape(endpoint)
 
 
 def test_without_numbers_there_are_no_samples(numbers: Numbers) -> None:
-    numbers.agent, numbers.dataplane, numbers.flows = {}, {}, {}
+    numbers.agent = numbers.dataplane = numbers.flows = numbers.changes = {}
     families = list(numbers.collector().collect())
     assert [family.name for family in families] == [
         "icelane_relay_agent_datagrams",
         "icelane_relay_kernel_packets",
         "icelane_relay_flows",
+        "icelane_relay_network_changes",
     ]
     assert not any(family.samples for family in families)
 

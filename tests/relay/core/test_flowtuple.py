@@ -1,12 +1,14 @@
 """What a dataplane is told of a flow: packed, because there are very many."""
 
 import sys
+from socket import AF_INET6
 from typing import Any
 
 import pytest
 
 from relay.core.flowtuple import FlowTuple, Source
 from relay.wire.endpoint import Endpoint
+from relay.wire.route import TARGET, decode
 from relay.wire.transport import Transport
 
 PARTS: dict[str, Any] = {
@@ -32,6 +34,29 @@ def test_its_packed_parts_make_the_same() -> None:
     assert FlowTuple.of(*packed).upstream == PARTS["upstream"]
 
 
+@pytest.mark.parametrize("transport", Transport)
+def test_a_source_gives_back_what_it_was_made_of(transport: Transport) -> None:
+    source = Source(FLOW.client, FLOW.vip, transport)
+    assert (source.client, source.vip, source.transport) == (FLOW.client, FLOW.vip, transport)
+    assert Source.of(FLOW.packed_client, FLOW.packed_vip, source.mark) == source
+    assert source.ends == FLOW.client_and_vip
+    assert source.client_port == FLOW.client.port
+
+
+def test_its_packed_parts_are_those_of_its_addresses() -> None:
+    for name in ("client", "vip", "upstream", "transceiver"):
+        assert getattr(FLOW, f"packed_{name}") == PARTS[name].packed
+    assert FLOW.packed_target == decode(FLOW.route).raw[TARGET]
+    assert FLOW.without_upstream == FLOW.client_and_vip + FLOW.packed_transceiver
+    assert FLOW.upstream_family is AF_INET6
+
+
+def test_it_can_be_at_another_upstream_address() -> None:
+    for transport in Transport:
+        flow, other = FLOW._replace(transport=transport), Endpoint("192.0.2.9", 1)
+        assert flow.at(other.packed) == flow._replace(upstream=other)
+
+
 def test_client_and_vip_tell_what_clients_send_into_apart() -> None:
     moved = FLOW._replace(upstream=PARTS["transceiver"], transceiver=PARTS["upstream"])
     assert moved.from_client == FLOW.from_client == FLOW.client.packed + FLOW.vip.packed
@@ -40,8 +65,8 @@ def test_client_and_vip_tell_what_clients_send_into_apart() -> None:
 
 def test_the_same_address_and_port_of_another_transport_is_another_client() -> None:
     over_tcp = FLOW._replace(transport=Transport.TCP)
-    assert over_tcp.from_client == Source(FLOW.client, FLOW.vip, Transport.TCP).packed
-    assert FLOW.from_client == Source(FLOW.client, FLOW.vip).packed
+    assert over_tcp.from_client == Source(FLOW.client, FLOW.vip, Transport.TCP)
+    assert FLOW.from_client == Source(FLOW.client, FLOW.vip)
     assert over_tcp.from_client != FLOW.from_client
     assert over_tcp.ends == FLOW.ends
     assert over_tcp.route == FLOW.route

@@ -5,7 +5,7 @@ from relay.core.flowtuple import FlowTuple
 from relay.core.limits import Limits
 from relay.core.pending import PendingFlows
 from relay.wire.keys import KeyRing
-from relay.wire.route import Target, mint
+from relay.wire.route import TARGET, Target, mint
 from tests.relay.conftest import ADDRESSES, ALICE, FIRST, SECOND, VIP
 
 KEYS = KeyRing({0: bytes(32)}, signing_slot=0)
@@ -31,9 +31,10 @@ def pending_of(*flows: Flow) -> PendingFlows:
 def test_a_flow_is_found_by_its_client_and_who_its_route_leads_to() -> None:
     one = flow()
     pending = pending_of(one)
-    assert pending.get(one.addresses.from_client, FIRST) is one
-    assert pending.get(one.addresses.from_client, SECOND) is None
-    assert pending.get(flow(port=1).addresses.from_client, FIRST) is None
+    first, second = (route(target)[TARGET] for target in (FIRST, SECOND))
+    assert pending.get(one.addresses.from_client, first) is one
+    assert pending.get(one.addresses.from_client, second) is None
+    assert pending.get(flow(port=1).addresses.from_client, first) is None
     assert list(pending) == [one]
 
 

@@ -21,6 +21,7 @@ from tests.relay.conftest import (
     RTP,
     SECOND,
     VIP,
+    ZRTP,
     Scene,
     words,
 )
@@ -43,7 +44,7 @@ def test_first_check_opens_a_pending_flow_and_success_confirms_it(scene: Scene) 
 
 def test_confirmed_flow_carries_everything_both_ways(scene: Scene) -> None:
     flow = scene.connect()
-    for data, name in ((DTLS, "DTLS"), (RTP, "RTP"), (JUNK, "OTHER")):
+    for data, name in ((DTLS, "DTLS"), (RTP, "RTP"), (ZRTP, "OTHER")):
         assert scene.client(data) == [f"{name} -> {ONE}"]
         assert scene.transceiver(data, flow) == [f"{name} -> {ALICE}"]
     assert scene.client(scene.request()) == [f"request -> {ONE}"]
@@ -131,6 +132,36 @@ def test_forged_expired_and_unknown_routes_open_nothing(scene: Scene) -> None:
         assert scene.client(scene.request(ufrag)) == []
     assert scene.states() == []
     assert scene.counted() == {"bad_route": 2, "no_transceiver": 1, "route_expired": 1}
+
+
+def test_what_the_relay_alone_says_stays_with_it(scene: Scene) -> None:
+    flow = scene.connect()
+    for data in (JUNK, b"\x04", b"\x0c", b"\x7f"):
+        assert scene.client(data) == []
+        assert scene.transceiver(data, flow) == []
+    assert (scene.counted()["control_from_client"], scene.counted()["control"]) == (4, 4)
+
+
+def test_whatever_stun_names_no_other_target_follows_a_confirmed_flow(scene: Scene) -> None:
+    ufrag = scene.ufrag()
+    flow = scene.connect()
+    forged = ufrag[:-1] + ("A" if ufrag[-1] != "A" else "B")
+    retired = Scene(keys=KeyRing({5: bytes(range(32))}, 5)).ufrag()  # slot 5 holds no key here
+    for named in (forged, retired, "short", ufrag[:-1] + "!"):
+        assert scene.client(scene.request(named)) == [f"request -> {ONE}"]
+    whole = scene.request()
+    for data in (b"\x00", whole[:-1], whole[:4] + bytes(4) + whole[8:], b"\x00\x01"):
+        command = scene.table.from_client(data, Source(ALICE, VIP), scene.now)
+        assert [(each.flow, each.data) for each in command] == [(flow, data)]  # type: ignore[union-attr]
+
+
+def test_a_route_to_another_target_is_verified_also_on_a_confirmed_flow(scene: Scene) -> None:
+    scene.connect()
+    ufrag = scene.ufrag(SECOND)
+    forged = ufrag[:-1] + ("A" if ufrag[-1] != "A" else "B")
+    assert scene.client(scene.request(forged)) == []
+    assert scene.counted()["bad_route"] == 1
+    assert scene.client(scene.request(ufrag))[0] == f"open {TWO}"
 
 
 def test_expired_route_goes_on_in_a_confirmed_flow(scene: Scene) -> None:

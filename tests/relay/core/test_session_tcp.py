@@ -22,6 +22,7 @@ from tests.relay.conftest import (
     RTP,
     SECOND,
     VIP,
+    ZRTP,
     Scene,
     words,
 )
@@ -54,7 +55,7 @@ def test_a_check_and_its_success_confirm_and_nothing_is_installed_or_stored(scen
     assert flow.state is State.PENDING
     assert scene.transceiver(scene.answer(request), flow) == [f"success -> {ALICE}"]
     assert flow_over_tcp(scene.table).state is State.CONFIRMED
-    for data, name in ((DTLS, "DTLS"), (RTP, "RTP"), (JUNK, "OTHER")):
+    for data, name in ((DTLS, "DTLS"), (RTP, "RTP"), (ZRTP, "OTHER")):
         assert scene.client(data, transport=TCP) == [f"{name} -> {ONE}"]
         assert scene.transceiver(data, flow) == [f"{name} -> {ALICE}"]
 

@@ -13,6 +13,7 @@ from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRa
 from relay.dataplane.kernel.pins import Pins, instances
 from relay.dataplane.kernel.settings import write_settings
 from relay.netns.host import Host
+from relay.netns.offload import Offload, set_offload
 from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, VIP6, NewConfig, clear, load
 
 _numbers = itertools.count(1)
@@ -36,6 +37,9 @@ def new_host() -> Iterator[Host]:
                 netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
             for link in netlink.get_links():
                 netlink.link("set", index=link["index"], state="up")
+        with host.inside():
+            for name in ("a", "b"):
+                set_offload(f"{name}-far", Offload.TX_CHECKSUM, on=False)
         yield host
     finally:
         host.remove()

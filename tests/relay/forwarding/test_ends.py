@@ -75,7 +75,6 @@ class Relay:
     def _upstreams(self, transport: Transport) -> PerFlowSockets:
         return PerFlowSockets(
             asyncio.get_running_loop(),
-            Counter(),
             self.fast,
             self.vips.fileno,
             lambda flow, data: self.received.append((transport, flow, data)),

@@ -3,7 +3,6 @@ which order."""
 
 import errno
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -13,12 +12,10 @@ from relay.core.flow import Flow
 from relay.forwarding.batchio import BatchIO, SyscallBatchIO, open_batch_io
 from relay.forwarding.fastpath import BATCH, FastPath
 from relay.forwarding.flowcache import CachedFlow, FlowCache
-from relay.forwarding.gro import SOL_UDP, UDP_SEGMENT, enable_gro
-from relay.forwarding.mmsg import PacketBuffers, pack_sockaddr
+from relay.forwarding.mmsg import PacketBuffers, to_sockaddr
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import ALICE, DTLS, RTP, Scene
 
-SO_NO_CHECK = 11  # asm-generic/socket.h
 STUN = bytes([0, 1]) + bytes(18)
 
 
@@ -34,7 +31,6 @@ class Bench:
         self._open: list[socket.socket] = []
         self.vips = [self.udp(), self.udp("::1")]
         for vip in self.vips:
-            enable_gro(vip)
             self.fast.add_vip(vip.fileno(), vip.family)
 
     def udp(self, host: str = "127.0.0.1") -> socket.socket:
@@ -51,7 +47,7 @@ class Bench:
         upstream = self.udp()
         upstream.connect(transceiver.getsockname())
         transceiver.connect(upstream.getsockname())
-        sockaddr = pack_sockaddr(Endpoint.of(client.getsockname()))
+        sockaddr = to_sockaddr(Endpoint.of(client.getsockname()).packed)
         cached = CachedFlow(self._flow, self.vips[vip].fileno(), sockaddr, upstream.fileno())
         self.cache.add(cached)
         return client, transceiver, cached
@@ -89,6 +85,24 @@ def test_media_is_forwarded_and_the_rest_takes_the_slow_path(bench: Bench) -> No
     assert bench.from_clients() is False
     assert [transceiver.recv(100), transceiver.recv(100)] == [RTP, DTLS]
     assert bench.slow_path == [STUN, RTP]
+
+
+@pytest.mark.parametrize("data", [b"\x0c", b"\x10", b"\x7f", b"\xff"])
+def test_what_is_no_media_of_a_client_takes_the_slow_path(bench: Bench, data: bytes) -> None:
+    client, transceiver, _ = bench.connect()
+    bench.send(client, RTP, data * 20, data * 20, DTLS)
+    bench.from_clients()
+    assert [transceiver.recv(100), transceiver.recv(100)] == [RTP, DTLS]
+    assert bench.slow_path == [data * 20] * 2
+
+
+def test_what_a_transceiver_says_to_the_relay_takes_the_slow_path(bench: Bench) -> None:
+    client, transceiver, cached = bench.connect()
+    for data in (STUN, b"\x0ctold", b"", b"\x10zrtp", b"\xfftold", RTP):
+        transceiver.send(data)
+    bench.from_transceivers(*[cached.upstream_fd] * 6)
+    assert [client.recv(100) for _ in range(4)] == [STUN, b"", b"\x10zrtp", RTP]
+    assert bench.slow_path == [b"\x0ctold", b"\xfftold"]
 
 
 def test_order_within_a_flow_is_kept(bench: Bench) -> None:
@@ -254,76 +268,23 @@ def test_datagrams_of_any_size_pass_whole(bench: Bench, size: int) -> None:
     assert bench.slow_path == []
 
 
-def coalesced(*data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-    """What a socket sends with one call, and how that is segmented."""
-    return b"".join(data), [(SOL_UDP, UDP_SEGMENT, struct.pack("=H", len(data[0])))]
-
-
-def send_coalesced(bench: Bench, client: socket.socket, *data: bytes) -> None:
-    joined, control = coalesced(*data)
-    client.sendmsg([joined], control, 0, bench.vips[0].getsockname())
-
-
-MEDIA = [bytes([0x80, number]) + bytes(98) for number in range(6)]
-
-
-def test_a_coalesced_batch_goes_on_as_its_datagrams(bench: Bench) -> None:
-    client, transceiver, _ = bench.connect()
-    other, other_transceiver, _ = bench.connect()
-    bench.send(client, RTP)
-    send_coalesced(bench, client, *MEDIA[:4], MEDIA[4][:7])
-    bench.send(other, DTLS)
-    bench.send(client, MEDIA[5])
-    bench.from_clients()
-    got = [transceiver.recv(70_000) for _ in range(7)]
-    assert got == [RTP, *MEDIA[:4], MEDIA[4][:7], MEDIA[5]]
-    assert other_transceiver.recv(100) == DTLS
-    assert bench.slow_path == []
-    assert bench.counters["forwarded_to_transceivers"] == 8
-
-
-def test_a_coalesced_batch_with_stun_in_it_is_segmented(bench: Bench) -> None:
+def test_what_the_slow_path_sends_keeps_its_place(bench: Bench) -> None:
     client, transceiver, cached = bench.connect()
-    check = STUN + bytes(80)
-    send_coalesced(bench, client, *MEDIA[:2], check, MEDIA[2], check[:20])
-    with socket.socket(fileno=socket.dup(cached.upstream_fd)) as forward:
-        bench.fast.from_clients(cached.vip_fd, lambda data, _: forward.sendall(data))
-    got = [transceiver.recv(70_000) for _ in range(5)]
-    assert got == [*MEDIA[:2], check, MEDIA[2], check[:20]]
-    assert bench.counters["forwarded_to_transceivers"] == 3
+    bench.send(client, RTP, STUN, DTLS, STUN)
 
+    def answer(data: bytes, source: bytes) -> None:
+        bench.fast.outbox.send(cached.upstream_fd, data)
+        bench.fast.outbox.send_to(cached.vip_fd, socket.AF_INET, source, data)
 
-def test_a_coalesced_batch_of_a_stranger_takes_the_slow_path_in_segments(bench: Bench) -> None:
-    stranger = bench.udp()
-    send_coalesced(bench, stranger, *MEDIA)
-    bench.from_clients()
-    assert bench.slow_path == MEDIA
-
-
-def test_flow_that_ends_within_a_coalesced_batch_gets_nothing_more(bench: Bench) -> None:
-    client, transceiver, cached = bench.connect()
-    check = STUN + bytes(80)
-    send_coalesced(bench, client, MEDIA[0], check, MEDIA[1])
-    bench.send(client, RTP)
-
-    def end(data: bytes, _: bytes) -> None:
-        bench.slow_path.append(data)
-        bench.cache.remove(cached.upstream_fd)
-
-    bench.fast.from_clients(cached.vip_fd, end)
-    assert transceiver.recv(70_000) == MEDIA[0]
-    assert bench.slow_path == [check, MEDIA[1], RTP]
-
-
-def test_a_coalesced_batch_that_cannot_go_as_one_goes_in_segments(bench: Bench) -> None:
-    client, transceiver, cached = bench.connect()
-    send_coalesced(bench, client, *MEDIA)
-    upstream = socket.socket(fileno=socket.dup(cached.upstream_fd))
-    with upstream:
-        upstream.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)  # refused for UDP_SEGMENT: EINVAL
-        bench.from_clients()
-    assert [transceiver.recv(70_000) for _ in MEDIA] == MEDIA
-    assert not [name for name in bench.counters if name.startswith("send_failed")]
+    with bench.fast.outbox:
+        bench.fast.from_clients(cached.vip_fd, answer)
+        assert [transceiver.recv(100) for _ in range(3)] == [RTP, STUN, DTLS]
+    assert transceiver.recv(100) == STUN
+    transceiver.send(DTLS)
+    with bench.fast.outbox:
+        bench.fast.outbox.send_to(cached.vip_fd, socket.AF_INET, cached.client, RTP)
+        bench.from_transceivers(cached.upstream_fd)
+    assert [client.recv(100) for _ in range(4)] == [STUN, STUN, RTP, DTLS]
 
 
 def test_error_at_a_vip_is_counted(bench: Bench) -> None:

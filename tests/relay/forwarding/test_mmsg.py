@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,9 @@ from relay.forwarding.mmsg import (
     BatchReceiver,
     BatchSender,
     PacketBuffers,
-    pack_sockaddr,
-    unpack_sockaddr,
+    from_sockaddr,
+    tell_destinations,
+    to_sockaddr,
 )
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
@@ -40,14 +42,21 @@ def address(udp: socket.socket) -> Endpoint:
 @pytest.mark.parametrize("text", ["192.0.2.1:3478", "[2001:db8::1]:65535", "[::1]:1"])
 def test_addresses_are_read_as_they_were_written(text: str) -> None:
     endpoint = Endpoint.parse(text)
-    assert unpack_sockaddr(pack_sockaddr(endpoint)) == endpoint
+    assert from_sockaddr(to_sockaddr(endpoint.packed)) == endpoint.packed
+
+
+@pytest.mark.parametrize("family", HOSTS)
+def test_addresses_are_those_that_sockets_take(family: int) -> None:
+    with udp_socket(family) as udp:
+        port = address(udp).port.to_bytes(2, "big")
+        assert to_sockaddr(address(udp).packed)[:4] == struct.pack("=H", family) + port
 
 
 def test_link_local_addresses_are_refused() -> None:
-    sockaddr = bytearray(pack_sockaddr(Endpoint("fe80::1", 5000)))
+    sockaddr = bytearray(to_sockaddr(Endpoint("fe80::1", 5000).packed))
     sockaddr[24:] = (2).to_bytes(4, "little")  # its zone: an interface of this host
     with pytest.raises(EndpointError, match="zone"):
-        unpack_sockaddr(bytes(sockaddr))
+        from_sockaddr(bytes(sockaddr))
 
 
 def test_all_that_waits_is_taken_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -61,11 +70,26 @@ def test_all_that_waits_is_taken_at_once(pair: tuple[socket.socket, socket.socke
     assert receiver.receive(here.fileno()) == len(sent)
     sizes = receiver.sizes(len(sent))
     assert [buffers.copy(slot, size) for slot, size in enumerate(sizes)] == sent
-    assert [unpack_sockaddr(source) for source in receiver.sources(len(sent))] == [
-        address(there)
+    assert [from_sockaddr(source) for source in receiver.sources(len(sent))] == [
+        address(there).packed
     ] * len(sent)
+    assert receiver.destinations(len(sent)) == [b""] * len(sent)
     first_bytes = buffers.first_bytes(len(sent))
     assert [first_bytes[0], first_bytes[2], first_bytes[3]] == [ord("o"), ord("t"), 0]
+
+
+def test_the_kernel_says_where_datagrams_were_sent_to(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, there = pair
+    tell_destinations(here)
+    buffers = PacketBuffers(4)
+    receiver = BatchReceiver(buffers, here.family)
+    for _ in range(2):  # the kernel writes how much it told in place of how much it may
+        for data in (b"one", b"two"):
+            there.sendto(data, here.getsockname())
+        assert receiver.receive(here.fileno()) == 2
+        assert receiver.destinations(2) == [to_sockaddr(address(here).packed)] * 2
 
 
 def test_no_more_is_taken_than_there_are_slots(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -75,9 +99,9 @@ def test_no_more_is_taken_than_there_are_slots(pair: tuple[socket.socket, socket
     for number in range(6):
         there.sendto(bytes([number]), here.getsockname())
     assert receiver.receive(here.fileno()) == 4
-    assert buffers.first_bytes(4) == [0, 1, 2, 3]
+    assert buffers.first_bytes(4) == bytes([0, 1, 2, 3])
     assert receiver.receive(here.fileno()) == 2
-    assert buffers.first_bytes(2) == [4, 5]
+    assert buffers.first_bytes(2) == bytes([4, 5])
 
 
 def test_batch_is_sent_to_whom_it_belongs(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -87,7 +111,7 @@ def test_batch_is_sent_to_whom_it_belongs(pair: tuple[socket.socket, socket.sock
         for slot in range(8):
             buffers.views[slot][:2] = bytes([slot, slot])
         to = {0: there, 3: third, 5: there}
-        destinations = [pack_sockaddr(address(udp)) for udp in to.values()]
+        destinations = [to_sockaddr(address(udp).packed) for udp in to.values()]
         sender = BatchSender(buffers, here.family)
         assert sender.send(here.fileno(), list(to), destinations, [2, 2, 1]) == []
         assert [there.recv(10), there.recv(10), third.recv(10)] == [b"\0\0", b"\5", b"\3\3"]
@@ -100,7 +124,7 @@ def test_refused_datagram_does_not_hold_up_the_others(
     buffers = PacketBuffers(4)
     for slot in range(4):
         buffers.views[slot][0] = slot
-    destination = pack_sockaddr(address(there))
+    destination = to_sockaddr(address(there).packed)
     sizes = [1, 65_536, 1, 65_536]  # more than a datagram can have
     sender = BatchSender(buffers, here.family)
     assert sender.send(here.fileno(), range(4), [destination] * 4, sizes) == [errno.EMSGSIZE] * 2

@@ -11,6 +11,8 @@ from scapy.layers.inet6 import IPv6
 
 from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple
+from relay.forwarding.batchio import open_batch_io
+from relay.forwarding.outbox import Outbox
 from relay.forwarding.steered import SteeredSocket, udp_packet
 from relay.wire.endpoint import Endpoint
 
@@ -27,14 +29,16 @@ def test_udp_packet_is_what_scapy_builds(
     packet = ip(src=source.host, dst=destination.host) / UDP(
         sport=source.port, dport=destination.port
     )
-    assert udp_packet(source, destination, data) == bytes((packet / data)[UDP])
+    built = udp_packet(source.packed, destination.packed, data)
+    assert built == bytes((packet / data)[UDP])
 
 
 def test_checksum_of_zero_is_sent_as_ones() -> None:
     # This word makes the sum 0xffff, whose complement is zero.
-    packet = udp_packet(*V4, b"\0\0")
+    ends = V4[0].packed, V4[1].packed
+    packet = udp_packet(*ends, b"\0\0")
     word = int.from_bytes(packet[6:8], "big")
-    assert udp_packet(*V4, word.to_bytes(2, "big"))[6:8] == b"\xff\xff"
+    assert udp_packet(*ends, word.to_bytes(2, "big"))[6:8] == b"\xff\xff"
 
 
 @pytest.mark.netns
@@ -46,12 +50,15 @@ async def test_a_steered_socket_knows_whose_an_upstream_address_is() -> None:
     def found() -> list[Flow | None]:
         return [steered.find(Endpoint("127.0.0.1", port)) for port in range(19_999, 20_004)]
 
+    counters: Counter[str] = Counter()
+    outbox = Outbox(counters, open_batch_io)
     steered = SteeredSocket(
         ["127.0.0.1"],
         range(20_000, 20_003),
         asyncio.get_running_loop(),
-        Counter(),
-        lambda _flow, _data: None,
+        counters,
+        outbox=outbox,
+        received=lambda _flow, _data: None,
     )
     try:
         first, last, late = flow(20_000), flow(20_002), flow(20_002)
@@ -65,3 +72,4 @@ async def test_a_steered_socket_knows_whose_an_upstream_address_is() -> None:
         assert found() == [None, None, None, late, None]
     finally:
         steered.shutdown()
+        outbox.close()

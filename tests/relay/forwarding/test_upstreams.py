@@ -30,10 +30,9 @@ class Sides:
         self.vip, self.client, self.transceiver = (bind_udp(ANY) for _ in range(3))
         fast = FastPath(FlowCache(self.counters), self.counters)
         fast.add_vip(self.vip.fileno(), self.vip.family)
-        self._fast = fast
+        self.fast = fast
         self.upstreams = PerFlowSockets(
             asyncio.get_running_loop(),
-            self.counters,
             fast,
             lambda _: self.vip.fileno(),
             lambda flow, data: self.received.append((flow, data)),
@@ -50,7 +49,7 @@ class Sides:
 
     def close(self) -> None:
         self.upstreams.shutdown()
-        self._fast.close()
+        self.fast.close()
         for udp in (self.vip, self.client, self.transceiver):
             udp.close()
 
@@ -93,8 +92,10 @@ async def test_a_confirmed_flow_goes_straight_to_its_client(sides: Sides) -> Non
     sides.upstreams.open(flow)
     sides.upstreams.confirm(flow)
     for number in range(3):
-        sides.transceiver.sendto(b"media %d" % number, flow.addresses.upstream)
-    assert [await received(sides.client) for _ in range(3)] == [b"media 0", b"media 1", b"media 2"]
+        sides.transceiver.sendto(b"\x80media %d" % number, flow.addresses.upstream)
+    assert [await received(sides.client) for _ in range(3)] == [
+        b"\x80media %d" % number for number in range(3)
+    ]
     assert sides.received == []
     assert (flow.packets_to_client, sides.counters["forwarded_to_clients"]) == (3, 3)
 
@@ -103,8 +104,8 @@ async def test_an_adopted_flow_is_confirmed_from_the_start(sides: Sides) -> None
     flow = sides.flow()
     flow.state = State.CONFIRMED
     sides.upstreams.open(flow)
-    sides.transceiver.sendto(b"media", flow.addresses.upstream)
-    assert await received(sides.client) == b"media"
+    sides.transceiver.sendto(b"\x80media", flow.addresses.upstream)
+    assert await received(sides.client) == b"\x80media"
 
 
 async def test_a_port_of_another_process_is_no_failure(sides: Sides) -> None:
@@ -130,6 +131,16 @@ async def test_a_closed_flow_is_forgotten_and_its_port_free(sides: Sides) -> Non
     bind_udp(flow.addresses.upstream).close()
     sides.upstreams.send(flow, b"too late")
     sides.upstreams.confirm(flow)
+    assert sides.counters == Counter()
+
+
+async def test_what_was_sent_before_a_flow_was_closed_leaves(sides: Sides) -> None:
+    flow = sides.flow()
+    sides.upstreams.open(flow)
+    with sides.fast.outbox:
+        sides.upstreams.send(flow, b"last")
+        sides.upstreams.close(flow)
+        assert await received(sides.transceiver) == b"last"
     assert sides.counters == Counter()
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from relay.core.flowtuple import FlowTuple, Source
 from relay.errors import BindError
 from relay.forwarding.fastpath import BATCH, FastPath
 from relay.forwarding.flowcache import FlowCache
@@ -19,12 +20,16 @@ from tests.relay.conftest import eventually
 HOSTS = ("127.0.0.1", "::1")
 
 
+def flow_of(client: Endpoint, vip: Endpoint) -> FlowTuple:
+    return FlowTuple(client, vip, vip, client, bytes(21))
+
+
 class Relay:
     """VIP sockets, and what they received."""
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self.received: list[tuple[bytes, Endpoint, Endpoint]] = []
+        self.received: list[tuple[bytes, Source]] = []
         self.fast = FastPath(FlowCache(self.counters), self.counters)
         self.vips = VipSockets(
             asyncio.get_running_loop(),
@@ -58,8 +63,11 @@ async def test_a_datagram_comes_with_its_client_and_vip(relay: Relay, host: str)
         client.sendto(b"to one", vip)
         client.sendto(b"to the other", other)
         await eventually(lambda: len(relay.received) == 2, "both are received")
-        assert set(relay.received) == {(b"to one", source, vip), (b"to the other", source, other)}
-        relay.vips.send(other, source, b"answer")
+        assert set(relay.received) == {
+            (b"to one", Source(source, vip)),
+            (b"to the other", Source(source, other)),
+        }
+        relay.vips.send(flow_of(source, other), b"answer")
         loop = asyncio.get_running_loop()
         data, sender = await asyncio.wait_for(loop.sock_recvfrom(client, 100), 5)
         assert (data, Endpoint.of(sender)) == (b"answer", other)
@@ -97,14 +105,14 @@ async def test_a_vip_that_is_taken_or_not_here_cannot_be_opened(relay: Relay) ->
 
 async def test_a_datagram_that_the_kernel_refuses_is_counted(relay: Relay) -> None:
     vip = relay.open()
-    relay.vips.send(vip, Endpoint("127.0.0.1", 9), bytes(70_000))
+    relay.vips.send(flow_of(Endpoint("127.0.0.1", 9), vip), bytes(65_520))
     assert relay.counters == {"send_failed_emsgsize": 1}
 
 
 async def test_after_shutdown_the_port_is_free(relay: Relay) -> None:
     vip = relay.open()
     relay.vips.listen()
-    with socket.socket(fileno=socket.dup(relay.vips.fileno(vip))) as same:
+    with socket.socket(fileno=socket.dup(relay.vips.fileno(vip.packed))) as same:
         assert Endpoint.of(same.getsockname()) == vip
     relay.vips.shutdown()
     bind_udp(vip).close()

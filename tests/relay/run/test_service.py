@@ -80,6 +80,39 @@ def test_one_that_cannot_start_never_says_ready() -> None:
     assert "OSError: no room" in errors
 
 
+ROOM = """
+import threading
+from relay.run.service import make_room_for_files
+make_room_for_files({count})
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("FDSize")))
+"""
+
+
+@pytest.mark.parametrize(("count", "room"), [(10_000, 10_000), (1_000_000, 20_000)])
+def test_the_table_of_open_files_is_made_as_large_as_it_may_become(count: int, room: int) -> None:
+    limited = ["prlimit", "--nofile=64:20000", "--", sys.executable, "-c", ROOM.format(count=count)]
+    size = int(subprocess.run(limited, check=True, capture_output=True, timeout=LIMIT).stdout)
+    assert room <= size < 4 * room  # the kernel rounds it up to a power of two
+
+
+COLLECT = """
+import gc
+from relay.run.service import collect_seldom
+collect_seldom()
+kept = [[] for _ in range(1_000_000)]
+print(*(generation["collections"] for generation in gc.get_stats()))
+"""
+
+
+def test_the_collector_looks_at_new_objects_and_seldom_at_all() -> None:
+    command = [sys.executable, "-c", COLLECT]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT)
+    young, middle, everything = map(int, done.stdout.split())
+    assert young > 100
+    assert middle > 10
+    assert everything <= 1  # that of starting
+
+
 COUNT = "import resource; log.info(str(resource.getrlimit(resource.RLIMIT_NOFILE)))"
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from relay.core.flow import Flow, State
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import BindError
-from relay.forwarding.steered import SteeredUpstreams
+from relay.forwarding.steered import SteeredSocket
 from relay.forwarding.tcp import bind_tcp
 from relay.forwarding.upstreams import PerFlowSockets
 from relay.run.config import RelayConfig
@@ -33,10 +33,8 @@ class Heard:
 
     datagrams: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def from_client(
-        self, data: bytes, client: Endpoint, vip: Endpoint, transport: Transport = Transport.UDP
-    ) -> None:
-        self.datagrams.append((data, client, vip, transport))
+    def from_client(self, data: bytes, source: Source) -> None:
+        self.datagrams.append((data, source))
 
     def from_transceiver(self, flow: Flow, data: bytes) -> None:
         self.datagrams.append((flow, data))
@@ -87,8 +85,8 @@ def sockets(
 
 async def test_in_userspace_each_flow_has_a_socket(closing: ExitStack) -> None:
     ends = sockets(config_of(), UserspaceDataplane()).open(closing)
-    assert isinstance(ends._upstreams[Transport.UDP], PerFlowSockets)
-    assert ends._upstreams[Transport.UDP] is ends._upstreams[Transport.TCP]
+    assert isinstance(ends._over_udp, PerFlowSockets)
+    assert ends._over_udp is ends._over_tcp
 
 
 async def test_where_ports_are_steered_clients_over_tcp_have_sockets_of_their_own(
@@ -97,8 +95,8 @@ async def test_where_ports_are_steered_clients_over_tcp_have_sockets_of_their_ow
     """The kernel's program lets no more than a share of their packets through to steered ports."""
     dataplane = SteeringDataplane()
     ends = sockets(config_of(), dataplane).open(closing)
-    assert isinstance(ends._upstreams[Transport.UDP], SteeredUpstreams)
-    assert isinstance(ends._upstreams[Transport.TCP], PerFlowSockets)
+    assert isinstance(ends._over_udp, SteeredSocket)
+    assert isinstance(ends._over_tcp, PerFlowSockets)
     assert [each.host for each in dataplane.steered] == [HOST]
     upstream = free(socket.SOCK_DGRAM)
     parts = FlowTuple(ALICE, ALICE, upstream, ADDRESSES[FIRST], bytes(21), transport=Transport.TCP)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A transceiver that answers every Binding request with success, faster than any relay asks. What
- * the request holds comes back as it is: relays look at the header alone.
+ * the request holds comes back as it is: relays look at the header alone. What a relay announces
+ * ends here, as it does at a server: its host's stack, which would look for a socket and refuse it,
+ * runs on the relay's processor.
  */
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/if_ether.h>
@@ -11,6 +13,7 @@
 
 #define REQUEST bpf_htons(0x0001) /* Binding, RFC 8489, section 5 */
 #define SUCCESS bpf_htons(0x0101)
+#define ANNOUNCEMENT bpf_htons(0x0c00) /* relay/wire/announcement.py; its first byte tells */
 #define COOKIE bpf_htonl(0x2112a442)
 
 struct message {
@@ -58,6 +61,8 @@ int answer(struct xdp_md *ctx)
 	if (message->eth.h_proto != bpf_htons(ETH_P_IP) || *(__u8 *)&message->ip != 0x45 ||
 	    message->ip.protocol != IPPROTO_UDP)
 		return XDP_PASS;
+	if ((message->type & bpf_htons(0xff00)) == ANNOUNCEMENT)
+		return XDP_DROP;
 	if (message->type != REQUEST || message->cookie != COOKIE)
 		return XDP_PASS;
 	turn_round(message);

@@ -39,7 +39,7 @@ class CallSetup:
         Raises:
             LabError: A part of the lab does not start, or calls fail.
         """
-        with CallTestbed(self.system) as testbed:
+        with self.system.testbed() as testbed:
             bare = self._times(testbed, testbed.client)
             with DelayLine(testbed.lab, DELAY_MS / 1000) as line:
                 delayed = self._times(testbed, line.host)
@@ -105,7 +105,7 @@ class CallRate:
             LabError: A part of the lab does not start, or no call is set up.
         """
         with (
-            CallTestbed(self.system) as testbed,
+            self.system.testbed() as testbed,
             LoadProcess(
                 testbed, callers=self._callers, hold=_HOLD_SECONDS, window=self._seconds
             ) as load,

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from tests.bench.compare.benchmarks.benchmark import Measurement, measurements
 from tests.bench.compare.benchmarks.usage import cpu_seconds, shares
-from tests.bench.compare.calls.calltestbed import DIRECT, CallPath, CallTestbed
+from tests.bench.compare.calls.calltestbed import CallPath, CallTestbed
 from tests.bench.compare.calls.loadprocess import LoadProcess
 from tests.bench.compare.calls.rtpcapture import RtpStats, captured
-from tests.lab.topology import PUBLIC, SIGNALING
 
 LOST = 0.01  # part of the packets above which audio suffers
 PAUSE = 0.06  # seconds without a packet above which it does: two packets late or lost
@@ -53,14 +52,14 @@ class Capacity:
             LabError: A part of the lab does not start, or fails.
         """
         held = calls = 0
-        with CallTestbed(self.system) as testbed, ExitStack() as stack:
+        with self.system.testbed() as testbed, ExitStack() as stack:
             loads: list[LoadProcess] = []
             for step in self._steps:
                 for size in groups(step - calls):
                     load = LoadProcess(testbed, callers=size, hold=_CALL_SECONDS)
                     loads.append(stack.enter_context(load))
                 calls = step
-                _wait_until_placed(loads, calls)
+                wait_until_placed(loads, calls)
                 time.sleep(_SETTLE_SECONDS)
                 sample = self._sample(testbed, loads)
                 if suffers(sample.calls, calls):  # once may be the machine's fault
@@ -74,10 +73,9 @@ class Capacity:
     def _sample(self, testbed: CallTestbed, loads: Sequence[LoadProcess]) -> "Sample":
         pids = {name: [pid] for name, pid in testbed.pids().items()}
         pids["clients"] = [each.pid for each in loads]
-        interface = SIGNALING if self.system is DIRECT else PUBLIC
         before = _used(pids)
         begun = time.monotonic()
-        with captured(testbed.client, interface) as capture:
+        with captured(testbed.client, testbed.interfaces[0]) as capture:
             time.sleep(self._seconds)
         seconds = time.monotonic() - begun
         return Sample(tuple(capture.calls.values()), shares(before, _used(pids), seconds))
@@ -120,7 +118,7 @@ def suffers(seen: Sequence[RtpStats], calls: int) -> bool:
     return len(seen) < calls or any(lost(each) > LOST or each.pause > PAUSE for each in seen)
 
 
-def _wait_until_placed(loads: Sequence[LoadProcess], calls: int) -> None:
+def wait_until_placed(loads: Sequence[LoadProcess], calls: int) -> None:
     """Wait until all calls were placed; those that are not in time will have no packets."""
     deadline = time.monotonic() + _PLACE_SECONDS
     while time.monotonic() < deadline:

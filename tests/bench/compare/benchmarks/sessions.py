@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
+from math import inf
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -40,13 +42,14 @@ _SUCCESS = (0x0101).to_bytes(2, "big")
 
 
 class Sessions:
-    """Sessions that are opened as fast as they can be, and others one after the other.
+    """Sessions that are opened one after the other, as fast as they can be, and half as fast.
 
     Args:
         system: What is measured.
-        sessions: How many to open, at most.
+        sessions: How many to open as fast as they can be, at most.
         seconds: In which they are opened.
         sequential: How many to open one after the other.
+        half: How many to open half as fast.
     """
 
     name = "sessions"
@@ -58,11 +61,13 @@ class Sessions:
         sessions: int = 15_000,
         seconds: float = 2.0,
         sequential: int = 500,
+        half: int = 4_000,
     ) -> None:
         self.system = system
         self._sessions = sessions
         self._seconds = seconds
         self._sequential = sequential
+        self._half = half
 
     def measure(self) -> Iterator[Measurement]:
         """Measure once.
@@ -73,7 +78,7 @@ class Sessions:
         with Testbed() as testbed, self.system.running(testbed, 1) as running:
             if running.new_ufrag is None:
                 raise LabError(f"{self.system.name} opens no flows by Binding requests.")
-            count = self._sequential + self._sessions
+            count = self._sequential + self._sessions + self._half
             ufrags = [running.new_ufrag() for _ in range(count)]
             clients = [testbed.client(1 + number) for number in range(count)]
             requests = Requests.make(testbed.vip, clients, ufrags)
@@ -82,12 +87,34 @@ class Sessions:
                 raw_socket(testbed) as raw,
                 pinned((os.getpid(),), SENDER_CORE),
             ):
-                first, rest = range(self._sequential), range(self._sequential, count)
-                sequential = opened(raw, requests, first, 1, self._seconds).figures()
-                concurrent = opened(raw, requests, rest, WINDOW, self._seconds).figures()
-        del sequential["per_second"]  # those come as fast as they are answered
+                numbers = iter(range(count))
+                first, most, rest = (
+                    list(islice(numbers, each))
+                    for each in (self._sequential, self._sessions, self._half)
+                )
+                sequential = opened(raw, requests, first, Load(1), self._seconds).figures()
+                concurrent = opened(raw, requests, most, Load(WINDOW), self._seconds).figures()
+                paced = Load(len(rest), concurrent["per_second"] / 2)
+                half = opened(raw, requests, rest, paced, self._seconds).figures()
+        for figures in (sequential, half):  # those come as they are told to
+            del figures["per_second"]
         yield from measurements(self.name, sequential, {"opened": "sequential"})
         yield from measurements(self.name, concurrent, {"opened": "concurrent"})
+        yield from measurements(self.name, half, {"opened": "half as fast"})
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How sessions are opened.
+
+    Attributes:
+        window: How many may be under way.
+        rate: How many a second begin, at most. A session that begins late has begun in time: who
+            sends it waits for the relay's processor, too.
+    """
+
+    window: int
+    rate: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +180,7 @@ class Outcome:
 
 
 def opened(
-    raw: socket.socket, requests: Requests, numbers: range, window: int, seconds: float
+    raw: socket.socket, requests: Requests, numbers: Sequence[int], load: Load, seconds: float
 ) -> Outcome:
     """Open sessions until all are open, or the time is over.
 
@@ -161,17 +188,21 @@ def opened(
         raw: The clients' socket.
         requests: All requests.
         numbers: Which sessions to open.
-        window: How many may be under way.
+        load: How many are under way, and how many begin a second.
         seconds: The time.
     """
     outcome = Outcome()
     first: dict[int, float] = {}  # when the request was sent first, of those without an answer
     last: dict[int, float] = {}  # and last
     waiting = iter(numbers)
-    begun = now = look = time.perf_counter()
+    begun = now = look = due = time.perf_counter()
     while now < begun + seconds and len(outcome.waits) < len(numbers):
-        while len(first) < window and (number := next(waiting, None)) is not None:
-            first[number] = last[number] = time.perf_counter()
+        while (
+            len(first) < load.window and due <= now and (number := next(waiting, None)) is not None
+        ):
+            last[number] = time.perf_counter()
+            first[number] = last[number] if load.rate == inf else due
+            due += 1 / load.rate
             _send(raw, requests, number)
         if now > look:
             look = now + RETRANSMIT_SECONDS / 5
@@ -179,7 +210,8 @@ def opened(
                 last[number] = now
                 outcome.retransmitted += 1
                 _send(raw, requests, number)
-        for packet in _received(raw):
+        patience = RETRANSMIT_SECONDS / 5 if load.rate == inf else max(0.0, due - now)
+        for packet in _received(raw, min(RETRANSMIT_SECONDS / 5, patience)):
             answered = requests.answered(packet)
             if answered in first:
                 last.pop(answered)
@@ -194,9 +226,9 @@ def _send(raw: socket.socket, requests: Requests, number: int) -> None:
         raw.sendto(requests.packets[number], (requests.host, 0))
 
 
-def _received(raw: socket.socket) -> Iterator[bytes]:
-    """What has come; waits for the first packet a moment."""
-    select.select([raw], [], [], RETRANSMIT_SECONDS / 5)
+def _received(raw: socket.socket, seconds: float) -> Iterator[bytes]:
+    """What has come; waits for the first packet so long."""
+    select.select([raw], [], [], seconds)
     with suppress(BlockingIOError):
         while True:
             yield raw.recv(LARGEST)

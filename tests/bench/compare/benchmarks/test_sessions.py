@@ -58,12 +58,13 @@ def test_figures() -> None:
 @pytest.mark.parametrize("name", ["icelane xdp", "icelane userspace", "nginx stream", "C relay"])
 def test_sessions_are_confirmed(name: str) -> None:
     system = system_named(name)
-    benchmark = Sessions(system, sessions=300, sequential=20)
+    benchmark = Sessions(system, sessions=300, sequential=20, half=50)
     if reason := benchmark.system.missing():
         pytest.skip(reason)
     figures = {(each.metric, each.parameters["opened"]): each.value for each in benchmark.measure()}
     assert 0 < figures["p50_us", "sequential"] <= figures["p99_us", "sequential"]
     assert figures["per_second", "concurrent"] > 0
+    assert 0 < figures["p50_us", "half as fast"] <= figures["p99_us", "half as fast"]
 
 
 @pytest.mark.netns

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from relay.netns.host import Host
 from tests.bench.compare.calls import load
 from tests.bench.compare.calls.calltestbed import CallTestbed
-from tests.lab.config import SIGNALING_URL
 from tests.lab.errors import LabError
 from tests.lab.process import BackgroundProcess
 
@@ -58,7 +57,7 @@ class LoadProcess(BackgroundProcess):
         super().__init__(
             (host or testbed.client).command(
                 (
-                    *(sys.executable, "-m", load.__name__, SIGNALING_URL, *turn),
+                    *(sys.executable, "-m", load.__name__, testbed.url, *turn),
                     *(str(word) for option in options.items() for word in option),
                 )
             )

@@ -67,13 +67,9 @@ class RtpCapture:
             now: When it passed, in seconds.
             outgoing: Whether it left the host.
         """
-        if len(frame) <= _RTP + _CHANNEL_HEADER + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
+        if rtp_offset(frame) is None:
             return
-        rtp = _RTP + (_CHANNEL_HEADER if frame[_RTP] >> 6 == _CHANNEL_DATA else 0)
-        if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
-            return
-        source, destination = _PORTS.unpack_from(frame, _UDP)
-        port = source if outgoing else destination
+        port = source_port(frame) if outgoing else destination_port(frame)
         call = self.calls.get(port)
         if call is None:
             call = self.calls[port] = RtpStats(self.begun)
@@ -83,6 +79,28 @@ class RtpCapture:
         """End the stretch of time."""
         for call in self.calls.values():
             call.add_pause(now)
+
+
+def rtp_offset(frame: bytes) -> int | None:
+    """Where RTP begins in a frame; None if there is none over UDP over IPv4, maybe in a channel."""
+    if len(frame) <= _RTP + _CHANNEL_HEADER + 1 or frame[12:15] != _IPV4_WITHOUT_OPTIONS:
+        return None
+    rtp = _RTP + (_CHANNEL_HEADER if frame[_RTP] >> 6 == _CHANNEL_DATA else 0)
+    if frame[23] != _PROTOCOL_UDP or frame[rtp] >> 6 != 2 or frame[rtp + 1] in _RTCP_TYPES:
+        return None
+    return rtp
+
+
+def source_port(frame: bytes) -> int:
+    """The UDP port that a frame with RTP comes from."""
+    port: int = _PORTS.unpack_from(frame, _UDP)[0]
+    return port
+
+
+def destination_port(frame: bytes) -> int:
+    """The UDP port that a frame with RTP goes to."""
+    port: int = _PORTS.unpack_from(frame, _UDP)[1]
+    return port
 
 
 @contextmanager

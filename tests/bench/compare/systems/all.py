@@ -1,6 +1,7 @@
 """All systems, in the order of tables."""
 
 from tests.bench.compare.systems.ceiling import Ceiling
+from tests.bench.compare.systems.constants import BareRedirect, ConstantNat
 from tests.bench.compare.systems.coturn import Coturn
 from tests.bench.compare.systems.crelay import C_RELAY
 from tests.bench.compare.systems.gorelay import GO_RELAY
@@ -15,6 +16,8 @@ ALL: tuple[System, ...] = (
     Icelane("icelane xdp", "xdp", MOST_FLOWS),
     Icelane("icelane userspace", "userspace", MAX_CHECKED),
     Icelane("icelane userspace, 2 workers", "userspace", MAX_CHECKED, workers=2),
+    BareRedirect(),
+    ConstantNat(),
     Ceiling(),
     Routing(),
     Nftables(flowtable=False),

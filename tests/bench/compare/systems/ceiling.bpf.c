@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ceiling: what forwarding by XDP costs at the least. No flow is looked up and no address
- * translated; a UDP packet gets its next hop from the kernel's routing table and goes there.
+ * The FIB ceiling: what forwarding by XDP costs at the least if it asks for each packet's next hop.
+ * No flow is looked up and no address translated; a UDP packet gets its next hop from the kernel's
+ * routing table and goes there.
  */
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/if_ether.h>

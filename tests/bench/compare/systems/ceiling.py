@@ -1,4 +1,4 @@
-"""The ceiling: bare XDP, which looks up no flow and translates no address."""
+"""The FIB ceiling: XDP that asks for the next hop, and neither finds flows nor translates."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from tests.lab.topology import INTERNAL, PUBLIC, RELAY
 class Ceiling:
     """An XDP program that asks the kernel for the next hop and redirects there."""
 
-    name = "ceiling"
+    name = "FIB ceiling"
     max_flows = MOST_FLOWS
 
     def missing(self) -> str | None:
@@ -34,13 +34,13 @@ class Ceiling:
         relay = testbed.hosts[RELAY]
         with (
             forwarding(testbed),  # without, the lookup says that nothing is forwarded
-            attached(relay, PUBLIC, _program()),
-            attached(relay, INTERNAL, _program()),
+            attached(relay, PUBLIC, program()),
+            attached(relay, INTERNAL, program()),
         ):
             yield RunningSystem(straight(testbed, flows))
 
 
 @cache
-def _program() -> int:
+def program() -> int:
     """The program's descriptor, which stays open as long as this process runs."""
     return built(Build(str(HERE), ("ceiling.bpf.c",), ("ceiling",)))["ceiling"]

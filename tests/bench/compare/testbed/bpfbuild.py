@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from relay.dataplane.kernel import headers
+from relay.dataplane.kernel import bpfload, bpfsys, headers
 from relay.errors import DataplaneError
 from tests.lab.errors import LabError
 
@@ -34,6 +34,7 @@ class Build:
         xdp: The functions that are XDP programs.
         classifiers: Those that classify traffic.
         maps: The maps to hand over.
+        defines: What the preprocessor is to define, as NAME=VALUE.
     """
 
     directory: str
@@ -41,6 +42,7 @@ class Build:
     xdp: Sequence[str]
     classifiers: Sequence[str] = ()
     maps: Sequence[str] = ()
+    defines: Sequence[str] = ()
 
 
 def missing_bcc() -> str | None:
@@ -83,8 +85,9 @@ def _build(build: Build) -> dict[str, int]:
     directory = Path(build.directory)
     text = "".join((directory / name).read_text(encoding="ascii") for name in build.sources)
     try:
-        module: Any = BPF(text=text, cflags=[f"-I{directory}"])
-        made = {name: module.load_func(name.encode(), BPF.XDP).fd for name in build.xdp}
+        defines = [f"-D{each}" for each in build.defines]
+        module: Any = BPF(text=text, cflags=[f"-I{directory}", *defines])
+        made = {name: _load_xdp(module.dump_func(name.encode())) for name in build.xdp}
         made |= {
             name: module.load_func(name.encode(), BPF.SCHED_CLS).fd for name in build.classifiers
         }
@@ -92,6 +95,12 @@ def _build(build: Build) -> dict[str, int]:
     except Exception as error:  # noqa: BLE001  # bcc raises nothing more precise
         raise DataplaneError(f"The benchmark's programs cannot be built ({error}).") from None
     return made
+
+
+def _load_xdp(instructions: bytes) -> int:
+    """Load a program as Icelane's are, so that they can be called from it, which BCC's cannot."""
+    kind, attach_type = bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP
+    return bpfload.program_load(instructions, kind, attach_type)
 
 
 def main() -> int:

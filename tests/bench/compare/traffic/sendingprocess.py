@@ -52,6 +52,11 @@ class SendingProcess:
             self._to.close()
         self._from.close()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def start(self, what: sender.Frames | sender.Bursts) -> None:
         """Let it send.
 

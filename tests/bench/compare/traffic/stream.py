@@ -168,6 +168,11 @@ class Traffic(Resource):
         count, size, seconds = self._bursts
         return self._finish(count * size, seconds)
 
+    @property
+    def sender_pid(self) -> int:
+        """The number of the process that sends."""
+        return self._sender.pid
+
     def _interface(self, host: str) -> str:
         return DIRECT if self._direct else self._testbed.interface(host)
 

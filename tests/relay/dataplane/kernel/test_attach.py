@@ -77,21 +77,33 @@ class TestMode:
 
     @pytest.fixture
     def picky(self, host: Host, running: LoadConfig) -> Host:
-        """A host whose interface c cannot run a program natively: its peer's MTU is too large."""
+        """A host whose interface c cannot run a program natively: it is a bridge."""
         xdp.unload(running.instance)
         with IPRoute(netns=host.namespace) as netlink:
             if not netlink.link_lookup(ifname="c"):
-                netlink.link("add", ifname="c", kind="veth", peer="c-far")
-                far = netlink.link_lookup(ifname="c-far")[0]
-                netlink.link("set", index=far, mtu=9000, state="up")
+                netlink.link("add", ifname="c", kind="bridge")
         return host
+
+    def test_native_takes_frames_that_are_larger_than_a_page(
+        self, host: Host, running: LoadConfig, new_config: NewConfig
+    ) -> None:
+        xdp.unload(running.instance)
+        with host.netlink() as netlink:
+            netlink.link("add", ifname="j", kind="veth", peer="j-far")
+            for name in ("j", "j-far"):
+                (index,) = netlink.link_lookup(ifname=name)
+                netlink.link("set", index=index, mtu=9000, state="up")
+        config = new_config("j", mode=Mode.NATIVE)
+        assert load(host, config).interfaces == {"j": "native"}
+        xdp.unload(config.instance)
 
     def test_native_is_refused_in_the_drivers_words(
         self, picky: Host, new_config: NewConfig
     ) -> None:
         config = new_config("a", "c", mode=Mode.NATIVE)
         with pytest.raises(
-            DataplaneError, match=r"driver of c refuses native mode: veth: Peer MTU is too large"
+            DataplaneError,
+            match=r"driver of c refuses native mode: .*does not support XDP.*only generic mode",
         ):
             load(picky, config)
         with picky.inside():
@@ -104,7 +116,7 @@ class TestMode:
         report = load(picky, config)
         assert report.interfaces == {"a": "generic", "c": "generic"}
         (warning,) = report.warnings
-        assert "Peer MTU is too large" in warning
+        assert "does not support XDP" in warning
         assert "generic mode" in warning
         again = load(picky, replace(config, interfaces=("a", "c", "b")))
         assert set(again.interfaces.values()) == {"generic"}

@@ -21,6 +21,7 @@ STRUCTURES: dict[type[ctypes.Structure], tuple[str, str, dict[str, str]]] = {
     bpfattr.Info: ("union bpf_attr", "info.", {"fd": "bpf_fd", "length": "info_len"}),
     bpfattr.Id: ("union bpf_attr", "", {"id": "prog_id", "flags": "open_flags"}),
     bpfattr.LinkCreate: ("union bpf_attr", "link_create.", {"target": "target_fd"}),
+    bpfattr.RawTracepoint: ("union bpf_attr", "raw_tracepoint.", {}),
     bpfattr.LinkUpdate: ("union bpf_attr", "link_update.", {}),
     bpfattr.LinkDetach: ("union bpf_attr", "link_detach.", {}),
     bpfattr.ProgramRun: ("union bpf_attr", "test.", {}),

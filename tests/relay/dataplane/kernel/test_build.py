@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.dataplane.kernel import bpfload, objects
+from relay.dataplane.kernel import bpfload, losses, objects
 from relay.dataplane.kernel.btf import Btf
 from relay.dataplane.kernel.sources import current_key
 
@@ -13,7 +13,8 @@ def test_it_has_all_programs_and_maps_and_the_layouts_of_their_entries() -> None
     built = objects.build().object  # in a process of its own: it may change its mounts
     assert built.key == current_key()
     tails = {"relay_ip6", "relay_triage", "relay_request", "relay_forward"}
-    assert set(built.programs) == {"relay", "pass_all", "steer", "ticks"} | tails
+    own = {"relay", "pass_all", "steer", "ticks", *losses.TRACEPOINTS}
+    assert set(built.programs) == own | tails
     assert built.programs["steer"].type == bpfload.PROG_TYPE_SK_LOOKUP
     used = {name for program in built.programs.values() for _, name in program.maps}
     assert set(built.maps) == used | {"build"}

@@ -2,7 +2,15 @@
 
 import pytest
 
-from relay.dataplane.kernel.ingresses import Ingress, find_ingresses, sides, write_ingresses
+from relay.dataplane.kernel.ingresses import (
+    LOOPBACK,
+    Ingress,
+    find_ingresses,
+    find_outside,
+    outside,
+    sides,
+    write_ingresses,
+)
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.rtnetlink import Address, Link
 from relay.netns.host import Host
@@ -37,8 +45,50 @@ def test_where_an_address_is_elsewhere_nobody_can_tell(place: int) -> None:
     assert transceivers_behind(assigned, "192.0.2.1", "192.0.2.2") == {OUTER, INNER}
 
 
+def test_the_parts_of_a_bond_are_as_it_is() -> None:
+    bond = [Link(INNER, mac=MAC, kind="bond"), Link(20, mac=MAC, master=INNER), Link(21, mac=MAC)]
+    parts = [*bond, Link(OUTER, mac=MAC), Link(22, mac=MAC, master=OUTER)]  # OUTER is no bond
+    found = sides(parts, [Address("192.0.2.1", INNER)], {OUTER, INNER}, ["192.0.2.1"])
+    assert {each.index: each.upstream for each in found} == {OUTER: False, INNER: True, 20: True}
+
+
 def test_nor_where_it_is_nowhere() -> None:
     assert transceivers_behind([], "192.0.2.1") == {OUTER, INNER}
+
+
+class TestOutside:
+    """Which interfaces are the clients' alone, as sockets see it."""
+
+    ASSIGNED = (Address("203.0.113.10", OUTER), Address("192.0.2.1", INNER))
+
+    def test_one_that_has_a_vip_and_no_upstream_address(self) -> None:
+        assert outside(self.ASSIGNED, (), {"203.0.113.10"}, {"192.0.2.1"}) == {OUTER}
+        assert not outside(self.ASSIGNED, (), {"192.0.2.1"}, {"192.0.2.1"})
+
+    def test_one_that_is_named(self) -> None:
+        assert outside(self.ASSIGNED, {OUTER, INNER}, {"203.0.113.99"}, {"192.0.2.1"}) == {OUTER}
+
+    def test_a_vlan_is_another_interface_than_the_one_below(self) -> None:
+        assigned = (Address("203.0.113.10", INNER), Address("192.0.2.1", VLAN))
+        assert outside(assigned, (), {"203.0.113.10"}, {"192.0.2.1"}) == {INNER}
+
+    @pytest.mark.parametrize("place", [LOOPBACK, None])
+    def test_none_where_an_upstream_address_is_on_no_interface(self, place: int | None) -> None:
+        more = () if place is None else (Address("192.0.2.2", place),)
+        assigned = (*self.ASSIGNED, *more)
+        assert not outside(assigned, (), {"203.0.113.10"}, {"192.0.2.1", "192.0.2.2"})
+
+    def test_never_the_loopback_interface(self) -> None:
+        assigned = (Address("203.0.113.10", LOOPBACK), self.ASSIGNED[1])
+        assert not outside(assigned, {LOOPBACK}, {"203.0.113.10"}, {"192.0.2.1"})
+
+    @pytest.mark.netns
+    def test_it_is_found_on_a_host(self, host: Host) -> None:
+        with host.netlink() as netlink:
+            (a,), (b,) = (netlink.link_lookup(ifname=name) for name in ("a", "b"))
+            netlink.addr("add", index=b, address="192.0.2.7", prefixlen=32)
+        with host.inside():
+            assert find_outside(["a", "b", "gone"], (), {"192.0.2.7"}) == {a}
 
 
 @pytest.mark.netns

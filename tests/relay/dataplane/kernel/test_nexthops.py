@@ -1,10 +1,18 @@
 """Next hops that the program remembers: leases, generations, and a table that never fills."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from relay.dataplane.kernel.nexthops import NextHops, lease_fields, write_leases
+from relay.dataplane.kernel.nexthops import (
+    UNIT,
+    WATCH_LEASE,
+    NextHops,
+    lease_fields,
+    write_leases,
+)
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 
 
@@ -15,6 +23,8 @@ def test_leases_last_as_long_with_any_tick(rate: int) -> None:
     assert 0.03 <= fields["hop"] / rate <= 0.05
     assert fields["flow"] * unit == pytest.approx(1.0, abs=unit)
     assert fields["flow"] < 1024 / 2, "the time in a binding has 10 bits"
+    assert UNIT / 2 < unit <= UNIT
+    assert fields["watch_ns"] == WATCH_LEASE * 1e9
 
 
 @pytest.fixture
@@ -25,6 +35,13 @@ def hops(pins: Pins) -> Iterator[NextHops]:
             table.update(table.key.number(index), bytes(table.value.size))
     with NextHops(pins) as opened:
         yield opened
+
+
+def leases(pins: Pins) -> dict[str, int]:
+    """What the program reads."""
+    with PinnedMap(pins.map("leases")) as table:
+        (row,) = (each["value"] for each in table.show())
+    return {name: int(value) for name, value in row.items()}
 
 
 def claim(pins: Pins, indexes: range) -> None:
@@ -39,16 +56,48 @@ def claim(pins: Pins, indexes: range) -> None:
 def test_a_new_generation_is_seen_by_the_program_and_outlives_loading(
     pins: Pins, hops: NextHops
 ) -> None:
-    before = hops.generation
+    before = leases(pins)
     hops.renew()
-    assert hops.generation == before + 1
     write_leases(pins)
-    assert hops.generation == before + 2
+    after = leases(pins)
+    assert hops.generation == after["raised"] + after["told"]
+    assert after == before | {"told": before["told"] + 2}
+    assert after["hop"] > 0
+    assert after["flow"] > 0
+
+
+@pytest.mark.bpf
+def test_leases_of_another_version_are_replaced_and_nothing_else(pins: Pins) -> None:
+    before = leases(pins)
     with PinnedMap(pins.map("leases")) as table:
-        (row,) = (each["value"] for each in table.show())
-    assert row["generation"] == before + 2
-    assert row["hop"] > 0
-    assert row["flow"] > 0
+        changed = table.value.pack(before | {"hop": before["hop"] + 5, "raised": 9})
+        table.update(table.key.number(0), changed)
+    write_leases(pins)
+    assert leases(pins) == before | {"told": before["told"] + 1, "raised": 9}
+
+
+@pytest.mark.bpf
+def test_no_change_is_lost_that_two_threads_tell_of(hops: NextHops) -> None:
+    before = hops.generation
+
+    def renew() -> None:
+        for _ in range(5000):
+            hops.renew()
+
+    threads = [threading.Thread(target=renew) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert hops.generation == before + 4 * 5000
+
+
+@pytest.mark.bpf
+def test_the_program_is_told_when_somebody_watched_last(pins: Pins, hops: NextHops) -> None:
+    hops.watched()
+    assert abs(time.clock_gettime_ns(time.CLOCK_MONOTONIC) - leases(pins)["watched_ns"]) < 10**9
+    hops.unwatched()
+    assert leases(pins)["watched_ns"] == 0
 
 
 @pytest.mark.bpf
@@ -56,7 +105,7 @@ def test_a_table_that_fills_is_left_for_the_other_half_and_cleared(
     pins: Pins, hops: NextHops
 ) -> None:
     with PinnedMap(pins.map("leases")) as table:
-        fields = table.value.pack({"generation": 7} | lease_fields(0.01))
+        fields = table.value.pack({"raised": 4, "told": 3} | lease_fields(0.01))
         table.update(table.key.number(0), fields)
     claim(pins, range(1, 1000))
     assert not hops.tidy(), "there is room"

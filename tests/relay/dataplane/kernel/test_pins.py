@@ -41,6 +41,7 @@ def test_links_maps_and_programs_are_told_apart_by_name(pins: Pins) -> None:
     assert set(pins.links()) == {"a", "b"}
     assert {"flow_records", "flow_index", "own_vips", "counters", "tx_ports"} <= set(pins.maps())
     others = {"program", "program-pass-all", "program-tails", "program-ticks"}
+    others |= {"tracepoint-xdp_redirect_err", "tracepoint-xdp_devmap_xmit"}
     others |= {"steer-sockets", "steer-link", "link-a", "link-b"}
     assert {path.name for path in pins.directory.iterdir()} - set(pins.maps()) == others
 

@@ -37,9 +37,9 @@ class TestComesBack:
             yield dataplane
         xdp.unload(config.instance)
 
-    def bring_back(self, host: Host) -> int:
+    def bring_back(self, host: Host, **kind: str) -> int:
         with host.netlink() as netlink:
-            netlink.link("add", ifname="d", kind="veth", peer="d-far")
+            netlink.link("add", ifname="d", **(kind or {"kind": "veth", "peer": "d-far"}))
             (index,) = netlink.link_lookup(ifname="d")
         return int(index)
 
@@ -72,6 +72,8 @@ class TestComesBack:
         assert program_of(config, "d") == program_of(config, "a")
         with PinnedMap(Pins(config.instance).map("tx_ports")) as ports:
             assert index in [each["value"]["ifindex"] for each in ports.show()]
+        with PinnedMap(Pins(config.instance).map("ingresses")) as ingresses:
+            assert index in [each["value"]["ifindex"] for each in ingresses.show()]
         self.remove(host)
 
     def test_while_the_agent_forwards_it_runs_what_the_others_run(
@@ -131,9 +133,7 @@ class TestComesBack:
         self.bring_back(host)
         load(host, replace(config, interfaces=("d",)))
         self.remove(host)
-        self.bring_back(host)
-        with host.netlink() as netlink:
-            netlink.link("set", index=netlink.link_lookup(ifname="d-far")[0], mtu=9000, state="up")
+        self.bring_back(host, kind="bridge")  # which has no native mode
         with (
             host.inside(),
             closing(xdp.XdpDataplane(config.instance, Mode.NATIVE)) as strict,

@@ -27,15 +27,22 @@ def vlan(protocol: int) -> Link:
 
 
 def test_a_vlan_has_its_number_and_its_interface() -> None:
-    assert vlan(0x8100) == Link(10, 2, vlan=5)
+    assert vlan(0x8100) == Link(10, 2, vlan=5, kind="vlan")
 
 
 def test_a_service_tag_is_no_vlan_of_ours() -> None:
-    assert vlan(0x88A8) == Link(10, 2)
+    assert vlan(0x88A8) == Link(10, 2, kind="vlan")
 
 
 def test_an_ethernet_interface_is_neither() -> None:
     assert received({"index": 2, "attrs": [("IFLA_IFNAME", "eth0")]}) == Link(2)
+
+
+def test_a_part_of_a_bond_names_it() -> None:
+    info = {"attrs": [("IFLA_INFO_SLAVE_KIND", "bond")]}
+    assert received({"index": 2, "attrs": [("IFLA_MASTER", 9), ("IFLA_LINKINFO", info)]}) == Link(
+        2, master=9
+    )
 
 
 @pytest.mark.netns

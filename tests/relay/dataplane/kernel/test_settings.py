@@ -14,8 +14,8 @@ from relay.dataplane.kernel.ownaddresses import (
 )
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.settings import (
-    RATE_LIMITS,
     RateLimit,
+    rate_limits,
     write_rate_limits,
     write_settings,
 )
@@ -67,8 +67,20 @@ def test_rates_are_written_as_nanoseconds_of_credit(pins: Pins) -> None:
             return [each["value"] for each in limits.show()]
 
     try:
-        write_rate_limits(pins, dict.fromkeys(RATE_LIMITS, RateLimit(rate=1000, burst=3)))
-        assert written() == [{"cost_ns": 1_000_000, "burst_ns": 3_000_000}] * len(RATE_LIMITS)
+        write_rate_limits(pins, dict.fromkeys(rate_limits(1), RateLimit(rate=1000, burst=3)))
+        assert written() == [{"cost_ns": 1_000_000, "burst_ns": 3_000_000}] * len(rate_limits(1))
     finally:
-        write_rate_limits(pins)
-    assert written()[0] == {"cost_ns": 200_000, "burst_ns": 200_000_000}  # 5000/s, 1000 at once
+        write_rate_limits(pins, rate_limits(1))
+    assert written()[0] == {"cost_ns": 50_000, "burst_ns": 200_000_000}  # 20,000/s, 4000 at once
+
+
+@pytest.mark.parametrize(
+    ("processors", "stun"),
+    [(1, (20_000, 4000)), (2, (10_000, 2000)), (4, (5000, 1000)), (64, (5000, 1000))],
+)
+def test_the_agents_share_is_divided_among_processors(
+    processors: int, stun: tuple[int, int]
+) -> None:
+    limits = rate_limits(processors)
+    assert limits["stun_routed"] == limits["stun_answer"] == RateLimit(*stun)
+    assert limits["unknown_client"] == rate_limits(1)["unknown_client"]

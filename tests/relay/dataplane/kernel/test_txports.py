@@ -39,3 +39,15 @@ def test_the_program_is_given_its_ports_and_no_former_ones(pins: Pins) -> None:
 def test_interfaces_are_found_with_the_vlans_above_them(maps_host: Host) -> None:
     with maps_host.inside():
         assert find_tx_ports([2, 4]) == [TxPort(2, 2), TxPort(4, 4)]
+
+
+def test_a_vlan_above_a_bond_comes_in_through_its_parts_and_leaves_through_it() -> None:
+    links = [
+        Link(2, kind="bond"),
+        Link(3, master=2),
+        Link(4, master=2),
+        Link(5, master=6),
+        Link(10, 2, vlan=5, kind="vlan"),
+    ]
+    ports = vlan_ports(links, {2})
+    assert ports == [TxPort(10, 2, 5), TxPort(10, 3, 5), TxPort(10, 4, 5)]

@@ -1,0 +1,124 @@
+"""What was forwarded and then lost: counted at two of the kernel's tracepoints.
+
+The program has ended, and has counted a packet as forwarded, when the kernel carries its redirect
+out. What fails then, only these tracepoints tell. They cost nothing while nothing fails but a look
+at each batch of packets that leaves.
+"""
+
+import os
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from relay import linux
+from relay.dataplane.kernel import bpfload, bpfsys
+from relay.dataplane.kernel.bpfobject import BpfObject
+from relay.dataplane.kernel.pins import PinnedMap, Pins
+
+# The programs, and the tracepoints that they run at.
+TRACEPOINTS = {"count_failed": "xdp_redirect_err", "count_dropped": "xdp_devmap_xmit"}
+COUNTED = ("redirect_failed", "transmit_dropped")  # fields of struct losses in bpf/relay.h
+MAP = "losses"
+
+_KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
+_HEADER = struct.Struct("=HBBIIIII")  # struct btf_header of linux/btf.h
+_WORDS = struct.Struct("=III")  # struct btf_type, and struct btf_member
+_STRUCT = 4  # BTF_KIND_STRUCT
+
+
+class Places(NamedTuple):
+    """Where in the kernel's structures something is, in bytes.
+
+    Attributes:
+        ifindex_at: An interface's number, in struct net_device.
+        net_at: The pointer to its network namespace, in the same.
+        inum_at: The number of a network namespace, in struct net.
+    """
+
+    ifindex_at: int
+    net_at: int
+    inum_at: int
+
+
+def start(pins: Pins, wanted: BpfObject, maps: Mapping[str, int]) -> None:
+    """Count from now on, also when this process has ended; what was counted stays.
+
+    Args:
+        pins: The instance.
+        wanted: The object that has the programs.
+        maps: The descriptors of the object's maps.
+
+    Raises:
+        OSError: The kernel refuses, or does not tell its types.
+    """
+    places = find_places(_KERNEL_TYPES.read_bytes())
+    with PinnedMap(pins.map(MAP)) as table:
+        row = {**read(table), "netns": linux.netns_inode(), **places._asdict()}
+        table.update(table.key.number(0), table.value.pack(row))
+    for name, tracepoint in TRACEPOINTS.items():
+        spec = wanted.programs[name]
+        with ExitStack() as opened:
+            program = bpfload.program_load(spec.linked(maps), spec.type, 0, name=name)
+            opened.callback(os.close, program)
+            link = bpfsys.link_create_tracepoint(program, tracepoint)
+            opened.callback(os.close, link)
+            pins.replace(pins.tracepoint(tracepoint), link)
+
+
+def read(table: PinnedMap) -> dict[str, int]:
+    """What was counted."""
+    row, spans = table.lookup(table.key.number(0)) or bytes(table.value.size), table.value.spans
+    return {name: int.from_bytes(row[spans[name]], sys.byteorder) for name in COUNTED}
+
+
+def find_places(types: bytes) -> Places:
+    """Find the places in the kernel's type information (BTF).
+
+    Raises:
+        OSError: They are not in there.
+    """
+    header = _HEADER.unpack_from(types)
+    _, _, _, size, type_start, type_size, text_start, text_size = header
+    table = types[size + type_start :][:type_size]
+    text = types[size + text_start :][:text_size]
+
+    def offset(structure: str, member: str) -> int:
+        found = _offset(table, _word(text, structure), _word(text, member))
+        if found is None:
+            raise OSError(0, f"struct {structure} has no {member} in the kernel's type information")
+        return found
+
+    return Places(
+        offset("net_device", "ifindex"),
+        offset("net_device", "nd_net"),
+        offset("net", "ns") + offset("ns_common", "inum"),
+    )
+
+
+def _word(text: bytes, word: str) -> int:
+    """The offset of a word in a table of words, each of which is in there once; 0 for none."""
+    return text.find(b"\0" + word.encode() + b"\0") + 1
+
+
+def _offset(table: bytes, structure: int, member: int) -> int | None:
+    """Where a member is in a structure, both by their names' offsets.
+
+    It searches the bytes: walking through all of a kernel's types would take a second.
+    """
+    name, at = structure.to_bytes(4, "little"), -1
+    while structure and (at := table.find(name, at + 1)) >= 0:
+        if at % 4 or at + _WORDS.size > len(table):
+            continue
+        info = _WORDS.unpack_from(table, at)[1]
+        if info >> 24 & 0x1F != _STRUCT:
+            continue
+        end = min(at + _WORDS.size * (1 + (info & 0xFFFF)), len(table) - _WORDS.size + 1)
+        for place in range(at + _WORDS.size, end, _WORDS.size):
+            found, _, bits = _WORDS.unpack_from(table, place)
+            if found == member:
+                # With the flag, the upper byte is the width of a field of bits.
+                return int(bits & 0xFFFFFF if info >> 31 else bits) // 8
+    return None
