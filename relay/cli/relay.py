@@ -100,10 +100,18 @@ def status(
     from relay.dataplane import xdp
     from relay.dataplane.hostfacts import HostFacts
     from relay.dataplane.kernel import pins
+    from relay.errors import DataplaneError
     from relay.run.starttimes import StartTimes
 
-    names = [instance] if instance is not None else pins.instances()
-    found = [xdp.status(name) for name in names]
+    found = []
+    for name in [instance] if instance is not None else pins.instances():
+        try:
+            found.append(xdp.status(name))
+        except DataplaneError as error:
+            if instance is not None:
+                raise
+            # Such as one of another version: it is no reason to hide the others.
+            typer.echo(f"icelane: {name}: {error}", err=True)
     told = [_told_by_agent(each.instance) for each in found]
     if as_json:
         print_json(

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel.pins import Pins
 from tests.relay.cli.commands import icelane, refused
 from tests.relay.cli.conftest import FLOW, HostIcelane, write_files
 
@@ -36,6 +38,21 @@ class TestLoaded:
     def test_status_lists_all_instances(self, host_icelane: HostIcelane, instance: str) -> None:
         found = json.loads(host_icelane("relay", "status", "--json").stdout)
         assert instance in [status["instance"] for status in found]
+
+    def test_one_of_another_version_hides_no_other(
+        self, host_icelane: HostIcelane, instance: str
+    ) -> None:
+        other = Pins(f"{instance}-other")
+        other.directory.mkdir()
+        try:
+            with bpfsys.pinned(Pins(instance).program) as program:
+                bpfsys.obj_pin(program, other.program)
+            listed = host_icelane("relay", "status", "--json")
+            assert instance in [status["instance"] for status in json.loads(listed.stdout)]
+            assert f"icelane: {other.instance}: There is no pinned map" in listed.stderr
+            assert host_icelane("relay", "status", "--instance", other.instance).exit_code == 1
+        finally:
+            other.remove()
 
 
 def test_what_is_not_loaded(host_icelane: HostIcelane) -> None:
