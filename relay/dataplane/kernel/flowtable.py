@@ -51,6 +51,7 @@ class FlowTable:
         self._count = 0
         self._resting = Resting()
         self._waited = 0, 0  # marks up to which a grace period has passed
+        self._freed = 0, 0  # those up to which all rests no longer
 
     def install(self, flow: FlowTuple) -> None:
         """Add a flow; the counters of one that is there stay.
@@ -66,7 +67,7 @@ class FlowTable:
         self._begin_to_write()
         client, vip, _, transceiver = flow.ends
         upstream = self._upstreams.number(flow.ends[2][:_ADDRESS])
-        position = self._upstreams.position(upstream, flow.upstream.port)
+        position = self._upstreams.position(upstream, _port_of(flow.ends[2]))
         hashed = hash_tuple(self._seed, client, vip)
         found = self._index.find(hashed)
         if found is None:
@@ -182,9 +183,11 @@ class FlowTable:
         self._free_what_rested()
 
     def _free_what_rested(self) -> None:
-        records, transceivers = self._waited
-        self._resting.free(records)
-        self._transceivers.settle(transceivers)
+        if self._freed != self._waited:
+            self._freed = self._waited
+            records, transceivers = self._freed
+            self._resting.free(records)
+            self._transceivers.settle(transceivers)
 
     def _take_out(self, record: Record) -> None:
         """Remove a flow: from its client first, then altogether."""
@@ -213,7 +216,7 @@ class FlowTable:
         """The record of this very flow."""
         try:
             upstream = self._upstreams.number(flow.ends[2][:_ADDRESS])
-            position = self._upstreams.position(upstream, flow.upstream.port)
+            position = self._upstreams.position(upstream, _port_of(flow.ends[2]))
         except DataplaneError:  # an address or port of which there are no flows
             return None
         there = self._records.read(position)
@@ -271,6 +274,10 @@ class FlowTable:
         if self._ticks is None:
             self._ticks = Ticks.read(self._pins.ticks)
         return self._ticks
+
+
+def _port_of(packed: bytes) -> int:
+    return packed[-2] << 8 | packed[-1]
 
 
 def read_hash(pins: Pins) -> tuple[int, int]:
