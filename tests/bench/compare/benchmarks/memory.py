@@ -13,7 +13,6 @@ from tests.bench.compare.testbed.testbed import Testbed
 _SLABS = Path("/proc/slabinfo")
 _SETTLE_SECONDS = 2.0  # at most, until the kernel has freed what ended
 _SETTLED_BYTES = 8192  # between two looks
-_ENTRIES_OF_A_FLOW = 2  # in a map of Icelane, one for each direction
 
 
 class Memory:
@@ -41,7 +40,7 @@ class Memory:
         more = self._flows - 1
         values = {
             "process_bytes": (many.processes - one.processes) / more,
-            "kernel_bytes": (many.slabs - one.slabs) / more + _ENTRIES_OF_A_FLOW * many.map_entry,
+            "kernel_bytes": (many.slabs - one.slabs) / more + many.in_maps,
             "base_mb": one.processes / 1e6,
         }
         yield from measurements(self.name, values, {"flows": self._flows})
@@ -53,7 +52,7 @@ class Memory:
                 return Taken(
                     processes=sum(map(process_bytes, running.pids)),
                     slabs=_settled_slabs() - before,
-                    map_entry=sum(map_bytes(pid, 2 * self._flows) for pid in running.pids),
+                    in_maps=sum(map(map_bytes, running.pids)),
                 )
 
 
@@ -76,9 +75,9 @@ class Taken:
     Attributes:
         processes: Of all processes.
         slabs: Of the kernel's objects, beyond what there was before.
-        map_entry: Of an entry in the BPF maps that hold flows.
+        in_maps: Of a flow in BPF maps.
     """
 
     processes: int
     slabs: int
-    map_entry: int
+    in_maps: float

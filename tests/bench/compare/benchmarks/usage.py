@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from relay.dataplane.kernel.flowindex import FILL
+from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.errors import DataplaneError
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 # Sockets, what makes files of them, what waits for them, connections of netfilter, and small things
@@ -14,6 +18,9 @@ _COUNTED = re.compile(
     r"(UDP|UDPv6|sock_inode_cache|filp|eventpoll_epi|eventpoll_pwq|ep_head|nf_conntrack.*"
     r"|kmalloc-(8|16|32|64|96|128|192|256))$"
 )
+
+# Icelane's maps of flows, and for how many flows an entry of each is.
+_FLOWS_OF_ENTRY = {"flow_records": 1, "flow_routes": 1, "flow_index": FILL}
 
 
 def cpu_seconds(pid: int) -> float:
@@ -62,26 +69,28 @@ def slab_bytes(listing: str) -> int:
     return sum(int(row[1]) * int(row[3]) for row in rows if _COUNTED.match(row[0]))
 
 
-def map_bytes(pid: int, least_entries: int) -> int:
-    """What the BPF hash maps of a process take for an entry, added up.
+def map_bytes(pid: int) -> float:
+    """What the BPF maps of a process take for a flow.
 
-    Such a map takes its memory when it is made, for all entries that it will ever have.
+    Such a map takes its memory when it is made, for all flows that it will ever have.
 
     Args:
-        pid: The process, which has them open.
-        least_entries: The maps that have room for fewer are left out.
+        pid: The process, which has them open, or none.
     """
-    taken: dict[str, int] = {}
+    taken: dict[int, int] = {}
     for file in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError, LookupError):  # closed meanwhile, or no map
             info = file.read_text(encoding="ascii")
-            if "\nmap_type:\t1\n" not in info:  # BPF_MAP_TYPE_HASH
-                continue
-            entries = int(_found(r"^max_entries:\s+(\d+)$", info))
-            if entries >= least_entries:
-                number = _found(r"^map_id:\s+(\d+)$", info)
-                taken[number] = int(_found(r"^memlock:\s+(\d+)$", info)) // entries
-    return sum(taken.values())
+            number = int(_found(r"^map_id:\s+(\d+)$", info))
+            taken[number] = int(_found(r"^memlock:\s+(\d+)$", info))
+    total = 0.0
+    for instance in instances():
+        pins = Pins(instance)
+        for name, flows_of_entry in _FLOWS_OF_ENTRY.items():
+            with suppress(DataplaneError), PinnedMap(pins.map(name)) as opened:  # another version
+                room = opened.info.max_entries * flows_of_entry
+                total += taken.get(opened.info.id, 0) / room
+    return total
 
 
 def _found(pattern: str, text: str) -> str:
