@@ -3,6 +3,7 @@
 import socket
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from relay.dataplane.kernel import rtnetlink
@@ -105,7 +106,9 @@ def _subscribed() -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     kernel = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
     try:
-        kernel.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        # Without CAP_NET_ADMIN it stays as small as the host has it, and overruns sooner.
+        with suppress(PermissionError):
+            kernel.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         kernel.bind((0, 0))  # without an address of its own it would get none of them
         for group in _GROUPS:
             kernel.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
