@@ -12,8 +12,8 @@ PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
 # The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
 # Those that calls go through in `make bench-alternatives`.
-ALTERNATIVES_PACKAGES := coturn janus nftables
-TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump rsync qemu-utils $(BENCH_PACKAGES)
+ALTERNATIVES_PACKAGES := janus coturn nftables
+TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump rsync qemu-utils janus $(BENCH_PACKAGES)
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 

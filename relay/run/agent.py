@@ -224,12 +224,12 @@ class Agent:
         server = await admin.serve(self.admin_path, AdminCommands(self).handlers)
         self._closing.callback(self.admin_path.unlink, missing_ok=True)
         self._closing.callback(server.close)
-        self._serve_metrics()
         counters = self._table.counters
         self._sockets = AgentSockets(
             self._config, self._worker, self._dataplane, counters, receiver=self
         )
         self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._serve_metrics()  # in a thread, which asks all of the above
         self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
         if self._dataplane.forwards:
             self._dataplane.watch(asyncio.get_running_loop())
