@@ -96,8 +96,14 @@ def status(instance: str) -> Status:
     Raises:
         DataplaneError: It is not loaded, or this is not root.
     """
-    with closing(XdpDataplane(instance)) as dataplane:
-        return dataplane.status()
+    try:
+        with closing(XdpDataplane(instance)) as dataplane:
+            return dataplane.status()
+    except FileNotFoundError:
+        raise DataplaneError(
+            f"{instance} is being unloaded, or was only in part: `icelane relay unload "
+            f"--instance {instance}` removes what is left of it."
+        ) from None
 
 
 class XdpDataplane:

@@ -54,6 +54,16 @@ class TestLoaded:
         finally:
             other.remove()
 
+    def test_one_that_is_being_unloaded(self, host_icelane: HostIcelane, instance: str) -> None:
+        program = Pins(instance).program
+        aside = program.with_name(f"{program.name}-aside")
+        program.rename(aside)
+        try:
+            told = host_icelane("relay", "status", "--instance", instance)
+        finally:
+            aside.rename(program)
+        assert "is being unloaded" in refused(told, code=1)
+
 
 def test_what_is_not_loaded(host_icelane: HostIcelane) -> None:
     assert "never-loaded" in refused(
