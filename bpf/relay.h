@@ -162,8 +162,6 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) == 64, "one cache line");
 
-#define ROUTE_SIZE 21 /* the raw bytes of a route, of which a ufrag is the base64 text */
-
 struct flow_route {
 	__u8 raw[ROUTE_SIZE];
 	__u8 pad[3];
