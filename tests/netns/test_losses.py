@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 
 from relay.dataplane import xdp
+from relay.dataplane.kernel import bpfsys, losses
 from relay.dataplane.kernel.config import LoadConfig, Mode
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.txports import TxPort, write_tx_ports
@@ -124,13 +125,24 @@ def test_what_cannot_be_redirected_is_counted(relays: tuple[Relay, Relay]) -> No
     assert other.lost() == NOTHING
 
 
+def programs_that_count(instance: str) -> list[int]:
+    """The kernel's numbers of the programs at tracepoints."""
+    found = []
+    for tracepoint in losses.TRACEPOINTS.values():
+        with bpfsys.pinned(Pins(instance).tracepoint(tracepoint)) as link:
+            found.append(bpfsys.link_info(link).program_id)
+    return found
+
+
 def test_a_program_that_is_loaded_again_counts_on(relays: tuple[Relay, Relay]) -> None:
     relay, _ = relays
     relay.take_the_far_end_down()
     relay.send()
     config = LoadConfig(relay.instance, (PUBLIC, INTERNAL), SETTINGS, 8, Mode.NATIVE, reload=True)
+    counting = programs_that_count(relay.instance)
     with relay.hosts[RELAY].inside():
         xdp.load(config)
+    assert programs_that_count(relay.instance) == counting  # two would count a packet twice
     assert relay.lost()["transmit_dropped"] == PACKETS
     relay.client.sendto(payload(1), flow().vip)
     deadline = time.monotonic() + WAIT

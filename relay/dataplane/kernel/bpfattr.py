@@ -199,6 +199,12 @@ class ProgramInfo(ctypes.Structure):
         ("tag", ctypes.c_uint8 * 8),
         ("jited_prog_len", ctypes.c_uint32),
         ("xlated_prog_len", ctypes.c_uint32),
+        ("jited_prog_insns", ctypes.c_uint64),
+        ("xlated_prog_insns", ctypes.c_uint64),
+        ("load_time", ctypes.c_uint64),
+        ("created_by_uid", ctypes.c_uint32),
+        ("nr_map_ids", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
     )
 
 

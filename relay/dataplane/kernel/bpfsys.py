@@ -228,6 +228,16 @@ def program_info(fd: int) -> ProgramInfo:
     return ProgramInfo(info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len)
 
 
+def program_maps(fd: int) -> list[int]:
+    """The kernel's numbers of the maps that a program uses, in ascending order."""
+    info = bpfattr.ProgramInfo()
+    _get_info(fd, info)
+    numbers = (ctypes.c_uint32 * info.nr_map_ids)()
+    asked = bpfattr.ProgramInfo(nr_map_ids=len(numbers), map_ids=ctypes.addressof(numbers))
+    _get_info(fd, asked)
+    return sorted(numbers)
+
+
 def program_by_id(number: int) -> int:
     """Open a program by the kernel's number of it; the caller closes the descriptor."""
     return bpf(Command.PROG_GET_FD_BY_ID, bpfattr.Id(id=number))

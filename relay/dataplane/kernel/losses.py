@@ -46,6 +46,9 @@ class Places(NamedTuple):
 def start(pins: Pins, wanted: BpfObject, maps: Mapping[str, int]) -> None:
     """Count from now on, also when this process has ended; what was counted stays.
 
+    A program that does the same already stays in its place: the kernel lets go of a link some time
+    after its last descriptor, and two programs would meanwhile count a packet twice.
+
     Args:
         pins: The instance.
         wanted: The object that has the programs.
@@ -63,9 +66,24 @@ def start(pins: Pins, wanted: BpfObject, maps: Mapping[str, int]) -> None:
         with ExitStack() as opened:
             program = bpfload.program_load(spec.linked(maps), spec.type, 0, name=name)
             opened.callback(os.close, program)
+            if _is_like(pins.tracepoint(tracepoint), program):
+                continue
             link = bpfsys.link_create_tracepoint(program, tracepoint)
             opened.callback(os.close, link)
             pins.replace(pins.tracepoint(tracepoint), link)
+
+
+def _is_like(link: Path, program: int) -> bool:
+    """Whether the program of a pinned link is like another one, and has the same maps."""
+    if not link.exists():
+        return False
+    with bpfsys.pinned(link) as fd:
+        running = bpfsys.program_by_id(bpfsys.link_info(fd).program_id)
+    try:
+        tags = {bpfsys.program_info(each).tag for each in (running, program)}
+        return len(tags) == 1 and bpfsys.program_maps(running) == bpfsys.program_maps(program)
+    finally:
+        os.close(running)
 
 
 def read(table: PinnedMap) -> dict[str, int]:

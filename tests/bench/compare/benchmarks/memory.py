@@ -41,6 +41,7 @@ class Memory:
         values = {
             "process_bytes": (many.processes - one.processes) / more,
             "kernel_bytes": (many.slabs - one.slabs) / more + many.in_maps,
+            "map_bytes": many.in_maps,
             "base_mb": one.processes / 1e6,
         }
         yield from measurements(self.name, values, {"flows": self._flows})
