@@ -139,7 +139,8 @@ class _Call:
                     Failure.ENDED_EARLY, f"the other side ended the call after {passed:.1f} s"
                 )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), min(_PROGRESS_INTERVAL, seconds - passed))
+                async with asyncio.timeout(min(_PROGRESS_INTERVAL, seconds - passed)):
+                    await stopped.wait()
             self.report.seconds = round(time.monotonic() - started, 2)
             self._report_progress("talking")
         await self._peer.stop_sending()

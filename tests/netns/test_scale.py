@@ -103,4 +103,4 @@ def test_an_agent_takes_over_more_flows_than_it_may_open_files(
         counters = admin.ask(default_path(instance), "counters", timeout=WAIT)
         files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     assert counters["adopted"] == FLOWS
-    assert files < 50
+    assert files < FLOWS / 1000  # the agent's own, and none of a flow

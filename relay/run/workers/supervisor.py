@@ -179,7 +179,8 @@ class Workers:
         ready = b""
         if process.stdout is not None:
             with contextlib.suppress(TimeoutError):
-                ready = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+                async with asyncio.timeout(START_SECONDS):
+                    ready = await process.stdout.readline()
         if not ready:
             await _end(process)
             raise WorkerError(f"worker {task.index} does not start; see what it says above")
@@ -243,7 +244,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()
