@@ -9,11 +9,19 @@ BIN := $(VENV)/bin
 
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
+# The routing daemon, by which several relays have one address.
+DEMO_PACKAGES := bird2
 # The systems that Icelane is compared with, and compilers for the relays written for that.
 BENCH_PACKAGES := nginx libnginx-mod-stream coturn nftables golang-go gcc libc6-dev
 # Those that calls go through in `make bench-alternatives`.
 ALTERNATIVES_PACKAGES := janus coturn nftables
-TEST_PACKAGES := chromium chromium-driver firefox-esr tcpdump rsync qemu-utils janus $(BENCH_PACKAGES)
+# Real clients that calls are placed with. Node's own packages come with npm, the distribution's do not.
+CLIENT_PACKAGES := chromium chromium-driver firefox-esr golang-go golang-github-pion-webrtc.v3-dev \
+    python3-gst-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base \
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+    $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+TEST_PACKAGES := $(CLIENT_PACKAGES) $(FUZZ_PACKAGES) $(DEMO_PACKAGES) espeak-ng faketime tcpdump rsync qemu-utils \
+    janus prometheus $(BENCH_PACKAGES)
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 
@@ -54,13 +62,13 @@ define install
 	    -c .ci/requirements.lock -e '$(1)' && rm $(VENV)/.unfinished && touch $@ $(2)
 endef
 
-.PHONY: help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
-    bench bench-quick bench-cost bench-alternatives format lock clean
+.PHONY: clients help setup setup-test setup-bench demo lab-up lab-down lab-shell test lint types unit \
+    bench bench-quick bench-cost bench-failover bench-flood bench-turn bench-voice bench-scale bench-alternatives format lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
-setup: packages $(VENV)/.runtime object ## install what running needs (apt packages, .venv)
+setup: packages $(VENV)/.runtime object bytecode ## install what running needs (apt packages, .venv)
 
 # The compiled XDP program: whoever loads it then needs no compiler. Only root can make it, and a
 # machine without BPF does without: `icelane relay run` says what is missing when it wants XDP.
@@ -68,13 +76,22 @@ setup: packages $(VENV)/.runtime object ## install what running needs (apt packa
 object: $(VENV)/.runtime
 	@if [ "$$(id -u)" = 0 ]; then $(BIN)/icelane relay build --if-missing || true; fi
 
-setup-test: packages test-packages $(VENV)/.dev object ## install what testing needs, too
+# Python's bytecode, which a start would else compile again wherever PYTHONDONTWRITEBYTECODE is set or
+# the user that serves may not write here. Where nobody may, it does without.
+.PHONY: bytecode
+bytecode: $(VENV)/.runtime
+	@$(BIN)/python -m compileall -qq relay signaling transceiver || true
 
-setup-bench: packages bench-packages $(VENV)/.bench object ## install what the benchmarks need, too
+setup-test: packages test-packages $(VENV)/.dev $(VENV)/.clients $(VENV)/.examples object bytecode ## install what testing needs, too
 
-.PHONY: packages test-packages bench-packages alternatives-packages
+setup-bench: packages bench-packages $(VENV)/.bench object bytecode ## install what the benchmarks need, too
+
+.PHONY: packages demo-packages test-packages bench-packages alternatives-packages
 packages:
 	$(call apt,$(PACKAGES))
+
+demo-packages:
+	$(call apt,$(DEMO_PACKAGES))
 
 test-packages:
 	$(call apt,$(TEST_PACKAGES))
@@ -85,15 +102,54 @@ bench-packages:
 alternatives-packages:
 	$(call apt,$(ALTERNATIVES_PACKAGES))
 
+comma := ,
 INSTALLED_FROM := pyproject.toml .ci/requirements.lock
 $(VENV)/.runtime: $(INSTALLED_FROM) | packages
-	$(call install,.)
+	$(call install,.[agent])
 
 $(VENV)/.dev: $(INSTALLED_FROM) | packages
 	$(call install,.[dev],$(VENV)/.runtime $(VENV)/.bench)
 
 $(VENV)/.bench: $(INSTALLED_FROM) | packages
-	$(call install,.[bench],$(VENV)/.runtime)
+	$(call install,.[agent$(comma)bench],$(VENV)/.runtime)
+
+# What the clients need that no package has: Node's modules, beside links to their programs, and
+# the program with Pion.
+CLIENTS := tests/lab/clients/drivers
+$(VENV)/.clients: $(wildcard $(CLIENTS)/node/* $(CLIENTS)/pion/*) | test-packages $(VENV)/.dev
+	@exec 9>$(VENV).lock; flock 9; echo "Installing WebRTC clients"; \
+	built=$$(realpath $(VENV))/clients && mkdir -p $$built/{node,go/src/icelane} && \
+	ln -sfn $(CURDIR)/$(CLIENTS)/node/*.mjs $$built/node/ && \
+	cp $(CLIENTS)/node/*.json $$built/node/ && \
+	npm ci --prefix $$built/node --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
+	ln -sfn $(CURDIR)/$(CLIENTS)/pion $$built/go/src/icelane/pion && \
+	(cd $$built/go/src/icelane/pion && CGO_ENABLED=0 GO111MODULE=off GOCACHE=$$built/go/cache \
+	    GOPATH=$$built/go:/usr/share/gocode go build -o $$built/pion .) && \
+	touch $@
+
+# Node's modules that the examples need, which tests of the official packages use as well, and the
+# examples with Pion: a client, and a server behind a relay.
+EXAMPLES := docs/examples
+FRONTING := docs/fronting
+$(VENV)/.examples: $(wildcard $(EXAMPLES)/node/*.json $(EXAMPLES)/pion/* $(FRONTING)/icelane.go $(FRONTING)/pion/*) | $(VENV)/.clients
+	@exec 9>$(VENV).lock; flock 9; echo "Installing what the examples need"; \
+	built=$$(realpath $(VENV))/clients && mkdir -p $$built/examples && \
+	cp $(EXAMPLES)/node/*.json $$built/examples/ && \
+	npm ci --prefix $$built/examples --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
+	ln -sfn $(CURDIR)/$(EXAMPLES)/pion $$built/go/src/icelane/example && \
+	ln -sfn $(CURDIR)/$(FRONTING) $$built/go/src/icelane/fronting && \
+	export CGO_ENABLED=0 GO111MODULE=off GOCACHE=$$built/go/cache GOPATH=$$built/go:/usr/share/gocode && \
+	(cd $$built/go/src/icelane/example && go build -o $$built/examples/pion .) && \
+	(cd $$built/go/src/icelane/fronting/pion && go build -o $$built/examples/fronting .) && \
+	touch $@
+
+# Each needs versions of its own of what others need, and hundreds of megabytes.
+PLUGINS := pipecat livekit
+.PHONY: setup-plugins
+setup-plugins: packages ## install pipecat and LiveKit's agents, which two of the examples need
+	@exec 9>$(VENV).lock; flock 9; for plugin in $(PLUGINS); do echo "Installing $$plugin"; \
+	    $(PYTHON) -m venv $(VENV)/clients/$$plugin && $(VENV)/clients/$$plugin/bin/pip install -q \
+	    --disable-pip-version-check -r $(EXAMPLES)/$$plugin/requirements.txt || exit 1; done
 
 # Before set-up, which takes half a minute.
 .PHONY: root
@@ -101,7 +157,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "This needs root, for network namespaces: run it as root," \
 	    "such as with \`sudo make $(firstword $(MAKECMDGOALS))\`." >&2; exit 1; }
 
-demo: root setup ## real calls through the XDP relay, with its agent killed during them
+demo: root setup demo-packages ## real calls through XDP relays; agent, state, or a whole host is lost during them
 	@$(BIN)/python -m tests.lab demo $(ARGS)
 
 lab-up: root setup ## three hosts on this machine, joined by veth, with the services running in them
@@ -124,8 +180,11 @@ lint: setup-test
 types: setup-test
 	@$(BIN)/mypy
 
+# As root each of several processes has namespaces of its own (tests/isolation.py).
+PARALLEL := $(if $(filter 0,$(shell id -u)),-n auto --maxprocesses=4 --dist loadfile)
+unit: export ICELANE_FUZZ_SECONDS ?= 15 # twice: calls and offers
 unit: setup-test
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 .PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
@@ -143,7 +202,7 @@ vm-test: root setup vm-packages ## the demo, the tests and a call in it; softwar
 vm-shell: root setup vm-packages ## a shell in it
 	@$(BIN)/python -m vagrant shell $(ARGS)
 
-bench: setup-bench ## Icelane beside other systems, with a report, in 17 minutes
+bench: setup-bench bench-voice ## Icelane beside other systems, with a report, in 17 minutes
 	@$(call compare,)
 
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures
@@ -151,6 +210,42 @@ bench-quick: setup-bench ## the same in 3 minutes, with rough figures
 
 bench-cost: root setup ## what a packet costs in the XDP program, beside the aims, in 10 minutes
 	@$(BIN)/python -m tests.bench cost $(ARGS)
+
+bench-voice: root setup-test ## what calls get: density, speech over bad networks, set-up by steps, in 10 minutes
+	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench voice --output $(BENCH)/voice.json $(ARGS)
+
+bench-turn: root setup-test ## turns of a conversation through a relay: heard, said, interrupted, answered, in 15 minutes
+	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench turn --output $(BENCH)/turns.json $(ARGS)
+
+bench-failover: root setup-test ## one of three relays dies, hangs, drains, comes back: what calls hear of it, in 35 minutes
+	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench failover --output $(BENCH)/failover.json $(ARGS)
+
+bench-flood: root setup-bench ## calls that go on and begin while strangers flood the relay, in 5 minutes
+	@$(BIN)/python -m tests.bench flood $(ARGS)
+
+clients: root setup-test ## real clients through all scenarios, over both dataplanes, in 8 minutes
+	@$(BIN)/python -m tests.bench clients $(ARGS)
+
+soak: root setup ## calls for half an hour, while agent, workers, Redis and links come and go
+	@$(BIN)/python -m tests.soak $(ARGS)
+
+bench-scale: packages $(VENV)/.bench ## a fleet for the world's calls, simulated, of what the project measured, in 2 minutes
+	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench scale --output $(BENCH)/scale.json $(ARGS)
+
+# Names for the compiler in tests/fuzz/run.py; libFuzzer and the sanitizers come with the second one.
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
+.PHONY: fuzz fuzz-packages audit
+fuzz-packages:
+	$(call apt,$(FUZZ_PACKAGES))
+
+fuzz: fuzz-packages $(VENV)/.dev ## parsers in Python and in C get inputs that cover more of them, 5 minutes each
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+# It has as many dependencies of its own as we have, so it lives apart; it asks over the Internet.
+audit: $(VENV)/.runtime ## look up the locked dependencies in the database of advisories; needs the Internet
+	@[ -x $(VENV)/audit/bin/pip-audit ] || { exec 9>$(VENV).lock; flock 9; $(PYTHON) -m venv $(VENV)/audit \
+	    && $(VENV)/audit/bin/pip install -q --disable-pip-version-check 'pip-audit>=2.10,<3'; }
+	@$(BIN)/python -m tests.audit $(VENV)/audit/bin/pip-audit $(ARGS)
 
 bench-alternatives: packages alternatives-packages $(VENV)/.bench object ## TURN, a port per session, an SFU, one service beside Icelane, in 16 minutes
 	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench alternatives --output $(BENCH)/alternatives.json $(ARGS)
@@ -161,6 +256,8 @@ define compare
 	$(BIN)/python -m tests.bench run $(1) --output $(BENCH)/benchmarks.json $(ARGS); ran=$$?; \
 	$(BIN)/python -m tests.bench report $(BENCH)/benchmarks.json --output $(BENCH)/benchmarks.md \
 	    $(addprefix --alternatives ,$(wildcard $(BENCH)/alternatives.json)) \
+	    $(addprefix --voice ,$(wildcard $(BENCH)/voice.json)) \
+	    $(addprefix --turn ,$(wildcard $(BENCH)/turns.json)) \
 	    && $(BIN)/python -m tests.bench check $(BENCH)/benchmarks.json --baseline $(BENCH)/baseline.json; \
 	told=$$?; rm -f $(BENCH)/baseline.json; exit $$((ran || told))
 endef
@@ -175,4 +272,5 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 	         $$tmp/bin/pip freeze --exclude icelane; } > .ci/requirements.lock; rm -rf $$tmp
 
 clean: ## remove what was made here
+	find relay signaling transceiver -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(VENV) $(VENV).lock .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,27 +5,42 @@
  * hands BCC all files of programs as one text, because they share maps.
  */
 
-/* Whether a rate limit lets one more packet pass: its token bucket holds time, not tokens. */
-static __always_inline bool take_token(__u32 which)
+/* So often another processor may take from a bucket at the same moment before one gives up. */
+#define TAKE_TRIES 4
+
+/*
+ * Whether a token bucket has one more. It holds time, not tokens: how long it still takes to be full.
+ * All processors share it, at no cost in a flood: who gets nothing only reads it, and no more
+ * write to it than it lets through.
+ */
+static __always_inline bool take_from(struct token_bucket *bucket, enum rate_limited which)
 {
-	struct rate_limit *limit = rate_limits.lookup(&which);
-	struct token_bucket *bucket = token_buckets.lookup(&which);
-	__u64 now, credit;
+	__u32 index = which;
+	struct rate_limit *limit = rate_limits.lookup(&index);
+	__u64 now, seen, full_at;
 
 	if (!limit || !bucket)
 		return false;
 	/* The coarse clock is a read of memory; buckets last for many of its ticks. */
 	now = bpf_ktime_get_coarse_ns();
-	credit = bucket->credit_ns + (now - bucket->updated_ns);
-	if (credit > limit->burst_ns)
-		credit = limit->burst_ns;
-	bucket->updated_ns = now;
-	if (credit < limit->cost_ns) {
-		bucket->credit_ns = credit;
-		return false;
+#pragma unroll
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		seen = *(volatile __u64 *)&bucket->full_at_ns;
+		full_at = (seen > now ? seen : now) + limit->cost_ns;
+		if (full_at > now + limit->burst_ns)
+			return false;
+		if (__sync_val_compare_and_swap(&bucket->full_at_ns, seen, full_at) == seen)
+			return true;
 	}
-	bucket->credit_ns = credit - limit->cost_ns;
-	return true;
+	return false;
+}
+
+/* Whether what has one bucket for all may pass once more. */
+static __always_inline bool take_token(enum rate_limited which)
+{
+	__u32 index = which;
+
+	return take_from(token_buckets.lookup(&index), which);
 }
 
 /* Whether a VLAN of this host's lies above the interface that a tagged frame came in through. */
@@ -95,7 +110,7 @@ static __always_inline void find_flow_of(const struct packet *packet, struct fou
 	struct tuple tuple;
 
 	read_tuple(packet, &tuple);
-	find_flow(&tuple, packet->is_ip6, found);
+	find_any_flow(&tuple, packet->is_ip6, found);
 }
 
 enum verdict {

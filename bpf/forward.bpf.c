@@ -31,11 +31,26 @@ static __always_inline struct tx_port *find_tx_port(__u32 fib_ifindex)
 	return NULL;
 }
 
+/* Whether the rewritten packet fits the way out; the answer gets what does. */
+static __always_inline enum reason fit_interface(struct xdp_md *ctx, const struct plan *plan,
+						 struct bpf_fib_lookup *fib)
+{
+	__u32 mtu = plan->ip_length;
+	long fits = bpf_check_mtu(ctx, fib->ifindex, &mtu, 0, 0);
+
+	fib->mtu_result = mtu > 0xffff ? 0xffff : mtu;
+	return fits == BPF_MTU_CHK_RET_SUCCESS ? REASON_NONE : REASON_too_big;
+}
+
 /*
  * What the FIB says about the rewritten packet. The relay is its sender, so this asks what a local
  * socket's packet would be told: the FIB's rules for input from the loopback interface, which is
  * how the kernel itself looks up the route of local output. That also leaves the forwarding switch
  * of the public interfaces alone; only the loopback's has to be on.
+ *
+ * It is not asked what fits the path: it would answer with what ICMP errors have taught the kernel,
+ * and anybody may forge such an error about an echo reply of this host's. What fits the interface
+ * goes out, as from any router, and the sender is who learns what fits the path.
  */
 static __always_inline enum reason ask_fib(struct xdp_md *ctx, const struct packet *packet,
 					   const struct plan *plan, struct bpf_fib_lookup *fib)
@@ -46,28 +61,26 @@ static __always_inline enum reason ask_fib(struct xdp_md *ctx, const struct pack
 	fib->dport = plan->to.dst_port;
 	if (plan->to_ip6) {
 		fib->family = AF_INET6;
-		__builtin_memcpy(fib->ipv6_src, &plan->to.src, sizeof(fib->ipv6_src));
-		__builtin_memcpy(fib->ipv6_dst, &plan->to.dst, sizeof(fib->ipv6_dst));
+		__builtin_memcpy(fib->ipv6_src, plan->to.src, sizeof(fib->ipv6_src));
+		__builtin_memcpy(fib->ipv6_dst, plan->to.dst, sizeof(fib->ipv6_dst));
 	} else {
 		fib->family = AF_INET;
-		fib->ipv4_src = plan->to.src.word[3];
-		fib->ipv4_dst = plan->to.dst.word[3];
+		fib->ipv4_src = plan->to.src->word[3];
+		fib->ipv4_dst = plan->to.dst->word[3];
 	}
 	/* tos and flowinfo share a place before the lookup; the kernel masks ECN by itself. */
 	if (plan->to_ip6)
 		fib->flowinfo = bpf_htonl(packet->tos << 20);
 	else
 		fib->tos = packet->tos;
-	fib->tot_len = plan->ip_length;
+	fib->tot_len = 0;
 
 	switch (bpf_fib_lookup(ctx, fib, sizeof(*fib), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
-		return REASON_NONE;
+		return fit_interface(ctx, plan, fib);
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 		/* The agent's own packet to there makes the kernel ask for the neighbour. */
 		return REASON_no_neighbour;
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return REASON_too_big;
 	default:
 		/* Negative for bad arguments, else unreachable, not forwarded, no forwarding. */
 		return REASON_no_route;
@@ -249,7 +262,7 @@ static __always_inline enum reason decide_flow(struct xdp_md *ctx, const struct 
 	enum reason reason;
 
 	plan->from_ip6 = packet->is_ip6;
-	plan->to_ip6 = !is_ip4(&plan->to.dst);
+	plan->to_ip6 = !is_ip4(plan->to.dst);
 	plan->payload_length = packet->payload_length;
 	if (packet->ip_options)
 		return REASON_ip_options;
@@ -292,9 +305,7 @@ static __always_inline int forward(struct xdp_md *ctx, const struct plan *plan)
 	if (!eth || (plan->vlan && !tag) || !write_packet(&frame, plan))
 		return XDP_ABORTED; /* never: make_room() saw to it, but the verifier did not */
 	write_ethernet(eth, tag, plan);
-	if (plan->ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
-	return bpf_redirect(plan->ifindex, 0);
+	return send_through(ctx, plan->ifindex);
 }
 
 int relay_forward(struct xdp_md *ctx)

@@ -35,7 +35,9 @@ BPF_F_TABLE("array", __u32, struct leases, leases, 1, BPF_F_MMAPABLE);
 BPF_PROG_ARRAY(tails, TAIL_COUNT);
 
 BPF_TABLE("array", __u32, struct rate_limit, rate_limits, LIMIT_COUNT);
-BPF_TABLE("percpu_array", __u32, struct token_bucket, token_buckets, LIMIT_COUNT);
+BPF_TABLE("array", __u32, struct token_bucket, token_buckets, LIMIT_COUNT);
+BPF_F_TABLE("array", __u32, struct token_bucket, ufrag_buckets, TOKEN_BUCKETS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct token_bucket, prefix_buckets, TOKEN_BUCKETS, BPF_F_MMAPABLE);
 
 BPF_TABLE("percpu_array", __u32, struct counters, counters, 1);
 
@@ -44,6 +46,15 @@ BPF_TABLE("percpu_array", __u32, struct counters, counters, 1);
  * the agent's death.
  */
 BPF_TABLE("sockmap", __u32, __u32, steer_sockets, STEER_COUNT);
+
+/*
+ * Sized by the configuration, and mostly empty: entries take memory only while they are there. A
+ * value has to be something.
+ */
+BPF_F_TABLE("hash", struct dormant_client, __u32, dormant_clients, 1, BPF_F_NO_PREALLOC);
+
+/* Where edges send their clients' checks from, each with a bucket of its own. */
+BPF_F_TABLE("hash", struct address, struct token_bucket, edges, EDGES, BPF_F_NO_PREALLOC);
 
 BPF_TABLE("array", __u32, struct losses, losses, 1);
 

@@ -30,6 +30,30 @@
 
 #define IP4_MAPPED bpf_htonl(0xffff) /* the third word of an IPv4-mapped address */
 
+/* Source and destination of a packet. */
+struct tuple {
+	struct address src;
+	struct address dst;
+	__be16 src_port;
+	__be16 dst_port;
+} __attribute__((aligned(8))); /* for struct halves */
+
+/* An address as two words: all lie at a multiple of eight bytes, in maps and on the stack. */
+struct halves {
+	__u64 half[2];
+} __attribute__((may_alias));
+
+static __always_inline const __u64 *halves_of(const struct address *address)
+{
+	return ((const struct halves *)(const void *)address)->half;
+}
+
+/* Copy an address from or into a header, which need not be aligned where BPF runs. */
+static __always_inline void copy_ip6(void *to, const void *from)
+{
+	*(struct halves *)to = *(const struct halves *)from;
+}
+
 static __always_inline bool is_ip4(const struct address *address)
 {
 	return !address->word[0] && !address->word[1] && address->word[2] == IP4_MAPPED;

@@ -5,10 +5,7 @@
  *
  * This file has what nearly every packet meets, the media of a confirmed flow: plain headers, a
  * first byte of DTLS or RTP, and a next hop that is known. It is small, asks no helper but for
- * maps and the redirect, and leaves everything else, untouched, to relay_triage():
- *
- *	relay()		IPv4
- *	relay_ip6()	IPv6
+ * maps and the redirect, and leaves everything else, untouched, to relay_triage().
  */
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 #define AF_INET 2
@@ -16,27 +13,43 @@
 
 #define DSCP_MASK 0xfc
 
+#define NO_VERDICT -1 /* another program has it */
+
 /* Whether a first byte is of DTLS or RTP (RFC 7983, section 7). */
 static __always_inline bool is_media(__u8 first)
 {
 	return (__u8)(first - 128) < 64 || (__u8)(first - 20) < 44;
 }
 
-/* What is known of the interface that a packet came in through; NULL when nothing is. */
+/* What is known of an interface; NULL when nothing is. */
+static __always_inline struct ingress *find_interface(__u32 ifindex)
+{
+#pragma nounroll
+	for (__u32 i = 0; i < INGRESS_PROBES; i++) {
+		__u32 index = (ifindex + i) % INGRESSES;
+		struct ingress *ingress = ingresses.lookup(&index);
+
+		if (!ingress || !ingress->ifindex)
+			return NULL;
+		if (ingress->ifindex == ifindex)
+			return ingress;
+	}
+	return NULL;
+}
+
+/* The same of the interface that a packet came in through. */
 static __always_inline struct ingress *find_ingress(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	__u32 index = ifindex % INGRESSES;
-	struct ingress *ingress = ingresses.lookup(&index);
-
-	return ingress && ingress->ifindex == ifindex ? ingress : NULL;
+	return find_interface(ctx->ingress_ifindex);
 }
 
 /* Whether a frame is for this host; on an interface of which nothing is known, it may be. */
 static __always_inline bool is_for_us(const struct ingress *ingress, const struct ethhdr *eth)
 {
-	return !ingress || (*(__u32 *)eth->h_dest == *(__u32 *)ingress->mac &&
-			    *(__u16 *)(eth->h_dest + 4) == *(__u16 *)(ingress->mac + 4));
+	const void *to = eth; /* not its packed field, of which the compiler reads single bytes */
+
+	return !ingress || (*(__u32 *)to == *(__u32 *)ingress->mac &&
+			    *(__u16 *)(to + 4) == *(__u16 *)(ingress->mac + 4));
 }
 
 /* Whether packets of a direction may come in here: who is elsewhere cannot send as a transceiver. */
@@ -100,119 +113,176 @@ static __always_inline void count_packet(struct flow *flow, enum direction direc
 		flow->seen[i] = now;
 }
 
-/* Count and send a packet that was rewritten in place, by a hop that adds no tag. */
-static __always_inline int send_by(struct xdp_md *ctx, struct ethhdr *eth, const struct hop *hop,
-				   const struct found *found, __u32 payload_length)
+/* The verdict that sends a packet through an interface, which may be the one it came in through. */
+static __always_inline int send_through(struct xdp_md *ctx, __u32 ifindex)
+{
+	struct ingress *ingress;
+
+	if (ifindex != ctx->ingress_ifindex)
+		return bpf_redirect(ifindex, 0);
+	ingress = find_interface(ifindex);
+	if (!ingress || !ingress->redirects)
+		return XDP_TX;
+	return bpf_redirect(ifindex, 0);
+}
+
+/*
+ * Write both addresses, which lie side by side in a frame and in a record. Not as fields of the
+ * frame's header: they are packed, and the compiler writes single bytes to such.
+ */
+static __always_inline void write_macs(void *frame, const struct hop *hop)
+{
+	*(__u64 *)frame = *(__u64 *)hop->destination_mac;
+	*(__u32 *)(frame + 8) = *(__u32 *)(hop->source_mac + 2);
+}
+
+/* A packet of media: all that its forwarding depends on, besides its flow. */
+struct media {
+	struct ethhdr *eth;
+	void *ip; /* struct iphdr or ipv6hdr */
+	struct udphdr *udp;
+	const struct tuple *tuple;
+	__u32 ip_length;
+	__u32 payload_length;
+	__u8 tos;
+};
+
+/* Forward a packet of a flow; NO_VERDICT, with nothing written, when this is not the way for it. */
+static __always_inline int forward_of_flow(struct xdp_md *ctx, const struct ingress *ingress,
+					   const struct media *media, const struct found *found,
+					   bool ip6)
 {
 	__u32 only = 0;
-	struct counters *counted = counters.lookup(&only);
+	struct counters *counted;
+	struct ends to;
+	struct hop *hop;
 
+	if (!found->flow || (found->ends.kind & FLOW_IP6) != (ip6 ? FLOW_IP6 : FLOW_IP4) ||
+	    !is_right_side(ingress, found->direction))
+		return NO_VERDICT;
+	hop = find_bound_hop(*binding_of(found->flow, found->direction), media->tos,
+			     media->ip_length);
+	if (!hop || hop->vlan || !find_rewrite(found, &to))
+		return NO_VERDICT;
+	counted = counters.lookup(&only);
 	if (!counted)
-		return XDP_ABORTED; /* never: the verifier cannot know */
+		return NO_VERDICT; /* never: the verifier cannot know */
+	if (ip6)
+		rewrite_ip6(media->ip, media->udp, &to);
+	else
+		rewrite_ip4(media->ip, media->udp, &to);
 	if (found->direction == TO_TRANSCEIVER)
 		counted->forwarded_to_transceiver++;
 	else
 		counted->forwarded_to_client++;
-	count_packet(found->flow, found->direction, payload_length);
-	/* Both addresses, which lie side by side in either. */
-	*(__u64 *)eth->h_dest = *(__u64 *)hop->destination_mac;
-	*(__u32 *)(eth->h_source + 2) = *(__u32 *)(hop->source_mac + 2);
-	if (hop->ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
-	return bpf_redirect(hop->ifindex, 0);
+	count_packet(found->flow, found->direction, media->payload_length);
+	write_macs(media->eth, hop);
+	return send_through(ctx, hop->ifindex);
 }
 
-int relay(struct xdp_md *ctx)
+/* Forward a packet of media; NO_VERDICT, with nothing written, when this is not the way for it. */
+static __always_inline int forward_media(struct xdp_md *ctx, const struct ingress *ingress,
+					 const struct media *media, bool ip6)
+{
+	struct upstream *upstream = find_upstream(&media->tuple->dst, ip6);
+
+	/* The code is there once for each direction, with all that depends on that as constants. */
+	if (upstream) {
+		struct found found = {};
+
+		find_of_transceiver(media->tuple, upstream, ip6, &found);
+		return forward_of_flow(ctx, ingress, media, &found, ip6);
+	} else {
+		struct found found = {};
+
+		find_of_client(media->tuple, ip6, &found);
+		return forward_of_flow(ctx, ingress, media, &found, ip6);
+	}
+}
+
+static __always_inline int forward_ip4(struct xdp_md *ctx, const struct ingress *ingress)
 {
 	void *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = (void *)(long)ctx->data;
 	struct iphdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	__u8 *payload = (void *)(udp + 1);
-	struct ingress *ingress = find_ingress(ctx);
-	struct found found = {};
-	struct tuple tuple, to;
-	struct hop *hop;
-	__u32 total, length;
+	struct tuple tuple;
+	struct media media = { .eth = eth, .ip = ip, .udp = udp, .tuple = &tuple };
+	__u32 length;
 
 	/* What has a payload byte has all headers, too. */
 	if ((void *)(payload + 1) > end)
-		goto rest;
-	if (eth->h_proto != bpf_htons(ETH_P_IP)) {
-		if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-			tails.call(ctx, TAIL_IP6);
-		goto rest;
-	}
+		return NO_VERDICT;
 	/* Version 4, no options, UDP, whole, to be forwarded, media, for us. */
 	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_UDP || ip->ttl <= 1 ||
 	    ip->frag_off & bpf_htons(IP4_FRAGMENT_MASK) || !is_media(*payload) ||
 	    !is_for_us(ingress, eth))
-		goto rest;
-	total = bpf_ntohs(ip->tot_len);
+		return NO_VERDICT;
+	media.ip_length = bpf_ntohs(ip->tot_len);
 	length = bpf_ntohs(udp->len);
-	if (total > end - (void *)ip || length <= sizeof(*udp) || length + sizeof(*ip) > total)
-		goto rest;
+	if (media.ip_length > end - (void *)ip || length <= sizeof(*udp) ||
+	    length + sizeof(*ip) > media.ip_length)
+		return NO_VERDICT;
+	media.payload_length = length - sizeof(*udp);
+	media.tos = ip->tos;
 	tuple.src = map_ip4(ip->saddr);
 	tuple.dst = map_ip4(ip->daddr);
 	tuple.src_port = udp->source;
 	tuple.dst_port = udp->dest;
-	find_flow(&tuple, false, &found);
-	if (!found.flow || (found.ends.kind & FLOW_IP6) != FLOW_IP4 ||
-	    !is_right_side(ingress, found.direction))
-		goto rest;
-	hop = find_bound_hop(*binding_of(found.flow, found.direction), ip->tos, total);
-	if (!hop || hop->vlan || !find_rewrite(&found, &to))
-		goto rest;
-	rewrite_ip4(ip, udp, &to);
-	return send_by(ctx, eth, hop, &found, length - sizeof(*udp));
-rest:
-	tails.call(ctx, TAIL_TRIAGE);
-	return XDP_PASS; /* a call fails only while the program is being replaced */
+	return forward_media(ctx, ingress, &media, false);
 }
 
-int relay_ip6(struct xdp_md *ctx)
+static __always_inline int forward_ip6(struct xdp_md *ctx, const struct ingress *ingress)
 {
 	void *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = (void *)(long)ctx->data;
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct udphdr *udp = (void *)(ip + 1);
 	__u8 *payload = (void *)(udp + 1);
-	struct ingress *ingress = find_ingress(ctx);
-	struct found found = {};
-	struct tuple tuple, to;
-	struct hop *hop;
-	__u32 length;
+	/* The ports lie behind the addresses: the packet has its tuple as one. */
+	const struct tuple *tuple = (void *)&ip->saddr;
+	struct media media = { .eth = eth, .ip = ip, .udp = udp, .tuple = tuple };
+	__u32 first, length;
 
 	if ((void *)(payload + 1) > end)
-		goto rest;
-	if (ip->version != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit <= 1 || !udp->check ||
+		return NO_VERDICT;
+	first = bpf_ntohs(*(__be16 *)ip); /* version, traffic class, some of the flow label */
+	if (first >> 12 != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit <= 1 || !udp->check ||
 	    !is_media(*payload) || !is_for_us(ingress, eth))
-		goto rest;
+		return NO_VERDICT;
 	length = bpf_ntohs(udp->len);
 	if (bpf_ntohs(ip->payload_len) > end - (void *)udp || length <= sizeof(*udp) ||
 	    length > bpf_ntohs(ip->payload_len))
-		goto rest;
-	__builtin_memcpy(&tuple.src, &ip->saddr, sizeof(tuple.src));
-	__builtin_memcpy(&tuple.dst, &ip->daddr, sizeof(tuple.dst));
-	tuple.src_port = udp->source;
-	tuple.dst_port = udp->dest;
-	/* In a header a mapped address could pass for IPv4's; the tables of addresses have such. */
-	if (is_ip4(&tuple.src) || is_ip4(&tuple.dst))
-		goto rest;
-	find_flow(&tuple, true, &found);
-	if (!found.flow || (found.ends.kind & FLOW_IP6) != FLOW_IP6 ||
-	    !is_right_side(ingress, found.direction))
-		goto rest;
-	hop = find_bound_hop(*binding_of(found.flow, found.direction),
-			     ip->priority << 4 | ip->flow_lbl[0] >> 4,
-			     sizeof(*ip) + bpf_ntohs(ip->payload_len));
-	if (!hop || hop->vlan || !find_rewrite(&found, &to))
-		goto rest;
-	rewrite_ip6(ip, udp, &to);
-	return send_by(ctx, eth, hop, &found, length - sizeof(*udp));
-rest:
+		return NO_VERDICT;
+	media.ip_length = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	media.payload_length = length - sizeof(*udp);
+	media.tos = first >> 4;
+	/*
+	 * In a header a mapped address could pass for IPv4's; the tables of addresses have such. They
+	 * are a few of those that begin with 64 zeroes, none of which is a client's or a relay's.
+	 */
+	if (!halves_of(&tuple->src)[0] || !halves_of(&tuple->dst)[0])
+		return NO_VERDICT;
+	return forward_media(ctx, ingress, &media, true);
+}
+
+int relay(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	int verdict = NO_VERDICT;
+
+	if ((void *)(eth + 1) <= end) {
+		if (eth->h_proto == bpf_htons(ETH_P_IP))
+			verdict = forward_ip4(ctx, find_ingress(ctx));
+		else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+			verdict = forward_ip6(ctx, find_ingress(ctx));
+	}
+	if (verdict != NO_VERDICT)
+		return verdict;
 	tails.call(ctx, TAIL_TRIAGE);
-	return XDP_PASS;
+	return XDP_PASS; /* a call fails only while the program is being replaced */
 }
 
 /* Runs in the place of relay() while the agent is to forward everything itself. */

@@ -50,8 +50,11 @@
 	X(no_headroom, PASS)                                                                       \
 	/* Of no confirmed flow, and the agent should see it. */                                   \
 	X(stun_routed, PASS)                                                                       \
+	X(stun_remote, PASS)                                                                       \
+	X(edge_announced, PASS)                                                                    \
 	X(stun_answer, PASS)                                                                       \
 	X(unknown_client, PASS)                                                                    \
+	X(dormant_client, PASS)                                                                    \
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
 	X(zero_checksum, DROP)                                                                     \
@@ -65,7 +68,10 @@
 	X(stun_forged, DROP)                                                                       \
 	X(not_webrtc, DROP)                                                                        \
 	/* As those above that the agent should see, but more of them than it is to see. */        \
+	X(stun_ufrag_limited, DROP)                                                                \
+	X(stun_prefix_limited, DROP)                                                               \
 	X(stun_routed_limited, DROP)                                                               \
+	X(stun_remote_limited, DROP)                                                               \
 	X(stun_answer_limited, DROP)                                                               \
 	X(unknown_client_limited, DROP)                                                            \
 	X(unknown_transceiver_limited, DROP)                                                       \
@@ -91,14 +97,6 @@ _Static_assert(sizeof(struct counters) == 8 * REASON_COUNT, "one counter for eac
 /* An IPv6 address, or an IPv4 address in its IPv4-mapped form (RFC 4291, section 2.5.5.2). */
 struct address {
 	__be32 word[4];
-};
-
-/* Source and destination of a packet. */
-struct tuple {
-	struct address src;
-	struct address dst;
-	__be16 src_port;
-	__be16 dst_port;
 };
 
 enum direction {
@@ -168,10 +166,22 @@ struct flow_route {
 };
 _Static_assert(sizeof(struct flow_route) == 24, "no hidden padding");
 
-/* An entry is a tag of the tuple's hash, which is not 0, above the record's position; 0: none. */
+/*
+ * A tuple whose two buckets are full has its entry in the stash: some more buckets, behind those of
+ * the hash table, which are filled from the front and in which each tuple is looked for. (Kirsch,
+ * Mitzenmacher, Wieder, More robust hashing: cuckoo hashing with a stash, 2009.)
+ */
+#define STASH_BUCKETS 8
+
+/*
+ * An entry is a tag of the tuple's hash, which is not 0, above the record's position; 0: none.
+ *
+ * Where entries are depends on the hash. Whoever changes it gives this another layout, be it by a
+ * name: then a loader does not take a running version's index for one of its own, and writes one.
+ */
 #define BUCKET_ENTRIES 8
 struct bucket {
-	__u64 entries[BUCKET_ENTRIES];
+	__u64 entry[BUCKET_ENTRIES];
 };
 _Static_assert(sizeof(struct bucket) == 64, "one cache line");
 
@@ -292,7 +302,9 @@ struct ingress {
 	__u32 ifindex; /* 0: nothing is */
 	__u8 mac[6];   /* frames to another address are not for this host */
 	__u8 sides;    /* enum side: where its packets may come from */
-	__u8 pad;
+	/* Whether what goes back through it is redirected: XDP_TX of a veth reaches nobody unless
+	 * the other end runs a program, and nothing tells. */
+	__u8 redirects;
 };
 _Static_assert(sizeof(struct ingress) == 12, "no hidden padding");
 
@@ -301,14 +313,19 @@ enum side {
 	SIDE_TRANSCEIVERS = 2,
 };
 
-#define INGRESSES 64 /* a slot is an index modulo this */
+/*
+ * An interface is in the slot of its number modulo INGRESSES, or in the next ones where that is
+ * taken: there is no free slot between, and at most so many are looked at.
+ */
+#define INGRESSES 64
+#define INGRESS_PROBES 16
 
 /* The programs that others end in (bpf_tail_call). */
 enum tail {
-	TAIL_IP6,
 	TAIL_TRIAGE,
 	TAIL_REQUEST,
 	TAIL_FORWARD,
+	TAIL_ANNOUNCED,
 	TAIL_COUNT,
 };
 
@@ -319,6 +336,12 @@ struct route_key_id {
 	__u8 pad;
 };
 _Static_assert(sizeof(struct route_key_id) == 4, "hashed as it is: no hidden padding");
+
+/*
+ * A slot that no route can name: the cluster is elsewhere. Its relays verify its routes, and this
+ * one goes by the cluster alone.
+ */
+#define REMOTE_SLOT 8
 
 /* A SipHash key: 16 bytes, as two little-endian words. */
 struct siphash_key {
@@ -350,37 +373,65 @@ enum steer_family {
 struct losses {
 	__u64 redirect_failed;	/* packets that the kernel could not redirect */
 	__u64 transmit_dropped; /* packets that a driver did not take, or had no room for */
+	__u64 from_clients;	/* of all these, those that came in where clients alone do */
 	__u32 netns;		/* the inode number of the network namespace that this is about */
 	__u32 ifindex_at;	/* offsets in the running kernel's structures */
 	__u32 net_at;
 	__u32 inum_at;
 };
-_Static_assert(sizeof(struct losses) == 32, "no hidden padding");
+_Static_assert(sizeof(struct losses) == 40, "no hidden padding");
+
+/*
+ * A client of whom another relay has a flow, and who may come here when routes change: its first
+ * packet goes up however many others of unknown clients there are.
+ */
+struct dormant_client {
+	struct address client;
+	struct address vip;
+	__be16 client_port;
+	__be16 vip_port;
+};
+_Static_assert(sizeof(struct dormant_client) == 36, "hashed as it is: no hidden padding");
 
 /* What the running program was built from, so that a restarted agent need not build it again. */
 struct build {
 	__u8 sha256[32];
 };
 
-/* What may reach the agent at a limited rate only; each has a token bucket on each processor. */
+/*
+ * What may reach the agent at a limited rate only, in the order of relay/core/rates.py. Most have
+ * one token bucket, which all processors share; the last three have many, chosen by hash.
+ */
 enum rate_limited {
 	LIMIT_STUN_ROUTED,
+	LIMIT_STUN_REPEATED,
 	LIMIT_STUN_ANSWER,
 	LIMIT_UNKNOWN_CLIENT,
 	LIMIT_UNKNOWN_TRANSCEIVER,
 	LIMIT_WRAPPED,
+	LIMIT_STUN_REMOTE,
+	LIMIT_UFRAG,
+	LIMIT_PREFIX,
+	LIMIT_NETWORK,
 	LIMIT_COUNT,
 };
 
-/* A bucket's size and filling, in time: a packet costs `cost_ns`, and one gains 1 ns each ns. */
+/* From so many addresses edges may send; from others, they are clients like any other. */
+#define EDGES 1024
+
+/* How many buckets ufrags have, and prefixes of clients' addresses. */
+#define TOKEN_BUCKETS_BITS 14
+#define TOKEN_BUCKETS (1 << TOKEN_BUCKETS_BITS)
+
+/* A bucket's size, in time: a packet costs `cost_ns`, and a bucket gains 1 ns each ns. */
 struct rate_limit {
 	__u64 cost_ns;
 	__u64 burst_ns;
 };
 
+/* One word, so that it changes in one step. A bucket of 0 is full. */
 struct token_bucket {
-	__u64 credit_ns;
-	__u64 updated_ns;
+	__u64 full_at_ns; /* CLOCK_MONOTONIC_COARSE: when it is full, if nothing more is taken */
 };
 
 #endif

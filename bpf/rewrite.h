@@ -14,6 +14,14 @@
 
 #define IP4_DONT_FRAGMENT 0x4000
 
+/* The addresses, which are in maps, and ports that a packet is rewritten to. */
+struct ends {
+	const struct address *src;
+	const struct address *dst;
+	__be16 src_port;
+	__be16 dst_port;
+};
+
 static __always_inline int ip_header_size(bool ip6)
 {
 	return ip6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
@@ -31,41 +39,40 @@ static __always_inline __u64 rewrite_ports(struct udphdr *udp, __be16 source, __
 }
 
 static __always_inline void rewrite_ip4(struct iphdr *ip, struct udphdr *udp,
-					const struct tuple *to)
+					const struct ends *to)
 {
 	__be16 *ttl_word = (__be16 *)&ip->ttl; /* the checksum's word of TTL and protocol */
 	__be16 old_ttl_word = *ttl_word;
 	__u64 sum = 0;
 
-	sum = checksum_replace32(sum, ip->saddr, to->src.word[3]);
-	sum = checksum_replace32(sum, ip->daddr, to->dst.word[3]);
-	ip->saddr = to->src.word[3];
-	ip->daddr = to->dst.word[3];
+	sum = checksum_replace32(sum, ip->saddr, to->src->word[3]);
+	sum = checksum_replace32(sum, ip->daddr, to->dst->word[3]);
+	ip->saddr = to->src->word[3];
+	ip->daddr = to->dst->word[3];
 	ip->ttl--;
 	ip->check = checksum_update(ip->check, checksum_replace16(sum, old_ttl_word, *ttl_word));
 	sum = rewrite_ports(udp, to->src_port, to->dst_port, sum);
-	udp->check = checksum_update_udp(udp->check, sum);
+	udp->check = checksum_update_udp_or_none(udp->check, sum);
 }
 
 /* The difference that it makes to replace an address in a header, which is written, too. */
 static __always_inline __u64 rewrite_address(__be32 *header, const struct address *to, __u64 sum)
 {
 #pragma unroll
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 4; i++)
 		sum = checksum_replace32(sum, header[i], to->word[i]);
-		header[i] = to->word[i];
-	}
+	copy_ip6(header, to);
 	return sum;
 }
 
 static __always_inline void rewrite_ip6(struct ipv6hdr *ip, struct udphdr *udp,
-					const struct tuple *to)
+					const struct ends *to)
 {
 	__u64 sum = 0;
 
 	ip->hop_limit--;
-	sum = rewrite_address((__be32 *)&ip->saddr, &to->src, sum);
-	sum = rewrite_address((__be32 *)&ip->daddr, &to->dst, sum);
+	sum = rewrite_address((__be32 *)&ip->saddr, to->src, sum);
+	sum = rewrite_address((__be32 *)&ip->daddr, to->dst, sum);
 	sum = rewrite_ports(udp, to->src_port, to->dst_port, sum);
 	udp->check = checksum_update_udp(udp->check, sum);
 }
@@ -116,7 +123,7 @@ struct translation {
 };
 
 static __always_inline void translate_to_ip4(struct iphdr *ip, struct udphdr *udp,
-					     const struct tuple *to,
+					     const struct ends *to,
 					     const struct translation *from)
 {
 	__be16 *word = (__be16 *)ip;
@@ -131,8 +138,8 @@ static __always_inline void translate_to_ip4(struct iphdr *ip, struct udphdr *ud
 		.frag_off = bpf_htons(IP4_DONT_FRAGMENT),
 		.ttl = from->ttl - 1,
 		.protocol = IPPROTO_UDP,
-		.saddr = to->src.word[3],
-		.daddr = to->dst.word[3],
+		.saddr = to->src->word[3],
+		.daddr = to->dst->word[3],
 	};
 #pragma unroll
 	for (int i = 0; i < 10; i++)
@@ -144,7 +151,7 @@ static __always_inline void translate_to_ip4(struct iphdr *ip, struct udphdr *ud
 }
 
 static __always_inline void translate_to_ip6(struct ipv6hdr *ip, struct udphdr *udp,
-					     const struct tuple *to,
+					     const struct ends *to,
 					     const struct translation *from)
 {
 	__u64 sum = from->sum;
@@ -157,11 +164,11 @@ static __always_inline void translate_to_ip6(struct ipv6hdr *ip, struct udphdr *
 	ip->payload_len = bpf_htons(from->ip_payload_length);
 	ip->nexthdr = IPPROTO_UDP;
 	ip->hop_limit = from->ttl - 1;
-	__builtin_memcpy(&ip->saddr, &to->src, sizeof(to->src));
-	__builtin_memcpy(&ip->daddr, &to->dst, sizeof(to->dst));
+	copy_ip6(&ip->saddr, to->src);
+	copy_ip6(&ip->daddr, to->dst);
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		sum += (__u64)to->src.word[i] + to->dst.word[i];
+		sum += (__u64)to->src->word[i] + to->dst->word[i];
 	sum = rewrite_ports(udp, to->src_port, to->dst_port, sum);
 	udp->check = checksum_update_udp(udp->check, sum);
 }
@@ -170,7 +177,7 @@ static __always_inline void translate_to_ip6(struct ipv6hdr *ip, struct udphdr *
 struct plan {
 	struct flow *flow;
 	enum direction direction;
-	struct tuple to; /* what to rewrite to */
+	struct ends to; /* what to rewrite to */
 	struct translation translation;
 	__u32 payload_length;
 	__u32 ip_length; /* of the packet that leaves, with its header */

@@ -225,6 +225,40 @@ static __always_inline bool decode_ufrag(const __u8 ufrag[28], struct route *rou
 	return !invalid;
 }
 
+/*
+ * What an edge says of a client to the relay of another cluster (relay/wire/announcement.py): of
+ * its bytes, the route is all that is read here.
+ */
+struct announcement {
+	__u8 first; /* ANNOUNCEMENT_FIRST */
+	__u8 skipped[67];
+	__u8 route[ROUTE_SIZE];
+	__u8 tag[8];
+};
+_Static_assert(sizeof(struct announcement) == 97, "as on the wire");
+#define ANNOUNCEMENT_FIRST 0x0c
+
+/* The announcement that a datagram is, or NULL. */
+static __always_inline struct announcement *find_announcement(const struct packet *packet)
+{
+	struct cursor payload = packet->payload;
+	struct announcement *said = cursor_take(&payload, sizeof(*said));
+
+	if (!said || packet->payload_length != sizeof(*said) || said->first != ANNOUNCEMENT_FIRST)
+		return NULL;
+	return said;
+}
+
+/* The route in an announcement; false when it is of another version. */
+static __always_inline bool read_route(const struct announcement *said, struct route *route)
+{
+	/* Packets need no alignment where BPF runs; the words overlap. */
+	route->head = le64_to_cpu(*(__le64 *)said->route);
+	route->tail = le64_to_cpu(*(__le64 *)(said->route + 5)) >> 24;
+	route->tag = le64_to_cpu(*(__le64 *)(said->route + ROUTE_SIGNED_SIZE));
+	return route_version(route) == 0;
+}
+
 /* The route in a Binding request's USERNAME; false when there is none. */
 static __always_inline bool parse_route(const struct packet *packet, struct route *route)
 {

@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What relay() and relay_ip6() do not send on: what is none of the relay's business, what belongs
- * to no confirmed flow, and what another program has to look at.
+ * What relay() does not send on: what is none of the relay's business, what belongs to no confirmed
+ * flow, and what another program has to look at.
  */
+
+/* Whether another relay has a flow of the client that sends this. */
+static __always_inline bool is_dormant(const struct tuple *tuple)
+{
+	struct dormant_client client = {
+		.client = tuple->src,
+		.vip = tuple->dst,
+		.client_port = tuple->src_port,
+		.vip_port = tuple->dst_port,
+	};
+
+	return dormant_clients.lookup(&client);
+}
 
 /* What is of no confirmed flow, Binding requests of clients apart. */
 static __always_inline enum reason decide_unknown(const struct packet *packet,
+						  const struct tuple *tuple,
 						  enum direction direction)
 {
 	bool to_client = direction == TO_CLIENT;
@@ -19,6 +33,8 @@ static __always_inline enum reason decide_unknown(const struct packet *packet,
 		return take_token(LIMIT_STUN_ANSWER) ? REASON_stun_answer :
 						     REASON_stun_answer_limited;
 	case CONTENT_DTLS_OR_RTP:
+		if (!to_client && is_dormant(tuple))
+			return REASON_dormant_client;
 		/* A share of them lets the agent recover a flow that it has lost. */
 		if (take_token(to_client ? LIMIT_UNKNOWN_TRANSCEIVER : LIMIT_UNKNOWN_CLIENT))
 			return to_client ? REASON_unknown_transceiver : REASON_unknown_client;
@@ -69,7 +85,7 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 	if (packet.vlan && !is_our_vlan(ctx->ingress_ifindex, packet.vlan))
 		return REASON_vlan_unknown;
 	read_tuple(&packet, &tuple);
-	find_flow(&tuple, packet.is_ip6, &found);
+	find_any_flow(&tuple, packet.is_ip6, &found);
 	/* Of a flow, the address may be the relay's no longer. */
 	direction = found.flow ? found.direction : find_direction(&tuple);
 	if (!direction)
@@ -89,6 +105,10 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 		*next = TAIL_REQUEST;
 		return REASON_NONE;
 	}
+	if (direction == TO_TRANSCEIVER && find_announcement(&packet)) {
+		*next = TAIL_ANNOUNCED;
+		return REASON_NONE;
+	}
 	if (found.flow) {
 		/* From a transceiver it is for the agent; a client has nothing of that kind to say. */
 		if (is_control(&packet))
@@ -96,7 +116,7 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 		*next = TAIL_FORWARD;
 		return REASON_NONE;
 	}
-	return decide_unknown(&packet, direction);
+	return decide_unknown(&packet, &tuple, direction);
 }
 
 int relay_triage(struct xdp_md *ctx)
@@ -108,6 +128,8 @@ int relay_triage(struct xdp_md *ctx)
 		return conclude(reason);
 	if (next == TAIL_REQUEST)
 		tails.call(ctx, TAIL_REQUEST);
+	else if (next == TAIL_ANNOUNCED)
+		tails.call(ctx, TAIL_ANNOUNCED);
 	else
 		tails.call(ctx, TAIL_FORWARD);
 	return XDP_PASS; /* a call fails only while the program is being replaced */

@@ -4,7 +4,8 @@
     ├── ConfigError         a setting, a file or an option is missing or wrong
     │   ├── ConflictError   relay.config.conflict
     │   ├── RegistryError   relay.config.registry
-    │   └── KeyFileError    relay.wire.errors
+    │   ├── KeyFileError    relay.wire.errors
+    │   └── ApiKeyError     signaling.auth.apikeys
     ├── WireError           bytes or text are not what they should be: relay.wire.errors
     ├── OutputError         standard output cannot be written
     ├── BindError           a transport address cannot be bound
@@ -13,10 +14,13 @@
     │   ├── AttachError
     │   └── BtfError
     ├── MirrorError         Redis, or a record in it, cannot be used: relay.mirror
+    ├── FleetError          the registry in Redis, or an entry of it, cannot be used: relay.registry
     ├── WorkerError         a worker process does not serve
     ├── AdminError          no agent answers, or it cannot do what is asked
+    │   └── TakeoverError   an agent does not hand its calls over
     ├── NetnsError          a network namespace cannot be made or entered
     ├── TransceiverError    the transceiver cannot take a session: transceiver.errors
+    ├── AgentError          the offline agent cannot hear or speak: transceiver.agent.speech.errors
     ├── SignalingError      signaling cannot place a call: signaling.errors
     └── CallError           `icelane call` failed: relay.caller.errors
 
@@ -76,12 +80,20 @@ class MirrorError(IcelaneError):
     """Redis, or what it holds, cannot be used."""
 
 
+class FleetError(IcelaneError):
+    """The registry in Redis, or what it holds, cannot be used."""
+
+
 class WorkerError(IcelaneError):
     """A worker process of a relay does not serve; it has said why."""
 
 
 class AdminError(IcelaneError):
     """The admin socket cannot be opened, no agent answers there, or it cannot do what is asked."""
+
+
+class TakeoverError(AdminError):
+    """An agent that runs does not hand its calls over; the text says why."""
 
 
 class NetnsError(IcelaneError):

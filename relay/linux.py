@@ -1,10 +1,13 @@
-"""What Linux offers beyond the standard library: namespaces, mounts, and files below /proc.
+"""What Linux offers beyond the standard library: namespaces, mounts, /proc, a socket option.
 
 System calls that fail raise OSError with the kernel's errno; callers say what it means.
 """
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +24,17 @@ _MNT_DETACH = 2  # linux/fs.h
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 _ALL_USERS = ["0", "0", "4294967295"]  # proc(5): what the first user namespace's uid_map has
 
+# linux/in.h, linux/in6.h
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_OMIT = 10, 23, 5
+
 NETNS = Path("/proc/thread-self/ns/net")
-_SYSCTL = Path("/proc/sys")
+SYSCTL = Path("/proc/sys")
 _STAT = Path("/proc/self/stat")
+# linux/timex.h: struct timex, where a long has 8 bytes
+_TIMEX_SIZE, _TIMEX_STATUS, _STA_UNSYNC = 208, 40, 0x40
+_SIOCGIFADDR = 0x8915  # linux/sockios.h
+_UCRED = struct.Struct("=iII")  # linux/socket.h: struct ucred, a process, its user and its group
+_IFREQ = struct.Struct("16s4x4s16x")  # linux/if.h: a name, and a sockaddr_in; 40 bytes
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,6 +87,20 @@ def unmount(target: Path) -> None:
     _check(_libc.umount2(bytes(target), _MNT_DETACH))
 
 
+def ipv4_addresses() -> list[str]:
+    """The first IPv4 address of each interface that has one."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            request = _IFREQ.pack(name.encode(), b"")
+            try:
+                _, address = _IFREQ.unpack(fcntl.ioctl(asking, _SIOCGIFADDR, request))
+            except OSError:
+                continue  # it has none
+            found.append(socket.inet_ntoa(address))
+    return found
+
+
 def age_of_process() -> float:
     """How long ago this process was started, in seconds to 10 ms; what it executed does not count.
 
@@ -112,10 +137,49 @@ def sysctl(name: str, value: int | None = None) -> int:
         name: Its path below /proc/sys, such as ``net/ipv4/ip_forward``.
         value: The new value.
     """
-    path = _SYSCTL / name
+    path = SYSCTL / name
     if value is not None:
         path.write_text(str(value), encoding="ascii")
     return int(path.read_text(encoding="ascii"))
+
+
+def clock_is_set() -> bool:
+    """Whether something sets the wall clock, such as NTP, as far as the kernel knows.
+
+    Raises:
+        OSError: It does not tell this process.
+    """
+    asked = ctypes.create_string_buffer(_TIMEX_SIZE)  # its first field, modes, is 0: nothing is set
+    state = _libc.adjtimex(asked)
+    if state < 0:
+        _check(state)
+    (status,) = struct.unpack_from("i", asked, _TIMEX_STATUS)
+    return not status & _STA_UNSYNC
+
+
+def ignore_path_mtu(udp: socket.socket, family: int) -> None:
+    """Send what fits the interface whole, and the rest in fragments, whatever ICMP says.
+
+    Anybody can forge an error that says that only 552 bytes fit the path. The kernel believes it
+    for ten minutes, and would cut every packet of WebRTC into three. What does not fit the path is
+    for routers to fragment or to refuse, and for the sender to learn; the relay cannot make its
+    packets smaller (RFC 4787, REQ-13).
+
+    Args:
+        udp: A socket for datagrams.
+        family: Its address family.
+    """
+    if family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_OMIT)
+    else:
+        udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_OMIT)
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """The process at the other end of a Unix socket, and its user, as the kernel knows them."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, user, _ = _UCRED.unpack(told)
+    return pid, user
 
 
 def lacking(*names: str) -> list[str]:

@@ -3,14 +3,30 @@
 IcelaneError
 └── SignalingError                 relay.errors
     ├── ApiError                   the error response that a client of the HTTP routes gets
+    ├── FormError                  the body of a request is no form
+    ├── FragmentError              the body of a request is no fragment of SDP
+    ├── TokenError                 a client secret is none of ours, or has expired
+    ├── SecretTooLongError         a session does not fit into a client secret
+    ├── QuotaError                 a principal has done as much as he may
     ├── ControlError               what the control API of a transceiver answered, or did not
-    │   ├── OfferRejectedError     it cannot answer this offer, and no other transceiver could
+    │   ├── OfferRejectedError     this offer is bad: no transceiver could answer it
     │   ├── SessionNotFoundError   it has no such session
-    │   └── UnavailableError       it cannot serve now; another transceiver may
-    │       ├── UnreachableError   it does not answer in time, or not as its API says
-    │       └── BusyError          it is full or draining
+    │   ├── StaleError             ICE of the session was restarted since then
+    │   ├── ModelRejectedError     it has no session for this model
+    │   ├── UnavailableError       it did not take this call; another transceiver may
+    │   │   ├── CallBrokeError     this call broke while it was being set up
+    │   │   ├── UnreachableError   it cannot be connected to
+    │   │   │   └── SlowError      it does not answer in time
+    │   │   └── BusyError          it is full or draining
+    │   │       └── CrowdError     too many calls of this client wait there for their first check
+    │   └── IllError               it failed a health check: nothing is placed there
     └── NoTransceiverError         no transceiver can take a session now
+
+Only an IllError says something of the transceiver itself, and only a health check raises it, in
+which there is nothing of a client.
 """
+
+from http import HTTPStatus
 
 from relay.errors import SignalingError
 
@@ -45,7 +61,10 @@ class ApiError(SignalingError):
     @property
     def body(self) -> dict[str, dict[str, str | None]]:
         """The JSON body of the response."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            kind = "rate_limit_error"
+        else:
+            kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {
             "error": {
                 "type": kind,
@@ -54,6 +73,36 @@ class ApiError(SignalingError):
                 "param": self.param,
             }
         }
+
+
+class FormError(SignalingError):
+    """A body is no form; the text says why."""
+
+
+class FragmentError(SignalingError):
+    """A body is no fragment of SDP; the text says why."""
+
+
+class TokenError(SignalingError):
+    """A client secret cannot be taken; the text says why."""
+
+
+class SecretTooLongError(SignalingError):
+    """A session does not fit into a client secret; the text says by how much."""
+
+
+class QuotaError(SignalingError):
+    """A principal has done as much as he may.
+
+    Attributes:
+        code: Of what, for programs.
+        retry_after: Seconds after which he may try again.
+    """
+
+    def __init__(self, code: str, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after = retry_after
 
 
 class ControlError(SignalingError):
@@ -76,12 +125,41 @@ class SessionNotFoundError(ControlError):
     """The transceiver has no session of this id."""
 
 
+class StaleError(ControlError):
+    """ICE of the session was restarted since the client learnt of it."""
+
+
+class ModelRejectedError(ControlError):
+    """The transceiver has no session for this model, and no other one will."""
+
+
+class IllError(ControlError):
+    """The transceiver failed a health check.
+
+    Attributes:
+        slow: It did not answer in time, which a busy one does not either; otherwise it cannot be
+            connected to, or does not answer as its API says.
+    """
+
+    def __init__(self, message: str, *, slow: bool = False) -> None:
+        super().__init__(message)
+        self.slow = slow
+
+
 class UnavailableError(ControlError):
-    """This transceiver cannot serve now."""
+    """This transceiver did not take the call."""
+
+
+class CallBrokeError(UnavailableError):
+    """The transceiver failed on this call; that says nothing of the next one."""
 
 
 class UnreachableError(UnavailableError):
-    """The transceiver does not answer in time, or not as its control API says."""
+    """The transceiver cannot be connected to, or does not answer in time."""
+
+
+class SlowError(UnreachableError):
+    """The transceiver does not answer in time."""
 
 
 class BusyError(UnavailableError):
@@ -94,6 +172,10 @@ class BusyError(UnavailableError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class CrowdError(BusyError):
+    """Too many calls of this client have not sent a check yet."""
 
 
 class NoTransceiverError(SignalingError):

@@ -5,33 +5,59 @@
 * ``application/json``: ``{"sdp": ..., "session": {...}}``.
 """
 
+import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
-from signaling.errors import ApiError
+from signaling.errors import ApiError, FormError
+from signaling.form import read_form
+from signaling.session import Setup, check_model, check_session
 
 #: Bytes of an offer. Chromium's audio offer has 3 KB, a browser's largest with video about 20.
 MAX_SDP = 64 << 10
 #: Bytes of a whole body; a session's instructions and tools come on top of the offer.
 MAX_BODY = 256 << 10
+#: Seconds that a client may take to send its request's body.
+BODY_TIMEOUT = 10.0
+#: The largest number of a data channel's stream (RFC 8831, section 6.2: 65535 is none).
+MAX_CHANNEL = 65_534
 ACCEPTED_TYPES = "application/sdp, multipart/form-data, application/json"
 
 
-async def read_offer(request: web.Request) -> str:
-    """Read the SDP offer of a request.
+async def read_body(request: web.Request) -> bytes:
+    """Read the body of a request, which has `BODY_TIMEOUT` for it however it trickles.
+
+    Raises:
+        ApiError: It did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise ApiError(
+            408, "request_timeout", f"The body did not arrive within {BODY_TIMEOUT:.0f} s."
+        ) from None
+
+
+async def read_offer(request: web.Request) -> tuple[str, Setup]:
+    """Read the SDP offer of a request, and the session and model that come with it.
 
     Raises:
         ApiError: The body is not an offer; the error says what is wrong with it.
     """
+    setup = Setup(model=check_model(request.query.get("model")))
     match request.content_type:
         case "application/sdp":
-            raw = await request.read()
+            raw = await read_body(request)
         case "multipart/form-data":
-            raw = await _from_form(request)
+            raw, asked = _from_form(await read_body(request), request.headers["Content-Type"])
+            setup = _with(setup, asked)
         case "application/json":
-            raw = _from_json(await request.read())
+            raw, asked = _from_json(await read_body(request))
+            setup = _with(setup, asked)
         case other:
             raise ApiError(
                 415,
@@ -39,7 +65,30 @@ async def read_offer(request: web.Request) -> str:
                 f"Send the offer as one of {ACCEPTED_TYPES}, not as {other}.",
                 headers={"Accept-Post": ACCEPTED_TYPES},
             )
-    return check_offer(raw)
+    return check_offer(raw), setup
+
+
+def _with(setup: Setup, asked: Setup) -> Setup:
+    """What a body asks for, and of the URL what that does not say."""
+    return Setup(asked.session, asked.model or setup.model)
+
+
+def negotiated_channel(query: Mapping[str, str]) -> int | None:
+    """The stream of the events channel in ``?dcid=N``; None where the client opens it itself.
+
+    A negotiated channel needs no message to be opened (RFC 8832, section 4), which saves clients
+    that know of it a round trip.
+
+    Raises:
+        ApiError: It is no number of a stream.
+    """
+    written = query.get("dcid")
+    if written is None:
+        return None
+    valid = written.isascii() and written.isdecimal() and len(written) <= len(str(MAX_CHANNEL))
+    if not valid or int(written) > MAX_CHANNEL:
+        raise _invalid("invalid_dcid", f"dcid is a number from 0 to {MAX_CHANNEL}.", "dcid")
+    return int(written)
 
 
 def check_offer(raw: bytes) -> str:
@@ -61,56 +110,48 @@ def check_offer(raw: bytes) -> str:
     lines = offer.splitlines()
     if lines[0] != "v=0" or "\0" in offer:
         raise _invalid("invalid_offer", "This is not SDP: the first line must be v=0 (RFC 8866).")
-    if not any(line.startswith("m=audio ") for line in lines):
-        raise _invalid("no_audio", "The SDP offer has no audio: an m=audio section is needed.")
+    if not any(line.startswith("m=") for line in lines):
+        raise _invalid("no_media", "The SDP offer has no media: an m= section is needed.")
     return offer
 
 
-async def _from_form(request: web.Request) -> bytes:
-    fields: dict[str, bytes] = {}
-    remaining = MAX_BODY
+def _from_form(raw: bytes, content_type: str) -> tuple[bytes, Setup]:
     try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                raise _invalid("invalid_form", "Each part of the form needs a name.", None)
-            value = bytearray()
-            while chunk := await part.read_chunk():
-                remaining -= len(chunk)
-                if remaining < 0:
-                    raise too_large()
-                value += chunk
-            fields[part.name] = bytes(value)
-    except ValueError as error:
-        raise _invalid("invalid_form", f"The multipart body is malformed: {error}", None) from None
+        fields = read_form(raw, content_type)
+    except FormError as error:
+        raise _invalid("invalid_form", f"This is not a form: {error}.", None) from None
     if "sdp" not in fields:
         raise _invalid("missing_offer", "The form has no field sdp.")
-    if "session" in fields:
-        _check_session(_json(fields["session"], "session"))
-    return fields["sdp"]
+    session = read_json(fields["session"], "session") if "session" in fields else None
+    return fields["sdp"], _setup(session, None)
 
 
-def _from_json(raw: bytes) -> bytes:
-    document = _json(raw, None)
+def _from_json(raw: bytes) -> tuple[bytes, Setup]:
+    document = read_json(raw, None)
     if not isinstance(document, dict):
         raise _invalid("invalid_json", "The body must be a JSON object.", None)
     offer = document.get("sdp")
     if not isinstance(offer, str):
         raise _invalid("missing_offer", "The field sdp must be a string.")
-    if "session" in document:
-        _check_session(document["session"])
-    return offer.encode(errors="replace")
+    setup = _setup(document.get("session"), document.get("model"))
+    return offer.encode(errors="replace"), setup
 
 
-def _json(raw: bytes, param: str | None) -> Any:
+def _setup(session: Any, model: Any) -> Setup:
+    checked = check_session(session)
+    return Setup(checked, (checked or {}).get("model") or check_model(model))
+
+
+def read_json(raw: bytes, param: str | None) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ApiError: It is no JSON; `param` is the field that it is in.
+    """
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise _invalid("invalid_json", "This is not JSON.", param) from None
-
-
-def _check_session(session: Any) -> None:
-    if not isinstance(session, dict):
-        raise _invalid("invalid_session", "The session must be a JSON object.", "session")
 
 
 def too_large() -> ApiError:

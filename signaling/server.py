@@ -1,99 +1,175 @@
-"""The signaling server: clients offer over HTTP, a transceiver answers, the relay is advertised."""
+"""The signaling server: clients offer over HTTP, a transceiver answers, the relay is advertised.
 
-import asyncio
+It is a list of route groups, each in a module of its own, behind what all requests pass.
+"""
+
 import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from importlib import resources
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from random import Random
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from relay.config.registry import Registry
+from relay.config.directory import Directory
+from relay.config.networks import Network, is_within
+from relay.config.registry import Ingress
+from relay.config.watched import INTERVAL, Watched
 from relay.listen import serve_http
+from relay.metrics import Measured
+from relay.supervision import Faults, Supervisor
 from relay.wire.endpoint import Endpoint
-from signaling.callid import CALLS
-from signaling.errors import (
-    ApiError,
-    NoTransceiverError,
-    OfferRejectedError,
-    SessionNotFoundError,
-    UnreachableError,
-)
-from signaling.offer import ACCEPTED_TYPES, MAX_BODY, read_offer, too_large
+from signaling.answers import add_headers, answer_errors, response_to_no_request
+from signaling.auth.apikeys import ApiKeys
+from signaling.auth.clientsecret import Signer
+from signaling.auth.gate import Gate, hold_back
+from signaling.auth.limits import Quotas
+from signaling.auth.privatefiles import LEAST_SECRET, load_api_keys, load_secrets
+from signaling.callactions import CallActionRoutes
+from signaling.calls import CallRoutes
+from signaling.client import LOOPBACK, Origin, client_of, region_of
+from signaling.clientsecrets import ClientSecretRoutes
+from signaling.health import HealthRoutes
+from signaling.metrics import Requests, measure_fleet
+from signaling.models import ModelRoutes
+from signaling.offer import MAX_BODY
+from signaling.openapi import OpenApiRoutes
+from signaling.owncalls import OwnCallRoutes
+from signaling.pageroutes import PageRoutes
+from signaling.placement import Near
 from signaling.pool import PoolConfig, TransceiverPool
+from signaling.regions import Regions
+from signaling.relays import INTERVAL as LOOK_AT_RELAYS
+from signaling.relays import Dataplanes, RelayRoutes
+from signaling.routes import RouteGroup, heads, preflights
+from signaling.steering import near_to, steer
+from signaling.tls import Certificate, TlsFiles
+from signaling.websockets import WebSocketRoutes
+from signaling.whip import WHEP, WHIP, WhipRoutes
+from signaling.whipconfig import WhipConfig
 
-#: Seconds that a client may take to send its request's body.
-_BODY_TIMEOUT = 10.0
-# What the SDKs of the Realtime API send and read; no cookies, so that any origin is harmless.
-_CORS_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Location",
-}
-_PREFLIGHT_HEADERS = {
-    "Access-Control-Allow-Methods": "POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, X-OpenAI-Agents-SDK",
-    "Access-Control-Max-Age": "86400",
-    "Accept-Post": ACCEPTED_TYPES,
-}
-# The page is one file: nothing is loaded, from here or elsewhere, and nobody may frame it.
-_PAGE_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-        "connect-src 'self'; media-src blob: mediastream:; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "microphone=(self)",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-
-# The statistics of a session that clients get; the others expose internal addresses.
-_PUBLIC_STATISTICS = ("state", "client", "rtp", "setup_seconds", "age_seconds")
+#: Connections of one client address at a time; proxies, who have many clients, are not counted.
+MOST_OF_ONE = 256
 
 _log = logging.getLogger(__name__)
 
 
 class SignalingServer:
-    """Serves the call routes and the page while its context is entered.
+    """Serves the routes while its context is entered.
 
     Args:
         listen: Where to listen; port 0 takes any.
         registry: The transceivers to place calls on and the relays to advertise.
         random: The source of randomness of placement.
         pool: Intervals and time-outs of requests to transceivers.
+        proxies: Who is believed when he says whose request he passes on, and from where.
+        region_header: The header in which proxies tell the region of a client; None for none.
+        whip: What is said of WHIP and WHEP.
+        keys_file: The API keys, read again when they change; None where everybody may call.
+        secret_file: What signs client secrets, so that several servers agree; None for a secret
+            that ends with this process.
+        tls: The certificate to serve HTTPS with; None for HTTP.
+        regions: Where clients are, in a file that is read again when it changes.
+        dataplane: What forwards at a relay that runs in this process; None where none does.
+        metrics: Where metrics are served, apart from clients; None for nowhere.
 
     Raises:
         BindError: On entering, when the address cannot be listened on.
+        ConfigError: A file cannot be used.
     """
 
     def __init__(
         self,
         listen: Endpoint,
-        registry: Registry,
+        registry: Directory,
         *,
         random: Random,
         pool: PoolConfig | None = None,
+        proxies: Sequence[Network] = LOOPBACK,
+        region_header: str | None = None,
+        whip: WhipConfig | None = None,
+        keys_file: Path | None = None,
+        secret_file: Path | None = None,
+        tls: TlsFiles | None = None,
+        regions: Path | None = None,
+        dataplane: Callable[[], str] | None = None,
+        metrics: Endpoint | None = None,
     ) -> None:
+        self._proxies = proxies
+        self._region_header = region_header
+        self._faults = Faults(_log)
+        self._supervisor = Supervisor(self._faults)
         self._listen = listen
-        self._candidates = registry.candidates
+        self._keys = keys_file and Watched(
+            [keys_file], partial(load_api_keys, keys_file), "API keys"
+        )
+        self._signers = secret_file and Watched(
+            [secret_file], lambda: Signer(load_secrets(secret_file)), "server secrets"
+        )
+        self._own_signer = Signer([os.urandom(LEAST_SECRET)])
+        self._tls = tls and Certificate(tls)
+        self._quotas = Quotas()
+        self._gate = Gate(self._api_keys, self._signer, self._origin, self._quotas)
+        self._directory = registry
+        self._random = random
+        self._regions = regions and Watched(
+            [regions], partial(Regions.load, regions), "the regions"
+        )
         self._pool = TransceiverPool(
             registry.transceivers, random=random, config=pool or PoolConfig()
         )
-        self._page = resources.files("signaling").joinpath("page.html").read_text("utf-8")
+        registry.on_change(lambda: self._pool.update(registry.transceivers))
+        self._dataplanes = Dataplanes(lambda: registry.relays, dataplane)
+        self._sockets = WebSocketRoutes(self._pool, self._quotas)
+        calls = CallRoutes(self._pool, self._steer, self._quotas)
+        whip = whip or WhipConfig()
+        self._groups: list[RouteGroup] = [
+            PageRoutes(),
+            HealthRoutes(self._pool, self._faults, lambda: registry.trouble),
+            calls,
+            CallActionRoutes(self._pool),
+            OwnCallRoutes(self._pool),
+            WhipRoutes(WHIP, self._pool, calls.place, whip),
+            WhipRoutes(WHEP, self._pool, calls.place, whip),
+            self._sockets,
+            ModelRoutes(self._pool),
+            RelayRoutes(self._dataplanes),
+            OpenApiRoutes(),
+            ClientSecretRoutes(self._signer),
+        ]
         self._stack = contextlib.AsyncExitStack()
+        self._requests = Requests()
+        self._metrics = metrics
         self._address = listen
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._pool)
+            stack.push_async_callback(self._supervisor.stop)
+            look = self._dataplanes.look
+            await look()
+            self._supervisor.start("relays", look, essential=False, every=LOOK_AT_RELAYS)
+            for name, watched in self._watched().items():
+                self._supervisor.start(name, watched.look, essential=False, every=INTERVAL)
             self._address = await stack.enter_async_context(
-                serve_http(self._application(), self._listen, "signaling")
+                serve_http(
+                    self._application(),
+                    self._listen,
+                    "signaling",
+                    faults=self._faults,
+                    error_response=response_to_no_request,
+                    tls=self._tls.context if self._tls else None,
+                    most_of_one=MOST_OF_ONE,
+                    shared=partial(is_within, networks=self._proxies),
+                )
             )
+            if self._metrics is not None:
+                await stack.enter_async_context(
+                    serve_http(self._exposition(), self._metrics, "metrics", faults=self._faults)
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -103,123 +179,63 @@ class SignalingServer:
     @property
     def url(self) -> str:
         """The base URL, with the port that was taken."""
-        return f"http://{self._address}"
+        return f"{'https' if self._tls else 'http'}://{self._address}"
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=MAX_BODY, middlewares=[_answer_errors])
-        application.on_response_prepare.append(_add_headers)
-        application.add_routes(
-            [
-                web.get("/", self._show_page),
-                web.get("/healthz", self._health),
-                web.post(CALLS, self._call),
-                web.post(CALLS + "/{call_id}/hangup", self._hang_up),
-                web.options(CALLS, _preflight),
-                web.options(CALLS + "/{call_id}/hangup", _preflight),
-            ]
+        application = web.Application(
+            client_max_size=MAX_BODY, middlewares=[answer_errors, self._requests.count]
         )
+        application.on_response_prepare.append(add_headers)
+        application.on_shutdown.append(lambda _: self._sockets.close())
+        routes = [route for group in self._groups for route in group.routes()]
+        for each in (*routes, *heads(routes), *preflights(routes)):
+            application.router.add_route(
+                each.method, each.path, self._gate.guard(each), expect_handler=hold_back
+            )
         return application
 
-    async def _show_page(self, _: web.Request) -> web.Response:
-        return web.Response(text=self._page, content_type="text/html", headers=_PAGE_HEADERS)
+    def _exposition(self) -> web.Application:
+        from relay import exposition  # noqa: PLC0415  # 3 MB that signaling without metrics saves
 
-    async def _health(self, _: web.Request) -> web.Response:
-        """Liveness of this server, whatever the state of the transceivers."""
-        pool = self._pool
-        return web.json_response(
-            {
-                "status": "ok",
-                "transceivers": {
-                    "registered": pool.size,
-                    "reachable": pool.reachable,
-                    "with_room": pool.with_room,
-                },
-            }
-        )
+        def measure() -> Iterator[Measured]:
+            yield from self._requests.measure()
+            states = self._supervisor.states().items()
+            tasks = {name: task["state"] != "failing" for name, task in states}
+            directory, faults = self._directory, self._faults.counters
+            yield from measure_fleet(self._pool, lambda: directory.trouble, tasks, faults)
 
-    async def _call(self, request: web.Request) -> web.Response:
-        started = time.monotonic()
-        offer = await _read_in_time(request)
-        try:
-            call = await self._pool.place(offer, self._candidates)
-        except OfferRejectedError as error:
-            raise ApiError(400, error.code, str(error), param="sdp") from None
-        except NoTransceiverError as error:
-            raise ApiError(
-                503,
-                "no_transceiver",
-                f"The call cannot be placed now: {error}.",
-                headers={"Retry-After": str(error.retry_after)},
-            ) from None
-        _log.info("call %s placed in %.0f ms", call.id, (time.monotonic() - started) * 1000)
-        return web.Response(
-            status=HTTPStatus.CREATED,
-            body=call.answer.encode(),  # as bytes: SDP's media type has no charset (RFC 8866)
-            content_type="application/sdp",
-            headers={"Location": f"{CALLS}/{call.id}"},
-        )
+        exposed = exposition.Exposition(measure)
+        headers = {"Content-Type": exposition.CONTENT_TYPE}
 
-    async def _hang_up(self, request: web.Request) -> web.Response:
-        call_id = request.match_info["call_id"]
-        try:
-            statistics = await self._pool.hang_up(call_id)
-        except SessionNotFoundError:
-            raise ApiError(
-                404, "call_not_found", "There is no such call, or it has ended.", param="call_id"
-            ) from None
-        except UnreachableError as error:
-            _log.warning("hang-up failed: %s", error)
-            raise ApiError(
-                503,
-                "transceiver_unreachable",
-                "The call's transceiver does not answer now.",
-                headers={"Retry-After": "2"},
-            ) from None
-        shown = {name: statistics[name] for name in _PUBLIC_STATISTICS if name in statistics}
-        return web.json_response({"id": call_id, **shown})
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(body=exposed.text(), headers=headers)
 
+        application = web.Application()
+        application.router.add_get("/metrics", answer)
+        return application
 
-async def _read_in_time(request: web.Request) -> str:
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            return await read_offer(request)
-    except TimeoutError:
-        raise ApiError(
-            408, "request_timeout", f"The body did not arrive within {_BODY_TIMEOUT:.0f} s."
-        ) from None
+    def _watched(self) -> dict[str, Watched[Any]]:
+        every = {
+            "API keys": self._keys,
+            "server secrets": self._signers,
+            "certificate": self._tls and self._tls.files,
+            "regions": self._regions,
+        }
+        return {name: watched for name, watched in every.items() if watched}
 
+    def _steer(self, region: str | None, client: str) -> tuple[Ingress, Near] | None:
+        regions = self._regions.content if self._regions else Regions()
+        ingress = steer(region, client, self._directory.ingresses, regions, self._random)
+        return None if ingress is None else (ingress, near_to(ingress, regions))
 
-async def _preflight(_: web.Request) -> web.Response:
-    return web.Response(status=HTTPStatus.NO_CONTENT, headers=_PREFLIGHT_HEADERS)
+    def _api_keys(self) -> ApiKeys | None:
+        return self._keys.content if self._keys else None
 
+    def _signer(self) -> Signer:
+        return self._signers.content if self._signers else self._own_signer
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_CORS_HEADERS)
-    response.headers["Server"] = "icelane"
-
-
-@web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Give every error the format of the API, those of aiohttp included."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        return _error_response(error)
-    except web.HTTPRequestEntityTooLarge:
-        return _error_response(too_large())
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        message = f"{request.path} takes {allowed}, not {request.method}."
-        return _error_response(
-            ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
-        )
-    except web.HTTPNotFound:
-        return _error_response(
-            ApiError(404, "not_found", f"There is nothing at {request.path}; see {CALLS}.")
-        )
-
-
-def _error_response(error: ApiError) -> web.Response:
-    return web.json_response(error.body, status=error.status, headers=error.headers)
+    def _origin(self, request: web.BaseRequest) -> Origin:
+        peer, headers = request.remote or "", request.headers
+        client = client_of(peer, headers.getall("X-Forwarded-For", []), self._proxies)
+        told = headers.getall(self._region_header, []) if self._region_header else []
+        return Origin(client, region_of(peer, told, self._proxies))

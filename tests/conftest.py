@@ -4,23 +4,52 @@ import importlib.util
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from relay.netns.host import Host
+from tests.isolation import isolate
 from tests.lab import topology
 from tests.lab.config import Options
 from tests.lab.lab import Lab
+from tests.signals import ENDING
+
+# What is asserted in the tests' helpers is explained as in the tests themselves.
+pytest.register_assert_rewrite("tests.bpf", "tests.e2e", "tests.netns", "tests.relay")
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)
 settings.load_profile("icelane")
 
 _numbers = itertools.count(1)
+_handlers: dict[signal.Signals, Any] = {}  # before any test
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several processes (`pytest -n`) a machine of its own, as far as tests see."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell script starts so what is to run beside it, and programs that tests interrupt
+        # would inherit that. Of a handler they inherit nothing.
+        signal.signal(signal.SIGINT, lambda *_: None)
+    _handlers.update((each, signal.getsignal(each)) for each in ENDING)
+    if hasattr(config, "workerinput") and os.geteuid() == 0:
+        isolate()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    """No test leaves a handler of what ends a program behind: see `tests.signals`."""
+    yield
+    left = {each for each in ENDING if signal.getsignal(each) is not _handlers[each]}
+    for each in left:
+        signal.signal(each, _handlers[each])
+    assert not left, f"the test leaves a handler of {', '.join(each.name for each in left)} behind"
 
 
 @cache
@@ -63,10 +92,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI, a skipped test of the kernel parts counts as failed, so that it gets noticed."""
+    """In CI, a skipped test of the kernel parts counts as failed, so that it gets noticed.
+
+    But for one that has found out that this kernel lacks a kind of interface.
+    """
     report = yield
-    kernel_part = any(item.get_closest_marker(mark) is not None for mark in _NEEDS)
-    if os.environ.get("CI") and kernel_part and report.skipped and not hasattr(report, "wasxfail"):
+    needs = [lacks for mark, lacks in _NEEDS.items() if item.get_closest_marker(mark) is not None]
+    must_run = bool(needs)
+    if item.get_closest_marker("kinds") is not None:
+        must_run = any(lacks() for lacks in needs)
+    if os.environ.get("CI") and must_run and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"Skipped in CI, where everything must run. {reason}"

@@ -59,3 +59,13 @@ def test_documents_name_files_that_are_there() -> None:
         if not (DOCS.parent / path).exists()
     ]
     assert named == []
+
+
+def test_tests_that_documents_name_are_there() -> None:
+    missing = [
+        f"{page.name}: {path}::{name}"
+        for page in DOCS.rglob("*.md")
+        for path, name in re.findall(r"`(tests/[\w./]+\.py)::(\w+)`", page.read_text("utf-8"))
+        if f"def {name}(" not in (DOCS.parent / path).read_text("utf-8")
+    ]
+    assert missing == []

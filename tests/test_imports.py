@@ -25,19 +25,49 @@ def within(name: str, *packages: str) -> bool:
 # Without clocks, randomness, threads, files or event loops: those are arguments.
 PURE = [
     *(name for name in MODULES if within(name, "relay.wire", "relay.core")),
+    *("relay.clocks", "relay.histogram", "relay.metrics", "relay.admin.catalogue"),
+    *("transceiver.announcements", "transceiver.endings", "transceiver.quality"),
+    "transceiver.bridge.latency",
     *("relay.files", "relay.admin.flowview", "relay.admin.listing", "relay.forwarding.flowcache"),
-    *("relay.mirror.record", "transceiver.ice", "transceiver.sdp"),
+    *("relay.registry.entry", "relay.registry.table"),
+    *(f"relay.doctor.{name}" for name in ("finding", "host", "links", "network")),
+    *(f"relay.doctor.{name}" for name in ("addresses", "peers")),
+    *("relay.mirror.record", "transceiver.plan", "transceiver.ice", "transceiver.checks"),
+    *("transceiver.commands", "transceiver.sped", "transceiver.admission"),
+    *(f"transceiver.bridge.{name}" for name in ("events", "playout", "blame", "responses")),
+    *(f"transceiver.bridge.{name}" for name in ("settings", "core", "uplink")),
+    *(f"transceiver.bridge.{name}" for name in ("continuing", "history")),
+    *("signaling.client", "signaling.form", "signaling.fragment", "signaling.whipconfig"),
+    *("signaling.session", "signaling.resume", "transceiver.resume", "transceiver.webhooksigning"),
+    *(f"signaling.auth.{name}" for name in ("apikeys", "clientsecret", "credentials", "limits")),
+    "transceiver.agent.playback",
+    "transceiver.agent.kept",
+    *(name for name in MODULES if within(name, "transceiver.realtime", "transceiver.agent.skills")),
+    *(f"transceiver.agent.speech.{name}" for name in ("detection", "echo", "levels")),
+    *(f"transceiver.agent.speech.{name}" for name in ("sentences", "turns")),
+    *(name for name in MODULES if within(name, "transceiver.media", "transceiver.sdp")),
 ]
 # Each imports only what stands in lines above; what stands in one line knows nothing of each other.
 LAYERS = [
     ("relay.errors",),
-    ("relay.files", "relay.linux", "relay.streams"),
-    ("relay.wire",),
-    ("relay.config", "relay.listen"),
+    ("relay.clocks", "relay.files", "relay.histogram", "relay.linux", "relay.streams"),
+    (
+        *("relay.loopturns", "relay.outage", "relay.pace", "relay.supervision"),
+        *("relay.metrics",),
+    ),
+    (
+        *("relay.httpedge", "relay.redisclient", "relay.wire", "relay.children"),
+        "relay.handover",
+    ),
+    ("relay.config", "relay.exposition", "relay.listen"),
     ("relay.core",),
-    ("relay.dataplane", "relay.forwarding", "relay.mirror", "relay.netns", "relay.caller"),
+    (
+        *("relay.dataplane", "relay.forwarding", "relay.mirror", "relay.registry"),
+        *("relay.netns", "relay.caller"),
+    ),
     ("relay.admin",),
     ("relay.run",),
+    ("relay.doctor",),
     ("transceiver", "signaling"),
     ("relay.cli",),
     ("tests",),
@@ -45,7 +75,7 @@ LAYERS = [
 IMPURE = ["asyncio", "os", "random", "secrets", "select", "subprocess", "threading", "time"]
 
 # Each holds the private names that it touches with a contract test of its own.
-TOUCH_PRIVATE_NAMES = {"transceiver.peer", "transceiver.passthrough", "relay.caller.peer"}
+TOUCH_PRIVATE_NAMES = {"transceiver.sctp", "relay.caller.peer"}
 PUBLIC_DESPITE_THE_NAME = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples
 
 
@@ -93,7 +123,7 @@ def private_names(name: str) -> set[str]:
 
 
 def test_all_packages_are_looked_at() -> None:
-    assert {"relay.wire.route", "relay.cli", "transceiver.peer", "signaling.server"} <= set(MODULES)
+    assert {"relay.wire.route", "relay.cli", "transceiver.sctp", "signaling.server"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if within(name, "relay.wire")])
@@ -133,11 +163,25 @@ def test_a_layer_of_the_relay_imports_only_those_below() -> None:
 
 
 def test_services_know_of_the_relay_its_wire_configuration_and_listening() -> None:
-    known = ("relay.errors", "relay.linux", "relay.wire", "relay.config", "relay.listen")
+    known = (
+        *("relay.errors", "relay.linux", "relay.wire", "relay.config", "relay.listen"),
+        *("relay.supervision", "relay.children", "relay.handover", "relay.forwarding.mmsg"),
+        *("relay.files", "relay.httpedge", "relay.registry", "relay.clocks", "relay.core.throttle"),
+        *("relay.histogram", "relay.metrics", "relay.exposition"),
+    )
     assert not [
         (name, target)
         for name, target in imports_of("relay")
         if within(name, "transceiver", "signaling") and not within(target, *known)
+    ]
+
+
+def test_the_protocol_engine_knows_nobody_who_runs_it() -> None:
+    known = ("transceiver.realtime", "transceiver.media", "transceiver.plan", "relay.errors")
+    assert not [
+        (name, target)
+        for name, target in imports_of("relay", "transceiver", "signaling")
+        if within(name, "transceiver.realtime") and not within(target, *known)
     ]
 
 
@@ -154,16 +198,28 @@ def test_the_caller_knows_of_the_relay_its_wire_and_why_files_fail_only() -> Non
     ("library", "users"),
     [
         ("bcc", {"relay.dataplane.kernel.build"}),
-        ("redis", {"relay.mirror.mirror"}),
+        (
+            "redis",
+            {
+                *("relay.mirror.library", "relay.mirror.mirror", "relay.mirror.neighbours"),
+                *("relay.redisclient", "relay.registry.store"),
+            },
+        ),
         ("siphash24", {"relay.wire.siphash"}),
-        ("prometheus_client", {"relay.admin.metrics"}),
+        ("segno", {"relay.cli.door"}),
+        ("cryptography", {"signaling.selfsigned", "transceiver.dtls"}),
+        ("prometheus_client", {"relay.admin.metrics", "relay.exposition"}),
         (
             "pydantic",
             {
                 *("relay.config.fields", "relay.config.settings", "relay.run.settings"),
-                *("transceiver.settings", "relay.cli.options"),
+                *("transceiver.settings", "transceiver.agent.settings"),
+                *("signaling.settings", "relay.cli.options"),
             },
         ),
+        ("hibari", {"transceiver.agent.speech.engines"}),
+        ("pocketsphinx", {"transceiver.agent.speech.sphinx"}),
+        ("onnxruntime", {"transceiver.agent.speech.activity"}),
     ],
 )
 def test_a_library_is_used_where_it_belongs_only(library: str, users: set[str]) -> None:
@@ -209,7 +265,7 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
         ),
         # What `icelane relay run` is before it becomes the relay's process.
         (
-            "import relay.cli.relay, relay.run.handover",
+            "import relay.cli.relay, relay.handover",
             ["asyncio", "redis", "rich", "relay.run.agent", "relay.dataplane.xdp"],
         ),
         # What that process is before it has the kernel load the program.
@@ -231,6 +287,7 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
             ],
         ),
         ("import transceiver.server", ["bcc", "pyroute2", "redis"]),
+        ("import transceiver.server", ["onnxruntime", "hibari", "pocketsphinx"]),
         ("import signaling.server", ["bcc", "aiortc", "av", "pyroute2", "redis"]),
     ],
     ids=lambda value: value.split()[-1] if isinstance(value, str) else "",

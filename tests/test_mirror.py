@@ -9,6 +9,10 @@ PACKAGES = ("relay", "transceiver", "signaling", "vagrant")
 
 # Modules that a test of another name exercises, and why they have none of their own.
 WITHOUT = {
+    "relay/run/newtable.py": (
+        "tests/relay/run/test_agent.py",
+        "it only hands settings on: an agent with them shows that each arrives",
+    ),
     "relay/cli/allinone.py": (
         "tests/e2e/test_up.py",
         "it joins all three services: only a call through them shows that they meet",
@@ -22,13 +26,41 @@ WITHOUT = {
         "tests/relay/admin/test_listing.py",
         "records without a method, of which listings are made",
     ),
+    "relay/core/confirmed.py": (
+        "tests/relay/core/test_session.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/core/fill.py": (
+        "tests/relay/core/test_session.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/core/newcomers.py": (
+        "tests/relay/core/test_session.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/core/recovery.py": (
+        "tests/relay/core/test_session_recovery.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/core/sleeping.py": (
+        "tests/relay/core/test_session_recovery.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/core/upstreamports.py": (
+        "tests/relay/core/test_session.py",
+        "a part of the session table, tested as what the table does",
+    ),
+    "relay/run/takeover/estate.py": (
+        "tests/relay/run/takeover/test_succession.py",
+        "what one agent gives another one is shown by two that meet",
+    ),
     "relay/run/workers/process.py": (
         "tests/relay/run/workers/test_supervisor.py",
         "it is a process that only a supervisor can start",
     ),
     "signaling/settings.py": (
-        "tests/relay/cli/test_signaling.py",
-        "two settings, which its command reads; their kinds are tested in test_fields.py",
+        "tests/relay/cli/test_door.py",
+        "settings without a method; their kinds are tested in test_fields.py",
     ),
     "vagrant/__main__.py": (
         "tests/vagrant/test_cli.py",
@@ -38,9 +70,49 @@ WITHOUT = {
         "tests/vagrant/test_machine.py",
         "it names a failure and does nothing; who raises it tests it",
     ),
-    "transceiver/passthrough.py": (
-        "tests/transceiver/test_peer.py",
-        "it stands for a part of aiortc, and goes with the RTP path that will be our own",
+    "transceiver/plan.py": (
+        "tests/transceiver/sdp/test_negotiation.py",
+        "plain data without a method, which negotiation makes",
+    ),
+    "transceiver/agent/skills/reply.py": (
+        "tests/transceiver/agent/skills/test_dialogue.py",
+        "plain data without a method, of which answers are made",
+    ),
+    "transceiver/agent/speech/errors.py": (
+        "tests/transceiver/agent/speech/test_workers.py",
+        "it names failures and does nothing; who raises one tests it",
+    ),
+    "transceiver/commands.py": (
+        "tests/transceiver/test_ice.py",
+        "plain data without a method, which the ICE agent makes",
+    ),
+    "transceiver/bridge/responses.py": (
+        "tests/transceiver/bridge/test_core.py",
+        "a part of the bridge's core, tested as what the core does",
+    ),
+    "transceiver/bridge/passage.py": (
+        "tests/transceiver/test_sockets.py",
+        "it has two sockets, of which only a session without WebRTC is made",
+    ),
+    "transceiver/realtime/commands.py": (
+        "tests/transceiver/realtime/test_engine.py",
+        "plain data without a method, which the engine makes",
+    ),
+    "transceiver/realtime/desk.py": (
+        "tests/transceiver/realtime/test_engine.py",
+        "a part of the engine, tested as what the engine does",
+    ),
+    "transceiver/realtime/errors.py": (
+        "tests/transceiver/realtime/test_fields.py",
+        "it names a failure; who raises it tests it",
+    ),
+    "transceiver/agent/parts.py": (
+        "tests/transceiver/agent/test_session.py",
+        "interfaces without code of their own",
+    ),
+    "transceiver/agent/settings.py": (
+        "tests/relay/cli/test_agent.py",
+        "two settings, which its command reads; their kinds are tested in test_fields.py",
     ),
 }
 # Tests of several modules together, and what they are about.
@@ -48,10 +120,25 @@ TOGETHER = {
     "tests/relay/cli/test_files.py": "all commands, where a file that they need cannot be used",
     "tests/relay/core/test_session_tcp.py": "session.py, where clients come over TCP",
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",
+    "tests/relay/registry/test_groups.py": "all of relay/registry, in Redis Cluster and Sentinel",
+    "tests/relay/run/test_stores.py": "a relay with its mirror, where Redis has each of its faults",
     "tests/relay/run/test_agent_tcp.py": "agent.py, where clients come over TCP",
+    "tests/relay/run/test_agent_keys.py": "agent.py, whose keys rotate under load",
+    "tests/relay/run/test_os_errors.py": "an agent and its sockets, where the kernel refuses",
     "tests/relay/run/test_foreign_server.py": "an agent before an ICE server that is not ours",
     "tests/vagrant/test_cli.py": "__main__.py, where no machine can be run",
     "tests/vagrant/test_vagrantfile.py": "the Vagrantfile, which is no module",
+    "tests/signaling/test_fuzz.py": "all routes of signaling, on what no client should send",
+    "tests/transceiver/test_live_fuzz.py": "a transceiver and signaling as processes, abused",
+    "tests/transceiver/realtime/test_refusals.py": "the engine, where clients are wrong",
+    "tests/transceiver/realtime/test_fuzz.py": "the engine, on whatever comes in whatever order",
+    "tests/transceiver/sdp/test_fuzz.py": "all of transceiver/sdp, on what no client should write",
+    "tests/transceiver/sdp/test_real_offers.py": "all of transceiver/sdp, on what clients do write",
+    "tests/transceiver/realtime/test_habits.py": "the engine, by what official clients rely on",
+    "tests/transceiver/bridge/test_events_of_clients.py": "core.py before the engine of a service",
+    "tests/transceiver/bridge/test_sequences.py": "core.py, on any events in any order",
+    "tests/transceiver/bridge/test_manners.py": "all of transceiver/bridge, in calls to services "
+    "that behave as those that people use, and worse",
     "tests/relay/wire/test_cases.py": "the cases that parsers in Python and in the kernel share",
 }
 

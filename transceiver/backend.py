@@ -1,129 +1,172 @@
-"""Backends, which answer calls: the interface, and the built-in echo."""
+"""Back ends, which answer calls: the interface, and the built-in echo.
 
-from __future__ import annotations
+Sound is PCM, 24 kHz, mono, signed 16 bits, little endian, in frames of 20 ms: 960 bytes.
+"""
 
-import asyncio
 import json
 import secrets
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from aiortc import MediaStreamTrack, RTCDataChannel
-from aiortc.mediastreams import MediaStreamError
-
-if TYPE_CHECKING:
-    from av.frame import Frame
-    from av.packet import Packet
+from transceiver.media.events import KeyPress
 
 EVENTS_LABEL = "oai-events"  # the channel of OpenAI's Realtime API over WebRTC
-MAX_WAITING_FRAMES = 10  # 200 ms of audio; older frames are late and dropped
 MAX_SESSION = 1 << 16  # characters of JSON that updates may make of a session
-MAX_BUFFERED = 1 << 20  # bytes that a channel may have to send before answers are dropped
+
+
+class Channel(Protocol):
+    """A data channel that is open.
+
+    Attributes:
+        label: Its name.
+        longest: Bytes of the longest message that the client takes; 0 where it takes any.
+    """
+
+    label: str
+
+    @property
+    def longest(self) -> int:
+        """See above; a channel may change it when its client makes a later offer."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still is."""
+
+    def send(self, message: str | bytes) -> bool:
+        """Send a message; False if that is not possible now, or the client takes none so long."""
 
 
 class Backend(Protocol):
-    """What answers the client of one session."""
+    """What answers the client of one call. What it raises ends this call at most."""
 
-    def audio(self, track: MediaStreamTrack) -> MediaStreamTrack:
-        """Take the client's audio track; returns the track to send to the client."""
+    def hear(self, frame: bytes) -> None:
+        """Take the next 20 ms of the client's sound."""
 
-    def channel(self, channel: RTCDataChannel) -> None:
-        """Take a data channel that the client has opened."""
+    def speak(self) -> bytes | None:
+        """The next 20 ms of what the client is to hear; None for silence that is not sent."""
 
-    def close(self) -> None:
-        """The session has ended."""
+    def late(self, seconds: float) -> None:
+        """What is spoken is heard by the client so much later; an estimate that changes."""
+
+    def digit(self, press: KeyPress) -> None:
+        """The client has pressed a key."""
+
+    def channel(self, channel: Channel) -> None:
+        """The client has opened a data channel."""
+
+    def message(self, channel: Channel, message: str | bytes) -> None:
+        """A message came."""
+
+    def error(self, channel: Channel | None, why: str) -> None:
+        """Something of a channel, or of the call, was wrong; why, in words for the developer."""
+
+    def stats(self) -> dict[str, Any]:
+        """Its name, and what it has counted, for operators."""
+
+    def close(self, *, kept: bool = False) -> None:
+        """The call has ended.
+
+        Args:
+            kept: Whether its client may come back in another call, and go on.
+        """
 
 
-BackendFactory = Callable[[str], Backend]  # from a session id
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client wants of a back end.
 
-
-class EchoTrack(MediaStreamTrack):
-    """Plays the frames of another track.
-
-    The other track is read even when nobody reads this one, as it would queue frames otherwise.
+    Attributes:
+        session: Its Realtime session, as it gave it when it placed the call; None without.
+        model: What it asked for; None for whatever is there.
+        principal: Who it is; None where nobody knows.
+        region: Where it is, as the edge says; None where nobody does.
+        transcribes: Whether it only wants to read what is said: a transcription session.
+        resume: The name of the session that it goes on with; None for a new one.
+        keep: The name under which its session is kept if it is lost; None where it is not.
     """
 
-    kind = "audio"
+    session: Mapping[str, Any] | None = None
+    model: str | None = None
+    principal: str | None = None
+    region: str | None = None
+    transcribes: bool = False
+    resume: str | None = field(default=None, repr=False)
+    keep: str | None = field(default=None, repr=False)
 
-    def __init__(self, source: MediaStreamTrack) -> None:
-        super().__init__()
-        self._source = source
-        self._frames: asyncio.Queue[Frame | Packet[Any] | None] = asyncio.Queue(MAX_WAITING_FRAMES)
-        self._pump = asyncio.create_task(self._read())
 
-    async def recv(self) -> Frame | Packet[Any]:
-        """The next frame.
-
-        Raises:
-            MediaStreamError: The track has ended.
-        """
-        frame = await self._frames.get() if self.readyState == "live" else None
-        if frame is None:
-            self.stop()
-            raise MediaStreamError
-        return frame
-
-    def stop(self) -> None:
-        """End the track."""
-        self._pump.cancel()
-        super().stop()
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                self._put(await self._source.recv())
-        except MediaStreamError:
-            self._put(None)
-
-    def _put(self, frame: Frame | Packet[Any] | None) -> None:
-        if self._frames.full():
-            self._frames.get_nowait()
-        self._frames.put_nowait(frame)
+NOTHING_WANTED = Wanted()
+BackendFactory = Callable[[str, Wanted], Backend]  # from a session id
 
 
 class EchoBackend:
     """Sends back the audio and the messages of the client.
 
     On the channel `oai-events` it also sends the events of the Realtime API that clients wait for:
-    `session.created` when the channel opens, `session.updated` for each `session.update`.
+    `session.created` when the channel opens, `session.updated` for each `session.update`, and
+    `error`.
 
     Args:
         session_id: Names the session in events.
+        wanted: Its session is what `session.created` begins with, if it can be.
     """
 
-    def __init__(self, session_id: str) -> None:
-        self._tracks: list[EchoTrack] = []
+    def __init__(self, session_id: str, wanted: Wanted = NOTHING_WANTED) -> None:
+        self._heard: bytes | None = None
+        self._events: list[Channel] = []
         self._session: dict[str, Any] = {
             "type": "realtime",
             "object": "realtime.session",
             "id": session_id,
             "model": "echo",
         }
+        self._update(wanted.session or {})
 
-    def audio(self, track: MediaStreamTrack) -> MediaStreamTrack:
+    def hear(self, frame: bytes) -> None:
         """See `Backend`."""
-        echo = EchoTrack(track)
-        self._tracks.append(echo)
-        return echo
+        self._heard = frame
 
-    def channel(self, channel: RTCDataChannel) -> None:
+    def speak(self) -> bytes | None:
         """See `Backend`."""
-        events = channel.label == EVENTS_LABEL
+        frame, self._heard = self._heard, None
+        return frame
 
-        def on_message(message: str | bytes) -> None:
-            answer = self._event_answer(message) if events else None
-            _send(channel, message if answer is None else answer)
+    def late(self, seconds: float) -> None:
+        """See `Backend`; an echo keeps no account of what was heard."""
 
-        channel.on("message", on_message)
-        if events:
-            _send(channel, _event("session.created", session=self._session))
+    def digit(self, press: KeyPress) -> None:
+        """See `Backend`; an echo hears no keys."""
 
-    def close(self) -> None:
+    def channel(self, channel: Channel) -> None:
         """See `Backend`."""
-        for track in self._tracks:
-            track.stop()
+        if channel.label == EVENTS_LABEL:
+            self._events = [each for each in self._events if each.is_open]
+            self._events.append(channel)
+            channel.send(_event("session.created", session=self._session))
 
-    def _event_answer(self, message: str | bytes) -> str | None:
+    def message(self, channel: Channel, message: str | bytes) -> None:
+        """See `Backend`."""
+        answer = self._answer(message) if channel in self._events else None
+        if not channel.send(message if answer is None else answer):
+            self.error(channel, "the echo of a message is too long for the client, or comes late")
+
+    def error(self, channel: Channel | None, why: str) -> None:
+        """See `Backend`."""
+        for each in self._events:
+            if channel is None or channel is each:
+                each.send(_error(why))
+
+    def stats(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return {"name": "echo"}
+
+    def close(self, *, kept: bool = False) -> None:
+        """See `Backend`."""
+        del kept  # of an echo there is nothing to go on with
+        self._events.clear()
+
+    def _answer(self, message: str | bytes) -> str | None:
+        """The event that answers an event; None for what is none that an echo answers."""
         try:
             event = json.loads(message)
         except (ValueError, RecursionError):
@@ -132,18 +175,26 @@ class EchoBackend:
             return None
         update = event.get("session")
         if not isinstance(update, dict):
-            return _event("error", error={"message": "`session` must be an object"})
-        session = self._session | update | {"id": self._session["id"]}
-        if len(json.dumps(session)) > MAX_SESSION:
-            return _event("error", error={"message": "the session has become too large"})
+            return _error("`session` must be an object")
+        why = self._update(update)
+        return _error(why) if why else _event("session.updated", session=self._session)
+
+    def _update(self, update: Mapping[str, Any]) -> str | None:
+        """Update the session; returns why that is not possible, in words."""
+        session = {**self._session, **update, "id": self._session["id"]}
+        try:
+            size = len(json.dumps(session, allow_nan=False))
+        except (ValueError, RecursionError):  # such as 1e999, which JSON cannot say
+            return "`session` has a value that cannot be said in JSON"
+        if size > MAX_SESSION:
+            return "the session has become too large"
         self._session = session
-        return _event("session.updated", session=session)
+        return None
+
+
+def _error(message: str) -> str:
+    return _event("error", error={"type": "invalid_request_error", "message": message})
 
 
 def _event(kind: str, **content: dict[str, Any]) -> str:
     return json.dumps({"type": kind, "event_id": f"event_{secrets.token_hex(12)}", **content})
-
-
-def _send(channel: RTCDataChannel, message: str | bytes) -> None:
-    if channel.readyState == "open" and channel.bufferedAmount < MAX_BUFFERED:
-        channel.send(message)

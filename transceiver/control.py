@@ -1,101 +1,227 @@
 """The control API for signaling: HTTP with JSON, meant for an internal address."""
 
+import asyncio
 import json
 import logging
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from relay.wire.errors import EndpointError
 from relay.wire.transport import MAX_CANDIDATES, Candidate
-from transceiver.errors import ControlApiError, FullError, OfferError
+from transceiver.backend import Wanted
+from transceiver.bridge.services import Services
+from transceiver.call import Call
+from transceiver.calls import CallRequest, Calls
+from transceiver.errors import (
+    ControlApiError,
+    FullError,
+    ModelError,
+    OfferError,
+    ShareTakenError,
+)
+from transceiver.metrics import measure
 from transceiver.mux import Mux
-from transceiver.sdp import MAX_SIZE, parse_offer
-from transceiver.session import Session, Sessions
+from transceiver.resume import KEEP, RESUME, is_name
+from transceiver.sdp import MAX_SIZE, read_offer
+from transceiver.sockets import Sockets
+
+if TYPE_CHECKING:
+    from relay.exposition import Exposition
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = 4 * MAX_SIZE  # bytes; JSON escapes may lengthen an offer
+MAX_BODY = 8 * MAX_SIZE  # bytes; JSON escapes may lengthen an offer, and a session comes with it
+MAX_CLIENT = 64  # characters
+TRANSCRIPTION = "transcription"  # a type of sessions, and what clients intend
+MAX_NAME = 256  # characters of a model or a principal
+MAX_CHANNEL = 65534  # the highest stream of an association (RFC 8831, section 6.4)
 RETRY_AFTER = "5"  # seconds
+CROWD_WAIT = "2"  # seconds, after which a call without a check is late (transceiver.admission)
+#: The header with the load, as `/v1/health` has it; signaling knows it by this name, too.
+LOAD = "Icelane-Load"
 
 
 class ControlApi:
     """The routes of the control API.
 
     Args:
-        sessions: The sessions to control.
+        calls: The calls to control.
         mux: The shared socket, whose counters are shown.
+        services: The back ends.
     """
 
-    def __init__(self, sessions: Sessions, mux: Mux) -> None:
-        self._sessions = sessions
+    def __init__(self, calls: Calls, mux: Mux, services: Services) -> None:
+        self._calls = calls
         self._mux = mux
+        self._services = services
+        self._errors: Counter[str] = Counter()
+        self._exposition: Exposition | None = None
+        self._sockets = Sockets(services, calls.admission.capacity)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors_as_json])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._errors_as_json])
+        app.on_response_prepare.append(self._tell_load)
+        app.on_shutdown.append(self._sockets.close)
         app.add_routes(
             [
                 web.post("/v1/sessions", self._create),
                 web.get("/v1/sessions", self._list),
                 web.get("/v1/sessions/{id}", self._show),
                 web.post("/v1/sessions/{id}/offer", self._offer),
+                web.post("/v1/sessions/{id}/restart", self._restart),
                 web.delete("/v1/sessions/{id}", self._end),
+                web.get("/v1/sessions/{id}/events", self._events),
+                web.get("/v1/realtime", self._realtime),
+                web.get("/v1/models", self._models),
                 web.get("/v1/health", self._health),
                 web.get("/v1/counters", self._counters),
+                web.post("/v1/drain", self._drain),
+                web.get("/metrics", self._metrics),
             ]
         )
         return app
 
     async def _create(self, request: web.Request) -> web.Response:
         body = await _body(request)
-        candidates = _candidates(body.get("candidates"))
+        wanted = CallRequest(
+            candidates=_candidates(body.get("candidates")),
+            sdp=_sdp(body),
+            client=_client(body),
+            negotiated=_negotiated(body),
+            wanted=_wanted(body),
+        )
         try:
-            session, answer = await self._sessions.create(_sdp(body), candidates)
+            call, answer = self._calls.create(wanted)
+        except ModelError as error:
+            raise ControlApiError(400, "model_not_found", str(error)) from None
+        except ShareTakenError as error:
+            raise ControlApiError(429, "crowd", str(error), {"Retry-After": CROWD_WAIT}) from None
         except FullError as error:
-            headers = {"Retry-After": RETRY_AFTER}
-            raise ControlApiError(503, "full", str(error), headers) from None
-        return web.json_response({"id": session.id, "sdp": answer}, status=201)
+            raise ControlApiError(503, "full", str(error), {"Retry-After": RETRY_AFTER}) from None
+        if request.transport is None or request.transport.is_closing():
+            call.end("nobody took its answer")
+        return web.json_response({"id": call.id, "sdp": answer}, status=201)
 
     async def _offer(self, request: web.Request) -> web.Response:
-        session = self._session(request)
-        answer = await session.answer(parse_offer(_sdp(await _body(request))))
-        return web.json_response({"id": session.id, "sdp": answer})
+        body = await _body(request)
+        call = self._call(request)
+        answer = call.answer(read_offer(_sdp(body)))
+        return web.json_response({"id": call.id, "sdp": answer})
 
-    async def _list(self, _: web.Request) -> web.Response:
-        return web.json_response({"sessions": [session.stats() for session in self._sessions]})
+    async def _restart(self, request: web.Request) -> web.Response:
+        """Restart ICE where the client's credentials are new; without any, only compare `match`.
 
-    async def _show(self, request: web.Request) -> web.Response:
-        return web.json_response(self._session(request).stats())
-
-    async def _end(self, request: web.Request) -> web.Response:
-        stats = await self._sessions.end(self._session(request).id)
-        return web.json_response(stats)
-
-    async def _health(self, _: web.Request) -> web.Response:
+        `match` has names of ICE sessions, one of which must be the call's of now; null is any.
+        """
+        body = await _body(request)
+        call, match, credentials = self._call(request), _match(body), _credentials(body)
+        if match is not None and call.ice_session not in match:
+            raise ControlApiError(412, "stale", "ICE has been restarted since then")
+        fragment = None if credentials is None else call.restart(*credentials)
         return web.json_response(
-            {
-                "sessions": len(self._sessions),
-                "capacity": self._sessions.capacity,
-                "draining": self._sessions.draining,
-            }
+            {"id": call.id, "ice_session": call.ice_session, "fragment": fragment}
         )
 
-    async def _counters(self, _: web.Request) -> web.Response:
-        counters = {"sources": self._mux.sources, **self._mux.counters.as_dict()}
-        return web.json_response({"counters": counters})
+    async def _list(self, request: web.Request) -> web.Response:
+        """All sessions, or those of a principal."""
+        wanted = request.query.get("principal")
+        every = (call.stats() for call in self._calls)
+        sessions = [each for each in every if wanted is None or each["principal"] == wanted]
+        return web.json_response({"sessions": sessions})
 
-    def _session(self, request: web.Request) -> Session:
-        session = self._sessions.get(request.match_info["id"])
-        if session is None:
+    async def _show(self, request: web.Request) -> web.Response:
+        return web.json_response(self._call(request).stats())
+
+    async def _end(self, request: web.Request) -> web.Response:
+        kept = request.query.get("keep") == "true"
+        stats = self._calls.end(self._call(request).id, kept=kept)
+        return web.json_response(stats)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """The events of a session, both ways, on a WebSocket."""
+        return await self._sockets.look_on(request, self._call(request))
+
+    async def _realtime(self, request: web.Request) -> web.StreamResponse:
+        """A session of a back end without WebRTC."""
+        query = request.query
+        names = {"resume": request.headers.get(RESUME), "keep": request.headers.get(KEEP)}
+        wanted = Wanted(
+            model=query.get("model"),
+            principal=query.get("principal"),
+            transcribes=query.get("intent") == TRANSCRIPTION,
+            resume=_kept(names, "resume"),
+            keep=_kept(names, "keep"),
+        )
+        return await self._sockets.realtime(request, wanted)
+
+    async def _models(self, request: web.Request) -> web.Response:
+        models = self._services.models(request.query.get("principal"))
+        return web.json_response({"object": "list", "data": models})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({**self._calls.load(), "principals": self._calls.of_principals()})
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        """Take no new calls, or take them again."""
+        draining = (await _body(request)).get("draining")
+        if not isinstance(draining, bool):
+            raise ControlApiError(400, "invalid_draining", "`draining` must be true or false")
+        self._calls.admission.draining = draining
+        return web.json_response(self._calls.load())
+
+    async def _tell_load(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Every answer tells the load that follows from it."""
+        response.headers[LOAD] = json.dumps(self._calls.load())
+
+    async def _counters(self, _: web.Request) -> web.Response:
+        now = {"sources": self._mux.sources, "tasks": len(asyncio.all_tasks())}
+        clock = self._calls.clock
+        counters = now | self._mux.counters.as_dict() | {"turns_skipped": clock.skipped}
+        histograms = {
+            "setup_seconds": self._calls.steps.as_dict(),
+            "turn_lateness_seconds": clock.lateness.as_dict(),
+        }
+        faults = dict(self._calls.faults.counters)
+        return web.json_response({"counters": counters, "histograms": histograms, "faults": faults})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        """For Prometheus."""
+        from relay import exposition  # noqa: PLC0415  # 3 MB that a transceiver saves until asked
+
+        if self._exposition is None:
+            latencies = self._services.latencies
+            self._exposition = exposition.Exposition(
+                lambda: measure(self._calls, self._mux, latencies, self._errors)
+            )
+        headers = {"Content-Type": exposition.CONTENT_TYPE}
+        return web.Response(body=self._exposition.text(), headers=headers)
+
+    @web.middleware
+    async def _errors_as_json(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            response: web.StreamResponse = await handler(request)
+        except ControlApiError as error:
+            self._errors[error.code] += 1
+            return _error_response(error.status, error.code, str(error), error.headers)
+        except OfferError as error:
+            self._errors[error.code] += 1
+            return _error_response(400, error.code, str(error))
+        return response
+
+    def _call(self, request: web.Request) -> Call:
+        call = self._calls.get(request.match_info["id"])
+        if call is None:
             raise ControlApiError(404, "no_session", "there is no such session")
-        return session
+        return call
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.text())
-    except ValueError:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
         raise ControlApiError(400, "invalid_json", "the body is not JSON") from None
     if not isinstance(body, dict):
         raise ControlApiError(400, "invalid_json", "the body is not a JSON object")
@@ -109,6 +235,78 @@ def _sdp(body: dict[str, Any]) -> str:
     return sdp
 
 
+def _client(body: dict[str, Any]) -> str | None:
+    client = body.get("client")
+    if client is not None and (not isinstance(client, str) or len(client) > MAX_CLIENT):
+        raise ControlApiError(
+            400, "invalid_client", f"`client` must be a string of at most {MAX_CLIENT} characters"
+        )
+    return client
+
+
+def _match(body: dict[str, Any]) -> list[str] | None:
+    match = body.get("match")
+    if match is not None and not (
+        isinstance(match, list) and all(isinstance(each, str) for each in match)
+    ):
+        raise ControlApiError(400, "invalid_match", "`match` must be a list of strings, or null")
+    return match
+
+
+def _credentials(body: dict[str, Any]) -> tuple[str, str] | None:
+    ufrag, password = body.get("ufrag"), body.get("password")
+    if ufrag is None and password is None:
+        return None
+    if not isinstance(ufrag, str) or not isinstance(password, str):
+        raise ControlApiError(
+            400, "invalid_credentials", "`ufrag` and `password` must be strings, or both null"
+        )
+    return ufrag, password
+
+
+def _negotiated(body: dict[str, Any]) -> int | None:
+    number = body.get("dcid")
+    if number is not None and (type(number) is not int or not 0 <= number <= MAX_CHANNEL):
+        raise ControlApiError(
+            400, "invalid_dcid", f"`dcid` must be a number of a stream, 0 to {MAX_CHANNEL}"
+        )
+    return number
+
+
+def _wanted(body: dict[str, Any]) -> Wanted:
+    session = body.get("session")
+    if session is not None and not isinstance(session, dict):
+        raise ControlApiError(400, "invalid_session", "`session` must be an object")
+    model = _name(body, "model") or _name(session or {}, "model")
+    return Wanted(
+        session,
+        model,
+        _name(body, "principal"),
+        region=_name(body, "region"),
+        transcribes=(session or {}).get("type") == TRANSCRIPTION,
+        resume=_kept(body, "resume"),
+        keep=_kept(body, "keep"),
+    )
+
+
+def _kept(body: dict[str, Any], field: str) -> str | None:
+    name = body.get(field)
+    if name is not None and not is_name(name):
+        raise ControlApiError(
+            400, f"invalid_{field}", f"`{field}` must be 43 to 128 characters of base64url"
+        )
+    return name
+
+
+def _name(body: dict[str, Any], field: str) -> str | None:
+    name = body.get(field)
+    if name is not None and (not isinstance(name, str) or len(name) > MAX_NAME):
+        raise ControlApiError(
+            400, f"invalid_{field}", f"`{field}` must be a string of at most {MAX_NAME} characters"
+        )
+    return name
+
+
 def _candidates(value: object) -> list[Candidate]:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_CANDIDATES:
         raise ControlApiError(
@@ -120,17 +318,9 @@ def _candidates(value: object) -> list[Candidate]:
         raise ControlApiError(400, "invalid_candidates", str(error)) from None
 
 
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except ControlApiError as error:
-        return _error_response(error.status, error.code, str(error), error.headers)
-    except OfferError as error:
-        return _error_response(400, error.code, str(error))
-    except web.HTTPException as error:
-        return _error_response(error.status, "http", error.reason)
-    return response
+def response_to_no_request(status: int, message: str) -> web.Response:
+    """The answer to what never reached a route, or broke there."""
+    return _error_response(status, "internal" if status >= 500 else "http", message)
 
 
 def _error_response(

@@ -21,6 +21,7 @@ class Counters:
         self._logger = logger
         self._clock = clock
         self._counts: Counter[str] = Counter()
+        self._refusals: set[str] = set()
         self._logged: dict[str, tuple[float, int]] = {}
 
     def count(self, name: str) -> None:
@@ -35,6 +36,7 @@ class Counters:
             detail: What to add to the log line, such as the source address.
         """
         self._counts[reason] += 1
+        self._refusals.add(reason)
         now, total = self._clock(), self._counts[reason]
         at, logged = self._logged.get(reason, (float("-inf"), 0))
         if now - at >= _INTERVAL:
@@ -42,6 +44,10 @@ class Counters:
             self._logger.info(
                 "refused %d since the last such line: %s %s", total - logged, reason, detail
             )
+
+    def refused(self) -> dict[str, int]:
+        """Those of datagrams that were refused."""
+        return {name: self._counts[name] for name in sorted(self._refusals)}
 
     def as_dict(self) -> dict[str, int]:
         """All counts by name."""

@@ -3,7 +3,9 @@
 IcelaneError
 └── TransceiverError        relay.errors
     ├── OfferError          this offer cannot be answered, by this transceiver or another
+    ├── ModelError          nothing here is the model that was asked for, or not for this client
     ├── FullError           it takes no more sessions: it is at capacity, or draining
+    │   └── ShareTakenError it takes no more of this client, until some are connected
     └── ControlApiError     an error response of the control API
 
 An address that it cannot listen on is a `relay.errors.BindError`.
@@ -25,8 +27,16 @@ class OfferError(TransceiverError):
         self.code = code
 
 
+class ModelError(TransceiverError):
+    """There is no such model here, or this client may not use it."""
+
+
 class FullError(TransceiverError):
     """The transceiver takes no more sessions: it is at capacity, or draining."""
+
+
+class ShareTakenError(FullError):
+    """Too many calls of one client are not connected yet."""
 
 
 class ControlApiError(TransceiverError):

@@ -12,20 +12,31 @@ out; whoever owns the socket executes them.
 * Consent (RFC 7675): nothing is sent on a path 30 s after its last authenticated request.
 * A STUN request says nothing of its sender's address, so a copy sent from elsewhere verifies too.
   A transaction that was seen from one address is refused from another.
+* Until an address has shown that it receives what it is sent, it gets three bytes for each that
+  came from it, for it may be a victim's. The first one shows it by completing DTLS; a further one
+  of the same client, by a second check. Until then the client gets everything where it was heard
+  last, if that is proven.
+* Who does not authenticate is told nothing (RFC 8489, section 9.1.3, would have an error).
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import IntegrityError, StunError
-from relay.wire.stun import BINDING, Attribute, Message, MessageClass, verify_integrity
-from relay.wire.transport import Transport
+from relay.wire.stun import Attribute, Message, verify_integrity
 from transceiver import checks
+from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
+from transceiver.path import Announced, Path
+from transceiver.sped import Sped
 
 CONSENT_LIFETIME = 30.0  # seconds (RFC 7675, section 5.1)
 RESTART_GRACE = 30.0  # seconds; Chromium still checks with the old credentials after the answer
+# For how long a client must have been silent before another agent may have its address, in seconds:
+# three times what clients let pass between two checks of consent (RFC 7675, section 5.1).
+ADDRESS_KEPT = 15.0
 PATH_SILENCE = 1.0  # seconds without media after which another path may take over
 MAX_PATHS = 16
 MAX_TRANSACTIONS = 1024  # at 16 checks a second, still a minute's worth
@@ -41,83 +52,6 @@ class Credentials(NamedTuple):
 
     ufrag: str
     password: str
-
-
-class Announced(NamedTuple):
-    """What a relay said about a source address.
-
-    Attributes:
-        client: The client's own transport address.
-        time: When the relay said so, Unix seconds.
-        transport: How the client reaches the relay.
-    """
-
-    client: Endpoint
-    time: float
-    transport: Transport = Transport.UDP
-
-    def is_of(self, other: "Announced") -> bool:
-        """Whether both are of the same client.
-
-        The same address of another transport is not: behind a NAT it may be somebody else's.
-        """
-        return (self.client, self.transport) == (other.client, other.transport)
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a datagram."""
-
-    data: bytes
-    destination: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Validated:
-    """Datagrams from this source belong to this agent from now on."""
-
-    source: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """This source is no path of this agent any more."""
-
-    source: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """Everything is sent to this path from now on."""
-
-    path: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A datagram changed nothing; the reason is one word for a counter."""
-
-    reason: str
-
-
-Command = Send | Validated | Forgotten | Selected | Refused
-
-
-@dataclass(slots=True)
-class _Path:
-    """A source address that has passed a check.
-
-    Attributes:
-        checked: Time of its last authenticated request.
-        heard: Time of the last datagram from it, of any kind.
-        generation: Which credentials that request used; an ICE restart counts up.
-        announced: What a relay says of this address.
-    """
-
-    checked: float
-    heard: float
-    generation: int
-    announced: Announced | None
 
 
 class _Generation(NamedTuple):
@@ -138,10 +72,15 @@ class IceAgent:
         self._generations = {
             credentials.ufrag.encode(): _Generation(0, credentials.password.encode(), float("inf"))
         }
-        self._paths: dict[Endpoint, _Path] = {}
+        self._paths: dict[Endpoint, Path] = {}
         self._transactions: OrderedDict[bytes, Endpoint] = OrderedDict()
         self._selected: Endpoint | None = None
+        # Selected until another agent had it.
+        self._displaced: tuple[Endpoint, Path | None] | None = None
+        self._latest: Endpoint | None = None  # the path that an authentic datagram came by
         self._nominated = False
+        self._proven = False
+        self._sped = Sped()
 
     @property
     def selected(self) -> Endpoint | None:
@@ -149,10 +88,10 @@ class IceAgent:
         return self._selected
 
     @property
-    def client(self) -> Endpoint | None:
-        """The announced client address of the path in use."""
+    def announced(self) -> Announced | None:
+        """What a relay says of the client on the path in use."""
         path = self._paths.get(self._selected) if self._selected else None
-        return path.announced.client if path and path.announced else None
+        return path.announced if path else None
 
     @property
     def last_check(self) -> float | None:
@@ -161,10 +100,40 @@ class IceAgent:
 
     def destination(self, now: float) -> Endpoint | None:
         """Where to send; None without a path or without consent."""
-        if self._selected is None:
-            return None
-        path = self._paths[self._selected]
-        return self._selected if now - path.checked < CONSENT_LIFETIME else None
+        return self._selected if self._consents(self._selected, now) else None
+
+    def spend(self, data: bytes, now: float) -> Endpoint | None:
+        """Where to send a datagram, which then counts as sent.
+
+        None as of `destination`, or because the client was sent as much as it may get before it has
+        proven that it receives anything. DTLS sends again what it lost.
+        """
+        ways = [self._selected, self._latest]
+        if not self._is_proven(self._selected) and self._is_proven(self._latest):
+            ways.reverse()  # not in turns: what goes two ways comes in another order
+        for address in ways:
+            path = self._paths.get(address) if address else None
+            if path is None or not (self._consents(address, now) and path.may_get(len(data))):
+                continue
+            if not path.proven:
+                path.sent += len(data)
+                self._sped.sent(data)
+            return address
+        return None
+
+    def prove(self, source: Endpoint) -> None:
+        """Note that the client receives what it is sent: from there it completed a handshake."""
+        self._proven = True
+        if (path := self._paths.get(source)) is not None:
+            path.proven = True
+
+    def _is_proven(self, address: Endpoint | None) -> bool:
+        path = self._paths.get(address) if address else None
+        return path is not None and path.proven
+
+    def _consents(self, address: Endpoint | None, now: float) -> bool:
+        path = self._paths.get(address) if address else None
+        return path is not None and now - path.checked < CONSENT_LIFETIME
 
     def restart(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart (RFC 8445 section 9); paths stay in use until new ones are checked.
@@ -183,7 +152,13 @@ class IceAgent:
         self.credentials = credentials
 
     def receive(
-        self, data: bytes, source: Endpoint, now: float, announced: Announced | None = None
+        self,
+        data: bytes,
+        source: Endpoint,
+        now: float,
+        announced: Announced | None = None,
+        *,
+        lived_in: bool = False,
     ) -> list[Command]:
         """Take a datagram that looks like STUN.
 
@@ -192,27 +167,58 @@ class IceAgent:
             source: Where it came from.
             now: Seconds of a monotonic clock.
             announced: What a relay has said of the source, if anything.
+            lived_in: Whether another agent's client is there: a check from it is answered, and
+                moves nothing, for anybody can write an address into a packet.
         """
         try:
             request = Message.parse(data)
         except StunError:
             return [Refused("stun_malformed")]
-        if request.message_class is not MessageClass.REQUEST or request.method != BINDING:
-            return [Refused("stun_not_a_check")]
-        if not checks.fingerprint_valid(request, data):
-            # It was damaged; an error would end a check that a retransmission can still save.
-            return [Refused("stun_fingerprint")]
+        if (flaw := checks.flaw(request, data)) is not None:
+            return [Refused(flaw)]
         generation = self._authenticate(request, data, now)
-        if isinstance(generation, int):
-            return self._refuse(request, source, generation)
-        return self._authenticated(request, source, now, announced, generation)
+        if isinstance(generation, str):
+            return [Refused(generation)]
+        if (code := checks.refusal(request)) is not None:
+            answer = checks.error(request, code, generation.password)
+            return [Refused(f"stun_{code}"), Send(answer, source)]
+        if lived_in:
+            answer = checks.success(request, _mapped(source, announced), generation.password)
+            return [Refused("address_in_use"), Send(answer, source)]
+        return self._authenticated(request, source, now, announced, generation, size=len(data))
+
+    def lives_at(self, source: Endpoint, now: float, announced: Announced | None) -> bool:
+        """Whether this agent's client is at an address, and has been heard there lately.
+
+        A relay's newer word that somebody else is there counts for more.
+        """
+        path = self._paths.get(source)
+        if path is None or now - max(path.heard, path.checked) >= ADDRESS_KEPT:
+            return False
+        if path.announced is None or announced is None:
+            return path.announced is announced
+        return path.announced.is_of(announced)
+
+    def has_another_at(self, source: Endpoint, announced: Announced) -> bool:
+        """Whether this agent's client is at an address by a relay's word, and is not this one."""
+        path = self._paths.get(source)
+        return path is not None and path.announced is not None and not path.is_of(announced)
+
+    def received(self, source: Endpoint, size: int) -> None:
+        """Count bytes that came from a path, authentic or not."""
+        if (path := self._paths.get(source)) is not None:
+            path.received += size
 
     def heard(self, source: Endpoint, now: float) -> list[Command]:
-        """Note that DTLS or media came from a path; it may take over from a silent one."""
+        """Note that authentic DTLS or media came from a path.
+
+        It may take over from a silent one.
+        """
         path = self._paths.get(source)
         if path is None:
             return []
         path.heard = now
+        self._latest = source
         if source == self._selected or self._selected is None:
             return []
         silent = now - self._paths[self._selected].heard >= PATH_SILENCE
@@ -224,30 +230,35 @@ class IceAgent:
 
         A client that has a path here has moved to another relay, or to another port of it: the
         new address becomes a path at once, with the old one's consent, and is selected if the old
-        one was. Anything else has to pass a check. Older announcements lose against newer ones.
+        one was. That takes a higher epoch than all that was announced of the client: two relays
+        that both believe to have it do not fight, whatever their clocks say. What one relay says
+        later counts, too: it may have found its flow at another port of its own, where Redis has
+        missed the last move. Anything else has to pass a check.
         """
-        known = {
-            address: path
-            for address, path in self._paths.items()
-            if path.announced and path.announced.is_of(announced)
-        }
-        if not known:
+        known = {address: path for address, path in self._paths.items() if path.is_of(announced)}
+        said = dict(known)
+        gone, path = self._displaced or (source, None)
+        if self._selected is None and path and path.is_of(announced):
+            said[gone] = path
+        if not said:
             return []
-        if any(path.announced.time >= announced.time for path in known.values() if path.announced):
-            return [Refused("announcement_old")]
-        latest = max(known.values(), key=lambda path: path.checked)
+        if not _supersedes(source, announced, said):
+            return [] if source in known else [Refused("announcement_old")]
+        latest = max(said.values(), key=lambda path: path.checked)
         commands: list[Command] = []
         if source not in self._paths:
             commands += [*self._make_room(), Validated(source)]
-        self._paths[source] = _Path(latest.checked, latest.heard, latest.generation, announced)
-        if self._selected in known and source != self._selected:
+        self._paths[source] = replace(latest, announced=announced)
+        if (self._selected is None or self._selected in known) and source != self._selected:
             commands.append(self._select(source))
         return commands
 
     def forget(self, source: Endpoint) -> None:
         """Give up a path, because another agent has validated its address."""
-        self._paths.pop(source, None)
+        path = self._paths.pop(source, None)
         if self._selected == source:
+            # A relay that had lost all may have given the address away, and says so in a moment.
+            self._displaced = (source, path)
             self._nominated = False
             self._selected = max(
                 self._paths, key=lambda address: self._paths[address].checked, default=None
@@ -264,18 +275,18 @@ class IceAgent:
             del self._paths[address]
         return [Forgotten(address) for address in stale]
 
-    def _authenticate(self, request: Message, data: bytes, now: float) -> _Generation | int:
-        """The credentials that a request verifies with, or the error code (section 9.1.3)."""
+    def _authenticate(self, request: Message, data: bytes, now: float) -> _Generation | str:
+        """The credentials that a request verifies with, or why it does not, as it is counted."""
         username = request.get(Attribute.USERNAME)
-        if username is None or request.get(Attribute.MESSAGE_INTEGRITY) is None:
-            return 400
+        if username is None or request.get(checks.integrity(request)) is None:
+            return "stun_unsigned"
         generation = self._generations.get(username.partition(b":")[0])
         if generation is None or b":" not in username or generation.expires <= now:
-            return 401
+            return "stun_unauthenticated"
         try:
             verify_integrity(data, generation.password)
         except IntegrityError:
-            return 401
+            return "stun_unauthenticated"
         return generation
 
     def _authenticated(
@@ -285,13 +296,9 @@ class IceAgent:
         now: float,
         announced: Announced | None,
         generation: _Generation,
+        *,
+        size: int,
     ) -> list[Command]:
-        password = generation.password
-        if checks.unknown_attributes(request):
-            return self._refuse(request, source, 420, password)
-        if request.get(Attribute.ICE_CONTROLLED) is not None:
-            # A lite agent is always the controlled one (RFC 8445 section 6.1.1).
-            return self._refuse(request, source, 487, password)
         if announced is None and source in self._paths:
             announced = self._paths[source].announced
         first = self._transactions.get(request.transaction_id)
@@ -302,27 +309,55 @@ class IceAgent:
                 return [Refused("stun_replayed")]
             self._remember(request.transaction_id, source)
             nominating = request.get(Attribute.USE_CANDIDATE) is not None
-            path = _Path(now, now, generation.number, announced)
-            commands += self._checked(source, path, nominating=nominating)
-        mapped = announced.client if announced else source
-        return [*commands, Send(checks.success(request, mapped, password), source)]
+            path = Path(now, now, generation.number, announced)
+            moved = first is None and self._is_client_at(self._selected, announced)
+            commands += self._checked(source, path, nominating=nominating, moved=moved)
+        embedded = self._sped.take(request)
+        if self._sped.has_arrived(request):
+            self.prove(source)
+        extra, mapped = self._sped.answer(request), _mapped(source, announced)
+        answer = checks.success(request, mapped, generation.password, extra)
+        if (known := self._paths.get(source)) is not None:  # a copy outlives its path
+            known.received += size
+            known.sent += len(answer)
+        # After the response: it lets DTLS through relays and clients that wait for it.
+        after = [Embedded(embedded, source)] if embedded else []
+        return [*commands, Send(answer, source), *after]
 
-    def _checked(self, source: Endpoint, path: _Path, *, nominating: bool) -> list[Command]:
+    def _checked(
+        self, source: Endpoint, path: Path, *, nominating: bool, moved: bool
+    ) -> list[Command]:
+        """Take note of a check.
+
+        Args:
+            source: Where it came from.
+            path: What there is to know of that address.
+            nominating: Whether the client nominates it.
+            moved: Whether relays say that this is the client on the selected path: its packets
+                have gone over to another relay, and what is sent to the first one may be lost.
+        """
         commands: list[Command] = []
         if source not in self._paths:
             commands += [*self._make_room(), Validated(source)]
-        supersedes = self._supersedes(source, path, nominating=nominating)
-        if source in self._paths:  # clients go on using old credentials beside new ones
-            path.generation = max(path.generation, self._paths[source].generation)
+        supersedes = self._supersedes(source, path, nominating=nominating or moved)
+        if (known := self._paths.get(source)) is not None:
+            # Clients go on using old credentials beside new ones.
+            path.generation = max(path.generation, known.generation)
+            path.received, path.sent = known.received, known.sent
+            path.proven = known.proven or self._proven
+        elif announced := path.announced:
+            path.proven = any(
+                each.proven and each.is_of(announced) for each in self._paths.values()
+            )
         self._paths[source] = path
         if supersedes:
-            self._nominated = nominating
+            self._nominated = nominating or (moved and self._nominated)
             commands.append(self._select(source))
         elif source == self._selected:
             self._nominated = self._nominated or nominating
         return commands
 
-    def _supersedes(self, source: Endpoint, path: _Path, *, nominating: bool) -> bool:
+    def _supersedes(self, source: Endpoint, path: Path, *, nominating: bool) -> bool:
         """Whether a path that was checked now is to be selected, and was not before."""
         if self._selected is None or self._selected == source:
             return self._selected is None
@@ -337,14 +372,13 @@ class IceAgent:
         self._selected = source
         return Selected(source)
 
-    def _is_client_at(self, address: Endpoint, announced: Announced | None) -> bool:
+    def _is_client_at(self, address: Endpoint | None, announced: Announced | None) -> bool:
         """Whether relays say that one client is behind an address and what was announced.
 
         A relay that has lost its state forwards a retransmission from another port.
         """
-        path = self._paths.get(address)
-        known = path.announced if path else None
-        return known is not None and announced is not None and known.is_of(announced)
+        path = self._paths.get(address) if address else None
+        return path is not None and path.is_of(announced)
 
     def _remember(self, transaction_id: bytes, source: Endpoint) -> None:
         self._transactions[transaction_id] = source
@@ -359,8 +393,18 @@ class IceAgent:
         del self._paths[oldest]
         return [Forgotten(oldest)]
 
-    @staticmethod
-    def _refuse(
-        request: Message, source: Endpoint, code: int, password: bytes | None = None
-    ) -> list[Command]:
-        return [Refused(f"stun_{code}"), Send(checks.error(request, code, password), source)]
+
+def _mapped(source: Endpoint, announced: Announced | None) -> Endpoint:
+    return announced.client if announced else source
+
+
+def _supersedes(source: Endpoint, announced: Announced, said: Mapping[Endpoint, Path]) -> bool:
+    """Whether an announcement counts more than those of the same client at other addresses."""
+    epoch, time, host = max(
+        (path.announced.epoch, path.announced.time, address.host)
+        for address, path in said.items()
+        if path.announced
+    )
+    if announced.epoch != epoch:
+        return announced.epoch > epoch
+    return host == source.host and announced.time > time

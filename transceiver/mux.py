@@ -6,41 +6,40 @@ announcement says which client is behind a source. Nothing else is answered or c
 """
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from relay.clocks import ClockWatch
+from relay.core.throttle import TokenBucket
 from relay.wire.announcement import Announcement, is_announcement
 from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
-from relay.wire.errors import AnnouncementError, StunError
+from relay.wire.errors import AnnouncementError, QuestionError, StunError
+from relay.wire.goodbye import Goodbye
 from relay.wire.keys import KeyRing
-from relay.wire.route import Target, open_raw
+from relay.wire.question import Answer, Question, is_question
+from relay.wire.route import Target, decode, read_ufrag
 from relay.wire.stun import server_ufrag
+from relay.wire.transport import Transport
+from transceiver.announcements import Announcements
+from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
 from transceiver.counters import Counters
-from transceiver.ice import (
-    Announced,
-    Command,
-    Forgotten,
-    IceAgent,
-    Refused,
-    Selected,
-    Send,
-    Validated,
-)
+from transceiver.datagrams import Datagrams
+from transceiver.ice import IceAgent
+from transceiver.path import Announced
 
 logger = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 4 << 20  # bytes; 200 ms of 1,000 calls
-MAX_DATAGRAM = 2048  # bytes; nothing that we accept is longer than an Ethernet frame
-BATCH = 64  # datagrams read per wake-up; a bound, so that timers run under load
-ANNOUNCEMENT_WINDOW = 60.0  # seconds that clocks of relay and transceiver may differ
-# An upstream port is not given to another client within 120 s, so the word holds that long.
-ANNOUNCEMENT_LIFETIME = 120.0  # seconds after the last check from that source
-MAX_ANNOUNCEMENTS = 8192
+WORTH_A_BATCH = 8  # datagrams from which on sendmmsg is cheaper: `python -m tests.bench mux`
+GOODBYE_AGAIN = 0.3  # seconds: longer than most bursts of loss
+MAX_GOODBYES = 1024  # that wait to be repeated
+MOST_QUESTIONS = 2_000  # a second: some 30 us each
 _SO_RCVBUFFORCE = 33  # Linux, asm-generic/socket.h; the socket module does not name it
 
 
@@ -49,16 +48,11 @@ class Handler(Protocol):
 
     agent: IceAgent
 
-    def datagram(self, data: bytes) -> None:
-        """Take DTLS, SRTP or SRTCP that came over a path of the agent."""
+    def datagram(self, data: bytes, source: Endpoint) -> None:
+        """Take DTLS, SRTP or SRTCP that came over a path of the agent; it need not be authentic."""
 
     def reachable(self) -> None:
         """Take note that the agent has selected a path, the first or another one."""
-
-
-class _Entry(NamedTuple):
-    announced: Announced
-    used: float  # monotonic seconds
 
 
 class Mux:
@@ -69,7 +63,7 @@ class Mux:
         keys: Verify announcements.
         target: This transceiver; announcements for another are refused.
         clock: Seconds of a monotonic clock.
-        unix_time: Unix seconds, to judge the time in announcements.
+        unix_time: Unix seconds, to tell an operator of a clock that is wrong.
     """
 
     def __init__(
@@ -84,12 +78,16 @@ class Mux:
         self.counters = Counters(logger, clock)
         self.clock = clock
         self._sock = sock
+        self._datagrams = Datagrams(sock)
         self._keys = keys
         self._target = target
         self._unix_time = unix_time
         self._by_ufrag: dict[bytes, Handler] = {}
         self._by_source: dict[Endpoint, Handler] = {}
-        self._announcements: OrderedDict[Endpoint, _Entry] = OrderedDict()
+        self._announcements = Announcements()
+        self._clocks = ClockWatch()
+        self._questions = TokenBucket(MOST_QUESTIONS, MOST_QUESTIONS)
+        self._goodbyes: dict[Endpoint, asyncio.TimerHandle] = {}  # to be repeated
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -107,6 +105,9 @@ class Mux:
         """Stop reading."""
         if self._loop:
             self._loop.remove_reader(self._sock)
+            for repeat in self._goodbyes.values():
+                repeat.cancel()
+            self._goodbyes.clear()
             self._loop = None
 
     def bind(self, ufrag: str, handler: Handler) -> bool:
@@ -119,11 +120,12 @@ class Mux:
             del self._by_ufrag[ufrag.encode()]
 
     def release(self, handler: Handler) -> None:
-        """Forget a handler with all its ufrags and sources."""
+        """Forget a handler with all its ufrags and sources; relays may forget its flows."""
         for ufrag in [u for u, bound in self._by_ufrag.items() if bound is handler]:
             del self._by_ufrag[ufrag]
         for source in [s for s, owner in self._by_source.items() if owner is handler]:
             del self._by_source[source]
+            self._say_goodbye(source)
 
     def send(self, data: bytes, destination: Endpoint) -> None:
         """Send now or drop: a queue would only make audio late."""
@@ -133,6 +135,18 @@ class Mux:
             self.counters.refuse("send_buffer_full")
         except OSError as error:
             self.counters.refuse("send_failed", f"{destination}: {error.strerror}")
+
+    def send_many(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> None:
+        """Send datagrams now, in their order, with few system calls; a bad one costs itself."""
+        if len(datagrams) < WORTH_A_BATCH:
+            for data, destination in datagrams:
+                self.send(data, destination)
+            return
+        for number in self._datagrams.send(datagrams):
+            if number == errno.EAGAIN:
+                self.counters.refuse("send_buffer_full")
+            else:
+                self.counters.refuse("send_failed", os.strerror(number))
 
     def receive(self, data: bytes, source: Endpoint) -> None:
         """Take one datagram."""
@@ -144,10 +158,12 @@ class Mux:
             if handler is None:
                 self.counters.refuse("unknown_source", source)
                 return
-            self.execute(handler, handler.agent.heard(source, self.clock()))
-            handler.datagram(data)
+            handler.agent.received(source, len(data))
+            handler.datagram(data, source)
         elif is_announcement(data):
             self._announcement(data, source)
+        elif is_question(data):
+            self._question(data, source)
         else:
             self.counters.refuse("unknown_protocol", source)
 
@@ -168,41 +184,74 @@ class Mux:
                 case Selected():
                     self.counters.count("path_selected")
                     handler.reachable()
+                case Embedded(data, source):
+                    self.counters.count("sped")
+                    handler.datagram(data, source)
                 case Refused(reason):
                     self.counters.refuse(reason)
 
     def _readable(self) -> None:
-        for _ in range(BATCH):
+        try:
+            batch = self._datagrams.receive()
+        except OSError as error:
+            self.counters.refuse("receive_failed", error.strerror)
+            return
+        for data, source in batch:
+            if source is None:
+                self.counters.refuse("unknown_protocol", "a link-local address")
+                continue
             try:
-                data, address = self._sock.recvfrom(MAX_DATAGRAM)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self.counters.refuse("receive_failed", error.strerror)
-                return
-            self.receive(data, Endpoint.of(address))
+                self.receive(data, source)
+            except Exception as fault:  # noqa: BLE001  # it is not to cost the rest of the batch
+                self._report(fault, source)
+
+    def _report(self, fault: Exception, source: Endpoint) -> None:
+        self.counters.refuse("handler_failed", f"{source}: {fault!r}")
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a handler of a datagram failed", "exception": fault}
+        )
 
     def _stun(self, data: bytes, source: Endpoint) -> None:
         try:
             handler = self._by_ufrag.get(server_ufrag(data))
         except StunError:
-            # Without a USERNAME only a known source can be told what is wrong with its request.
+            # An indication keeps a NAT open, and has no USERNAME: the agent counts it as such.
             handler = self._by_source.get(source)
         if handler is None:
             self.counters.refuse("unknown_ufrag", source)
             return
         self.counters.count("stun")
         now = self.clock()
-        commands = handler.agent.receive(data, source, now, self._announced(source, now))
+        announced = self._announcements.checked(source, now)
+        owner = self._by_source.get(source)
+        lived_in = (
+            owner is not None
+            and owner is not handler
+            and owner.agent.lives_at(source, now, announced)
+        )
+        commands = handler.agent.receive(data, source, now, announced, lived_in=lived_in)
         self.execute(handler, commands)
 
-    def _announced(self, source: Endpoint, now: float) -> Announced | None:
-        entry = self._announcements.get(source)
-        if entry is None or now - entry.used >= ANNOUNCEMENT_LIFETIME:
-            return None
-        self._announcements[source] = entry._replace(used=now)
-        self._announcements.move_to_end(source)
-        return entry.announced
+    def _say_goodbye(self, source: Endpoint) -> None:
+        """Tell the relay behind a source, if it is one, that it may forget the client's flow.
+
+        Twice, for the first may get lost.
+        """
+        known = self._announcements.get(source)
+        if known is None:
+            return
+        goodbye = Goodbye(known.route, known.announced.client, source).serialize(self._keys)
+        self.send(goodbye, source)
+        self.counters.count("goodbye")
+        if self._loop is not None and len(self._goodbyes) < MAX_GOODBYES:
+            self._goodbyes[source] = self._loop.call_later(
+                GOODBYE_AGAIN, self._repeat_goodbye, goodbye, source
+            )
+
+    def _repeat_goodbye(self, goodbye: bytes, source: Endpoint) -> None:
+        self._goodbyes.pop(source, None)
+        if source not in self._by_source:  # the client may be in another call by now, on that flow
+            self.send(goodbye, source)
 
     def _announcement(self, data: bytes, source: Endpoint) -> None:
         try:
@@ -210,36 +259,80 @@ class Mux:
         except AnnouncementError as error:
             self.counters.refuse("announcement_invalid", f"{source}: {error}")
             return
-        if abs(self._unix_time() - announcement.time) > ANNOUNCEMENT_WINDOW:
-            self.counters.refuse("announcement_time", source)
+        if announcement.upstream != source:
+            # Overheard and sent again from elsewhere, it would make that address the client's.
+            self.counters.refuse("announcement_source", f"{source}: of {announcement.upstream}")
             return
-        route = open_raw(announcement.route, self._keys)
+        route = decode(announcement.route)  # which it has verified
         if route.target != self._target:
             self.counters.refuse("announcement_target", f"{source}: {route.target}")
             return
-        announced = Announced(announcement.client, announcement.time, announcement.transport)
-        if not self._note(source, announced):
+        now = self.clock()
+        announced = self._announcements.note(announcement, now)
+        if announced is None:
             self.counters.refuse("announcement_old", source)
             return
         self.counters.count("announcement")
-        handler = self._by_ufrag.get(route.ufrag.encode())
+        self._clocks.hear(f"relay {source.host}", self._unix_time() - announcement.time, now)
+        for news in self._clocks.news(now):
+            logger.error("%s", news)
+        owner = self._by_source.get(source)
+        if owner is not None and owner.agent.has_another_at(source, announced):
+            # Though the other client may move there later, or not: what is sent there is no longer
+            # this one's.
+            owner.agent.forget(source)
+            del self._by_source[source]
+        handler = self._by_ufrag.get(route.ufrag.encode()) or self._handler_of(announced)
         if handler is not None:
             self.execute(handler, handler.agent.announce(source, announced))
 
-    def _note(self, source: Endpoint, announced: Announced) -> bool:
+    def _question(self, data: bytes, source: Endpoint) -> None:
+        """Tell a relay where a client's flow leads, if it leads here."""
         now = self.clock()
-        known = self._announcements.get(source)
-        if known is not None and known.announced.time >= announced.time:
-            return False
-        self._announcements[source] = _Entry(announced, now)
-        self._announcements.move_to_end(source)
-        while self._announcements:
-            oldest = next(iter(self._announcements.values()))
-            fresh = now - oldest.used < ANNOUNCEMENT_LIFETIME
-            if fresh and len(self._announcements) <= MAX_ANNOUNCEMENTS:
-                break
-            self._announcements.popitem(last=False)
-        return True
+        if not self._questions.take(now):
+            self.counters.refuse("question_limited", source)
+            return
+        try:
+            question = Question.parse(data, self._keys)
+        except QuestionError as error:
+            self.counters.refuse("question_invalid", f"{source}: {error}")
+            return
+        if question.asker != source:
+            self.counters.refuse("question_source", f"{source}: of {question.asker}")
+            return
+        self.counters.count("question")
+        answer = self._answer_to(question, now)
+        if answer is not None:
+            self.counters.count("question_answered")
+            self.send(answer.serialize(self._keys), source)
+
+    def _answer_to(self, question: Question, now: float) -> Answer | None:
+        found, epoch = None, 0
+        for source, known in self._announcements.of_client(question.client):
+            if known.announced.transport is not Transport.UDP:
+                continue
+            epoch = max(epoch, known.announced.epoch)
+            handler = self._by_source.get(source)
+            if (
+                handler is not None
+                and known.vip == question.vip
+                and handler.agent.lives_at(source, now, known.announced)
+                and (found is None or handler.agent.selected == source)
+            ):
+                found = handler.agent, source
+        if found is None:
+            return None
+        agent, source = found
+        # Not the route that was announced: after an ICE restart that ufrag is not in use any more.
+        return Answer(question.nonce, read_ufrag(agent.credentials.ufrag).raw, epoch, source)
+
+    def _handler_of(self, announced: Announced) -> Handler | None:
+        """The session of a client whose flow was begun with a ufrag that is not in use any more."""
+        for source, known in self._announcements.of_client(announced.client):
+            handler = self._by_source.get(source)
+            if handler is not None and known.announced.is_of(announced):
+                return handler
+        return None
 
 
 def enlarge_buffer(sock: socket.socket) -> None:

@@ -146,8 +146,7 @@ def _exclusive(name: str) -> Iterator[Log]:
         MachineError: There is one already, or the cache cannot be written.
     """
     require_root()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with LOCK.open("w") as lock:
+    with _ended_by_sigterm(), LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -161,6 +160,16 @@ def _exclusive(name: str) -> Iterator[Log]:
                 "name another directory with ICELANE_VM_CACHE."
             ) from None
         yield log
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends what runs in here as Ctrl-C does, with all that is undone on the way."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def start_relay(machine: Machine, keys: str) -> dict[str, Any]:
         MachineError: It does not start, or its program does not run natively.
     """
     files = config.Files(Path(ETC), Path(f"/run/icelane/{NAME}.sock"))
-    machine.output(f"sudo mkdir -p {ETC}")
+    machine.output(f"sudo mkdir -p {ETC} && sudo install -m 600 /dev/null {files.keys}")
     machine.write(str(files.keys), keys)
     machine.write(str(files.registry), config.registry_text(config.relays(OPTIONS)))
     machine.write(

@@ -10,11 +10,14 @@ DIRECTORY = "icelane"  # in the home directory of the machine's user
 WHEELS = "/mnt/wheels"  # where the machine finds the Python packages that this host has fetched
 
 # What `make test` runs of the tests where every instruction is emulated: all that meets the kernel
-# in another way than on another kernel. The rest takes hours there, or measures time.
+# in another way than on another kernel, or a driver that not all have. The rest takes hours there,
+# or measures time.
 EMULATED_TESTS = (
     "tests/bpf",
     "tests/relay/dataplane",
     "tests/netns/test_xdp_forwarding.py",
+    "tests/netns/test_above.py",
+    "tests/netns/test_bond.py",
 )
 
 EMULATED_FUZZ = 10_000  # random frames for the BPF program; without emulation there are 200,000

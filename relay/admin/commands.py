@@ -1,12 +1,14 @@
 """What an agent can be asked and told at its admin socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from relay.admin.transport import Handler
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError, DataplaneError
+
+Result = TypeVar("Result")
 
 
 class AdministeredAgent(Protocol):
@@ -22,11 +24,29 @@ class AdministeredAgent(Protocol):
     def flow_counts(self) -> dict[str, int]:
         """How many flows there are, by state."""
 
+    def used(self) -> dict[str, int]:
+        """How much of what has a bound is in use."""
+
+    def limits(self) -> dict[str, int]:
+        """How much of it there is."""
+
+    def keys(self) -> Mapping[str, Any]:
+        """The key slots by which routes are verified, and the one that signs."""
+
+    def setups(self) -> dict[str, float]:
+        """How long flows took to be confirmed, as `relay.histogram.Histogram.as_numbers`."""
+
     def status(self) -> AsyncIterator[Mapping[str, Any]]:
         """What the agent knows of itself, in pieces."""
 
     async def switch(self, choice: DataplaneChoice) -> None:
         """Let the kernel forward, or the agent."""
+
+    def drain(self, *, on: bool) -> None:
+        """Want no new clients, or want them again."""
+
+    async def unload(self) -> bool:
+        """Forward without the kernel, whose program goes; says whether it had one."""
 
 
 class AdminCommands:
@@ -47,7 +67,13 @@ class AdminCommands:
             "status": self._status,
             "counters": self._counters,
             "flow_counts": self._flow_counts,
+            "used": self._used,
+            "limits": self._limits,
+            "keys": self._keys,
+            "setups": self._setups,
             "switch": self._switch,
+            "unload": self._unload,
+            "drain": self._drain,
         }
 
     def _status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
@@ -59,15 +85,41 @@ class AdminCommands:
     async def _flow_counts(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         yield self._agent.flow_counts()
 
+    async def _used(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.used()
+
+    async def _limits(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.limits()
+
+    async def _keys(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.keys()
+
+    async def _setups(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.setups()
+
     async def _switch(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         choice = request.get("dataplane")
         if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
             raise AdminError("switch to xdp or to userspace")
+        await self._changed(self._agent.switch(DataplaneChoice(choice)))
+        yield {"dataplane": self._agent.forwarder}
+
+    async def _unload(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        unloaded = await self._changed(self._agent.unload())
+        yield {"unloaded": unloaded, "dataplane": self._agent.forwarder}
+
+    async def _drain(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        on = request.get("on") is not False
+        self._agent.drain(on=on)
+        yield {"draining": on}
+
+    async def _changed(self, change: Coroutine[Any, Any, Result]) -> Result:
+        """What a change of the dataplane comes to; there is one at a time."""
         if self._switching.locked():
+            change.close()
             raise AdminError("the agent is switching already")
         async with self._switching:
             try:
-                await self._agent.switch(DataplaneChoice(choice))
+                return await change
             except DataplaneError as error:
                 raise AdminError(str(error)) from None
-        yield {"dataplane": self._agent.forwarder}

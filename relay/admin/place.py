@@ -9,13 +9,40 @@ from pathlib import Path
 
 from relay.errors import AdminError
 
+#: Where root's agents listen.
+DIRECTORY = Path("/run/icelane")
+
 
 def default_path(instance: str) -> Path:
     """Where the agent of an instance listens: a directory that only its user can write to."""
     if os.geteuid() == 0:
-        return Path("/run/icelane") / f"{instance}.sock"
+        return DIRECTORY / f"{instance}.sock"
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/icelane-{os.geteuid()}"  # noqa: S108  # made with mode 0700, and refused below when somebody else owns it
     return Path(runtime) / f"icelane-{instance}.sock"
+
+
+def running() -> list[str]:
+    """The instances of this user whose agents run here."""
+    own = default_path("*")
+    before, after = own.name.split("*")
+    names = (path.name[len(before) : -len(after)] for path in own.parent.glob(own.name))
+    return sorted(name for name in names if is_somebody(default_path(name)))
+
+
+_TIMEOUT = 1.0  # seconds; an agent that hangs has a queue of others before us
+
+
+def is_somebody(path: Path) -> bool:
+    """Whether an agent listens there, though it may not answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_TIMEOUT)
+        try:
+            connection.connect(str(path))
+        except (TimeoutError, BlockingIOError):  # it is there, and accepts nobody
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def require_nobody(path: Path) -> None:
@@ -24,12 +51,8 @@ def require_nobody(path: Path) -> None:
     Raises:
         AdminError: One answers at this path.
     """
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return
-    raise AdminError(
-        f"another agent runs as this instance (it answers at {path}): "
-        "stop it, or choose another --instance"
-    )
+    if is_somebody(path):
+        raise AdminError(
+            f"another agent runs as this instance (it answers at {path}): "
+            "stop it, or choose another --instance"
+        )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -44,17 +44,22 @@ class CallPlan:
         seconds: How long to send audio.
         audio: The audio file to send, which is repeated as often as needed.
         record: The WAV file to record received audio to.
+        key: The API key, where the server asks for one.
+        model: Who is to answer, of those that the server lists; None for its first.
     """
 
     url: URL
     seconds: float
     audio: Path = SPEECH
     record: Path | None = None
+    key: str | None = field(default=None, repr=False)
+    model: str | None = None
 
     @property
     def calls_url(self) -> URL:
         """The route to post the offer to."""
-        return self.url.with_path(CALLS) if self.url.path == "/" else self.url
+        url = self.url.with_path(CALLS) if self.url.path == "/" else self.url
+        return url if self.model is None else url.update_query(model=self.model)
 
 
 async def place_call(plan: CallPlan, *, stopped: asyncio.Event, progress: Progress) -> Report:
@@ -74,7 +79,8 @@ async def place_call(plan: CallPlan, *, stopped: asyncio.Event, progress: Progre
         recorder = WavRecorder(plan.record) if plan.record else None
         if recorder is not None:
             files.callback(recorder.close)
-        async with aiohttp.ClientSession() as http:
+        headers = {"Authorization": f"Bearer {plan.key}"} if plan.key else {}
+        async with aiohttp.ClientSession(headers=headers) as http:
             call = _Call(
                 SignalingClient(http, plan.calls_url),
                 Peer(PacedTrack(frames)),

@@ -2,6 +2,7 @@
 
 import json
 import os
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -54,25 +55,47 @@ class SignalingClient:
                 return body
         except TimeoutError:
             raise _unreachable(self._url, "no answer in time") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise _unreachable(self._url, _certificate_reason(error.certificate_error)) from None
+        except aiohttp.ClientConnectorSSLError:
+            raise _unreachable(self._url, "what answers there speaks no TLS: try http://") from None
         except aiohttp.ClientConnectorError as error:
             raise _unreachable(self._url, _system_reason(error.os_error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise _unreachable(self._url, str(error)) from None
 
     async def hang_up(self) -> dict[str, Any] | None:
-        """End the call and return its session statistics; None if the server sends none."""
+        """End the call and return its session statistics; None if the server sends none.
+
+        DELETE is Icelane's own, and answers with them. Whoever does not have it knows hangup.
+        """
         if self._location is None:
             return None
         try:
+            async with self._http.delete(self._location, timeout=_TIMEOUT) as response:
+                if response.status == HTTPStatus.OK:
+                    return await _object(response)
             async with self._http.post(self._location / "hangup", timeout=_TIMEOUT) as response:
-                statistics = await response.json() if response.status == 200 else None
+                return await _object(response) if response.status == HTTPStatus.OK else None
         except (TimeoutError, aiohttp.ClientError, ValueError):
             return None
-        return statistics if isinstance(statistics, dict) else None
+
+
+async def _object(response: aiohttp.ClientResponse) -> dict[str, Any] | None:
+    value = await response.json()
+    return value if isinstance(value, dict) else None
 
 
 def _unreachable(url: URL, reason: str) -> CallError:
     return CallError(Failure.SIGNALING_UNREACHABLE, f"cannot reach {url}: {reason}")
+
+
+def _certificate_reason(error: Exception) -> str:
+    why = getattr(error, "verify_message", "") or str(error)
+    return (
+        f"its certificate is not trusted here ({why.rstrip('.')}): name a file of those that "
+        "are in SSL_CERT_FILE, such as the one that --tls-self-signed has made"
+    )
 
 
 def _system_reason(error: OSError) -> str:

@@ -19,6 +19,22 @@ def call(
         typer.Argument(metavar="URL", help="The signaling server, such as http://192.0.2.1:8080."),
     ],
     *,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar="ICELANE_API_KEY",
+            help="The API key; better in the environment, where others of this host do not see it.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Who is to answer, such as echo or agent; `/v1/models` lists them. "
+            "Default: the server's first.",
+        ),
+    ] = None,
     wav: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +68,7 @@ def call(
     from relay.caller.call import SPEECH, CallPlan, place_call
     from relay.caller.output import JsonLinesOutput, JsonOutput, Output, TerminalOutput
 
-    plan = CallPlan(_server_url(url), seconds, wav or SPEECH, record)
+    plan = CallPlan(_server_url(url), seconds, wav or SPEECH, record, api_key, model)
     view: Output = (
         JsonLinesOutput() if progress_json else JsonOutput() if as_json else TerminalOutput()
     )

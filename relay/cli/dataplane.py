@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.output import Admin, Instance
+from relay.cli.output import Admin, Running
 from relay.dataplane.interface import DataplaneChoice
 
 SECONDS = 60.0  # an agent that has to compile the program first takes a few
@@ -21,7 +21,7 @@ def _group() -> None:
 def switch(
     dataplane: Annotated[DataplaneChoice, typer.Argument(help="xdp or userspace.")],
     *,
-    instance: Instance = "default",
+    instance: Running = "",
     admin: Admin = None,
 ) -> None:
     """Let the kernel forward, or the agent, from the next packet on; no call notices."""

@@ -14,8 +14,8 @@ from relay.errors import IcelaneError, OutputError
 from relay.streams import usable_output
 
 
-class Commands(TyperGroup):
-    """The root of a command line: it turns an `IcelaneError` into its sentence and exit code.
+class Sentences:
+    """Turns an `IcelaneError` into its sentence and exit code; mixed into a command line's root.
 
     Everything else that a command raises is a bug, and keeps its traceback.
     """
@@ -24,7 +24,7 @@ class Commands(TyperGroup):
         """Run what the command line says, with an output that takes everything."""
         try:
             with usable_output():
-                return super().main(*args, **kwargs)
+                return super().main(*args, **kwargs)  # type: ignore[misc]  # of typer's
         except OutputError as error:
             typer.echo(f"icelane: {error}", err=True)
             sys.exit(error.exit_code)
@@ -32,7 +32,11 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run what the command line says."""
         try:
-            return super().invoke(ctx)
+            return super().invoke(ctx)  # type: ignore[misc]  # likewise
         except IcelaneError as error:
             typer.echo(f"icelane: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+
+
+class Commands(Sentences, TyperGroup):
+    """The root of a program with several commands."""

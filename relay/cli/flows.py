@@ -1,13 +1,13 @@
 """`icelane flows`: the relay's flows."""
 
-from relay.cli.output import Admin, AsJson, Instance, print_json
+from relay.cli.output import Admin, AsJson, Running, print_json
 
 FILE_WIDTH = 1000  # columns: a line in a file or a pipe need not fit a screen
 
 
 def flows(
     *,
-    instance: Instance = "default",
+    instance: Running = "",
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:

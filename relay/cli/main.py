@@ -14,8 +14,9 @@ class Icelane(LazyGroup):
     places: ClassVar[Mapping[str, str]] = {
         name: f"relay.cli.{name}"
         for name in (
-            *("up", "call", "flows", "top"),
-            *("relay", "transceiver", "signaling", "dataplane", "maps", "keys", "ufrag"),
+            *("up", "call", "calls", "flows", "top"),
+            *("relay", "transceiver", "signaling", "agent", "dataplane", "registry"),
+            *("maps", "keys", "ufrag", "doctor"),
         )
     }
 

@@ -37,7 +37,7 @@ def with_settings(
         model: The section.
         only: The settings that have options; None for all.
     """
-    offered = [name for name in model.model_fields if only is None or name in only]
+    offered = [name for name in _own_first(model) if only is None or name in only]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         _settings, *own = inspect.signature(command, eval_str=True).parameters.values()
@@ -63,6 +63,12 @@ def with_settings(
         return run
 
     return decorate
+
+
+def _own_first(model: type[Settings]) -> list[str]:
+    """The settings of a section, and behind them those that it shares with others."""
+    shared = {name for base in model.__bases__ for name in getattr(base, "model_fields", ())}
+    return sorted(model.model_fields, key=lambda name: name in shared)
 
 
 def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:

@@ -10,7 +10,42 @@ from typing import Annotated, Any
 
 import typer
 
+from relay.errors import AdminError
+
+_DEFAULT = "default"
+
+
+def _the_one_that_runs(context: typer.Context, instance: str) -> str:
+    """The instance that is named; else the only one that runs here, or the one called default.
+
+    Raises:
+        AdminError: Several run, and none is called that.
+    """
+    elsewhere = context.params.get("admin") or context.params.get("server")
+    if instance or context.resilient_parsing or elsewhere:
+        return instance or _DEFAULT
+    from relay.admin.place import running
+
+    found = running()
+    if len(found) == 1:
+        return found[0]
+    if found and _DEFAULT not in found:
+        raise AdminError(f"several relays run here: name one with --instance: {', '.join(found)}")
+    return _DEFAULT
+
+
+#: For kernels, in which an instance's maps are.
 Instance = Annotated[str, typer.Option(help="Which relay, where several share a host.")]
+#: For agents; without one, that which runs. Its default is empty.
+Running = Annotated[
+    str,
+    typer.Option(
+        "--instance",
+        help="Which relay, where several run. Default: the one that runs here.",
+        callback=_the_one_that_runs,
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log more.")]
 Admin = Annotated[

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relay.cli.options import with_settings
-from relay.cli.output import AsJson, Instance, Verbose, print_json, print_rows
+from relay.cli.output import Admin, AsJson, Instance, Verbose, print_json, print_rows
 from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -16,30 +17,43 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Run a relay; load, unload and inspect its program.")
 
 
-_LOADED = {"vip", "upstream", "ports", "keys", "registry", "interface", "mode", "force"}
+_LOADED = {
+    *("vip", "upstream", "ports", "keys", "registry", "redis", "cluster"),
+    *("interface", "mode", "force", "admin"),
+}
+_SECONDS = 60.0  # an agent with many flows takes some, and one that has to compile a few
 
 
 @app.command()
 @with_settings(RelaySettings)
 def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
     """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
-    from relay.run.handover import replace_this_process
+    from relay.handover import replace_this_process
 
-    replace_this_process(settings.config(), verbose=verbose)
+    config = settings.config()
+    # Where this user has it, which another that the relay becomes would look for elsewhere.
+    replace_this_process("relay.run.process", (replace(config, admin=config.admin_path), verbose))
 
 
 @app.command()
 @with_settings(RelaySettings, only=_LOADED | {"instance", "max_flows"})
 def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
     """Compile, load and attach the XDP program; over a running one, replace it and keep flows."""
+    from relay.admin.place import is_somebody
     from relay.config.keyfile import load_keys
-    from relay.config.registry import Registry
     from relay.dataplane import xdp
     from relay.dataplane.kernel.config import Outcome
+    from relay.wire.keysource import Role
 
     relay = settings.config()
-    wanted = relay.load_config(load_keys(relay.keys), Registry.load(relay.registry))
-    report = xdp.load(replace(wanted, reload=True))
+    registry = relay.directory()
+    keys = load_keys(relay.keys, Role.RELAY, registry.clusters)
+    wanted = relay.load_config(keys, registry)
+    # An agent that forwards has flows of which a new program knows nothing, and it would drop them.
+    served = not xdp.is_loaded(relay.instance) and is_somebody(relay.admin_path)
+    report = xdp.load(replace(wanted, reload=True, pass_all=served))
+    if served:
+        _give_to_agent(relay.instance, relay.admin_path)
     if as_json:
         print_json(asdict(report))
         return
@@ -49,6 +63,19 @@ def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
     verb = "Loaded" if report.outcome is Outcome.LOADED else "Replaced the program of"
     print(f"{verb} {report.instance} on {attached}; room for {report.max_flows:,} flows.")
     print(f"Kernel {report.kernel}, program {report.object}; {report.seconds * 1000:.0f} ms.")
+
+
+def _give_to_agent(instance: str, path: Path) -> None:
+    """Have a running agent use the program that was loaded, or unload it again."""
+    from relay.admin.transport import ask
+    from relay.dataplane import xdp
+    from relay.errors import AdminError
+
+    try:
+        ask(path, "switch", timeout=_SECONDS, dataplane="xdp")
+    except AdminError as error:
+        xdp.unload(instance)
+        raise AdminError(f"the running relay cannot use the program: {error}") from None
 
 
 @app.command()
@@ -77,15 +104,59 @@ def build(
 
 
 @app.command()
-def unload(*, instance: Instance = "default", as_json: AsJson = False) -> None:
-    """Detach the XDP program and remove its maps, confirmed flows and all."""
+def unload(
+    *,
+    instance: Instance = "default",
+    admin: Admin = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Do not ask the relay's agent: its calls lose packets."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Detach the XDP program and remove its maps; a running agent first takes its flows over."""
+    from relay.admin.place import default_path, is_somebody
     from relay.dataplane import xdp
 
-    unloaded = xdp.unload(instance)
+    path = admin or default_path(instance)
+    asked = not force and is_somebody(path)
+    unloaded = _unload_by_agent(path) if asked else xdp.unload(instance)
     if as_json:
         print_json({"instance": instance, "unloaded": unloaded})
     else:
         print(f"Unloaded {instance}." if unloaded else f"{instance} was not loaded.")
+
+
+def _unload_by_agent(path: Path) -> bool:
+    from relay.admin.transport import ask
+    from relay.errors import AdminError
+
+    try:
+        return bool(ask(path, "unload", timeout=_SECONDS)["unloaded"])
+    except AdminError as error:
+        raise AdminError(
+            f"{error}. With --force the program goes all the same, and calls lose packets until "
+            "the agent notices."
+        ) from None
+
+
+@app.command()
+def drain(
+    *,
+    end: Annotated[bool, typer.Option("--end", help="Want clients again.")] = False,
+    instance: Instance = "default",
+    admin: Admin = None,
+    as_json: AsJson = False,
+) -> None:
+    """Want no new clients: no answer advertises the relay any more. It forwards as ever."""
+    from relay.admin.place import default_path
+    from relay.admin.transport import ask
+
+    answer = ask(admin or default_path(instance), "drain", on=not end)
+    if as_json:
+        print_json({"instance": instance, "draining": answer["draining"]})
+    else:
+        print(f"{instance} {'drains' if answer['draining'] else 'wants clients'}.")
 
 
 @app.command()
@@ -116,7 +187,7 @@ def status(
     if as_json:
         print_json(
             [
-                asdict(each) | {name: agent.get(name) for name in ("host", "start")}
+                asdict(each) | {name: agent.get(name) for name in ("host", "start", "trouble")}
                 for each, agent in zip(found, told, strict=True)
             ]
         )
@@ -129,6 +200,8 @@ def status(
             print(f"When its agent started: {HostFacts.load(agent['host'])}.")
         if agent.get("start"):
             print(f"It {StartTimes.from_json(agent['start'])}.")
+        if agent.get("trouble"):
+            print(f"Trouble: {agent['trouble']}")
 
 
 def _told_by_agent(instance: str) -> Mapping[str, Any]:
@@ -151,7 +224,10 @@ def _print_status(found: "xdp.Status") -> None:
     )
     console = Console(highlight=False)
     console.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
-    console.print(f"flows {found.flows:,} of {found.max_flows:,}, program {found.program}")
+    stashed = f" ({found.stashed:,} in the stash)" if found.stashed else ""
+    console.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
+    for each in found.unseen:
+        console.print(each)
     rows = [
         {"reason": name, "packets": f"{count:,}"} for name, count in found.counters.items() if count
     ]

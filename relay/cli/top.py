@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.output import Admin, Instance
+from relay.cli.output import Admin, Running
 
 
 def top(
     *,
-    instance: Instance = "default",
+    instance: Running = "",
     admin: Admin = None,
     interval: Annotated[
         float, typer.Option(min=0.1, max=60, help="Seconds between two looks.")

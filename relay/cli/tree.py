@@ -8,17 +8,19 @@ from relay.config.fields import (
     HostAddresses,
     Names,
     OneHostAddresses,
+    Text,
     setting,
 )
-from relay.config.settings import Settings, Tree
+from relay.config.settings import Tree
 from relay.dataplane.interface import DataplaneChoice
-from relay.run.settings import Dataplane, InstanceName, RelaySettings
+from relay.run.settings import Dataplane, Name, RelaySettings
 from relay.wire.endpoint import Endpoint
-from signaling.settings import SignalingSettings
-from transceiver.settings import TransceiverSettings
+from signaling.settings import DoorSettings, SignalingSettings
+from transceiver.agent.settings import AgentSettings
+from transceiver.settings import AnsweringSettings, TransceiverSettings, WorkerCount
 
 
-class UpSettings(Settings):
+class UpSettings(DoorSettings, AnsweringSettings):
     """What `icelane up` is told: the section ``[up]``."""
 
     section: ClassVar[str] = "up"
@@ -53,10 +55,22 @@ class UpSettings(Settings):
     interface: Names = setting(
         (), help="the public interface, which runs the XDP program", metavar="NAME", shown="none"
     )
-    instance: InstanceName = setting("up", help="a name, where several run", metavar="NAME")
+    backend: Text | None = setting(
+        None,
+        help="who answers calls: agent (the offline one), echo, ws://... or wss://..., "
+        "or one of the table by its name",
+        metavar="BACKEND",
+        shown="the first of the table, or agent",
+    )
+    workers: WorkerCount = setting(
+        1,
+        help="how many processes serve calls; with one, it is this one",
+        metavar="NUMBER",
+    )
+    instance: Name = setting("up", help="a name, where several run", metavar="NAME")
 
 
 TREE: Tree = {
     model.section: model
-    for model in (RelaySettings, TransceiverSettings, SignalingSettings, UpSettings)
+    for model in (RelaySettings, TransceiverSettings, SignalingSettings, AgentSettings, UpSettings)
 }

@@ -4,20 +4,24 @@ import secrets
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from relay.cli.output import AsJson, print_json
+from relay.clocks import LEEWAY
 from relay.config.keyfile import load_keys
 from relay.errors import ConfigError
-from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, open_ufrag
+from relay.wire.errors import RouteError
+from relay.wire.keysource import UNROUTABLE_SLOT
+from relay.wire.route import EXPIRY_UNIT, NONCE_SIZE, Route, Target, mint, read_ufrag, verify
 
 app = typer.Typer(no_args_is_help=True, help="Make and read the routes in ufrags.")
 
 KeyFile = Annotated[
     Path, typer.Option(help="The key file; see `icelane keys new`.", readable=False)
 ]
+Ufrag = Annotated[str, typer.Argument(help="The 28 characters, as in a=ice-ufrag.")]
 
 
 @app.command("mint")
@@ -43,26 +47,63 @@ def mint_ufrag(
         )
     except ValueError as error:
         raise ConfigError(f"--lifetime: {error}") from None
+    except KeyError:
+        raise ConfigError(f"key file {keys} has no keys of cluster {cluster} for routes") from None
     typer.echo(route.ufrag)
 
 
 @app.command()
 def show(
-    ufrag: Annotated[str, typer.Argument(help="The 28 characters, as in a=ice-ufrag.")],
+    ufrag: Ufrag,
     *,
-    keys: KeyFile,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="The key file; without it the tag is not verified.", readable=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a ufrag and say where it leads."""
-    fields = _fields(open_ufrag(ufrag, load_keys(keys)), time.time())
+    """Say where a ufrag leads, until when, and what is wrong with it, if it can be read at all."""
+    route = read_ufrag(ufrag)
+    fields = _fields(route, time.time()) | _verdict(route, keys)
     if as_json:
         print_json(fields)
         return
     for name, value in fields.items():
         typer.echo(f"{name:<12} {value}")
+    typer.echo(f"\n{_sentence(fields)}")
 
 
-def _fields(route: Route, now: float) -> dict[str, object]:
+@app.command("verify")
+def verify_ufrag(ufrag: Ufrag, *, keys: KeyFile, as_json: AsJson = False) -> None:
+    """Say whether a ufrag opens a flow at a relay with these keys; ends with 1 if not."""
+    route = read_ufrag(ufrag)
+    fields = _fields(route, time.time()) | _verdict(route, keys)
+    opens = fields["tag"] == _VERIFIES and not fields["expired"]
+    if as_json:
+        print_json(fields | {"opens": opens})
+    else:
+        typer.echo(_sentence(fields))
+    if not opens:
+        raise typer.Exit(1)
+
+
+_VERIFIES = "verifies"
+_LEEWAY = f"{LEEWAY / 60:.0f} minutes"  # for which relays take more, as clocks differ
+
+
+def _verdict(route: Route, keys: Path | None) -> dict[str, str]:
+    if route.key_slot == UNROUTABLE_SLOT:
+        return {"tag": "refused: key slot 7 says that there is no route"}
+    if keys is None:
+        return {"tag": "not verified: name a key file with --keys"}
+    try:
+        verify(route, load_keys(keys))
+    except RouteError as error:
+        return {"tag": f"refused: {error}"}
+    return {"tag": _VERIFIES}
+
+
+def _fields(route: Route, now: float) -> dict[str, Any]:
     # The expiry is the low 16 bits of a number of units: the moment nearest to now is meant.
     units = int(now // EXPIRY_UNIT)
     distance = (route.expiry - units + (1 << 15)) % (1 << 16) - (1 << 15)
@@ -72,7 +113,22 @@ def _fields(route: Route, now: float) -> dict[str, object]:
         "slot": route.target.slot,
         "generation": route.target.generation,
         "key_slot": route.key_slot,
+        "flags": route.flags,
         "nonce": route.nonce.hex(),
         "expires": expires.isoformat(),
-        "expired": route.expired(now),
+        "expired": route.expired(now - LEEWAY),  # as relays judge it
     }
+
+
+def _sentence(fields: dict[str, Any]) -> str:
+    """It in words."""
+    past = fields["expired"]
+    opens = "opened new flows until" if past else "opens new flows until"
+    rest = ", and only calls of before go on" if past else f", and {_LEEWAY} longer"
+    until = f"{opens} {fields['expires']}{rest}"
+    tag = {True: "its tag verifies"}.get(fields["tag"] == _VERIFIES, f"its tag is {fields['tag']}")
+    return (
+        f"It leads to the transceiver in slot {fields['slot']} of cluster {fields['cluster']}, in "
+        f"that slot's generation {fields['generation']}. It {until}. The key in slot "
+        f"{fields['key_slot']} signed it, and {tag}."
+    )

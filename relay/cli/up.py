@@ -23,4 +23,4 @@ def up(
     from relay.cli import allinone
 
     log_to_stderr(verbose)
-    allinone.run(settings, as_json=as_json)
+    allinone.run(settings, as_json=as_json, verbose=verbose)

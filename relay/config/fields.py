@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -10,6 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from relay.wire.endpoint import Endpoint, canonical_host
+
+_REDIS_SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+cluster", "rediss+cluster", "redis+sentinel"),
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -74,6 +79,13 @@ def _told_host(value: object) -> Endpoint:
     return endpoint
 
 
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError as error:
+        raise ValueError(f"{error}: write an address or ADDRESS/PREFIX") from None
+
+
 def _path(value: object) -> Path:
     if isinstance(value, Path):
         return value
@@ -83,16 +95,36 @@ def _path(value: object) -> Path:
         raise ValueError(str(error)) from None
 
 
+def _cluster(value: object) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(number) is not int or not 0 <= number <= 0xFFFF:
+        raise ValueError("must be a number from 0 to 65535")
+    return number
+
+
 def _redis_url(value: object) -> str:
     text = _text(value)
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        # Of a cluster and of sentinels there may be several hosts.
+        hosts = parts.netloc.split(",") if "+" in parts.scheme else [parts.netloc]
+        ports = [urlsplit(f"//{host}").port for host in hosts]
+        usable = parts.scheme in _REDIS_SCHEMES and 0 not in ports
     except ValueError:  # brackets or a port that are none
         usable = False
     if not usable:
-        raise ValueError(f"{text!r} is no URL of Redis: write redis://HOST:PORT/DB")
+        raise ValueError(
+            f"{_without_secrets(text)!r} is no URL of Redis: write redis://HOST:PORT/DB, "
+            "redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/MASTER"
+        )
     return text
+
+
+def _without_secrets(url: str) -> str:
+    """A URL as it may be shown: without user, password and query, in which one may be, too."""
+    credentials, at, rest = url.partition("?")[0].rpartition("@")
+    scheme, slashes, _ = credentials.partition("://")
+    return f"{scheme if slashes else ''}{slashes}...@{rest}" if at else rest
 
 
 def one_of(kind: type[Choice]) -> Callable[[object], Choice]:
@@ -111,6 +143,7 @@ Text = Annotated[str, PlainValidator(_text)]
 WholeNumber = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 FilePath = Annotated[Path, PlainValidator(_path)]
+FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_list), AfterValidator(_once)]
 Address = Annotated[Endpoint, PlainValidator(lambda value: Endpoint.parse(_text(value)))]
 HostAddress = Annotated[Endpoint, PlainValidator(_one_host)]
 HostAddresses = Annotated[tuple[HostAddress, ...], BeforeValidator(_list), AfterValidator(_once)]
@@ -125,4 +158,14 @@ Hosts = Annotated[
     AfterValidator(_once),
 ]
 Names = Annotated[tuple[Text, ...], BeforeValidator(_list), AfterValidator(_once)]
+Networks = Annotated[
+    tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(_network)], ...],
+    BeforeValidator(_list),
+    AfterValidator(_once),
+]
+Clusters = Annotated[
+    tuple[Annotated[int, PlainValidator(_cluster)], ...],
+    BeforeValidator(_list),
+    AfterValidator(_once),
+]
 RedisUrl = Annotated[str, PlainValidator(_redis_url)]

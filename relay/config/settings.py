@@ -101,7 +101,7 @@ class _Found(Generic[Model]):
             if not isinstance(table, dict):
                 self.problems.append(f"{file}: write [{section}] above the settings of {section}")
                 continue
-            mine = model is self.model
+            mine = section == self.model.section
             self._add_table(
                 table, file.parent, f"{file}: [{section}] ", set(model.model_fields), mine=mine
             )
@@ -169,7 +169,9 @@ def _in_words(error: ErrorDetails) -> str:
 
 
 def _is_path(info: FieldInfo) -> bool:
-    return Path in (info.annotation, *get_args(info.annotation))
+    """Whether a setting is a path, or one that may be missing."""
+    kinds = (info.annotation, *get_args(info.annotation))
+    return any(Path in (kind, *get_args(kind)) for kind in kinds)
 
 
 def is_list(info: FieldInfo) -> bool:

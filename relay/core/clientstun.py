@@ -21,17 +21,19 @@ class ClientStun(NamedTuple):
     transaction_id: bytes = b""
     fault: str = ""
 
-    def refusal(self, port: int, keys: KeyRing) -> str | None:
+    def refusal(self, port: int, keys: KeyRing | None) -> str | None:
         """Why it opens no flow, as it is counted; None if it may.
 
         Args:
             port: The client's.
-            keys: The cluster's.
+            keys: The cluster's; None for a cluster elsewhere, whose relay verifies.
         """
         if self.route is None:
             return self.fault
         if port == 0:
             return "zero_port"  # it could never be answered
+        if keys is None:
+            return None
         try:
             verify(self.route, keys)
         except RouteError:

@@ -12,12 +12,23 @@ _CLIENT, _VIP, _UPSTREAM, _TRANSCEIVER = (
     slice(index * PACKED_SIZE, (index + 1) * PACKED_SIZE) for index in range(4)
 )
 _FROM_CLIENT = slice(_CLIENT.start, _VIP.stop)
+_RELAYS = slice(_CLIENT.start, _UPSTREAM.stop)
 _ROUTE = slice(_TRANSCEIVER.stop, _TRANSCEIVER.stop + RAW_SIZE)
 _TARGET = slice(_ROUTE.start + TARGET.start, _ROUTE.start + TARGET.stop)
 # Behind everything, and nothing for UDP: that are nearly all flows, and the kernel's and the
 # mirror's without exception.
 _TRANSPORT = slice(_ROUTE.stop, None)
 _MARKS = {Transport.UDP: b"", Transport.TCP: b"\x01"}
+
+
+def client_prefix(packed: bytes) -> bytes:
+    """The network that a client is in, of its packed address: a /24 of IPv4, a /48 of IPv6."""
+    return packed[: len(V4_MAPPED) + 3] if packed.startswith(V4_MAPPED) else packed[:6]
+
+
+def family_of(packed: bytes) -> AddressFamily:
+    """The address family of a packed address."""
+    return AF_INET if packed.startswith(V4_MAPPED) else AF_INET6
 
 
 class Source(bytes):
@@ -40,12 +51,17 @@ class Source(bytes):
     @classmethod
     def of(cls, *parts: bytes) -> Self:
         """Take the parts in their order, each packed; no mark stands for UDP."""
-        return super().__new__(cls, b"".join(parts))
+        return bytes.__new__(cls, b"".join(parts))
 
     @property
     def client(self) -> Endpoint:
         """The client's transport address, as the relay sees it."""
         return Endpoint.unpack(self[_CLIENT])
+
+    @property
+    def packed_client(self) -> bytes:
+        """The same, packed."""
+        return self[_CLIENT]
 
     @property
     def client_port(self) -> int:
@@ -107,7 +123,7 @@ class FlowTuple(bytes):
     @classmethod
     def of(cls, *parts: bytes) -> Self:
         """Take the parts in their order, each packed."""
-        return super().__new__(cls, b"".join(parts))
+        return bytes.__new__(cls, b"".join(parts))
 
     @property
     def client(self) -> Endpoint:
@@ -140,9 +156,9 @@ class FlowTuple(bytes):
         return Transport.TCP if self.is_connection else Transport.UDP
 
     @property
-    def client_and_vip(self) -> bytes:
-        """Both, each packed."""
-        return self[_FROM_CLIENT]
+    def without_transceiver(self) -> bytes:
+        """Client, VIP and upstream address, each packed."""
+        return self[_RELAYS]
 
     @property
     def packed_client(self) -> bytes:
@@ -165,11 +181,6 @@ class FlowTuple(bytes):
         return self[_TRANSCEIVER]
 
     @property
-    def without_upstream(self) -> bytes:
-        """Client, VIP and transceiver, each packed: what the upstream address is derived from."""
-        return self[_FROM_CLIENT] + self[_TRANSCEIVER]
-
-    @property
     def packed_target(self) -> bytes:
         """Who the route leads to: `relay.wire.route.TARGET` of its bytes."""
         return self[_TARGET]
@@ -177,7 +188,7 @@ class FlowTuple(bytes):
     @property
     def upstream_family(self) -> AddressFamily:
         """The address family of the relay's and the transceiver's addresses."""
-        return AF_INET if self[_TRANSCEIVER].startswith(V4_MAPPED) else AF_INET6
+        return family_of(self[_TRANSCEIVER])
 
     @property
     def ends(self) -> tuple[bytes, bytes, bytes, bytes]:

@@ -9,24 +9,34 @@ them in order. The rules:
   installed in the dataplane before that success is forwarded, so that no packet comes too early.
 * A Binding request on a confirmed flow whose route names another target is routed by its route;
   the flow is rebound when the new transceiver answers with success, and not before.
+* But an address belongs to the session that lives there, until that ends or has been silent: who
+  claims to be at somebody else's address is passed on and answered, and moves nothing.
+* A transceiver's goodbye ends its flow a moment later; others' idle out.
 * Whatever else comes on a confirmed flow follows it, as in the kernel: forged, malformed or signed
   with a key that has left, its transceiver tells by MESSAGE-INTEGRITY. Only what no protocol of
   RFC 7983 begins with stays here, for such are datagrams between relay and transceiver.
 * Traffic from the transceiver keeps a confirmed flow alive (RFC 4787 REQ-6); the client's alone
   does not.
 * No confirmed flow is ever evicted: when the table is full, new flows are refused.
+* A route of a cluster elsewhere is not verified here: its cluster's relay is what such a flow has
+  for a transceiver. There, a client is who the edge says it is.
 * A TCP connection is a client like any other (RFC 6544); its flow ends with it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 
-from relay.config.registry import Registry
+from relay.config.registry import Finder
 from relay.core import clientstun
+from relay.core.admission import Admission
+from relay.core.confirmed import ConfirmedFlows
+from relay.core.control import Control
+from relay.core.fill import FillAlarms
 from relay.core.flow import (
+    NEVER,
     TRANSACTIONS_KEPT,
     Alarm,
+    Announce,
     CloseUpstream,
     Command,
     Flow,
@@ -42,20 +52,31 @@ from relay.core.flow import (
     Store,
 )
 from relay.core.flowtuple import FlowTuple, Source
+from relay.core.handoff import Handoff
+from relay.core.introductions import Introductions
 from relay.core.limits import Limits
+from relay.core.newcomers import Newcomers
+from relay.core.ownership import Ownership
 from relay.core.pending import PendingFlows
-from relay.core.ports import UpstreamPool
+from relay.core.ports import QUARANTINE, SHORT_REST
+from relay.core.recovery import Recovery
+from relay.core.remote import RemoteClusters
+from relay.core.sleeping import Installed, SleepingFlows
+from relay.core.upstreamports import UpstreamPools, UpstreamPorts
+from relay.histogram import Histogram
 from relay.wire import stun
 from relay.wire.announcement import announce
 from relay.wire.demux import Kind, classify, is_control
-from relay.wire.endpoint import PACKED_SIZE, Endpoint
-from relay.wire.errors import RouteError, StunError
+from relay.wire.edgekeys import EdgeKeys
+from relay.wire.endpoint import Endpoint
+from relay.wire.errors import StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import TARGET, Route, decode, open_raw
+from relay.wire.route import TARGET, Route, decode
 from relay.wire.transport import Transport
 
-_NOT_YET = bytes(PACKED_SIZE)  # an upstream address that is to be chosen
-UpstreamPools = Mapping[tuple[Transport, int], UpstreamPool]
+#: Limits of the histogram of set-ups, in seconds.
+SETUPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_TICK = 2e-6  # seconds: more than what an announcement rounds its time to
 
 
 class SessionTable:
@@ -67,6 +88,18 @@ class SessionTable:
         registry: The transceivers.
         keys: The cluster's keys.
         limits: Bounds and times.
+        edge_keys: What is signed with what is said to relays of clusters elsewhere.
+        admission: Which checks come too soon; None: none does.
+        heard: When a flow's client last sent something through the dataplane, monotonic seconds.
+        randbelow: Gives a random number from 0 up to, but not including, another: it chooses which
+            pending flow gives way.
+
+    Attributes:
+        counters: What happened, in datagrams, bytes or flows by reason.
+        setups: How long flows took from their first check to the one that confirmed them.
+        limits: Bounds and times.
+        ownership: Does with flows what the mirror says.
+        handoff: Hands flows to an agent's successor.
     """
 
     def __init__(
@@ -74,27 +107,92 @@ class SessionTable:
         *,
         vips: frozenset[Endpoint],
         upstreams: UpstreamPools,
-        registry: Registry,
+        registry: Finder,
         keys: KeyRing,
+        randbelow: Callable[[int], int],
         limits: Limits | None = None,
+        edge_keys: EdgeKeys | None = None,
+        admission: Admission | None = None,
+        heard: Callable[[FlowTuple], float] = lambda _: NEVER,
     ) -> None:
         self.counters: Counter[str] = Counter()
+        self.setups = Histogram(SETUPS)
         self.limits = limits or Limits()
+        self._upstreams = UpstreamPorts(upstreams)
         self._vips = vips
-        self._upstreams = upstreams
-        self._registry = registry
         self._keys = keys
-        self._confirmed: dict[bytes, Flow] = {}  # by `Source`
-        self._pending = PendingFlows(self.limits)
+        self._remote = RemoteClusters(registry, keys, edge_keys or EdgeKeys())
+        self._introductions = Introductions(keys)
+        self._confirmed = ConfirmedFlows(self.limits)
+        self._pending = PendingFlows(self.limits, randbelow, self._remote.lead)
+        self._newcomers = Newcomers(
+            self._pending,
+            self._confirmed,
+            upstreams=self._upstreams,
+            registry=registry,
+            remote=self._remote,
+            introductions=self._introductions,
+            counters=self.counters,
+        )
+        self.ownership = Ownership(
+            self,
+            confirmed=self._confirmed,
+            pending=self._pending,
+            ports=self._upstreams,
+            recovery=Recovery(vips, self._upstreams, registry, keys, self._remote),
+            introductions=self._introductions,
+            counters=self.counters,
+            kept_for=self.limits.address_kept,
+        )
+        self._control = Control(
+            confirmed=self._confirmed,
+            pending=self._pending,
+            remote=self._remote,
+            introductions=self._introductions,
+            mover=self.ownership,
+            counters=self.counters,
+            grace=self.limits.goodbye_grace,
+        )
+        self.handoff = Handoff(
+            vips,
+            confirmed=self._confirmed,
+            pending=self._pending,
+            ports=self._upstreams,
+            introductions=self._introductions,
+            counters=self.counters,
+        )
+        self._admission = admission
+        self._heard = heard
+        self._since = NEVER  # since when it has flows
+        self._announced_at = 0.0  # Unix seconds
+        self._alarms = FillAlarms()
 
     def __iter__(self) -> Iterator[Flow]:
-        """Confirmed flows, then pending ones."""
-        yield from self._confirmed.values()
-        yield from self._pending
+        """All flows that there are now; it may take its time, and flows come and go meanwhile."""
+        confirmed, pending = list(self._confirmed), list(self._pending)
+        yield from confirmed
+        yield from self._confirmed.beside(confirmed)
+        yield from pending
+
+    def holds(self, flow: Flow) -> bool:
+        """Whether a confirmed flow is the one that its client has."""
+        return self._confirmed.holds(flow)
+
+    def waking(self) -> Iterator[Flow]:
+        """Wake all flows that sleep, one at a time, before the dataplane that has them goes."""
+        return self._confirmed.waking()
+
+    def leave_dataplane(self) -> None:
+        """The dataplane that had the flows that slept goes, and all are awake."""
+        self._confirmed.leave()
 
     def count(self, state: State) -> int:
         """How many flows are in a state."""
         return len(self._confirmed if state is State.CONFIRMED else self._pending)
+
+    def has(self, source: Source) -> bool:
+        """Whether a client has a confirmed flow; one that sleeps sleeps on."""
+        return self._confirmed.has(source)
 
     def confirmed(self, client: Endpoint, vip: Endpoint) -> Flow | None:
         """The confirmed flow of a client over UDP."""
@@ -107,15 +205,14 @@ class SessionTable:
         kind = classify(data)
         if kind is Kind.STUN:
             return self._stun_from_client(data, source, flow, now)
-        if flow is not None and not is_control(data):
-            return self._to_transceiver(flow, data, now)
+        if is_control(data):
+            return self._control.from_client(data, source, now)
         if flow is not None:
-            self.counters["control_from_client"] += 1
-            return []
+            return self._to_transceiver(flow, data, now)
         self.counters["unknown_source"] += 1
         if source.transport is Transport.TCP or kind is Kind.OTHER:
             return []
-        return [Recall(source.client, source.vip)]
+        return [Recall(source, data)]
 
     def disconnected(self, flow: Flow, now: Instant) -> list[Command]:
         """The connection of a flow's client has ended; its place is free when it would have been.
@@ -124,15 +221,14 @@ class SessionTable:
         """
         self.counters["disconnected"] += 1
         self._pending.keep_place(flow.addresses.route, now.monotonic)
-        return self._drop(flow, now)
+        return self.drop(flow, now)
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
         self.counters["received_from_transceivers"] += 1
         if flow.state is State.CONFIRMED:
             if is_control(data):
-                self.counters["control"] += 1
-                return []
+                return self._control.from_transceiver(data, flow, now)
             return self._to_client(flow, data, now)
         try:
             header = stun.header(data)
@@ -144,47 +240,45 @@ class SessionTable:
             and header.method == stun.BINDING
             and header.transaction_id in flow.transactions
         )
+        if confirms and self._is_lived_in(flow, now):
+            self.counters["address_in_use"] += 1
+            confirms = False
         if not confirms:
+            self._pending.answered(flow)
             return self._to_client(flow, data, now)
         # Rebinding, too, needs room for both flows at a moment.
-        if len(self._confirmed) >= self.limits.flows:
+        if self._confirmed.full:
+            self._pending.answered(flow)
             self.counters["refused_full"] += 1
             text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
-            return [Alarm(text), *self._drop(flow, now)]
-        return self._confirm(flow, now) + self._to_client(flow, data, now)
+            return [Alarm(text), *self.drop(flow, now)]
+        self.counters["confirmed"] += 1
+        self.setups.observe(now.monotonic - flow.opened.monotonic)
+        return self.confirm(flow, now) + self._to_client(flow, data, now)
 
-    def adopt(self, installed: FlowTuple, now: Instant) -> list[Command]:
-        """Take over a flow that the dataplane forwarded before this agent started.
+    def adopt(self, installed: Installed, now: Instant) -> list[Command]:
+        """Take over the flows that the dataplane forwarded before this agent started.
 
-        It counts as just refreshed, so that a restart expires nobody. The sweeps to come write it
-        to the mirror.
+        They sleep. They count as just refreshed, so that a restart expires nobody. The sweeps to
+        come write them to the mirror.
         """
         # The dataplane holds only what this relay verified, perhaps with a key that has left.
-        flow = self._rebuild(installed, now)
-        if flow is None or not self._claim(flow):
-            self.counters["not_adopted"] += 1
-            return [Remove(_stray(installed))]
-        self._confirmed[installed.from_client] = flow
-        self.counters["adopted"] += 1
-        return [OpenUpstream(flow)]
+        sleeping = SleepingFlows(installed, self._vips, self._upstreams, now)
+        strays = sleeping.strays()
+        self._confirmed.add_sleeping(sleeping)
+        self._since = now.monotonic
+        for name, count in (("adopted", len(sleeping)), ("not_adopted", len(strays))):
+            if count:
+                self.counters[name] += count
+        return [Remove(_stray(each)) for each in strays]
 
-    def restore(self, stored: FlowTuple, now: Instant) -> list[Command]:
-        """Rebuild a flow from the mirror, unless its client has one already.
+    def at_upstream(self, upstream: bytes) -> Flow | None:
+        """The confirmed flow that the dataplane has at an upstream address, packed."""
+        return self._confirmed.at_upstream(upstream)
 
-        What the mirror says is believed only where this relay's own settings agree: the VIP is
-        ours, the route verifies, and the registry has its target at that very address.
-        """
-        if stored.from_client in self._confirmed:
-            return []
-        flow = self._verified(stored, now)
-        if flow is None or not (self._claim(flow) or self._take_port(flow, now)):
-            self.counters["restore_refused"] += 1
-            return []
-        self._confirmed[stored.from_client] = flow
-        flow.stored_at = now.monotonic
-        self.counters["restored"] += 1
-        announced = self._announce(flow, decode(stored.route), now)
-        return [OpenUpstream(flow), announced, Install(flow), Store(flow)]
+    def may_expire(self, now: Instant) -> bool:
+        """Whether any flow can have been silent for too long: none has while all is younger."""
+        return now.monotonic - self._since > self.limits.idle
 
     def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
         """Expire flows that are idle in the dataplane, and here, too.
@@ -211,19 +305,45 @@ class SessionTable:
         commands: list[Command] = []
         for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
-            commands += self._drop(flow, now)
-        for flow in [each for each in self._confirmed.values() if self._silent(each, now)]:
+            commands += self.drop(flow, now)
+        for flow in self._confirmed.ended(now.monotonic):
+            self.counters["ended"] += 1
+            commands += self._control.ending(flow) + self._end(flow, now)
+        for flow in [each for each in self._confirmed if self._silent(each, now)]:
             if flow.is_connection or not dataplane_forwards:
                 commands += self._expire(flow, now)
-        old = now.monotonic - self.limits.store_every
-        due = (
-            flow
-            for flow in self._confirmed.values()
-            if flow.stored_at < old and not flow.is_connection
-        )
-        for flow in islice(due, self.limits.stores):
-            flow.stored_at = now.monotonic
-            commands.append(Store(flow))
+        commands += map(Store, self._confirmed.to_store(now.monotonic))
+        fullest = self._upstreams.busy(now.monotonic)
+        commands += map(Alarm, self._alarms.look(self.used(now), fullest))
+        return commands
+
+    def used(self, now: Instant) -> dict[str, tuple[int, int]]:
+        """How much of what has a bound is in use, and how much there is: flows and ports."""
+        return {
+            "flows": (len(self._confirmed), self.limits.flows),
+            "pending": (len(self._pending), self.limits.pending),
+            "ports": self._upstreams.count(now.monotonic),
+        }
+
+    def installed(self, flow: Flow, now: Instant) -> list[Command]:
+        """A flow is in the dataplane: what its client had before goes."""
+        old, flow.replaces = flow.replaces, None
+        if old is None:
+            return []
+        self.counters["rebound"] += 1
+        self._introductions.gone(old)
+        self._upstreams.release(old, now.monotonic)
+        # Install has replaced the client's side of the old flow, and Remove leaves that alone.
+        removed: list[Command] = [] if old.is_connection else [Remove(old)]
+        return [CloseUpstream(old), *removed]
+
+    def not_installed(self, flow: Flow, now: Instant) -> list[Command]:
+        """The dataplane has no room for a flow: what its client had before goes on."""
+        self.counters["given_up"] += 1
+        old, flow.replaces = flow.replaces, None
+        commands = self.drop(flow, now)
+        if old is not None:
+            self._confirmed.put(old)
         return commands
 
     def change_port(self, flow: Flow, now: Instant) -> bool:
@@ -232,16 +352,33 @@ class SessionTable:
         Returns False when there is none; the flow is then gone. The lost port stays taken for
         ever, so that nobody tries it again.
         """
-        if self._take_port(flow, now):
+        if self._upstreams.move(flow, now.monotonic):
             return True
         self.counters["no_upstream_port"] += 1
         self._discard(flow)
         return False
 
     def give_up(self, flow: Flow, now: Instant) -> list[Command]:
-        """The agent cannot serve a flow: no socket for it, or no room in the dataplane."""
+        """The agent cannot serve a flow: there is no socket for it."""
         self.counters["given_up"] += 1
-        return self._drop(flow, now)
+        return self.drop(flow, now)
+
+    def announcement(self, wanted: Announce) -> bytes | None:
+        """The datagram by which a flow is announced; None if there is no key to sign it with."""
+        flow = wanted.flow
+        parts, said = flow.addresses, flow.introduced
+        ends, transport = parts.without_transceiver, parts.transport
+        if said is not None:
+            ends = said.client.packed + said.vip.packed + parts.packed_upstream
+            transport = said.transport
+        # It never goes back, though clocks may: at an upstream address only the latest is news.
+        self._announced_at = max(wanted.at.unix, self._announced_at + _TICK)
+        at, keys = self._announced_at, self._remote.signers(parts.route)
+        try:
+            return announce(ends, decode(parts.route), at, keys, transport, epoch=flow.epoch)
+        except KeyError:  # an edge that has not been given it: its client passes for the edge
+            self.counters["not_introduced"] += 1
+            return None
 
     # A client's STUN
 
@@ -251,64 +388,68 @@ class SessionTable:
         said = clientstun.read(data)
         route = said.route
         if flow is not None and (
-            route is None or route.raw[TARGET] == flow.addresses.packed_target
+            route is None
+            or (route.raw[TARGET] == flow.addresses.packed_target and not flow.has_ended)
         ):
             return self._to_transceiver(flow, data, now)
-        if refusal := said.refusal(source.client_port, self._keys):
+        # Nobody here can verify a route of a cluster elsewhere, so its cluster's relay does.
+        leads_away = route is not None and self._remote.lead(route.raw)
+        refusal = said.refusal(source.client_port, None if leads_away else self._keys)
+        if route is not None and refusal is None and self._admission is not None:
+            refusal = self._too_soon(self._admission, route, source, now, leads_away=leads_away)
+        if refusal is not None:
             self.counters[refusal] += 1
-        if route is None or refusal:
+        if route is None or refusal is not None:
             return []
         commands: list[Command] = []
         pending = self._pending.get(source, route.raw[TARGET])
         if pending is None:
-            pending = self._open(route, source, now)
+            pending, commands = self._newcomers.admit(route, source, now)
             if pending is None:
-                return []
+                return commands
             commands.append(OpenUpstream(pending))
         latest = (*pending.transactions, said.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]
         # Announced each time: the datagram before may have been lost.
-        commands.append(self._announce(pending, route, now))
+        commands.append(Announce(pending, now))
         return commands + self._to_transceiver(pending, data, now)
 
-    def _open(self, route: Route, source: Source, now: Instant) -> Flow | None:
-        transceiver = self._registry.find(route.target)
-        if route.expired(now.unix):
-            reason = "route_expired"
-        elif transceiver is None:
-            reason = "no_transceiver"
-        elif refusal := self._pending.refusal(route.raw, now.monotonic):
-            reason = refusal
-        else:
-            # Its upstream address comes last: a port that was taken rests when it is given back.
-            towards = _NOT_YET, transceiver.address.packed
-            wanted = FlowTuple.of(source.ends, *towards, route.raw, source.mark)
-            flow = Flow(wanted, State.PENDING, now.monotonic, now.monotonic)
-            if self._take_port(flow, now):
-                self._pending.add(flow)
-                return flow
-            reason = "no_upstream_port"
-        self.counters[reason] += 1
-        return None
+    def _too_soon(
+        self, gates: Admission, route: Route, source: Source, now: Instant, *, leads_away: bool
+    ) -> str | None:
+        """Why a check of a client without a flow comes too soon; None if it does not."""
+        if leads_away:
+            return gates.refusal_elsewhere(now.monotonic)
+        # An edge has many clients behind one address: each is counted where it really is.
+        said = self._introductions.of(source, route.raw, now)
+        client = said.client.packed if said is not None else source.packed_client
+        return gates.refusal(route, client, now.monotonic)
 
-    def _confirm(self, flow: Flow, now: Instant) -> list[Command]:
-        key = flow.addresses.from_client
-        old = self._confirmed.get(key)
-        self._discard(flow)
+    def _is_lived_in(self, flow: Flow, now: Instant) -> bool:
+        """Whether a pending flow's client has another one, and is there."""
+        old = self._confirmed.get(flow.addresses.from_client)
+        # Nobody pretends to be at the other end of a connection.
+        if old is None or old.has_ended or flow.is_connection:
+            return False
+        return now.monotonic - self.last_heard(old) < self.limits.address_kept
+
+    def last_heard(self, flow: Flow) -> float:
+        """When a flow's client last sent something, monotonic seconds."""
+        return max(flow.last_from_client, self._heard(flow.addresses))
+
+    def confirm(self, flow: Flow, now: Instant) -> list[Command]:
+        """A flow is confirmed from now on, in the place of the one that its client had."""
+        self._pending.discard(flow)
         flow.state = State.CONFIRMED
         flow.transactions = ()
         flow.stored_at = now.monotonic
-        self._confirmed[key] = flow
-        self.counters["confirmed"] += 1
-        replaced: list[Command] = []
-        if old is not None:
-            self.counters["rebound"] += 1
-            self._release(old, now)
-            replaced = [CloseUpstream(old)]
+        flow.replaces = self._confirmed.put(flow)
+        self._introductions.confirmed(flow)
+        if flow.replaces is not None:
+            flow.epoch = max(flow.epoch, flow.replaces.epoch)
         if flow.is_connection:
-            return replaced
-        # Install replaces the client's side of the old flow, and Remove then leaves that alone.
-        return [*replaced, Install(flow), *([Remove(old)] if old else []), Store(flow)]
+            return self.installed(flow, now)
+        return [Install(flow), Store(flow)]
 
     # Forwarding
 
@@ -317,6 +458,7 @@ class SessionTable:
         flow.packets_to_transceiver += 1
         flow.bytes_to_transceiver += len(data)
         self.counters["forwarded_to_transceivers"] += 1
+        self.counters["bytes_to_transceivers"] += len(data)
         return [SendToTransceiver(flow, data)]
 
     def _to_client(self, flow: Flow, data: bytes, now: Instant) -> list[Command]:
@@ -324,70 +466,33 @@ class SessionTable:
         flow.packets_to_client += 1
         flow.bytes_to_client += len(data)
         self.counters["forwarded_to_clients"] += 1
+        self.counters["bytes_to_clients"] += len(data)
         return [SendToClient(flow, data)]
 
-    def _announce(self, flow: Flow, route: Route, now: Instant) -> SendToTransceiver:
-        parts = flow.addresses
-        data = announce(parts.client_and_vip, route, now.unix, self._keys, parts.transport)
-        return SendToTransceiver(flow, data)
-
     # Flows come and go
-
-    def _rebuild(self, stored: FlowTuple, now: Instant) -> Flow | None:
-        served = (Transport.UDP, stored.upstream_family) in self._upstreams
-        if stored.vip not in self._vips or not served:
-            return None
-        return Flow(stored, State.CONFIRMED, now.monotonic, now.monotonic)
-
-    def _verified(self, stored: FlowTuple, now: Instant) -> Flow | None:
-        """A stored flow, if all that it says can be believed and there is room for it."""
-        try:
-            route = open_raw(stored.route, self._keys)
-        except RouteError:
-            return None
-        known = self._registry.find(route.target)
-        if known is None or known.address != stored.transceiver:
-            return None
-        if len(self._confirmed) >= self.limits.flows:
-            return None
-        return self._rebuild(stored, now)
-
-    def _pool(self, flow: Flow) -> UpstreamPool | None:
-        parts = flow.addresses
-        return self._upstreams.get((parts.transport, parts.upstream_family))
-
-    def _claim(self, flow: Flow) -> bool:
-        pool = self._pool(flow)
-        return pool is not None and pool.claim(flow.addresses.packed_upstream)
-
-    def _take_port(self, flow: Flow, now: Instant) -> bool:
-        parts, pool = flow.addresses, self._pool(flow)
-        upstream = pool.take(parts.without_upstream, now.monotonic) if pool else None
-        if upstream is not None:
-            flow.addresses = parts.at(upstream)
-        return upstream is not None
-
-    def _release(self, flow: Flow, now: Instant) -> None:
-        if pool := self._pool(flow):
-            pool.release(flow.addresses.packed_upstream, now.monotonic)
 
     def _discard(self, flow: Flow) -> None:
         """Take a flow out of the table, without a word to anybody."""
         self._pending.discard(flow)
-        if self._confirmed.get(flow.addresses.from_client) is flow:
-            del self._confirmed[flow.addresses.from_client]
+        self._confirmed.discard(flow)
+        self._introductions.gone(flow)
 
     def _silent(self, flow: Flow, now: Instant) -> bool:
-        return now.monotonic - flow.last_from_transceiver > self.limits.idle
+        return self._confirmed.is_silent(flow, now.monotonic)
 
     def _expire(self, flow: Flow, now: Instant) -> list[Command]:
         self.counters["expired"] += 1
-        commands = self._drop(flow, now)
+        return self._end(flow, now)
+
+    def _end(self, flow: Flow, now: Instant) -> list[Command]:
+        commands = self.drop(flow, now)
         return commands if flow.is_connection else [*commands, Forget(flow)]
 
-    def _drop(self, flow: Flow, now: Instant) -> list[Command]:
+    def drop(self, flow: Flow, now: Instant) -> list[Command]:
+        """A flow goes, and its port rests."""
+        rest = SHORT_REST if self._pending.is_unanswered(flow) else QUARANTINE
         self._discard(flow)
-        self._release(flow, now)
+        self._upstreams.release(flow, now.monotonic, rest)
         is_installed = flow.state is State.CONFIRMED and not flow.is_connection
         return [*([Remove(flow)] if is_installed else []), CloseUpstream(flow)]
 

@@ -15,14 +15,21 @@ class Throttle:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._said: dict[str, float] = {}
+        self._withheld: dict[str, int] = {}
 
     def allows(self, reason: str) -> bool:
         """Whether to log; reasons must be few, since they are remembered."""
         now = self._clock()
         if now - self._said.get(reason, float("-inf")) < INTERVAL:
+            self._withheld[reason] = self._withheld.get(reason, 0) + 1
             return False
         self._said[reason] = now
         return True
+
+    def withheld(self, reason: str) -> str:
+        """What a line that is allowed ends with: how many were not since the last one, if any."""
+        count = self._withheld.pop(reason, 0)
+        return f" (and {count} more since the last such line)" if count else ""
 
 
 class TokenBucket:
@@ -39,12 +46,12 @@ class TokenBucket:
         self._tokens = burst
         self._filled_at = 0.0
 
-    def take(self, now: float) -> bool:
-        """Whether one more event may pass now, in seconds of a monotonic clock."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Whether so many more events may pass now, in seconds of a monotonic clock."""
         gained = max(0.0, now - self._filled_at) * self._rate
         self._tokens = min(self._burst, self._tokens + gained)
         self._filled_at = now
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True

@@ -1,13 +1,16 @@
 """The interface between the relay agent and what forwards confirmed flows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from socket import socket
 from typing import TYPE_CHECKING, Protocol
 
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
+from relay.core.sleeping import Installed
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
+from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -21,7 +24,24 @@ class DataplaneChoice(StrEnum):
     AUTO = "auto"  # XDP, or userspace with a warning where that is not possible
 
 
-class Dataplane(Protocol):
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a dataplane is in use, and what it has carried.
+
+    Attributes:
+        flows: Flows that are installed.
+        room: How many there may be.
+        bytes_to_transceivers: Of UDP payload, since somebody asked first.
+        bytes_to_clients: The same the other way.
+    """
+
+    flows: int
+    room: int
+    bytes_to_transceivers: int
+    bytes_to_clients: int
+
+
+class Dataplane(Installed, Protocol):
     """What forwards confirmed flows.
 
     The userspace path alone serves all traffic; a dataplane only takes confirmed flows off it.
@@ -34,6 +54,8 @@ class Dataplane(Protocol):
     steers: bool
     # What it found on this host when it was loaded.
     facts: HostFacts
+    # Why it does not forward as it was told to; None while it does.
+    trouble: str | None
 
     def steer(self, udp: socket) -> None:
         """Give this socket what comes to any upstream port of its address, until it is closed."""
@@ -54,8 +76,14 @@ class Dataplane(Protocol):
     def remove(self, flow: FlowTuple) -> None:
         """Stop forwarding a flow; one that is not there is fine."""
 
-    def tuples(self) -> Iterator[FlowTuple]:
-        """Every flow that is installed, in no order."""
+    def expect(self, source: Source) -> None:
+        """Pass up what a client sends without having a flow, whatever other clients send."""
+
+    def expect_no_more(self, source: Source) -> None:
+        """Treat a client as any other; one that was not expected is fine."""
+
+    def note_edge(self, edge: Endpoint) -> None:
+        """Know that many clients send from an address, on whatever port, through an edge there."""
 
     def record(self, flow: FlowTuple) -> FlowRecord:
         """What passed here of a flow; nothing if it is not installed."""
@@ -70,17 +98,38 @@ class Dataplane(Protocol):
             before: The moment, in seconds of the monotonic clock.
         """
 
+    def rekey(self, route_keys: Mapping[tuple[int, int], bytes], remote: Iterable[int]) -> None:
+        """Verify routes by these keys from now on; whoever has a flow keeps it.
+
+        Args:
+            route_keys: The 16-byte keys of route tags, by cluster and key slot.
+            remote: The clusters elsewhere, whose tags only their own relays can verify.
+
+        Raises:
+            DataplaneError: That was not possible; the text says why.
+        """
+
     def counters(self) -> dict[str, int]:
         """Packets by reason since the dataplane was loaded, summed over processors."""
 
-    def watch(self, loop: "AbstractEventLoop") -> None:
+    def usage(self) -> Usage | None:
+        """How full it is; None where it holds nothing. It may be called from any thread."""
+
+    def watch(self, loop: "AbstractEventLoop", look: Callable[[], None]) -> None:
         """Act on changes to this host's network at once, until `close`; again is fine.
 
         It is called in that loop, in the network namespace of the dataplane.
 
+        Args:
+            loop: Where it works.
+            look: Called, there, when `reconcile` or `is_orphaned` has something to tell.
+
         Raises:
             DataplaneError: The kernel does not tell of them.
         """
+
+    def is_orphaned(self) -> bool:
+        """Whether somebody has unloaded what this works on, and perhaps loaded it anew."""
 
     def changes(self) -> Mapping[str, int]:
         """Changes to this host's network since `watch`, by kind."""

@@ -1,12 +1,14 @@
 """The dataplane that is none: the agent forwards everything itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from socket import socket
 from typing import TYPE_CHECKING
 
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.hostfacts import HostFacts
+from relay.dataplane.interface import Usage
+from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -18,6 +20,7 @@ class UserspaceDataplane:
     name = "userspace"
     forwards = False
     steers = False
+    trouble: str | None = None
 
     def __init__(self) -> None:
         self.facts = HostFacts()
@@ -37,6 +40,35 @@ class UserspaceDataplane:
     def remove(self, flow: FlowTuple) -> None:
         """Nothing to do."""
 
+    def expect(self, source: Source) -> None:
+        """Nothing to do: all that clients send comes to the agent."""
+
+    def expect_no_more(self, source: Source) -> None:
+        """Nothing to do, likewise."""
+
+    def note_edge(self, edge: Endpoint) -> None:
+        """Nothing to do: the session table counts checks where an edge says that they come from."""
+
+    def adopt(self, vips: Container[Endpoint]) -> Iterable[tuple[bytes, int, bytes]]:  # noqa: ARG002  # the interface's
+        """Nothing: an agent takes its flows with it."""
+        return ()
+
+    def routes(self) -> Iterable[int]:
+        """None, likewise."""
+        return ()
+
+    def count(self) -> int:
+        """None: the session table has them."""
+        return 0
+
+    def of_client(self, ends: bytes) -> FlowTuple | None:  # noqa: ARG002  # the interface's
+        """None, likewise."""
+        return None
+
+    def at_upstream(self, upstream: bytes) -> FlowTuple | None:  # noqa: ARG002  # the interface's
+        """None, likewise."""
+        return None
+
     def tuples(self) -> Iterator[FlowTuple]:
         """None: the session table has them."""
         return iter(())
@@ -49,12 +81,22 @@ class UserspaceDataplane:
         """None: the session table knows."""
         return iter(())
 
+    def rekey(self, route_keys: Mapping[tuple[int, int], bytes], remote: Iterable[int]) -> None:
+        """Nothing to do: the agent verifies all routes."""
+
     def counters(self) -> dict[str, int]:
         """None: the agent counts."""
         return {}
 
-    def watch(self, loop: "AbstractEventLoop") -> None:
+    def usage(self) -> Usage | None:
+        """None: it holds nothing."""
+
+    def watch(self, loop: "AbstractEventLoop", look: Callable[[], None]) -> None:
         """Nothing to do: the kernel looks the way of each datagram up."""
+
+    def is_orphaned(self) -> bool:
+        """Never: nothing is loaded."""
+        return False
 
     def changes(self) -> Mapping[str, int]:
         """None: they are the kernel's business."""

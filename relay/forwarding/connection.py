@@ -3,7 +3,7 @@
 import errno
 import socket
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.flowtuple import Source
 from relay.core.limits import ConnectionLimits
@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 
 # As little as is worth a system call: a read of the shortest frames must not keep others waiting.
 READ_SIZE = 2_048  # bytes
+
+
+class Midway(NamedTuple):
+    """Where a connection is, as JSON can hold it, with times in seconds of the monotonic clock.
+
+    Attributes:
+        source: Who the client is, as hex digits.
+        rest: What has come of the next frame, likewise.
+        unsent: What waits until the client takes it, likewise.
+        heard: When it was opened, or its last frame was complete.
+        began: When the frame began that is not complete.
+    """
+
+    source: str
+    rest: str
+    unsent: str
+    heard: float
+    began: float | None
 
 
 class Connection:
@@ -40,6 +58,12 @@ class Connection:
         self._unsent = bytearray()
         self._heard = now  # when it was opened, or its last frame was complete
         self._began: float | None = None  # when the frame began that is not complete
+
+    @property
+    def midway(self) -> Midway:
+        """Where it is now."""
+        rest, unsent = self._frames.rest.hex(), self._unsent.hex()
+        return Midway(self.source.hex(), rest, unsent, self._heard, self._began)
 
     @property
     def is_behind(self) -> bool:
@@ -76,6 +100,16 @@ class Connection:
         else:
             self._unsent += data[self._send(data) :]
         return True
+
+    def resume(self, midway: Midway) -> None:
+        """Go on where another process has left it.
+
+        Raises:
+            ValueError: What is said of it is malformed.
+        """
+        self._frames = FrameReader(self._limits.longest, bytes.fromhex(midway.rest))
+        self._unsent[:] = bytes.fromhex(midway.unsent)
+        self._heard, self._began = midway.heard, midway.began
 
     def flush(self) -> None:
         """Send what waits, as far as the client takes it."""

@@ -5,15 +5,15 @@ import errno
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from relay.core.flow import Flow
-from relay.core.flowtuple import Source
+from relay.core.flowtuple import Source, client_prefix
 from relay.core.limits import ConnectionLimits
-from relay.forwarding.connection import Connection
+from relay.forwarding.connection import Connection, Midway
 from relay.forwarding.tcp import affordable, bind_tcp
-from relay.wire.endpoint import V4_MAPPED, Endpoint
+from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError, FramingError
 from relay.wire.transport import Transport
 
@@ -89,6 +89,28 @@ class ClientConnections:
         """Accept connections from now on."""
         for listener in self._listeners:
             self._loop.add_reader(listener, self._accept, listener)
+
+    @property
+    def listeners(self) -> "dict[Endpoint, socket]":
+        """The sockets that listen, by their addresses."""
+        return {vip: listener for listener, vip in self._listeners.items()}
+
+    def all(self) -> "Iterator[tuple[socket, Midway]]":
+        """The socket of each connection, and where it is."""
+        return ((each.tcp, each.midway) for each in self._connections.values())
+
+    def adopt(self, tcp: "socket", midway: Midway) -> None:
+        """Go on with a connection that another process has accepted; its flows are to come.
+
+        Raises:
+            ValueError: What is said of it is malformed.
+        """
+        source = Source.of(bytes.fromhex(midway.source))
+        connection = Connection(tcp, source, self._limits, midway.heard)
+        connection.resume(midway)
+        self._keep(connection)
+        if connection.is_behind:
+            self._ready.modify(tcp, select.EPOLLIN | select.EPOLLOUT)
 
     def attach(self, flow: Flow) -> None:
         """A client's datagram has opened a flow."""
@@ -167,16 +189,19 @@ class ClientConnections:
         if former := self._connections.get(source):
             # Its end has not been seen yet; the kernel gives an address to one at a time.
             self._end(former, "reset")
-        if not self._make_room(_prefix(source)):
+        if not self._make_room(client_prefix(source)):
             tcp.close()
             return
         connection = Connection(tcp, source, self._limits, self._clock())
         self._counters["tcp_accepted"] += 1
-        self._connections[source] = connection
-        self._by_fd[tcp.fileno()] = connection
+        self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        self._connections[connection.source] = connection
+        self._by_fd[connection.tcp.fileno()] = connection
         self._new[connection] = None
-        self._of_prefix[_prefix(source)] += 1
-        self._ready.register(tcp, select.EPOLLIN)
+        self._of_prefix[client_prefix(connection.source)] += 1
+        self._ready.register(connection.tcp, select.EPOLLIN)
 
     def _make_room(self, prefix: bytes) -> bool:
         """Whether there is room for one more, when the oldest without a flow has made way.
@@ -186,7 +211,7 @@ class ClientConnections:
         waiting: Iterable[Connection]
         if self._of_prefix[prefix] >= self._limits.per_prefix:
             reason = "prefix_full"
-            waiting = (each for each in self._new if _prefix(each.source) == prefix)
+            waiting = (each for each in self._new if client_prefix(each.source) == prefix)
         elif len(self._connections) >= self._most:
             reason, waiting = "full", iter(self._new)
         else:
@@ -242,11 +267,12 @@ class ClientConnections:
     # Connections go
 
     def _sweep(self) -> None:
+        # First, so that it goes on whatever comes next.
+        self._sweeping = self._loop.call_later(SWEEP_EVERY, self._sweep)
         now = self._clock()
         for connection in list(self._connections.values()):
             if reason := connection.overdue(now):
                 self._end(connection, reason)
-        self._sweeping = self._loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _end(self, connection: Connection, reason: str) -> None:
         """Close a connection; one that has ended already is fine."""
@@ -256,16 +282,10 @@ class ClientConnections:
         self._counters[f"tcp_{reason}"] += 1
         del self._connections[source], self._by_fd[connection.tcp.fileno()]
         self._new.pop(connection, None)
-        self._of_prefix[_prefix(source)] -= 1
-        if not self._of_prefix[_prefix(source)]:
-            del self._of_prefix[_prefix(source)]
+        self._of_prefix[client_prefix(source)] -= 1
+        if not self._of_prefix[client_prefix(source)]:
+            del self._of_prefix[client_prefix(source)]
         connection.tcp.close()  # which takes it out of the epoll, too
         flows, connection.flows = connection.flows, []
         for flow in flows:
             self._ended(flow)
-
-
-def _prefix(source: Source) -> bytes:
-    """The client's network: a /24 of IPv4, a /48 of IPv6."""
-    packed = source.client.packed
-    return packed[: len(V4_MAPPED) + 3] if packed.startswith(V4_MAPPED) else packed[:6]

@@ -29,8 +29,14 @@ class Ends:
         self._connections = connections
         self._over_udp, self._over_tcp = upstreams[Transport.UDP], upstreams[Transport.TCP]
 
+    def replace_upstreams(self, over_udp: Upstreams) -> None:
+        """Use another way towards the transceivers of clients over UDP; it has their flows."""
+        self._over_udp = over_udp
+
     def listen(self) -> None:
-        """Take what clients send from now on."""
+        """Take what is sent from now on."""
+        for upstreams in {id(each): each for each in (self._over_udp, self._over_tcp)}.values():
+            upstreams.listen()
         self._vips.listen()
         self._connections.listen()
 
@@ -55,16 +61,16 @@ class Ends:
         if flow.is_connection:
             self._connections.detach(flow)
 
-    def send_to_transceiver(self, flow: Flow, data: bytes) -> None:
+    def send_to_transceiver(self, flow: Flow, data: bytes, tos: int) -> None:
         """See `Upstreams.send`."""
-        self._of(flow).send(flow, data)
+        self._of(flow).send(flow, data, tos)
 
-    def send_to_client(self, flow: Flow, data: bytes) -> None:
-        """Send a datagram from the flow's VIP, or in a frame on its connection."""
+    def send_to_client(self, flow: Flow, data: bytes, tos: int) -> None:
+        """Send a datagram from the flow's VIP, or in a frame on its connection, which has none."""
         if flow.addresses.is_connection:
             self._connections.send(flow, data)
         else:
-            self._vips.send(flow.addresses, data)
+            self._vips.send(flow.addresses, data, tos)
 
     def find_upstream(self, address: Endpoint) -> Flow | None:
         """The flow of a client over UDP that is open at an upstream address."""

@@ -20,8 +20,10 @@ from relay.wire.demux import CONTROL, MEDIA
 # What is taken with one system call.
 BATCH = 128
 
-FromClient = Callable[[bytes, bytes], None]  # a datagram and its source, as the kernel has it
-FromTransceiver = Callable[[bytes, int], None]  # a datagram and the socket that it came to
+# A datagram, its source as the kernel has it, and its DSCP and ECN.
+FromClient = Callable[[bytes, bytes, int], None]
+# A datagram, the socket that it came to, and its DSCP and ECN.
+FromTransceiver = Callable[[bytes, int, int], None]
 
 
 class FastPath:
@@ -33,6 +35,7 @@ class FastPath:
         open_io: Makes what serves the sockets that are connected to transceivers.
 
     Attributes:
+        counters: See above.
         outbox: What the slow path sends goes through it: so it leaves before what comes later.
     """
 
@@ -43,7 +46,7 @@ class FastPath:
         open_io: Callable[[PacketBuffers], BatchIO] = open_batch_io,
     ) -> None:
         self.cache = cache
-        self._counters = counters
+        self.counters = counters
         self._buffers = PacketBuffers(BATCH)
         self._io = open_io(self._buffers)
         self.outbox = Outbox(counters, open_io)
@@ -75,13 +78,14 @@ class FastPath:
         try:
             count = receiver.receive(vip_fd)
         except OSError as error:
-            count_failure(self._counters, error.errno)
+            count_failure(self.counters, error.errno)
             return False
         if not count:
             return False
         find = self.cache.by_client(vip_fd).get
         sources, sizes = receiver.sources(count), receiver.sizes(count)
         flows, first_bytes = list(map(find, sources)), self._buffers.first_bytes(count)
+        tos = receiver.tos(count)
         done, version = 0, self.cache.version
         if not all(flows) or not _is_media(first_bytes):
             for slot, first_byte in enumerate(first_bytes):
@@ -90,10 +94,12 @@ class FastPath:
                 if flows[slot] is not None and first_byte in MEDIA:
                     continue
                 if slot > done:
-                    self._send_to_transceivers(done, flows[done:slot], sizes[done:slot])
+                    self._send_to_transceivers(
+                        done, flows[done:slot], sizes[done:slot], tos[done:slot]
+                    )
                 done = slot + 1
-                slow_path(self._buffers.copy(slot, sizes[slot]), sources[slot])
-        self._send_to_transceivers(done, flows[done:], sizes[done:])
+                slow_path(self._buffers.copy(slot, sizes[slot]), sources[slot], tos[slot])
+        self._send_to_transceivers(done, flows[done:], sizes[done:], tos[done:])
         return count == BATCH
 
     def from_transceivers(self, fds: Sequence[int], slow_path: FromTransceiver) -> None:
@@ -106,7 +112,7 @@ class FastPath:
         """
         find = self.cache.by_upstream.get
         flows, sizes = list(map(find, fds)), self._io.receive(fds)
-        first_bytes = self._buffers.first_bytes(len(fds))
+        first_bytes, tos = self._buffers.first_bytes(len(fds)), self._io.tos(len(fds))
         done, version = 0, self.cache.version
         if not all(flows) or min(sizes) < 0 or _has_control(first_bytes):
             for slot, size in enumerate(sizes):
@@ -115,41 +121,45 @@ class FastPath:
                 if size < 0:
                     flows[slot] = None
                     if size != -errno.EAGAIN:
-                        count_failure(self._counters, -size)
+                        count_failure(self.counters, -size)
                 elif flows[slot] is None or (size and first_bytes[slot] in CONTROL):
                     if slot > done:
-                        self._send_to_clients(done, flows[done:slot], sizes[done:slot])
+                        self._send_to_clients(
+                            done, flows[done:slot], sizes[done:slot], tos[done:slot]
+                        )
                     done = slot + 1
-                    slow_path(self._buffers.copy(slot, size), fds[slot])
-        self._send_to_clients(done, flows[done:], sizes[done:])
+                    slow_path(self._buffers.copy(slot, size), fds[slot], tos[slot])
+        self._send_to_clients(done, flows[done:], sizes[done:], tos[done:])
 
     def _send_to_transceivers(
-        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int]
+        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int], tos: bytes
     ) -> None:
         """Send the datagrams of the slots from `first` on to their transceivers."""
         if not flows:
             return
         self.outbox.flush()
         known = cast("Sequence[CachedFlow]", flows)
-        for error in self._io.send(first, [cached.upstream_fd for cached in known], sizes):
-            count_failure(self._counters, error)
+        for error in self._io.send(first, [cached.upstream_fd for cached in known], sizes, tos):
+            count_failure(self.counters, error)
         self.cache.count_to_transceiver(known, sizes, time.monotonic())
 
     def _send_to_clients(
-        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int]
+        self, first: int, flows: Sequence[CachedFlow | None], sizes: Sequence[int], tos: bytes
     ) -> None:
         """Send the datagrams of the slots from `first` on to their clients, where there is one."""
         slots, known = range(first, first + len(flows)), cast("Sequence[CachedFlow]", flows)
-        going = [each for each in zip(slots, known, sizes, strict=True) if each[1]]
+        going = [each for each in zip(slots, known, sizes, tos, strict=True) if each[1]]
         if going:
             self.outbox.flush()
-        for vip_fd in {cached.vip_fd for _, cached, _ in going}:
-            mine, to, lengths = zip(
-                *(each for each in going if each[1].vip_fd == vip_fd), strict=True
-            )
-            clients = [cached.client for cached in to]
-            for error in self._senders[vip_fd].send(vip_fd, mine, clients, lengths):
-                count_failure(self._counters, error)
+        vip_fds = {cached.vip_fd for _, cached, _, _ in going}
+        for vip_fd in vip_fds:
+            mine = going
+            if len(vip_fds) > 1:
+                mine = [each for each in going if each[1].vip_fd == vip_fd]
+            places, to, lengths, classes = zip(*mine, strict=True)
+            clients, sender = [cached.client for cached in to], self._senders[vip_fd]
+            for error in sender.send(vip_fd, places, clients, lengths, bytes(classes)):
+                count_failure(self.counters, error)
             self.cache.count_to_client(to, lengths, time.monotonic())
 
 

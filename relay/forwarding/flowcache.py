@@ -6,7 +6,7 @@ counted as the table does.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.core.flow import Flow
@@ -71,11 +71,12 @@ class FlowCache:
         self.version += 1
 
     def count_to_transceiver(
-        self, flows: Sequence[CachedFlow], sizes: Iterable[int], now: float
+        self, flows: Sequence[CachedFlow], sizes: Sequence[int], now: float
     ) -> None:
         """Count datagrams that went to transceivers, at `now` in monotonic seconds."""
         self._counters["received_from_clients"] += len(flows)
         self._counters["forwarded_to_transceivers"] += len(flows)
+        self._counters["bytes_to_transceivers"] += sum(sizes)
         for cached, size in zip(flows, sizes, strict=True):
             flow = cached.flow
             flow.packets_to_transceiver += 1
@@ -83,11 +84,12 @@ class FlowCache:
             flow.last_from_client = now
 
     def count_to_client(
-        self, flows: Sequence[CachedFlow], sizes: Iterable[int], now: float
+        self, flows: Sequence[CachedFlow], sizes: Sequence[int], now: float
     ) -> None:
         """Count datagrams that went to clients, at `now` in monotonic seconds."""
         self._counters["received_from_transceivers"] += len(flows)
         self._counters["forwarded_to_clients"] += len(flows)
+        self._counters["bytes_to_clients"] += sum(sizes)
         for cached, size in zip(flows, sizes, strict=True):
             flow = cached.flow
             flow.packets_to_client += 1

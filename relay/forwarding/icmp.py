@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from relay.core.flowtuple import FlowTuple
 from relay.core.throttle import TokenBucket
 from relay.forwarding.udp import MAX_DATAGRAM, count_failure
+from relay.linux import ignore_path_mtu
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import IcmpError
 from relay.wire.icmp import (
@@ -38,6 +39,30 @@ PAUSE = 0.1  # seconds for which nothing is read when that was too much
 Find = Callable[[Endpoint, Endpoint], FlowTuple | None]
 
 
+def open_icmp_socket(host: str) -> socket.socket:
+    """A raw socket at an address that hears "unreachable" and "too big" only.
+
+    Raises:
+        OSError: This process may not, or the address is not on this host.
+    """
+    v6 = ":" in host
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+    try:
+        if v6:
+            unheard = _all_but(V6_UNREACHABLE, V6_TOO_BIG)
+            raw.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, unheard + bytes([0xFF]) * 28)
+        else:
+            raw.setsockopt(_SOL_RAW, _ICMP_FILTER, _all_but(V4_UNREACHABLE))
+        ignore_path_mtu(raw, family)
+        raw.bind((host, 0))
+    except OSError:
+        raw.close()
+        raise
+    return raw
+
+
 class IcmpSockets:
     """A raw socket at each of the relay's addresses.
 
@@ -46,12 +71,20 @@ class IcmpSockets:
         counters: Where errors are counted by what became of them.
         find: Finds the confirmed flow that the relay sends packets of from the first address to
             the second.
+        open_socket: Opens a socket as `open_icmp_socket` does, where this process may not.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counter[str], find: Find) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        counters: Counter[str],
+        find: Find,
+        open_socket: Callable[[str], socket.socket] = open_icmp_socket,
+    ) -> None:
         self._loop = loop
         self._counters = counters
         self._find = find
+        self._open_socket = open_socket
         self._sockets: dict[str, socket.socket] = {}
         self._reads = TokenBucket(READ_RATE, READ_BURST)
         self._sends = TokenBucket(SEND_RATE, SEND_BURST)
@@ -64,7 +97,7 @@ class IcmpSockets:
             OSError: An address is not on this host.
         """
         for host in hosts:
-            raw = _raw_socket(host)
+            raw = self._open_socket(host)
             self._sockets[host] = raw
             self._loop.add_reader(raw, self._read, host, raw)
 
@@ -128,25 +161,6 @@ class IcmpSockets:
             count_failure(self._counters, error.errno)
             return
         self._counters["icmp_translated"] += 1
-
-
-def _raw_socket(host: str) -> socket.socket:
-    """A raw socket at an address that hears "unreachable" and "too big" only."""
-    v6 = ":" in host
-    family = socket.AF_INET6 if v6 else socket.AF_INET
-    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
-    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
-    try:
-        if v6:
-            unheard = _all_but(V6_UNREACHABLE, V6_TOO_BIG)
-            raw.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, unheard + bytes([0xFF]) * 28)
-        else:
-            raw.setsockopt(_SOL_RAW, _ICMP_FILTER, _all_but(V4_UNREACHABLE))
-        raw.bind((host, 0))
-    except OSError:
-        raw.close()
-        raise
-    return raw
 
 
 def _all_but(*heard: int) -> bytes:

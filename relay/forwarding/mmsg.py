@@ -14,6 +14,13 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from relay.forwarding.msghdr import (
+    HEADER_SIZE,
+    TOS_SIZE,
+    ReceivedHeaders,
+    SentHeaders,
+    address_of,
+)
 from relay.forwarding.udp import MAX_DATAGRAM
 from relay.wire.endpoint import V4_MAPPED
 from relay.wire.errors import EndpointError
@@ -21,8 +28,6 @@ from relay.wire.errors import EndpointError
 # Slots that began at the same offset of a page would compete for the same lines of the cache.
 _STAGGER = 192  # bytes: three lines
 
-_IOVEC = struct.Struct("@PN")  # struct iovec: base, length
-_MMSGHDR = struct.Struct("@PIPNPNi4xI4x")  # struct mmsghdr: a struct msghdr, then the size
 # Bytes of struct sockaddr_in and sockaddr_in6.
 _V4_SIZE, _V6_SIZE = 16, 28
 _SOCKADDR_SIZES: Mapping[int, int] = {socket.AF_INET: _V4_SIZE, socket.AF_INET6: _V6_SIZE}
@@ -32,10 +37,11 @@ _ORIGINAL_DESTINATION: Mapping[int, tuple[int, int]] = {
     socket.AF_INET: (socket.IPPROTO_IP, 20),  # IP_RECVORIGDSTADDR
     socket.AF_INET6: (socket.IPPROTO_IPV6, 74),  # IPV6_RECVORIGDSTADDR
 }
-# CMSG_SPACE of that: struct cmsghdr of 16 bytes, an address, and what aligns it.
+# It comes behind the message with the TOS: struct cmsghdr of 16 bytes, an address, and what aligns
+# it.
 _CONTROL: Mapping[int, struct.Struct] = {
-    socket.AF_INET: struct.Struct(f"16x{_V4_SIZE}s"),
-    socket.AF_INET6: struct.Struct(f"16x{_V6_SIZE}s4x"),
+    socket.AF_INET: struct.Struct(f"{TOS_SIZE + 16}x{_V4_SIZE}s"),
+    socket.AF_INET6: struct.Struct(f"{TOS_SIZE + 16}x{_V6_SIZE}s4x"),
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -78,7 +84,7 @@ class PacketBuffers:
         stride = MAX_DATAGRAM + _STAGGER
         # Untouched pages of it take no memory.
         self._memory = mmap.mmap(-1, count * stride)
-        whole, start = memoryview(self._memory), _address(self._memory)
+        whole, start = memoryview(self._memory), address_of(self._memory)
         self.count = count
         self.addresses = [start + stride * slot for slot in range(count)]
         self.views = [whole[stride * slot :][:MAX_DATAGRAM] for slot in range(count)]
@@ -108,15 +114,10 @@ class BatchReceiver:
 
     def __init__(self, buffers: PacketBuffers, family: int) -> None:
         self._sockaddr = struct.Struct(f"{_SOCKADDR_SIZES[family]}s")
-        self._messages = _MessageHeaders(buffers, family)
-        self._sizes = self._messages.headers.cast("I")[_MMSGHDR.size // 4 - 2 :: 16]
-        # Room for a control message of each.
-        self._unpack, room = _CONTROL[family], _CONTROL[family].size
-        self._control = bytearray(buffers.count * room)
-        words, start = self._messages.headers.cast("Q"), _address(self._control)
-        words[4::8] = array("Q", range(start, start + len(self._control), room))
-        self._control_sizes = words[5::8]
-        self._room = array("Q", [room] * buffers.count)
+        self._unpack = _CONTROL[family]
+        self._messages = ReceivedHeaders(
+            buffers.addresses, name_size=self._sockaddr.size, room=self._unpack.size
+        )
 
     def receive(self, fd: int) -> int:
         """Take what waits in a socket; how many datagrams that was.
@@ -125,7 +126,7 @@ class BatchReceiver:
             OSError: The kernel's, such as one about what was sent before.
         """
         messages = self._messages
-        self._control_sizes[:] = self._room
+        messages.empty()
         count = int(_recvmmsg(fd, messages.address, messages.count, socket.MSG_DONTWAIT, None))
         if count >= 0:
             return count
@@ -136,16 +137,21 @@ class BatchReceiver:
 
     def sizes(self, count: int) -> list[int]:
         """The sizes of the first datagrams."""
-        return self._sizes[:count].tolist()
+        return self._messages.sizes[:count].tolist()
+
+    def tos(self, count: int) -> bytes:
+        """The DSCP and ECN of the first datagrams, a byte each."""
+        return self._messages.tos(count)
 
     def destinations(self, count: int) -> list[bytes]:
         """Where the first datagrams were sent to, if `tell_destinations` was called before.
 
         As `to_sockaddr` writes it; nothing of one of which the kernel does not tell.
         """
-        told = self._unpack.iter_unpack(self._control[: count * self._unpack.size])
-        used = self._control_sizes[:count].tolist()
-        return [place if size else b"" for (place,), size in zip(told, used, strict=True)]
+        room = self._unpack.size
+        told = self._unpack.iter_unpack(self._messages.control[: count * room])
+        used = self._messages.control_sizes[:count].tolist()
+        return [place if size == room else b"" for (place,), size in zip(told, used, strict=True)]
 
     def sources(self, count: int) -> list[bytes]:
         """The sources of the first datagrams, as `to_sockaddr` writes them."""
@@ -163,12 +169,15 @@ class BatchSender:
 
     def __init__(self, buffers: PacketBuffers, family: int) -> None:
         self._addresses = buffers.addresses
-        self._messages = _MessageHeaders(buffers, family)
-        words = self._messages.vectors.cast("Q")
-        self._bases, self._lengths = words[0::2], words[1::2]
+        self._messages = SentHeaders(buffers.addresses, name_size=_SOCKADDR_SIZES[family])
 
     def send(
-        self, fd: int, slots: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+        self,
+        fd: int,
+        slots: Sequence[int],
+        destinations: Sequence[bytes],
+        sizes: Sequence[int],
+        tos: bytes,
     ) -> list[int]:
         """Send the datagrams of some slots, in their order.
 
@@ -177,24 +186,34 @@ class BatchSender:
             slots: Where the datagrams are.
             destinations: Where each goes, as `to_sockaddr` writes it.
             sizes: The size of each.
+            tos: The DSCP and ECN of each, a byte.
 
         Returns:
             The kernel's error number of each datagram that it refused.
         """
-        self._prepare(slots, destinations, sizes)
+        self._prepare(slots, destinations, sizes, tos)
         return self._send(fd, 0, len(slots))
 
     def send_by(
-        self, fds: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+        self,
+        fds: Sequence[int],
+        destinations: Sequence[bytes],
+        sizes: Sequence[int],
+        tos: bytes,
     ) -> list[int]:
         """Send the datagrams of the first slots, each by its socket; those of one in their order.
 
         Returns:
             As `send`.
         """
+        if fds.count(fds[0]) == len(fds):  # as mostly
+            return self.send(fds[0], range(len(fds)), destinations, sizes, tos)
         slots = sorted(range(len(fds)), key=fds.__getitem__)
         self._prepare(
-            slots, [destinations[slot] for slot in slots], [sizes[slot] for slot in slots]
+            slots,
+            [destinations[slot] for slot in slots],
+            [sizes[slot] for slot in slots],
+            bytes(tos[slot] for slot in slots),
         )
         errors, first = [], 0
         for fd, group in groupby(fds[slot] for slot in slots):
@@ -204,40 +223,25 @@ class BatchSender:
         return errors
 
     def _prepare(
-        self, slots: Sequence[int], destinations: Sequence[bytes], sizes: Sequence[int]
+        self,
+        slots: Sequence[int],
+        destinations: Sequence[bytes],
+        sizes: Sequence[int],
+        tos: bytes,
     ) -> None:
-        count, places = len(slots), b"".join(destinations)
-        self._messages.names[: len(places)] = places
-        self._bases[:count] = array("Q", [self._addresses[slot] for slot in slots])
-        self._lengths[:count] = array("Q", sizes)
+        messages, count, places = self._messages, len(slots), b"".join(destinations)
+        messages.names[: len(places)] = places
+        messages.bases[:count] = array("Q", [self._addresses[slot] for slot in slots])
+        messages.lengths[:count] = array("Q", sizes)
+        messages.tell_tos(0, tos)
 
     def _send(self, fd: int, first: int, end: int) -> list[int]:
         errors = []
         while first < end:
             # It ends at the first one that is refused, and tells why when that is the very first.
-            start = self._messages.address + first * _MMSGHDR.size
+            start = self._messages.address + first * HEADER_SIZE
             sent = int(_sendmmsg(fd, start, end - first, socket.MSG_DONTWAIT))
             if sent < 0:
                 errors.append(ctypes.get_errno())
             first += max(1, sent)
         return errors
-
-
-class _MessageHeaders:
-    """A struct mmsghdr for each slot, with memory for a name, and a vector of one piece."""
-
-    def __init__(self, buffers: PacketBuffers, family: int) -> None:
-        self.count, size = buffers.count, _SOCKADDR_SIZES[family]
-        self.names = bytearray(self.count * size)
-        vectors, headers = bytearray(self.count * 16), bytearray(self.count * _MMSGHDR.size)
-        self.address = _address(headers)
-        names, pieces = _address(self.names), _address(vectors)
-        for slot, address in enumerate(buffers.addresses):
-            _IOVEC.pack_into(vectors, slot * 16, address, MAX_DATAGRAM)
-            name, piece = names + slot * size, pieces + slot * 16
-            _MMSGHDR.pack_into(headers, slot * _MMSGHDR.size, *(name, size, piece, 1, 0, 0, 0, 0))
-        self.vectors, self.headers = memoryview(vectors), memoryview(headers)
-
-
-def _address(memory: bytearray | mmap.mmap) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))

@@ -34,9 +34,10 @@ class Outbox:
             family: BatchSender(self._buffers, family) for family in (AF_INET, AF_INET6)
         }
         self._held = False
-        self._connected: list[tuple[int, bytes]] = []
-        # By address family: by which socket, where to, and what.
-        self._addressed: dict[int, list[tuple[int, bytes, bytes]]] = {}
+        # By which socket, what, and with which DSCP and ECN.
+        self._connected: list[tuple[int, bytes, int]] = []
+        # By address family: by which socket, where to, what, and with which DSCP and ECN.
+        self._addressed: dict[int, list[tuple[int, bytes, bytes, int]]] = {}
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -49,14 +50,14 @@ class Outbox:
         self._held = False
         self.flush()
 
-    def send(self, fd: int, data: bytes) -> None:
-        """Send a datagram by a connected socket."""
-        self._connected.append((fd, data))
+    def send(self, fd: int, data: bytes, tos: int = 0) -> None:
+        """Send a datagram by a connected socket, with this DSCP and ECN."""
+        self._connected.append((fd, data, tos))
         self._added()
 
-    def send_to(self, fd: int, family: int, destination: bytes, data: bytes) -> None:
+    def send_to(self, fd: int, family: int, destination: bytes, data: bytes, tos: int = 0) -> None:
         """Send a datagram by a socket of a family, to an address as `to_sockaddr` writes it."""
-        self._addressed.setdefault(family, []).append((fd, destination, data))
+        self._addressed.setdefault(family, []).append((fd, destination, data, tos))
         self._added()
 
     def flush(self) -> None:
@@ -66,12 +67,13 @@ class Outbox:
         connected, addressed = self._connected, self._addressed
         self._connected, self._addressed, self._count = [], {}, 0
         if connected:
-            fds, data = zip(*connected, strict=True)
-            for error in self._io.send(0, fds, self._put(data)):
+            fds, data, tos = zip(*connected, strict=True)
+            for error in self._io.send(0, fds, self._put(data), bytes(tos)):
                 count_failure(self._counters, error)
         for family, queued in addressed.items():
-            fds, destinations, data = zip(*queued, strict=True)
-            for error in self._senders[family].send_by(fds, destinations, self._put(data)):
+            fds, destinations, data, tos = zip(*queued, strict=True)
+            sizes = self._put(data)
+            for error in self._senders[family].send_by(fds, destinations, sizes, bytes(tos)):
                 count_failure(self._counters, error)
 
     def close(self) -> None:

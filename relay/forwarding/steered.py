@@ -7,9 +7,8 @@ socket sends from any.
 
 import asyncio
 import socket
-import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from relay.core.flow import Flow
@@ -22,25 +21,43 @@ from relay.forwarding.mmsg import (
     to_sockaddr,
 )
 from relay.forwarding.outbox import Outbox
-from relay.forwarding.udp import (
-    allow_fragmentation,
-    attach_filter,
-    bind_udp,
-    count_failure,
-)
+from relay.forwarding.udp import bind_udp, count_failure, receive_nothing
 from relay.forwarding.upstreams import Received
+from relay.linux import ignore_path_mtu
 from relay.wire.checksum import internet_checksum
-from relay.wire.endpoint import V4_MAPPED, Endpoint
+from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 
 # What is read before others on the event loop get their turn.
 BATCH = 64
 
-# From the kernel's UAPI headers; the socket module lacks them.
-SO_ATTACH_FILTER = 26
-_RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0
 _UDP_HEADER_SIZE = 8
 _PROTOCOL = socket.IPPROTO_UDP.to_bytes(2, "big")
+
+
+def open_udp_socket(family: int, host: str) -> socket.socket:
+    """A raw socket that sends UDP from any port of an address, and hears nothing.
+
+    Raises:
+        BindError: This process may not, or the address is not on this host.
+    """
+    try:
+        return _bound_raw_socket(family, host)
+    except OSError as error:
+        raise BindError(f"no raw socket at {host}: {error.strerror}") from error
+
+
+def _bound_raw_socket(family: int, host: str) -> socket.socket:
+    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
+    try:
+        # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
+        receive_nothing(raw)
+        ignore_path_mtu(raw, family)
+        raw.bind((host, 0))
+    except OSError:
+        raw.close()
+        raise
+    return raw
 
 
 class SteeredSocket:
@@ -53,6 +70,10 @@ class SteeredSocket:
         counters: Where datagrams that could not be received, or are nobody's, are counted.
         outbox: Sends.
         received: Gets what a transceiver sends.
+        unopened: Finds the flow at an upstream address, packed, that is not open here: one that
+            the kernel forwards need not be.
+        udp: The socket, where another process has opened it.
+        open_raw: Opens a socket as `open_udp_socket` does, where this process may not.
 
     Raises:
         BindError: An address is not on this host, or this process may not open raw sockets.
@@ -67,8 +88,12 @@ class SteeredSocket:
         *,
         outbox: Outbox,
         received: Received,
+        unopened: Callable[[bytes], Flow | None] = lambda _: None,
+        udp: socket.socket | None = None,
+        open_raw: Callable[[int, str], socket.socket] = open_udp_socket,
     ) -> None:
         self._loop = loop
+        self._unopened = unopened
         self._counters = counters
         self._outbox = outbox
         self._received = received
@@ -80,18 +105,21 @@ class SteeredSocket:
         }
         self._raw: dict[bytes, socket.socket] = {}
         # The program steers to it what comes to any of the addresses, whichever it is bound to.
-        self.udp = bind_udp(Endpoint(hosts[0], 0))
+        self.udp = udp or bind_udp(Endpoint(hosts[0], 0))
         self._family = self.udp.family
         try:
             for host, packed in zip(hosts, self._flows, strict=True):
-                self._raw[packed] = _raw_socket(self._family, host)
+                self._raw[packed] = open_raw(self._family, host)
         except BindError:
             self.udp.close()
             raise
         tell_destinations(self.udp)
         self._buffers = PacketBuffers(BATCH)
         self._receiver = BatchReceiver(self._buffers, self._family)
-        loop.add_reader(self.udp, self._read)
+
+    def listen(self) -> None:
+        """See `Upstreams.listen`."""
+        self._loop.add_reader(self.udp, self._read)
 
     def open(self, flow: Flow) -> bool:
         """Always true: the steering program comes before other processes' sockets."""
@@ -104,19 +132,19 @@ class SteeredSocket:
     def close(self, flow: Flow) -> None:
         """See `Upstreams.close`."""
         upstream = flow.addresses.packed_upstream
-        if self._find(upstream) is flow:
+        if self._opened(upstream) is flow:
             self._put(upstream, None)
 
     def find(self, upstream: Endpoint) -> Flow | None:
         """See `Upstreams.find`."""
         return self._find(upstream.packed)
 
-    def send(self, flow: Flow, data: bytes) -> None:
+    def send(self, flow: Flow, data: bytes, tos: int) -> None:
         """See `Upstreams.send`."""
         source, destination = flow.addresses.packed_upstream, flow.addresses.packed_transceiver
         raw = self._raw[source[:-2]].fileno()
         packet = udp_packet(source, destination, data)
-        self._outbox.send_to(raw, self._family, _host_sockaddr(destination), packet)
+        self._outbox.send_to(raw, self._family, _host_sockaddr(destination), packet, tos)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
@@ -138,12 +166,13 @@ class SteeredSocket:
             count_failure(self._counters, error.errno)
             return
         places = zip(receiver.destinations(count), receiver.sources(count), strict=True)
-        for slot, (size, place) in enumerate(zip(receiver.sizes(count), places, strict=True)):
+        what = zip(receiver.sizes(count), receiver.tos(count), places, strict=True)
+        for slot, (size, tos, place) in enumerate(what):
             flow = self._flow_between(*place)
             if flow is None:
                 self._counters["unknown_upstream"] += 1
             else:
-                self._received(flow, self._buffers.copy(slot, size))
+                self._received(flow, self._buffers.copy(slot, size), tos)
 
     def _flow_between(self, destination: bytes, source: bytes) -> Flow | None:
         """The flow of an upstream address and a transceiver, each as `to_sockaddr` writes it."""
@@ -154,14 +183,20 @@ class SteeredSocket:
         return flow if flow and source == _sockaddr(flow.addresses.packed_transceiver) else None
 
     def _find(self, upstream: bytes) -> Flow | None:
+        flow = self._opened(upstream)
+        if flow is None and (flow := self._unopened(upstream)) is not None:
+            self._put(upstream, flow)
+        return flow
+
+    def _opened(self, upstream: bytes) -> Flow | None:
         flows, port = self._flows.get(upstream[:-2]), int.from_bytes(upstream[-2:], "big")
         if flows is None or port not in self._ports:
             return None
-        return flows[self._ports.index(port)]
+        return flows[port - self._ports.start]
 
     def _put(self, upstream: bytes, flow: Flow | None) -> None:
         port = int.from_bytes(upstream[-2:], "big")
-        self._flows[upstream[:-2]][self._ports.index(port)] = flow
+        self._flows[upstream[:-2]][port - self._ports.start] = flow
 
 
 class SteeredUpstreams:
@@ -173,6 +208,11 @@ class SteeredUpstreams:
 
     def __init__(self, sockets: Mapping[int, SteeredSocket]) -> None:
         self._sockets = sockets
+
+    def listen(self) -> None:
+        """See `Upstreams.listen`."""
+        for each in self._sockets.values():
+            each.listen()
 
     def open(self, flow: Flow) -> bool:
         """See `Upstreams.open`."""
@@ -191,9 +231,9 @@ class SteeredUpstreams:
         steered = self._sockets.get(upstream.family)
         return steered.find(upstream) if steered else None
 
-    def send(self, flow: Flow, data: bytes) -> None:
+    def send(self, flow: Flow, data: bytes, tos: int) -> None:
         """See `Upstreams.send`."""
-        self._of(flow).send(flow, data)
+        self._of(flow).send(flow, data, tos)
 
     def shutdown(self) -> None:
         """See `Upstreams.shutdown`."""
@@ -216,31 +256,10 @@ def _host_sockaddr(packed: bytes) -> bytes:
 
 def udp_packet(source: bytes, destination: bytes, data: bytes) -> bytes:
     """A UDP header (RFC 768) and its payload, with the checksum, between packed addresses."""
-    addresses = slice(12, 16) if source.startswith(V4_MAPPED) else slice(0, 16)
     length = (_UDP_HEADER_SIZE + len(data)).to_bytes(2, "big")
-    ports = source[16:] + destination[16:]
-    # The order of words and zeros do not count: both families' pseudo-headers have the same sum.
-    pseudo_header = source[addresses] + destination[addresses] + _PROTOCOL + length
-    checksum = internet_checksum(b"".join((pseudo_header, ports, length, data)))
+    # The order of words does not count, nor do zeros, and what a packed IPv4 address begins with is
+    # one's complement's other zero: so this is the sum of both families' pseudo-headers.
+    summed = b"".join((source, destination, _PROTOCOL, length, length, data))
     # A computed zero is sent as all ones: zero says that there is none.
-    return b"".join((ports, length, (checksum or 0xFFFF).to_bytes(2, "big"), data))
-
-
-def _raw_socket(family: int, host: str) -> socket.socket:
-    try:
-        return _bound_raw_socket(family, host)
-    except OSError as error:
-        raise BindError(f"no raw socket at {host}: {error.strerror}") from error
-
-
-def _bound_raw_socket(family: int, host: str) -> socket.socket:
-    raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
-    try:
-        # A raw socket is given a copy of all UDP that the host receives; this one refuses it.
-        attach_filter(raw, SO_ATTACH_FILTER, _RETURN_NOTHING)
-        allow_fragmentation(raw, family)
-        raw.bind((host, 0))
-    except OSError:
-        raw.close()
-        raise
-    return raw
+    checksum = (internet_checksum(summed) or 0xFFFF).to_bytes(2, "big")
+    return b"".join((source[16:], destination[16:], length, checksum, data))

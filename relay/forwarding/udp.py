@@ -5,17 +5,26 @@ import errno
 import socket
 import struct
 from collections import Counter
+from collections.abc import Mapping
 
 from relay.errors import BindError
+from relay.linux import ignore_path_mtu
 from relay.wire.endpoint import Endpoint
 
 MAX_DATAGRAM = 65_536
 # Small packets take some 2 to 5 KB each, so this is a burst of 10 ms at 200 kpps.
 BUFFER_SIZE = 8 << 20  # bytes
 
-# linux/in.h and linux/in6.h; the socket module lacks them.
-IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
-PMTUDISC_DONT = 0
+# What a socket says of each datagram's DSCP and ECN: see `relay.forwarding.msghdr`.
+_TELL_TOS: Mapping[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_RECVTOS),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS),
+}
+
+# From the kernel's UAPI headers; the socket module lacks them.
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+_RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0
+
 # asm-generic/socket.h; the first of each pair needs CAP_NET_ADMIN.
 _BUFFERS = (33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)
 
@@ -25,7 +34,8 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
 
     Args:
         local: The address.
-        share_port: Whether others of this user that share it, too, may be bound to the same.
+        share_port: Whether others of this user that share it, too, may be bound to the same. It
+            receives nothing until `receive_from_now_on`.
 
     Raises:
         BindError: It cannot be had; its cause is the kernel's error.
@@ -43,9 +53,11 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
                 udp.setsockopt(socket.SOL_SOCKET, forced, BUFFER_SIZE)
             except PermissionError:  # then as much as net.core.rmem_max and wmem_max allow
                 udp.setsockopt(socket.SOL_SOCKET, wished, BUFFER_SIZE)
-        allow_fragmentation(udp, family)
+        ignore_path_mtu(udp, family)
+        udp.setsockopt(*_TELL_TOS[family], 1)
         if share_port:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            receive_nothing(udp)
         udp.bind(local)
     except OSError as error:
         udp.close()
@@ -53,15 +65,14 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
     return udp
 
 
-def allow_fragmentation(udp: socket.socket, family: int) -> None:
-    """Let the kernel fragment what is too big for the path, instead of refusing to send it.
+def receive_nothing(sock: socket.socket) -> None:
+    """Let the kernel drop what comes for a socket, of any kind, until `receive_from_now_on`."""
+    attach_filter(sock, _SO_ATTACH_FILTER, _RETURN_NOTHING)
 
-    The relay cannot make a sender's packets smaller (RFC 4787, REQ-13).
-    """
-    if family == socket.AF_INET6:
-        udp.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
-    else:
-        udp.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+
+def receive_from_now_on(sock: socket.socket) -> None:
+    """End what `receive_nothing` has begun."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def attach_filter(udp: socket.socket, option: int, program: bytes) -> None:
@@ -69,7 +80,7 @@ def attach_filter(udp: socket.socket, option: int, program: bytes) -> None:
 
     Args:
         udp: The socket.
-        option: What the program is for, such as SO_ATTACH_FILTER.
+        option: What the program is for, such as SO_ATTACH_REUSEPORT_CBPF.
         program: An array of struct sock_filter, of 8 bytes each.
 
     Raises:
@@ -83,8 +94,8 @@ def attach_filter(udp: socket.socket, option: int, program: bytes) -> None:
 def count_failure(counters: Counter[str], number: int | None) -> None:
     """Count a datagram that could not be sent or received, by the kernel's error number.
 
-    A connected socket reports an earlier ICMP error here. It never ends a flow (RFC 4787 REQ-12):
-    the datagram is lost, as it would be on the way.
+    It never ends a flow (RFC 4787 REQ-12): the datagram is lost, as it would be on the way. What a
+    connected socket says of an earlier ICMP error is none (`TOLD_BY_ICMP`).
     """
     name = errno.errorcode.get(number or 0, "unknown").lower()
     counters[f"send_failed_{name}"] += 1

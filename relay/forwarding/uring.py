@@ -12,7 +12,7 @@ import struct
 from array import array
 
 # From linux/io_uring.h.
-OP_SEND, OP_RECV = 26, 27
+OP_SENDMSG, OP_RECVMSG, OP_SEND = 9, 10, 26
 SKIP_SUCCESS = 1 << 6  # IOSQE_CQE_SKIP_SUCCESS: only failures complete; Linux 5.17
 _SUBMIT_ALL = 1 << 7  # IORING_SETUP_SUBMIT_ALL: a bad request does not stop the others; Linux 5.18
 _OFF_SQES = 0x1000_0000

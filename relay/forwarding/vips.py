@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from relay.core.flowtuple import FlowTuple, Source
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What is read before others on the event loop get their turn: a few milliseconds at most.
 MAX_BATCHES = 4
 
-Received = Callable[[bytes, Source], None]
+Received = Callable[[bytes, Source, int], None]  # what, from whom, and its DSCP and ECN
 
 
 class VipSockets:
@@ -57,9 +57,9 @@ class VipSockets:
         self._fast.add_vip(udp.fileno(), udp.family)
 
     @property
-    def sockets(self) -> "list[socket]":
-        """All that are open."""
-        return list(self._sockets.values())
+    def sockets(self) -> "Mapping[Endpoint, socket]":
+        """All that are open, by their VIPs."""
+        return self._sockets
 
     def listen(self) -> None:
         """Read from all VIPs from now on."""
@@ -70,10 +70,10 @@ class VipSockets:
         """The socket on a VIP, which is packed."""
         return self._by_packed[vip][0]
 
-    def send(self, flow: FlowTuple, data: bytes) -> None:
-        """Send from a flow's VIP to its client."""
+    def send(self, flow: FlowTuple, data: bytes, tos: int) -> None:
+        """Send from a flow's VIP to its client, with this DSCP and ECN."""
         fd, family = self._by_packed[flow.packed_vip]
-        self._fast.outbox.send_to(fd, family, to_sockaddr(flow.packed_client), data)
+        self._fast.outbox.send_to(fd, family, to_sockaddr(flow.packed_client), data, tos)
 
     def shutdown(self) -> None:
         """Close all sockets."""
@@ -84,13 +84,13 @@ class VipSockets:
         self._sockets.clear()
 
     def _read(self, fd: int, vip: bytes) -> None:
-        def slow_path(data: bytes, sockaddr: bytes) -> None:
+        def slow_path(data: bytes, sockaddr: bytes, tos: int) -> None:
             try:
                 source = Source.of(from_sockaddr(sockaddr), vip)
             except EndpointError:  # a link-local source: its zone means nothing to other hosts
                 self._counters["unsupported_source"] += 1
             else:
-                self._received(data, source)
+                self._received(data, source, tos)
 
         for _ in range(MAX_BATCHES):
             with self._fast.outbox:

@@ -1,139 +1,232 @@
-"""The mirror: confirmed flows in Redis, so that a restarted relay recovers at once.
+"""The mirror: confirmed flows in Redis, so that a relay recovers at once, or another one for it.
 
 Nothing waits for it. Writes and look-ups are queued and go out in pipelined batches; while Redis
 is away they are dropped and counted, and the table writes live flows again every so often.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError
 
-from relay.core.flowtuple import FlowTuple
+from relay.core.flowtuple import FlowTuple, Source
 from relay.core.throttle import Throttle
-from relay.mirror.record import PREFIX, Record, RecordError, client_of, key_of
+from relay.mirror import library
+from relay.mirror.asked import Asked
+from relay.mirror.dormant import DormantFlows
+from relay.mirror.reading import Held, read
+from relay.mirror.record import Record, RecordError, client_of
+from relay.mirror.requests import Claim, LookUp, Refresh, Release, Request, Writer
+from relay.outage import Outage
+from relay.pace import Pace
+from relay.redisclient import FAILURES, Client, in_words, is_elsewhere, require_wanted
+from relay.wire.announcement import MAX_EPOCH, Announcement
 from relay.wire.endpoint import Endpoint
-from relay.wire.errors import RouteError
 from relay.wire.keys import KeyRing
 
-BATCH = 500  # keys that are read at a time
-REQUESTS = 100  # that are written at a time: datagrams wait while records are signed, some 3 ms
-PAUSE_EVERY = 50  # flows that are passed on without a look at what else there is
+REQUESTS = 100  # that are written at a time, as in `relay.mirror.reading`
 QUEUE_SIZE = 20_000
 TIMEOUT = 2.0  # seconds for Redis to answer
+PATIENCE = 0.1  # seconds after which a client that waits for Redis is asked for elsewhere, too
 RETRY_AFTER = 1.0  # seconds of silence after a failure
-ASKED_FOR = 10.0  # seconds in which one client is looked up once
-ASKED_SIZE = 4_096
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Put:
-    record: Record
+class Flows(Protocol):
+    """The relay's flows, to whom the mirror tells what it finds out."""
+
+    def has(self, source: Source) -> bool:
+        """Whether a client has a flow here."""
+
+    def found(self, record: Record, waiting: Sequence[bytes]) -> None:
+        """A client has this flow, which is this relay's own or comes over from another one.
+
+        Args:
+            record: It, verified.
+            waiting: Datagrams of the client that came meanwhile.
+        """
+
+    def unknown(self, source: Source, waiting: Sequence[bytes]) -> None:
+        """Redis knows nothing of a client, or does not say so in time.
+
+        Args:
+            source: The client.
+            waiting: Its datagrams that came meanwhile.
+        """
+
+    def claimed(self, flow: FlowTuple) -> None:
+        """A flow is this relay's in the mirror, too."""
+
+    def contested(self, flow: FlowTuple, epoch: int) -> None:
+        """Another relay has claimed a flow before, with this epoch."""
+
+    def lost(self, flow: FlowTuple, epoch: int) -> None:
+        """Another relay has taken a flow over, with this epoch."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Delete:
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Get:
-    client: Endpoint
-    vip: Endpoint
+class _Read:
+    """All flows of the relay's VIPs."""
 
 
 class Mirror:
     """Writes flows to Redis and finds them there.
 
     Args:
-        url: Such as ``redis://127.0.0.1:6379/0``.
+        connect: Makes a client of Redis; once more after each failure, for the URL may lead to
+            others by then.
         keys: They sign and verify records.
+        owner: This relay's identity.
+        vips: Its public addresses.
         ttl: How long a record lives after it was written, in seconds.
-        found: Called with each flow that is found and whose record verifies.
+        flows: Who is told what comes of it.
+        dormant: Takes flows of other relays.
         counters: Where what happens is counted.
-        wanted: Which clients' flows are loaded at the start.
-
-    Raises:
-        ValueError: The URL is malformed.
+        wanted: Which clients' flows are of interest.
     """
 
     def __init__(
         self,
-        url: str,
+        connect: Callable[[], Client],
         *,
         keys: KeyRing,
+        owner: str,
+        vips: Iterable[Endpoint],
         ttl: float,
-        found: Callable[[FlowTuple], None],
+        flows: Flows,
+        dormant: DormantFlows,
         counters: Counter[str],
         wanted: Callable[[Endpoint], bool] = lambda _: True,
     ) -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, protocol=2
-        )
+        self._connect = connect
+        self._redis = connect()
         self._keys = keys
-        self._ttl_ms = round(ttl * 1000)
-        self._found = found
+        self._owner = owner
+        self._vips = tuple(vips)
+        self._writer = Writer(owner, keys, round(ttl * 1000))
+        self._flows = flows
+        self._dormant = dormant
         self._counters = counters
         self._wanted = wanted
-        self._queue: asyncio.Queue[_Put | _Delete | _Get] = asyncio.Queue(QUEUE_SIZE)
-        self._asked: dict[tuple[Endpoint, Endpoint], float] = {}
-        self._away = False
+        self._queue: asyncio.Queue[tuple[float, Request | _Read]] = asyncio.Queue(QUEUE_SIZE)
+        self._oldest: float | None = None  # when the first of those in work was queued
+        self._lag = 0.0
+        self._asked = Asked()
+        self._told: set[Source] | None = None  # whose records have changed while all are read
+        self._outage = Outage(_log, "Redis is away, flows are not mirrored", "Redis is back")
+        self._refused: set[type[Request]] = set()  # what Redis answers, but does not do
         self._throttle = Throttle(time.monotonic)
 
-    def store(self, flow: FlowTuple) -> None:
-        """Write a flow's record soon."""
-        # Made into text and signed when its turn comes: whoever calls has packets waiting.
-        self._enqueue(_Put(Record(flow, time.time())))
+    @property
+    def trouble(self) -> str | None:
+        """Why flows are not mirrored now; None while they are."""
+        return self._outage.reason
 
-    def forget(self, flow: FlowTuple) -> None:
-        """Delete a flow's record soon."""
-        self._enqueue(_Delete(key_of(flow.client, flow.vip)))
+    @property
+    def lag(self) -> float:
+        """How many seconds Redis is behind: what the last batch took from the queue on, or longer.
 
-    def recall(self, client: Endpoint, vip: Endpoint) -> None:
-        """Look a client's flow up soon, but not again and again."""
-        now = time.monotonic()
-        if self._asked.get((client, vip), 0.0) > now:
-            return
-        if len(self._asked) >= ASKED_SIZE:
-            self._asked = {key: until for key, until in self._asked.items() if until > now}
-            if len(self._asked) >= ASKED_SIZE:
-                self._counters["mirror_recall_limited"] += 1
-                return
-        self._asked[client, vip] = now + ASKED_FOR
-        self._enqueue(_Get(client, vip))
+        A batch that is being written counts from when its first request was queued.
+        """
+        oldest = self._oldest
+        return self._lag if oldest is None else max(self._lag, time.monotonic() - oldest)
 
-    async def run(
-        self,
-        vips: Iterable[Endpoint],
-        accepting: asyncio.Event,
-        restored: Callable[[float], None] = lambda _: None,
-    ) -> None:
-        """Load the flows of these VIPs, then serve the queue until cancelled.
+    @property
+    def waiting(self) -> int:
+        """How many requests wait, of `QUEUE_SIZE`."""
+        return self._queue.qsize()
+
+    def claim(self, flow: FlowTuple, epoch: int, introduced: Announcement | None = None) -> None:
+        """Write a flow's record soon, as of this relay.
 
         Args:
-            vips: The relay's.
-            accepting: Set once `found` may be called; what is read before is kept until then.
+            flow: The flow.
+            epoch: Its epoch.
+            introduced: What an edge has said of its client.
+        """
+        # Made into text and signed when its turn comes: whoever calls has packets waiting.
+        self._enqueue(Claim(flow, epoch, introduced))
+
+    def refresh(self, flow: FlowTuple, epoch: int, introduced: Announcement | None = None) -> None:
+        """Let the record of a flow that was claimed live on, or write it if it has gone.
+
+        Args:
+            flow: The flow.
+            epoch: Its epoch; 0 if an agent before this one has claimed it.
+            introduced: What an edge has said of its client.
+        """
+        self._enqueue(Refresh(flow, epoch, introduced))
+
+    def release(self, flow: FlowTuple, epoch: int) -> None:
+        """Delete a flow's record soon, if it is this relay's."""
+        self._enqueue(Release(flow, epoch or MAX_EPOCH))
+
+    def recall(self, source: Source, data: bytes) -> None:
+        """Find the flow of a client that is not known, from which a datagram came.
+
+        One of another relay may be known already. Otherwise Redis is asked soon, but not again and
+        again.
+        """
+        if (value := self._dormant.pop(source, time.monotonic())) is not None:
+            if (record := self._read(source.client, source.vip, value)) is not None:
+                self._flows.found(record, [data])
+            return
+        if self._outage.reason is not None:
+            self._flows.unknown(source, [data])
+            return
+        look_up = self._asked.ask(source, data, time.monotonic())
+        if look_up:
+            self._enqueue(LookUp(source.client, source.vip))
+            asyncio.get_running_loop().call_later(PATIENCE, self._give_up, source)
+        elif look_up is None:
+            self._counters["mirror_recall_limited"] += 1
+
+    def read_again(self) -> None:
+        """Read all flows soon: something may have been missed."""
+        self._enqueue(_Read())
+
+    def heard(self, key: str, value: bytes | None) -> None:
+        """Take what a relay has told of a record: its new text, or that it is deleted."""
+        try:
+            client, vip = client_of(key)
+        except RecordError:
+            self._counters["mirror_record_refused"] += 1
+            return
+        if not self._wanted(client):
+            return
+        source = Source(client, vip)
+        if self._told is not None:
+            self._told.add(source)
+        if value is None:
+            self._dormant.pop(source, time.monotonic())
+            return
+        self._sort(client, vip, value)
+
+    async def run(
+        self, accepting: asyncio.Event, restored: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """Read the flows of the VIPs, then serve the queue until cancelled.
+
+        Args:
+            accepting: Set once flows may be restored; what is read before is kept until then.
             restored: Called when all are found, with the moment at which the reading began, by
                 the monotonic clock.
         """
         loaded = False
         try:
-            # The condition is for cancellations that got lost in _attempt: asyncio.wait_for of
-            # Python 3.11, for one, forgets them when what it waits for ends at that moment.
-            while not _cancelled():
+            while True:
                 if loaded:
                     done = await self._serve_queue()
                 else:
                     began = time.monotonic()
-                    done = loaded = await self._attempt(self._load(vips, accepting))
+                    done = loaded = await self._attempt(self._load(accepting))
                     if loaded:
                         restored(began)
                 if not done:
@@ -142,119 +235,180 @@ class Mirror:
             await self._redis.aclose()
 
     async def _serve_queue(self) -> bool:
-        batch = [await self._queue.get()]
+        self._oldest, first = await self._queue.get()
+        batch = [first]
         while len(batch) < REQUESTS and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
-        served = await self._attempt(self._answer(batch))
+            batch.append(self._queue.get_nowait()[1])
+        requests = [each for each in batch if not isinstance(each, _Read)]
+        served = await self._attempt(self._serve(requests))
+        self._lag, self._oldest = time.monotonic() - self._oldest, None
         if not served:
-            self._counters["mirror_lost"] += len(batch)
+            self._lose(requests)
+        if len(requests) < len(batch):
+            accepting = asyncio.Event()
+            accepting.set()
+            served = served and await self._attempt(self._load(accepting))
         return served
 
-    def _enqueue(self, request: _Put | _Delete | _Get) -> None:
+    def _enqueue(self, request: Request | _Read) -> None:
         try:
-            self._queue.put_nowait(request)
+            self._queue.put_nowait((time.monotonic(), request))
         except asyncio.QueueFull:
             self._counters["mirror_lost"] += 1
+
+    def _lose(self, requests: Sequence[Request]) -> None:
+        self._counters["mirror_lost"] += len(requests)
+        for request in requests:
+            if isinstance(request, LookUp):
+                source = Source(request.client, request.vip)
+                self._give_up(source)
+                self._asked.forget(source)
 
     async def _attempt(self, work: Awaitable[None]) -> bool:
         try:
             await work
-        except (RedisError, OSError) as error:
-            self._counters["mirror_failed"] += 1
-            if not self._away:
-                _log.warning("Redis is away, flows are not mirrored: %s", error)
-            self._away = True
+        except FAILURES as error:
+            require_wanted()
+            self._fail(error)
+            await self._connect_anew()
             return False
-        if self._away:
-            _log.info("Redis is back")
-        self._away = False
+        require_wanted()
+        if not self._refused:
+            self._outage.ends()
         return True
 
-    async def _load(self, vips: Iterable[Endpoint], accepting: asyncio.Event) -> None:
-        held: list[FlowTuple] = []
-        for vip in vips:
-            # An IPv6 VIP is written in brackets, which a pattern would take for a set.
-            pattern = f"{PREFIX}{vip}|*".replace("[", "\\[").replace("]", "\\]")
-            keys: list[str] = []
-            async for key in self._redis.scan_iter(match=pattern, count=BATCH):
-                keys.append(cast("bytes", key).decode("ascii", "replace"))
-                if len(keys) == BATCH:
-                    held += await self._fetch(keys)
-                    keys = []
-                    if accepting.is_set():
-                        await self._give(held)
-            held += await self._fetch(keys)
-        await accepting.wait()
-        await self._give(held)
+    def _fail(self, error: Exception) -> None:
+        self._counters["mirror_failed"] += 1
+        self._outage.begins(in_words(error) + _advice(error))
 
-    async def _give(self, held: list[FlowTuple]) -> None:
-        """Pass flows on, and empty the list."""
-        for number, flow in enumerate(held, start=1):
-            self._found(flow)
-            if number % PAUSE_EVERY == 0:
-                await asyncio.sleep(0)  # datagrams come first
-        held.clear()
+    async def _connect_anew(self) -> None:
+        with contextlib.suppress(*FAILURES):
+            await self._redis.aclose()
+        self._redis = self._connect()
 
-    async def _fetch(self, keys: list[str]) -> list[FlowTuple]:
-        requests = []
-        for key in keys:
-            try:
-                request = _Get(*client_of(key))
-            except RecordError:
-                self._counters["mirror_record_refused"] += 1
-                continue
-            if self._wanted(request.client):
-                requests.append(request)
-        return await self._serve(requests)
-
-    async def _answer(self, batch: Iterable[_Put | _Delete | _Get]) -> None:
-        for flow in await self._serve(batch):
-            self._found(flow)
-            _log.info("restored the flow of %s from the mirror", flow.client)
-
-    async def _serve(self, batch: Iterable[_Put | _Delete | _Get]) -> list[FlowTuple]:
-        """Do what is requested; gives the flows that were found."""
-        lookups = []
+    async def _serve(self, batch: Sequence[Request]) -> None:
+        """Do what is requested, and tell what came of it."""
+        pace = Pace()
         # No transaction: each key is used alone, so that Redis Cluster works, too.
         async with self._redis.pipeline(transaction=False) as pipeline:
             for request in batch:
-                match request:
-                    case _Put(record):
-                        if (value := self._serialized(record)) is None:
-                            continue
-                        # As `pipeline.set` does it, after it has looked at all its options.
-                        pipeline.execute_command("SET", record.key, value, "PX", self._ttl_ms)
-                    case _Delete(key):
-                        pipeline.delete(key)
-                    case _Get(client, vip):
-                        pipeline.get(key_of(client, vip))
-                lookups.append(request if isinstance(request, _Get) else None)
-            answers = await pipeline.execute()
-        found = (
-            self._read(lookup, answer)
-            for lookup, answer in zip(lookups, answers, strict=True)
-            if lookup is not None and answer is not None
-        )
-        return [flow for flow in found if flow is not None]
+                request.add(pipeline, self._writer)
+                await pace.rest()
+            answers = await pipeline.execute(raise_on_error=False)
+        answered = list(zip(batch, answers, strict=True))
+        if again := [request for request, answer in answered if library.is_missing(answer)]:
+            await library.load(self._redis)
+            await self._serve(again)
+        if elsewhere := [each for each in answered if is_elsewhere(each[1])]:
+            self._refused.update(type(request) for request, _ in elsewhere)
+            raise elsewhere[0][1]
+        for request, answer in answered:
+            if not isinstance(answer, Exception):
+                self._permitted(request)
+                self._answered(request, answer)
+            elif not library.is_missing(answer):
+                self._not_done(request, answer)
+            await pace.rest()
 
-    def _serialized(self, record: Record) -> bytes | None:
-        try:
-            return record.serialize(self._keys)
-        except RouteError:  # signed with a key that has left: no relay could verify it
-            self._counters["mirror_unsigned"] += 1
-            return None
+    def _permitted(self, request: Request) -> None:
+        """Redis does requests of this kind. A claim needs all that any other does."""
+        if isinstance(request, Claim):
+            self._refused.clear()
+        self._refused.discard(type(request))
 
-    def _read(self, lookup: _Get, value: bytes) -> FlowTuple | None:
+    def _not_done(self, request: Request, error: Exception) -> None:
+        if library.is_of_one_key(error):  # somebody else has put it there
+            self._counters["mirror_refused"] += 1
+            if self._throttle.allows("request"):
+                more = self._throttle.withheld("request")
+                _log.warning("Redis refuses one of several requests: %s%s", error, more)
+            return
+        self._refused.add(type(request))
+        self._lose([request])
+        self._fail(error)
+
+    def _answered(self, request: Request, answer: object) -> None:
+        match request, answer:
+            case LookUp(client, vip), value:
+                self._looked_up(Source(client, vip), value if isinstance(value, bytes) else None)
+            case Claim(flow), bytes(epoch):
+                self._counters["mirror_contested"] += 1
+                self._flows.contested(flow, int(epoch))
+            case Claim(flow), _:
+                self._flows.claimed(flow)
+            case Refresh(flow), bytes(epoch):
+                self._flows.lost(flow, int(epoch))
+            case Refresh(flow, epoch, introduced), 0:
+                self.claim(flow, max(1, epoch), introduced)
+
+    def _looked_up(self, source: Source, value: bytes | None) -> None:
+        record = self._read(source.client, source.vip, value) if value is not None else None
+        if record is None:
+            self._give_up(source)
+            return
+        self._flows.found(record, self._asked.answer(source))
+        if self._throttle.allows("found"):  # at a restart they are found by the thousand
+            _log.info("found flows in the mirror, such as that of %s", source.client)
+
+    def _give_up(self, source: Source) -> None:
+        """Look for a client elsewhere, unless there was an answer already."""
+        if waiting := self._asked.answer(source):
+            self._flows.unknown(source, waiting)
+
+    # Reading
+
+    async def _load(self, accepting: asyncio.Event) -> None:
+        held: list[Held] = []
+        self._told = set()
         try:
-            record = Record.parse(lookup.client, lookup.vip, value, self._keys)
+            for vip in self._vips:
+                async for batch in read(self._redis, vip, self._wanted, self._counters):
+                    held += batch
+                    if accepting.is_set():
+                        await self._give(held)
+            await accepting.wait()
+            await self._give(held)
+        finally:
+            self._told = None
+
+    async def _give(self, held: list[Held]) -> None:
+        """Pass flows on, but for those of which something newer was told, and empty the list."""
+        pace = Pace()
+        for client, vip, value in held:
+            if Source(client, vip) not in (self._told or ()):
+                self._sort(client, vip, value)
+            await pace.rest()
+        held.clear()
+
+    def _sort(self, client: Endpoint, vip: Endpoint, value: bytes) -> None:
+        """Take a record that nobody has asked for: this relay's own, or another's."""
+        source = Source(client, vip)
+        # Others' are read when they are needed, if ever.
+        if self._owner.encode() in value or self._flows.has(source):
+            if (record := self._read(client, vip, value)) is None:
+                return
+            if record.owner == self._owner:
+                self._dormant.pop(source, time.monotonic())  # it was taken back
+                self._flows.found(record, [])
+                return
+            self._flows.lost(record.flow, record.epoch)
+        self._dormant.put(source, value, time.monotonic())
+
+    def _read(self, client: Endpoint, vip: Endpoint, value: bytes) -> Record | None:
+        try:
+            return Record.parse(client, vip, value, self._keys)
         except RecordError as error:
             self._counters["mirror_record_refused"] += 1
             if self._throttle.allows("refused"):
-                _log.warning("refused the mirrored flow of %s: %s", lookup.client, error)
+                more = self._throttle.withheld("refused")
+                _log.warning("refused the mirrored flow of %s: %s%s", client, error, more)
             return None
-        return record.flow
 
 
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _advice(error: Exception) -> str:
+    if not isinstance(error, NoPermissionError):
+        return ""
+    return (
+        "; its user needs the commands GET, SCAN, SUBSCRIBE and FCALL on icelane:*, and FUNCTION "
+        "LOAD where relay/mirror/flows.lua is not loaded yet"
+    )

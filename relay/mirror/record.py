@@ -1,11 +1,16 @@
 """What the mirror keeps of a flow: one record for each client and VIP, with a tag of its own.
 
 Whoever can write to Redis must not be able to steer media, so each record carries an HMAC under a
-key that Redis does not know. The record is JSON that an operator can read:
+key that Redis does not know, of the relay's own also where the route is of a cluster elsewhere. The
+record is JSON that an operator can read:
 
     icelane:flow:203.0.113.10:3478|203.0.113.2:40000
-    {"v": 1, "transceiver": "192.0.2.2:5000", "upstream": "192.0.2.1:20417",
-     "route": "AAAB...", "time": 1795381747.5, "mac": "hex digits"}
+    {"v": 2, "owner": "5f0c...", "epoch": 1, "transceiver": "192.0.2.2:5000",
+     "upstream": "192.0.2.1:20417", "route": "AAAB...", "time": 1795381747.5, "mac": "hex digits"}
+
+The owner is the relay that the client reaches; the epoch counts its owners. The time is for people:
+nothing depends on it, as clocks differ. Where an edge has said who the client is, that is in it,
+too: "introduced": ["203.0.113.2:40000", "203.0.113.10:3478", "udp", 1].
 """
 
 import hmac
@@ -13,14 +18,17 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
+from relay.config.targets import parse_target
 from relay.core.flowtuple import FlowTuple
 from relay.errors import MirrorError
+from relay.wire.announcement import MAX_EPOCH, Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
 from relay.wire.keys import KeyRing
-from relay.wire.route import Route, open_raw, open_ufrag
+from relay.wire.route import decode, read_ufrag
+from relay.wire.transport import Transport
 
-VERSION = 1
+VERSION = 2
 PREFIX = "icelane:flow:"
 MAC_SIZE = 16  # bytes of HMAC-SHA256 that are kept
 
@@ -49,11 +57,17 @@ class Record:
 
     Attributes:
         flow: Its addresses and route.
+        owner: The identity of the relay that its client reaches.
+        epoch: How often a relay has taken it over, from 1 on.
         time: When it was written, Unix seconds.
+        introduced: What an edge has said of its client; when it has said so is not kept.
     """
 
     flow: FlowTuple
+    owner: str
+    epoch: int
     time: float
+    introduced: Announcement | None = None
 
     @property
     def key(self) -> str:
@@ -61,20 +75,20 @@ class Record:
         return key_of(self.flow.client, self.flow.vip)
 
     def serialize(self, keys: KeyRing) -> bytes:
-        """The Redis value.
-
-        Raises:
-            RouteError: The flow's route does not verify under these keys.
-        """
-        route = open_raw(self.flow.route, keys)
-        fields = {
+        """The Redis value."""
+        route = decode(self.flow.route)
+        fields: dict[str, Any] = {
             "v": VERSION,
+            "owner": self.owner,
+            "epoch": self.epoch,
             "transceiver": str(self.flow.transceiver),
             "upstream": str(self.flow.upstream),
             "route": route.ufrag,
             "time": self.time,
         }
-        mac = _mac(self.key, fields, route, keys)
+        if (said := self.introduced) is not None:
+            fields["introduced"] = [str(said.client), str(said.vip), said.transport, said.epoch]
+        mac = _mac(self.key, fields, keys.mirror_keys(route.cluster, route.key_slot)[0])
         return _ENCODER.encode(fields | {"mac": mac.hex()}).encode("ascii")
 
     @classmethod
@@ -87,23 +101,45 @@ class Record:
         try:
             fields = json.loads(value)
             mac = bytes.fromhex(fields.pop("mac"))
-            route = open_ufrag(fields["route"], keys)
+            route = read_ufrag(fields["route"])
             flow = FlowTuple(
                 client=client,
                 vip=vip,
-                upstream=Endpoint.parse(fields["upstream"]),
-                transceiver=Endpoint.parse(fields["transceiver"]),
+                upstream=parse_target(fields["upstream"]),
+                transceiver=parse_target(fields["transceiver"]),
                 route=route.raw,
             )
             time = float(fields["time"])
-            version = fields["v"]
+            version, owner, epoch = fields["v"], fields["owner"], fields["epoch"]
+            introduced = _introduced(fields.get("introduced"), flow)
+            if type(owner) is not str or type(epoch) is not int or not 1 <= epoch <= MAX_EPOCH:
+                raise ValueError("its owner or epoch is none")
         except _MALFORMED as error:
             raise RecordError(f"malformed: {error}") from None
-        if not hmac.compare_digest(mac, _mac(key_of(client, vip), fields, route, keys)):
+        key, known = key_of(client, vip), keys.mirror_keys(route.cluster, route.key_slot)
+        if not any(hmac.compare_digest(mac, _mac(key, fields, each)) for each in known):
             raise RecordError("its tag does not verify")
         if version != VERSION:
             raise RecordError(f"version {version} is unknown")
-        return cls(flow, time)
+        return cls(flow, owner, epoch, time, introduced)
+
+
+def _introduced(written: Any, flow: FlowTuple) -> Announcement | None:
+    """What `Record.serialize` has written. Raises one of `_MALFORMED` if it is something else."""
+    if written is None:
+        return None
+    client, vip, transport, epoch = written
+    if type(epoch) is not int or not 1 <= epoch <= MAX_EPOCH:
+        raise ValueError("an edge has no such epoch")
+    return Announcement(
+        client=Endpoint.parse(client),
+        vip=Endpoint.parse(vip),
+        upstream=flow.client,
+        route=flow.route,
+        time=0.0,
+        transport=Transport(transport),
+        epoch=epoch,
+    )
 
 
 def key_of(client: Endpoint, vip: Endpoint) -> str:
@@ -126,8 +162,7 @@ def client_of(key: str) -> tuple[Endpoint, Endpoint]:
         raise RecordError(f"not the key of a flow: {error}") from None
 
 
-def _mac(key: str, fields: dict[str, Any], route: Route, keys: KeyRing) -> bytes:
-    secret = keys.mirror_key(route.cluster, route.key_slot)
+def _mac(key: str, fields: dict[str, Any], secret: bytes) -> bytes:
     # The key is covered, too: a record copied to another client's key must not verify.
     text = _SORTING_ENCODER.encode([key, fields]).encode("ascii")
     return hmac.digest(secret, text, "sha256")[:MAC_SIZE]

@@ -5,11 +5,13 @@ the parent's Ctrl-C would go on as if it were the parent, up to taking the netwo
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -121,8 +123,14 @@ def _prepare_directory() -> None:
     directory = os.open(NAMESPACES, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
-        if not any(line.split()[4] == str(NAMESPACES) for line in linux.mountinfo().splitlines()):
+        shared = partial(linux.mount, "", NAMESPACES, flags=linux.MS_SHARED | linux.MS_REC)
+        try:
+            shared()
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # It is no mount. The list of mounts does not tell: it has those that others hide.
             linux.mount(str(NAMESPACES), NAMESPACES, flags=linux.MS_BIND | linux.MS_REC)
-        linux.mount("", NAMESPACES, flags=linux.MS_SHARED | linux.MS_REC)
+            shared()
     finally:
         os.close(directory)

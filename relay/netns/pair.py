@@ -4,6 +4,7 @@ XDP forwards from one interface to another. A transceiver in the relay's own hos
 own, and packets to it would have to go through the network stack; in a namespace it has one.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_interface
@@ -47,7 +48,7 @@ def namespace_pair(name: str) -> Iterator[tuple[Host, str]]:
 def _join(host: Host, interface: str) -> None:
     with IPRoute() as here:
         for index in here.link_lookup(ifname=interface):
-            here.link("del", index=index)
+            _remove(here, index)
         here.link(
             "add",
             ifname=interface,
@@ -63,6 +64,18 @@ def _join(host: Host, interface: str) -> None:
         _configure(there, NAMESPACE_INTERFACE, str(NAMESPACE_ADDRESS.ip))
     with IPRoute() as here:
         _configure(here, interface, str(HOST_ADDRESS.ip))
+
+
+def _remove(netlink: IPRoute, index: int) -> None:
+    """Remove an interface that was there a moment ago.
+
+    The kernel removes those of a namespace that has gone when it comes to it, perhaps now.
+    """
+    try:
+        netlink.link("del", index=index)
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise
 
 
 def _configure(netlink: IPRoute, interface: str, address: str) -> None:

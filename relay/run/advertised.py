@@ -24,6 +24,32 @@ def advertised(vips: Sequence[Endpoint], advertise: Sequence[Endpoint]) -> tuple
     return tuple(told)
 
 
+def told_of(
+    vips: Sequence[Endpoint], advertise: Sequence[Endpoint], tcp: Sequence[Endpoint]
+) -> tuple[Relay, ...]:
+    """A relay's VIPs as the registry has them, by the relay's own settings.
+
+    Args:
+        vips: Its VIPs.
+        advertise: What clients are told in place of them.
+        tcp: Where it listens for connections; a 1:1 NAT has another address, and the same ports.
+    """
+    families = {vip.family for vip in vips}
+    relays: list[Relay] = []
+    for vip in vips:
+        instead = tuple(each for each in advertise if each.family == vip.family)
+        told = [
+            address if at in (vip, address) else address._replace(port=at.port)
+            for at in tcp
+            if at.family == vip.family
+            for address in (instead or (at,))
+        ]
+        if not relays and not advertise:
+            told += [at for at in tcp if at.family not in families]
+        relays.append(Relay(vip, instead, tuple(dict.fromkeys(told))))
+    return tuple(relays)
+
+
 def conflicts(vips: Sequence[Endpoint], advertise: Sequence[Endpoint]) -> Iterator[Conflict]:
     """Why these addresses cannot be advertised for these VIPs."""
     received = Counter(vip.family for vip in vips)

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,43 +14,38 @@ from relay import linux
 from relay.admin import transport as admin
 from relay.admin.commands import AdminCommands
 from relay.admin.listing import list_flows
-from relay.config.registry import Registry
+from relay.config.directory import Directory
+from relay.config.keyfile import KeyFile
 from relay.core.flow import (
-    Alarm,
-    CloseUpstream,
-    Command,
     Flow,
-    Forget,
-    Install,
-    Instant,
-    OpenUpstream,
-    Recall,
-    Remove,
-    SendToClient,
-    SendToTransceiver,
     State,
-    Store,
 )
 from relay.core.flowtuple import FlowTuple, Source
-from relay.core.ports import UpstreamPool
-from relay.core.session import SessionTable
-from relay.core.throttle import Throttle
-from relay.dataplane.errors import DataplaneFull
-from relay.dataplane.interface import Dataplane, DataplaneChoice
-from relay.dataplane.userspace import UserspaceDataplane
-from relay.errors import BindError, DataplaneError
-from relay.forwarding.icmp import IcmpSockets
+from relay.dataplane.interface import Dataplane, DataplaneChoice, Usage
+from relay.forwarding.icmp import IcmpSockets, open_icmp_socket
+from relay.loopturns import LoopTurns, turns_of
+from relay.run.asking import Asker
 from relay.run.config import RelayConfig
-from relay.run.dataplane import open_xdp
+from relay.run.executor import Executor, now
+from relay.run.fleet import Fleet, Load
+from relay.run.housekeeping import Housekeeping
+from relay.run.keeper import LOOK_AFTER, DataplaneKeeper
+from relay.run.newtable import new_table
+from relay.run.receiver import Guarded
 from relay.run.sockets import AgentSockets
 from relay.run.starttimes import StartTimes
+from relay.run.takeover.succession import Succession
 from relay.run.workers.worker import WHOLE, Worker
+from relay.supervision import Supervisor
+from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 
 if TYPE_CHECKING:
     from relay.forwarding.ends import Ends
-    from relay.mirror.mirror import Mirror
+    from relay.run.helper.client import Helper
+    from relay.run.mirroring import Mirroring
+    from relay.run.takeover.predecessor import Predecessor
 
 SWEEP_EVERY = 5.0  # seconds
 
@@ -63,71 +59,97 @@ class Agent:
 
     Args:
         config: Its settings.
-        keys: The cluster's keys.
+        keys: The cluster's keys, or their file, which is read again when it changes.
         registry: The transceivers.
         dataplane: What forwards confirmed flows, or what gives it once it is loaded. The agent
             closes it.
-        worker: What it works on, when it is one of several.
+        worker: What it works on, when it is one of several, or has sockets of an agent before it.
+        predecessor: The agent whose place it takes.
+        helper: Does what takes privileges that this process has given up; the agent closes it.
 
     Raises:
         ConflictError: The registry tells clients other addresses than the settings.
+        KeyFileError: A file of edge keys cannot be used.
     """
 
     def __init__(
         self,
         config: RelayConfig,
-        keys: KeyRing,
-        registry: Registry,
+        keys: KeyRing | KeyFile,
+        registry: Directory,
         dataplane: Dataplane | Awaitable[Dataplane],
         worker: Worker | None = None,
+        *,
+        predecessor: "Predecessor | None" = None,
+        helper: "Helper | None" = None,
     ) -> None:
         self._config = config
         self._worker = worker or WHOLE
         self._registry = registry
         self._opening = dataplane
-        self._dataplane: Dataplane
-        self._advertised = config.advertised(registry)
-        # The lowest cluster's key serves all: the port's hash needs only to be the same each time.
-        port_key = keys.port_key(min(registry.clusters, default=0))
-        self._table = SessionTable(
-            vips=frozenset(config.vips),
-            upstreams={
-                (transport, family): UpstreamPool(hosts, ports, port_key)
-                for family, hosts in config.upstreams_by_family.items()
-                for transport, ports in config.ports_by_transport.items()
-            },
-            registry=registry,
-            keys=keys,
-            limits=config.limits,
+        self._helper = helper
+        self._keeper: DataplaneKeeper
+        self._advertised = config.advertised(registry.written)
+        self._fleet = Fleet(config, keys, registry)
+        self._keys = self._fleet.keys
+        self._succession = Succession(
+            config.workers,
+            predecessor,
+            dataplane=lambda: self._dataplane,
+            fleet=self._fleet,
+            release=self._release,
         )
-        self._keys = keys
-        self._mirror: Mirror | None = None
+        self._table = new_table(
+            config,
+            self._keys,
+            self._fleet.edge_keys,
+            registry,
+            heard=lambda flow: self._dataplane.record(flow).to_transceiver.last_seen,
+        )
+        self._mirroring: Mirroring | None = None
         self._ends: Ends
+        self._executor: Executor
         self._sockets: AgentSockets
-        self._tasks: list[asyncio.Task[None]] = []
+        self._supervisor = Supervisor()
+        self._turns = LoopTurns()
         self._accepting = asyncio.Event()
         self._accepted_at = 0.0  # by the monotonic clock
         self._times = StartTimes()
+        self._opened: contextlib.ExitStack
         self._closing = contextlib.AsyncExitStack()
-        self._throttle = Throttle(time.monotonic)
 
     async def __aenter__(self) -> Self:
         """Start serving.
 
         Raises:
-            BindError: A VIP cannot be bind_udp.
+            BindError: A VIP cannot be bound.
             AdminError: The admin socket cannot be opened.
             DataplaneError: The dataplane cannot be had.
             ValueError: The URL of the mirror is malformed.
         """
-        self._closing.push_async_callback(self._cancel_tasks)
+        loop = asyncio.get_running_loop()
+        self._turns = turns_of(loop)
+        self._supervisor.faults.guard(loop)
+        self._closing.push_async_callback(self._supervisor.stop)
+        self._closing.callback(self._succession.close)
+        if self._helper is not None:
+            self._closing.callback(self._helper.close)
         try:
-            self._mirror = self._make_mirror()
-            if self._mirror is not None:  # it reads while the dataplane is loaded
-                self._spawn(self._mirror.run(self._config.vips, self._accepting, self._restored))
+            self._mirroring = self._make_mirroring()
+            if self._mirroring is not None:  # it reads while the dataplane is loaded
+                self._mirroring.start(self._supervisor, self._accepting, self._restored)
+            self._fleet.follow(self._supervisor)
             opening = self._opening
-            self._dataplane = await opening if isinstance(opening, Awaitable) else opening
-            self._closing.callback(self._close_dataplane)
+            self._keeper = DataplaneKeeper(
+                self._config,
+                self._keys,
+                self._registry,
+                self._table,
+                await opening if isinstance(opening, Awaitable) else opening,
+                kernel=self._helper,
+            )
+            self._closing.callback(self._keeper.close)
+            self._fleet.on_rekey(self._keeper.rekey)
             await self._start()
         except BaseException:
             await self._closing.aclose()
@@ -143,6 +165,10 @@ class Agent:
         """Where the admin socket is."""
         return self._config.admin_path
 
+    async def succeeded(self) -> None:
+        """Wait until another agent has taken this one's place."""
+        await self._succession.ended.wait()
+
     @property
     def forwarder(self) -> DataplaneChoice:
         """What forwards confirmed flows right now."""
@@ -152,7 +178,7 @@ class Agent:
         """What the agent itself did, in datagrams by reason."""
         return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
 
-    # `switch` may put another dataplane there, so nobody else asks it directly.
+    # `switch` and others may put another dataplane there, so nobody else asks it directly.
 
     def dataplane_counters(self) -> dict[str, int]:
         """What the dataplane did with packets, by reason."""
@@ -166,43 +192,87 @@ class Agent:
         """How many flows there are, by state."""
         return {state.value: self._table.count(state) for state in State}
 
+    def used(self) -> dict[str, int]:
+        """How many flows, pending flows and upstream ports are in use; a port that rests is."""
+        return {name: used for name, (used, _) in self._table.used(now()).items()}
+
+    @property
+    def dormant(self) -> int:
+        """How many flows of other relays are known, in case that their clients come here."""
+        return self._mirroring.dormant if self._mirroring is not None else 0
+
+    def limits(self) -> dict[str, int]:
+        """How many of each there are, or may be."""
+        return {name: most for name, (_, most) in self._table.used(now()).items()}
+
+    def keys(self) -> dict[str, Any]:
+        """See `DataplaneKeeper.keys_in_force`; and the slots of each cluster elsewhere."""
+        return {**self._keeper.keys_in_force, "edge": self._fleet.edge_keys.slots()}
+
+    def setups(self) -> dict[str, float]:
+        """How long flows took to be confirmed, as `Histogram.as_numbers`."""
+        return self._table.setups.as_numbers()
+
+    def usage(self) -> Usage | None:
+        """How full the dataplane is, and what it has carried."""
+        return self._dataplane.usage()
+
+    def _mirror_state(self) -> tuple[float, int] | None:
+        """How far Redis is behind, in seconds, and how many requests wait."""
+        if self._mirroring is None:
+            return None
+        return self._mirroring.mirror.lag, self._mirroring.mirror.waiting
+
+    # See `relay.admin.health.Health`.
+
+    @property
+    def turns(self) -> LoopTurns:
+        """How long the event loop's turns take."""
+        return self._turns
+
+    @property
+    def clock_ahead(self) -> float:
+        """See `Fleet.clock_ahead`."""
+        return self._fleet.clock_ahead
+
+    def unready(self) -> list[str]:
+        """Why no new clients should come, a phrase each."""
+        starting = [] if self._accepting.is_set() else ["the relay starts"]
+        return starting + self._fleet.unready + self._troubles()
+
+    def _troubles(self) -> list[str]:
+        return [f"{task} fails" for task in self._supervisor.troubles]
+
+    def _load(self) -> Load:
+        flows, room = self._table.used(now())["flows"]
+        return Load(flows, room, ill=bool(self._troubles()))
+
+    def drain(self, *, on: bool) -> None:
+        """See `Fleet.drain`."""
+        self._fleet.drain(on=on)
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The background tasks."""
+        return self._supervisor.states()
+
+    def failures(self) -> dict[str, int]:
+        """How often each task, or another place, has failed."""
+        return self._supervisor.failures()
+
     async def switch(self, choice: DataplaneChoice) -> None:
-        """Let the kernel forward, or the agent, from now on, without losing a packet.
+        """See `DataplaneKeeper.switch`."""
+        await self._keeper.switch(choice)
 
-        Raises:
-            DataplaneError: The XDP dataplane cannot be had; all is as it was.
-        """
-        if choice is DataplaneChoice.USERSPACE:
-            # Each flow stays installed, so that the way back is as short.
-            await asyncio.to_thread(self._dataplane.deactivate)
-        else:
-            if isinstance(self._dataplane, UserspaceDataplane):
-                await self._load_xdp()
-            self._dataplane.watch(asyncio.get_running_loop())
-            # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
-            # overtaken by what comes after.
-            await asyncio.to_thread(self._dataplane.activate)
-        _log.info("the %s dataplane forwards from now on", choice)
-
-    async def _load_xdp(self) -> None:
-        # In a thread, because it takes seconds; until `activate` everything comes here.
-        dataplane = await asyncio.to_thread(
-            open_xdp, self._config, self._keys, self._registry, pass_all=True
-        )
-        try:
-            for flow in self._table:
-                if flow.state is State.CONFIRMED and not flow.is_connection:
-                    dataplane.install(flow.addresses)
-        except DataplaneError:
-            dataplane.close()
-            raise
-        self._dataplane = dataplane
+    async def unload(self) -> bool:
+        """See `DataplaneKeeper.unload`."""
+        return await self._keeper.unload()
 
     async def status(self) -> AsyncIterator[Mapping[str, Any]]:
         """What the agent knows of itself, in pieces: the answer to the admin command `status`."""
         yield {
             "pid": os.getpid(),
             "dataplane": self.forwarder,
+            "trouble": self._dataplane.trouble,
             "host": self._dataplane.facts.as_json(),
             "start": self._times.as_json(),
             "instance": self._config.instance,
@@ -210,37 +280,74 @@ class Agent:
             "advertised": [str(each) for each in self._advertised],
             "tcp": [str(each) for each in self._config.tcp],
             "upstreams": list(self._config.upstreams),
+            "transceivers": [each.as_json() for each in self._registry.transceivers],
+            "used": self.used(),
+            "limits": self.limits(),
             "counters": self.counters(),
             "dataplane_counters": self.dataplane_counters(),
             "network_changes": self.network_changes(),
+            "ready": not self.unready(),
+            "registry": self._fleet.status(),
+            "keys": self.keys(),
+            "tasks": self.tasks(),
+            "failures": self.failures(),
+            "loop": self._turns.as_json(),
+            "dormant": self.dormant,
             "flows": [],
         }
-        for piece in list_flows(list(self._table), self._dataplane.record, time.monotonic):
+        for piece in list_flows(self._table, self._dataplane.record, time.monotonic):
             yield {"flows": piece}
             await asyncio.sleep(0)  # datagrams come first
 
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
-        server = await admin.serve(self.admin_path, AdminCommands(self).handlers)
-        self._closing.callback(self.admin_path.unlink, missing_ok=True)
+        server = await admin.serve(
+            self.admin_path,
+            AdminCommands(self).handlers,
+            self._succession.conversations,
+            beside=self._succession.is_pending,
+        )
         self._closing.callback(server.close)
         counters = self._table.counters
         self._sockets = AgentSockets(
-            self._config, self._worker, self._dataplane, counters, receiver=self
+            self._config,
+            self._worker,
+            self._dataplane,
+            counters,
+            receiver=Guarded(self, self._supervisor.faults),
+            helper=self._helper,
         )
-        self._ends = self._sockets.open(self._closing.enter_context(contextlib.ExitStack()))
+        self._opened = self._closing.enter_context(contextlib.ExitStack())
+        self._ends = self._sockets.open(self._opened)
+        mirror = self._mirroring.mirror if self._mirroring is not None else None
+        ask = self._open_asker().ask
+        self._executor = Executor(self._table, self._ends, lambda: self._dataplane, mirror, ask)
+        if self._mirroring is not None:
+            self._mirroring.serve(
+                self._executor.execute, self._recover, lambda: self._dataplane, ask
+            )
         self._serve_metrics()  # in a thread, which asks all of the above
-        self._open_icmp(IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent))
-        if self._dataplane.forwards:
-            self._dataplane.watch(asyncio.get_running_loop())
-        self._adopt()
+        open_icmp = self._helper.open_icmp_socket if self._helper else open_icmp_socket
+        self._open_icmp(
+            IcmpSockets(asyncio.get_running_loop(), counters, self._find_sent, open_icmp)
+        )
+        expected = self._mirroring.expected if self._mirroring is not None else tuple
+        self._keeper.start(self._sockets.unsteer, expected)
+        keep = Housekeeping(self._table, self._keeper, self._executor)
+        self._succession.begin(self._table.handoff, self._sockets, keep.adopt)
+        server.take_place()
         self._ends.listen()
-        self._spawn(self._sweep_periodically())
-        self._closing.push_async_callback(self._cancel_tasks)  # before what they use is closed
+        self._supervisor.start("sweep", keep.sweep, essential=True, every=SWEEP_EVERY)
+        if self._worker.is_whole:
+            self._supervisor.start("repair", keep.repair, essential=False, every=LOOK_AFTER)
+        self._closing.push_async_callback(self._supervisor.stop)  # before what they use is closed
+        if self._worker.is_whole:
+            announcing = self._fleet.announcing(self._load, self._supervisor)
+            await self._closing.enter_async_context(announcing)
         self._times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
         self._accepted_at = time.monotonic()
         self._accepting.set()
-        if self._mirror is None:
+        if self._mirroring is None:
             _log.info("%s", self._times)
 
     def _serve_metrics(self) -> None:
@@ -249,26 +356,48 @@ class Agent:
         from relay.admin import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
 
         collector = metrics.RelayCollector(
-            self.counters, self.dataplane_counters, self.flow_counts, self.network_changes
+            agent=self.counters,
+            dataplane=self.dataplane_counters,
+            flows=self.flow_counts,
+            changes=self.network_changes,
+            used=self.used,
+            limits=self.limits,
+            setups=self.setups,
+            usage=self.usage,
+            mirror=self._mirror_state,
         )
-        self._closing.enter_context(metrics.serving(self._config.metrics, collector))
+        listener = self._worker.metrics or metrics.listen(self._config.metrics)
+        self._succession.metrics = {self._config.metrics: listener}
+        self._closing.enter_context(metrics.serving(listener, collector, self))
 
-    def _make_mirror(self) -> "Mirror | None":
+    def _release(self) -> None:
+        """Let go of all flows and sockets: another agent has them."""
+        self._executor.retire()
+        self._opened.close()
+
+    def _make_mirroring(self) -> "Mirroring | None":
         if self._config.redis is None:
             return None
-        from relay.mirror.mirror import Mirror  # noqa: PLC0415  # 12 MB that a relay without Redis saves
+        from relay.run.mirroring import Mirroring  # noqa: PLC0415  # 12 MB that a relay without Redis saves
 
-        return Mirror(
-            self._config.redis,
-            keys=self._keys,
-            ttl=self._config.idle,
-            found=self._restore,
-            counters=self._table.counters,
-            wanted=self._worker.shard.has,
+        return Mirroring(self._config, self._keys, self._table, self._worker.shard.has)
+
+    def _open_asker(self) -> Asker:
+        asker = Asker(
+            self._keys,
+            self._registry,
+            self._config.upstreams_by_family,
+            self._table.counters,
+            randbytes=secrets.token_bytes,
+            found=self._told,
         )
+        self._closing.callback(asker.close)
+        asker.open()
+        return asker
 
-    def _close_dataplane(self) -> None:
-        self._dataplane.close()
+    @property
+    def _dataplane(self) -> Dataplane:
+        return self._keeper.dataplane
 
     def _open_icmp(self, sockets: IcmpSockets) -> None:
         self._closing.callback(sockets.shutdown)
@@ -290,134 +419,50 @@ class Agent:
         sent = (parts.vip, parts.client), (parts.upstream, parts.transceiver)
         return parts if (source, destination) in sent else None
 
-    def _spawn(self, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work))
-
-    async def _cancel_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _adopt(self) -> None:
-        now = _now()
-        for flow in self._dataplane.tuples():
-            self._execute(self._table.adopt(flow, now))
-        if adopted := self._table.counters["adopted"]:
-            _log.info("adopted %d flows that the kernel forwards", adopted)
-
     # What happens
 
-    def from_client(self, data: bytes, source: Source) -> None:
+    def from_client(self, data: bytes, source: Source, tos: int = 0) -> None:
         """See `Receiver.from_client`."""
-        self._execute(self._table.from_client(data, source, _now()))
+        commands = self._table.from_client(data, source, now())
+        self._executor.execute(commands, received=data, tos=tos)
 
-    def from_transceiver(self, flow: Flow, data: bytes) -> None:
+    def from_transceiver(self, flow: Flow, data: bytes, tos: int) -> None:
         """See `Receiver.from_transceiver`."""
-        self._execute(self._table.from_transceiver(data, flow, _now()))
+        commands = self._table.from_transceiver(data, flow, now())
+        self._executor.execute(commands, received=data, tos=tos)
+
+    def at_upstream(self, upstream: bytes) -> Flow | None:
+        """See `Receiver.at_upstream`."""
+        return self._table.at_upstream(upstream)
 
     def disconnected(self, flow: Flow) -> None:
         """See `Receiver.disconnected`."""
-        self._execute(self._table.disconnected(flow, _now()))
+        self._executor.execute(self._table.disconnected(flow, now()))
 
-    def _restore(self, flow: FlowTuple) -> None:
-        self._execute(self._table.restore(flow, _now()))
+    def _told(self, flow: FlowTuple, epoch: int, waiting: Sequence[bytes]) -> None:
+        """A transceiver has told of the flow of a client."""
+        self._recover(flow, epoch, waiting, own=flow.upstream.host in self._config.upstreams)
+
+    def _recover(
+        self,
+        flow: FlowTuple,
+        epoch: int,
+        waiting: Sequence[bytes],
+        *,
+        own: bool,
+        introduced: Announcement | None = None,
+    ) -> None:
+        """Go on with a flow that was found, and with the client's datagrams that wait for it."""
+        restored = self._table.ownership.restore(
+            flow, now(), epoch=epoch, own=own, introduced=introduced
+        )
+        self._executor.execute(restored)
+        source = Source(flow.client, flow.vip)
+        for data in waiting if self._table.has(source) else ():
+            self.from_client(data, source)
 
     def _restored(self, since: float) -> None:
         """The flows that the mirror had are restored; it began to read them at this moment."""
         restoring = time.monotonic() - max(since, self._accepted_at)
         self._times = self._times.restored(restoring, self._table.counters["restored"])
         _log.info("%s", self._times)
-
-    async def _sweep_periodically(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_EVERY)
-            forwards = self._dataplane.forwards
-            self._execute(self._table.sweep(_now(), dataplane_forwards=forwards))
-            try:
-                await self._expire_idle()
-                for change in await asyncio.to_thread(self._dataplane.reconcile):
-                    _log.warning("%s", change)
-            except DataplaneError as error:
-                self._alarm("the dataplane needs a look: %s", error)
-
-    async def _expire_idle(self) -> None:
-        for idle in self._dataplane.idle(time.monotonic() - self._table.limits.idle):
-            self._execute(self._table.expire(idle, _now()))
-            await asyncio.sleep(0)  # datagrams come first
-
-    # What is done about it
-
-    def _execute(self, commands: Iterable[Command]) -> None:
-        for command in commands:
-            match command:
-                case SendToTransceiver(flow, data):
-                    self._ends.send_to_transceiver(flow, data)
-                case SendToClient(flow, data):
-                    self._ends.send_to_client(flow, data)
-                case OpenUpstream(flow):
-                    if not self._open_upstream(flow):
-                        return  # what follows is of this flow
-                case CloseUpstream(flow):
-                    self._ends.close(flow)
-                case Install(flow):
-                    if not self._install(flow):
-                        return
-                case Remove(flow):
-                    self._dataplane.remove(flow.addresses)
-                case _:
-                    self._tell(command)
-
-    def _tell(self, command: Store | Forget | Recall | Alarm) -> None:
-        if isinstance(command, Alarm):
-            self._alarm("%s", command.text)
-            return
-        if self._mirror is None:
-            return
-        match command:
-            case Store(flow):
-                self._mirror.store(flow.addresses)
-            case Forget(flow):
-                self._mirror.forget(flow.addresses)
-            case Recall(client, vip):
-                self._mirror.recall(client, vip)
-
-    def _open_upstream(self, flow: Flow) -> bool:
-        while True:
-            try:
-                opened = self._ends.open(flow)
-            except BindError as error:
-                self._alarm("no upstream socket: %s", error)
-                self._execute(self._table.give_up(flow, _now()))
-                return False
-            if opened:
-                return True
-            # A flow that the kernel forwards keeps its port: the other process cannot be reached
-            # at it anyway. It goes on without a socket of the agent's.
-            if flow.state is State.CONFIRMED:
-                self._alarm(
-                    "another process has the upstream port %s of a flow", flow.addresses.upstream
-                )
-                return True
-            if not self._table.change_port(flow, _now()):
-                return False
-
-    def _install(self, flow: Flow) -> bool:
-        try:
-            self._dataplane.install(flow.addresses)
-        except DataplaneFull as error:
-            self._alarm("a new flow was refused: %s", error)
-        except DataplaneError as error:
-            self._alarm("a new flow could not be installed: %s", error)
-        else:
-            self._ends.confirm(flow)
-            return True
-        self._execute(self._table.give_up(flow, _now()))
-        return False
-
-    def _alarm(self, text: str, reason: object) -> None:
-        if self._throttle.allows(text):
-            _log.error(text, reason)
-
-
-def _now() -> Instant:
-    return Instant(time.monotonic(), time.time())

@@ -1,12 +1,12 @@
 """What the kernel is to drop before the agent's sockets have it."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from socket import socket
 
 from relay.dataplane.kernel.ingresses import NO_SIDES, find_outside
-from relay.dataplane.kernel.socketfilter import SocketFilters
+from relay.dataplane.kernel.socketfilter import FilterPrograms, Programs, SocketFilters
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ class Filters:
         vips: The hosts of its VIPs.
         upstreams: Its upstream addresses.
         told: Whether somebody else says at start that sides cannot be told.
+        load: Gives the filters, by the interfaces that no transceiver lies behind.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Filters:
         upstreams: Collection[str],
         *,
         told: bool,
+        load: Callable[[Collection[int]], Programs] = FilterPrograms,
     ) -> None:
         self._filters: SocketFilters | None = None
         try:
@@ -36,7 +38,7 @@ class Filters:
             reachable = not all(ip_address(each).is_loopback for each in upstreams)
             if reachable and not outside and not told:
                 _log.warning("%s", NO_SIDES)
-            self._filters = SocketFilters(outside)
+            self._filters = SocketFilters(load(outside))
         except OSError as error:
             self._refused(error)
 

@@ -5,7 +5,21 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from relay.run.config import RelayConfig
+
 _LIMIT = 5.0  # seconds; it takes some milliseconds
+
+
+def accepted(config: RelayConfig) -> list[str]:
+    """What a relay needs to be let in, in nft's words."""
+    udp = sorted({str(vip.port) for vip in config.vips})
+    udp += [f"{ports[0]}-{ports[-1]}" for ports in config.ports_by_transport.values()]
+    tcp = sorted({str(address.port) for address in config.tcp})
+    return [
+        f"{protocol} dport {{ {', '.join(ports)} }}"
+        for protocol, ports in (("udp", udp), ("tcp", tcp))
+        if ports
+    ]
 
 
 def closed_chains() -> list[str]:
@@ -34,16 +48,16 @@ def closed_chains() -> list[str]:
     ]
 
 
-def warning(accepted: Sequence[str]) -> str | None:
+def warning(needed: Sequence[str]) -> str | None:
     """What an administrator should check, in one sentence; None where nothing drops by default.
 
     Args:
-        accepted: What must pass, in nft's words, such as ``udp dport 3478``.
+        needed: What must pass, in nft's words, such as ``udp dport 3478``.
     """
     chains = closed_chains()
     if not chains:
         return None
-    rules = " and ".join(f"`nft add rule {chains[0]} {each} accept`" for each in accepted)
+    rules = " and ".join(f"`nft add rule {chains[0]} {each} accept`" for each in needed)
     return (
         f"This host's firewall drops what no rule accepts (chain {', '.join(chains)}): "
         f"if calls do not connect, {rules}"

@@ -6,31 +6,42 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PlainValidator
 
+from relay.config import exposure
+from relay.config.conflict import Conflict, ConflictError
 from relay.config.fields import (
     Address,
+    Clusters,
     FilePath,
+    FilePaths,
     HostAddresses,
     Hosts,
     Names,
+    Networks,
     Number,
     OneHostAddresses,
     RedisUrl,
+    Text,
     WholeNumber,
     one_of,
     setting,
 )
 from relay.config.settings import Settings
 from relay.dataplane.interface import DataplaneChoice
-from relay.dataplane.kernel.config import DEFAULT_MAX_FLOWS, Mode
+from relay.dataplane.kernel.config import Mode
 from relay.run.config import (
+    DEFAULT_CLUSTER,
     DEFAULT_IDLE,
     DEFAULT_INSTANCE,
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_PORTS,
+    DEFAULT_PREFIX_RATE,
+    DEFAULT_SETUP_RATE,
     DEFAULT_TCP_PORTS,
+    DEFAULT_UFRAG_RATE,
     MIN_IDLE,
     RelayConfig,
 )
+from relay.run.privileges import Account, account
 
 
 def parse_ports(text: object) -> range:
@@ -48,9 +59,9 @@ def parse_ports(text: object) -> range:
     return range(first, last + 1)
 
 
-def _instance(value: object) -> str:
+def _name(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-        raise ValueError("an instance's name has letters, digits, - and _ only, 64 at most")
+        raise ValueError("such a name has letters, digits, - and _ only, 64 at most")
     return value
 
 
@@ -64,7 +75,11 @@ def _workers(value: object) -> int:
     return value
 
 
-InstanceName = Annotated[str, PlainValidator(_instance)]
+def _account(value: object) -> Account:
+    return value if isinstance(value, Account) else account(str(value))
+
+
+Name = Annotated[str, PlainValidator(_name)]
 Dataplane = Annotated[DataplaneChoice, PlainValidator(one_of(DataplaneChoice))]
 
 
@@ -110,7 +125,39 @@ class RelaySettings(Settings):
         metavar="NUMBER",
     )
     keys: FilePath = setting(help="the key file; `icelane keys new` makes one", metavar="FILE")
-    registry: FilePath = setting(help="the registry file: where transceivers are", metavar="FILE")
+    edge_keys: FilePaths = setting(
+        (),
+        help="a file of a cluster elsewhere; `icelane keys export --for edge` makes one there",
+        metavar="FILE",
+        shown="none: their relays take clients for this one",
+    )
+    registry: FilePath | None = setting(
+        None,
+        help="the registry file: where transceivers are; it is read again when it changes",
+        metavar="FILE",
+        shown="the registry in Redis",
+    )
+    cluster: Clusters = setting(
+        (),
+        help="a cluster that it routes to, beside those of the registry file",
+        metavar="NUMBER",
+        shown=f"those of the file, or {DEFAULT_CLUSTER}",
+    )
+    name: Text | None = setting(
+        None,
+        help="who it is in the mirror and registry, also after a restart; no two share one",
+        metavar="NAME",
+        shown="made of host name, instance and machine id",
+    )
+    region: Text | None = setting(
+        None, help="where it is, by which clients are steered", metavar="NAME", shown="none"
+    )
+    allow: Networks = setting(
+        (),
+        help="a network in which transceivers may be",
+        metavar="NETWORK",
+        shown="the private ones for the registry in Redis, any for the registry file",
+    )
     dataplane: Dataplane = setting(
         DataplaneChoice.AUTO,
         help="what forwards: xdp, userspace, or auto: XDP where it can be had",
@@ -127,9 +174,12 @@ class RelaySettings(Settings):
     )
     force: bool = setting(False, help="detach somebody else's XDP program from the interfaces")
     redis: RedisUrl | None = setting(
-        None, help="the mirror: redis://HOST:PORT/DB", metavar="URL", shown="none"
+        None,
+        help="where flows are mirrored and the registry is: redis://HOST:PORT/DB",
+        metavar="URL",
+        shown="none",
     )
-    instance: InstanceName = setting(
+    instance: Name = setting(
         DEFAULT_INSTANCE,
         help="names pinned maps and admin socket, where several relays share a host",
         metavar="NAME",
@@ -143,10 +193,12 @@ class RelaySettings(Settings):
     metrics: Address | None = setting(
         None, help="serve Prometheus metrics over HTTP here", metavar="IP:PORT", shown="nowhere"
     )
-    max_flows: Annotated[WholeNumber, Field(ge=1)] = setting(
-        DEFAULT_MAX_FLOWS,
+    metrics_public: bool = setting(False, help="serve them where strangers may reach them, too")
+    max_flows: Annotated[WholeNumber, Field(ge=1)] | None = setting(
+        None,
         help="the most confirmed flows; the kernel takes memory for them at once",
         metavar="NUMBER",
+        shown="as many as upstream ports",
     )
     idle: Annotated[Number, Field(ge=MIN_IDLE)] = setting(
         DEFAULT_IDLE,
@@ -155,10 +207,37 @@ class RelaySettings(Settings):
         metavar="SECONDS",
         shown=f"{DEFAULT_IDLE:.0f}",
     )
+    setup_rate: Annotated[WholeNumber, Field(ge=1)] = setting(
+        DEFAULT_SETUP_RATE,
+        help="how many first checks of clients a second reach the relay's agent",
+        metavar="NUMBER",
+    )
+    setup_rate_per_prefix: Annotated[WholeNumber, Field(ge=1)] = setting(
+        DEFAULT_PREFIX_RATE,
+        help="... from one IPv4 address or IPv6 /64; a /48 has four times as many",
+        metavar="NUMBER",
+    )
+    setup_rate_per_ufrag: Annotated[WholeNumber, Field(ge=1)] = setting(
+        DEFAULT_UFRAG_RATE,
+        help="... with one ufrag, which somebody else may have seen and repeat",
+        metavar="NUMBER",
+    )
     workers: Annotated[int, PlainValidator(_workers)] = setting(
         1,
         help="processes that forward in userspace, or auto: one for each processor",
         metavar="NUMBER",
+    )
+    user: Annotated[Account, PlainValidator(_account)] | None = setting(
+        None,
+        help="whom to become, without any capability, when root starts it; for XDP a helper stays",
+        metavar="NAME",
+        shown="nobody else",
+    )
+
+    takeover: bool = setting(
+        False,
+        help="take over from the relay that runs as this instance, if there is one, without losing "
+        "a packet; that one ends",
     )
 
     def config(self) -> RelayConfig:
@@ -167,10 +246,25 @@ class RelaySettings(Settings):
         Raises:
             ConflictError: Some settings do not go together.
         """
+        if self.registry is None and self.redis is None:
+            raise ConflictError(
+                Conflict(
+                    "nothing says where transceivers are",
+                    ("name the registry file with {registry}", "name Redis with {redis}"),
+                )
+            )
         values = {name: getattr(self, name) for name in type(self).model_fields}
+        public = values.pop("metrics_public")
+        if self.metrics is not None:
+            refused = exposure.conflicts(
+                self.metrics, "metrics", "metrics and health", allowed=public
+            )
+            if refused:
+                raise ConflictError(*refused)
         return RelayConfig(
             vips=values.pop("vip"),
             upstreams=values.pop("upstream"),
             interfaces=values.pop("interface"),
+            clusters=values.pop("cluster"),
             **values,
         )

@@ -2,39 +2,38 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from relay.core.flow import Flow
-from relay.core.flowtuple import Source
 from relay.dataplane.interface import Dataplane
+from relay.dataplane.kernel.socketfilter import FilterPrograms
+from relay.errors import BindError
 from relay.forwarding.connections import ClientConnections
 from relay.forwarding.ends import Ends
 from relay.forwarding.fastpath import FastPath
 from relay.forwarding.flowcache import FlowCache
 from relay.forwarding.outbox import Outbox
-from relay.forwarding.steered import SteeredSocket, SteeredUpstreams
+from relay.forwarding.steered import SteeredSocket, SteeredUpstreams, open_udp_socket
+from relay.forwarding.unsteered import UnsteeredUpstreams
 from relay.forwarding.upstreams import PerFlowSockets, Upstreams
 from relay.forwarding.vips import VipSockets
 from relay.run.config import RelayConfig
 from relay.run.filters import Filters
+from relay.run.receiver import Receiver
+from relay.run.takeover.handed import HandedSockets
 from relay.run.workers.worker import Worker
 from relay.wire.transport import Transport
 
+if TYPE_CHECKING:
+    from socket import socket
 
-class Receiver(Protocol):
-    """Who is told of what the sockets receive: the agent."""
+    from relay.forwarding.connection import Midway
+    from relay.run.helper.client import Helper
 
-    def from_client(self, data: bytes, source: Source) -> None:
-        """A client has sent a datagram."""
-
-    def from_transceiver(self, flow: Flow, data: bytes) -> None:
-        """The transceiver of a flow has sent a datagram."""
-
-    def disconnected(self, flow: Flow) -> None:
-        """The connection of a flow's client has ended."""
+_AT_ONCE = 64  # flows whose sockets are opened before datagrams get their turn
 
 
 class AgentSockets:
@@ -46,6 +45,7 @@ class AgentSockets:
         dataplane: Steers upstream ports to one socket, if it can.
         counters: Where the sockets count.
         receiver: Told of what is received.
+        helper: Opens what this process may not.
     """
 
     def __init__(
@@ -56,14 +56,22 @@ class AgentSockets:
         counters: Counter[str],
         *,
         receiver: Receiver,
+        helper: "Helper | None" = None,
     ) -> None:
         self._config = config
         self._worker = worker
         self._dataplane = dataplane
         self._counters = counters
         self._receiver = receiver
+        self._helper = helper
         self._loop = asyncio.get_running_loop()
         self._filters: Filters | None = None
+        self._ends: Ends
+        self._per_flow: PerFlowSockets
+        self._steered: Upstreams | None = None
+        self._steered_udp: dict[int, socket] = {}
+        self._vips: VipSockets
+        self._connections: ClientConnections
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -78,7 +86,7 @@ class AgentSockets:
         for vip in self._config.vips:
             vips.open(vip, self._worker.sockets.get(vip))
         filters = self._open_filters(closing)
-        for udp in vips.sockets:
+        for udp in vips.sockets.values():
             filters.attach(udp, to_transceivers=False)
         upstreams = self._open_upstreams(fast, vips, filters, closing)
         connections = ClientConnections(
@@ -91,7 +99,60 @@ class AgentSockets:
         closing.callback(connections.shutdown)
         for address in self._config.tcp:
             connections.open(address, self._worker.listeners.get(address))
-        return Ends(vips, connections, upstreams)
+        self._vips, self._connections = vips, connections
+        self._ends = Ends(vips, connections, upstreams)
+        return self._ends
+
+    def handed(self) -> HandedSockets:
+        """What an agent in its place needs from the beginning."""
+        return HandedSockets(
+            {vip: [udp] for vip, udp in self._vips.sockets.items()},
+            self._connections.listeners,
+            steered=self._steered_udp,
+        )
+
+    def connections(self) -> "Iterator[tuple[socket, Midway]]":
+        """The connections of clients; see `ClientConnections.all`."""
+        return self._connections.all()
+
+    def upstream(self, flow: Flow) -> "socket | None":
+        """The socket of its own that a flow has; None where it has none."""
+        return self._per_flow.opened(flow)
+
+    def adopt_connection(self, tcp: "socket", midway: "Midway") -> None:
+        """See `ClientConnections.adopt`."""
+        self._connections.adopt(tcp, midway)
+
+    def adopt(self, flow: Flow, udp: "socket | None") -> None:
+        """Go on with a flow and its socket.
+
+        Raises:
+            OSError: There is no memory for it.
+        """
+        if udp is None:
+            with suppress(BindError):  # as the agent before has none, either
+                self._ends.open(flow)
+            return
+        self._per_flow.adopt(flow, udp)
+        if flow.is_connection:
+            self._connections.attach(flow)
+
+    async def unsteer(self, flows: Iterable[Flow]) -> int:
+        """Give flows sockets of their own, and the number of those that could get none.
+
+        What is steered to one socket for all is taken there as well, for as long as it is.
+        """
+        if self._steered is None:
+            return 0
+        upstreams = UnsteeredUpstreams(self._steered, self._per_flow)
+        upstreams.listen()
+        self._ends.replace_upstreams(upstreams)  # new flows have theirs at once
+        failed = 0
+        for number, flow in enumerate(list(flows)):
+            failed += not flow.is_connection and not upstreams.move(flow)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # datagrams come first
+        return failed
 
     def dropped(self) -> dict[str, int]:
         """What the kernel has dropped before these sockets had it, in datagrams by reason."""
@@ -104,6 +165,7 @@ class AgentSockets:
             self._config.upstreams,
             # The loader says so as well, and the first worker for all.
             told=self._dataplane.steers or self._worker.shard.index > 0,
+            load=self._helper.filter_programs if self._helper else FilterPrograms,
         )
         closing.callback(self._filters.close)
         return self._filters
@@ -119,12 +181,13 @@ class AgentSockets:
             prepare=partial(filters.attach, to_transceivers=True),
         )
         closing.callback(per_flow.shutdown)
+        self._per_flow = per_flow
         if not self._dataplane.steers:
             return {Transport.UDP: per_flow, Transport.TCP: per_flow}
         # Their upstream ports are none of those that are steered: the kernel's program, which knows
         # nothing of connections, would let only a small share of their packets through to here.
-        steered = self._open_steered(fast.outbox, filters, closing)
-        return {Transport.UDP: steered, Transport.TCP: per_flow}
+        self._steered = self._open_steered(fast.outbox, filters, closing)
+        return {Transport.UDP: self._steered, Transport.TCP: per_flow}
 
     def _open_steered(self, outbox: Outbox, filters: Filters, closing: ExitStack) -> Upstreams:
         sockets = {}
@@ -136,7 +199,11 @@ class AgentSockets:
                 self._counters,
                 outbox=outbox,
                 received=self._receiver.from_transceiver,
+                unopened=self._receiver.at_upstream,
+                udp=self._worker.steered.get(family),
+                open_raw=self._helper.open_udp_socket if self._helper else open_udp_socket,
             )
+            self._steered_udp[family] = steered.udp
             closing.callback(steered.shutdown)
             filters.attach(steered.udp, to_transceivers=True)
             self._dataplane.steer(steered.udp)

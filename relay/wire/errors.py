@@ -13,7 +13,9 @@ WireError
     │   └── RouteTagError      its tag does not verify
     ├── FramingError       not a stream of framed datagrams
     ├── IcmpError          not an ICMP error about a relayed packet
-    └── AnnouncementError  not an announcement of one of our relays
+    ├── AnnouncementError  not an announcement of one of our relays
+    ├── GoodbyeError       not a goodbye of one of our transceivers
+    └── QuestionError      not a question of one of our relays, nor an answer to it
 
 Each is a `ValueError` whose text names the fault. A remote error never carries key material.
 """
@@ -67,3 +69,11 @@ class IcmpError(MessageError):
 
 class AnnouncementError(MessageError):
     """A datagram is not an announcement of one of our relays."""
+
+
+class GoodbyeError(MessageError):
+    """A datagram is not a goodbye of one of our transceivers."""
+
+
+class QuestionError(MessageError):
+    """A datagram is no question of one of our relays, and no answer of one of our transceivers."""

@@ -27,16 +27,20 @@ class FrameReader:
 
     Args:
         longest: The longest datagram to accept, in bytes.
+        rest: What has come of a frame before.
+
+    Attributes:
+        rest: What has come of the next frame.
     """
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self, longest: int, rest: bytes = b"") -> None:
         self._longest = longest
-        self._rest = b""
+        self.rest = rest
 
     @property
     def is_midway(self) -> bool:
         """Whether a frame has begun and is not complete."""
-        return bool(self._rest)
+        return bool(self.rest)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes of the stream, and give what is complete, which must all be taken.
@@ -45,7 +49,7 @@ class FrameReader:
             FramingError: After the datagrams before it: a frame is empty or too long. Nothing
                 that follows can be read.
         """
-        stream, start = self._rest + data, 0
+        stream, start = self.rest + data, 0
         while len(stream) - start >= HEADER_SIZE:
             (length,) = _LENGTH.unpack_from(stream, start)
             if not 0 < length <= self._longest:
@@ -55,4 +59,4 @@ class FrameReader:
                 break
             yield stream[start + HEADER_SIZE : end]
             start = end
-        self._rest = stream[start:]
+        self.rest = stream[start:]

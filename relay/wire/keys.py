@@ -1,56 +1,67 @@
-"""The cluster's keys: one master key per slot, from which every key in use is derived.
+"""The cluster's keys by slot: which one signs, and which verify.
 
 Keys rotate by slot: a relay verifies with every slot that holds a key, and new routes are signed
 with one of them. A new key is first given to every relay, then made the signing one; the old one
 leaves when the longest expiry of its routes has passed (QUIC-LB rotates configurations this way).
 """
 
-import hashlib
-import hmac
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from relay.wire.errors import KeyFileError
-from relay.wire.siphash import KEY_SIZE
+from relay.wire.keysource import (
+    SLOTS,
+    ClusterKeys,
+    KeySource,
+    Masters,
+    Purpose,
+    Role,
+    new_master,
+)
 
-MASTER_SIZE = 32
-UNROUTABLE_SLOT = 7  # three bits name a slot; this value says that there is no route
-SLOTS = range(UNROUTABLE_SLOT)
+
+class AnnouncementKeys(Protocol):
+    """Keys of what relays and those behind them say of clients."""
+
+    def announcement_keys(self, cluster: int, slot: int) -> Sequence[bytes]:
+        """See `KeyRing`: the first signs, and any verifies. None for a cluster without a key."""
+
+    def goodbye_key(self, cluster: int, slot: int) -> bytes:
+        """The 16-byte key of goodbyes. Raises KeyError for a slot, or a cluster, without a key."""
 
 
 class KeyRing:
-    """Master keys by slot, and the keys derived from them.
+    """The keys in use. All parts of a process hold the same ring, which `take` renews.
 
     Args:
-        masters: The 32-byte master key of each slot in use, slots 0 to 6.
+        source: Where keys come from; a mapping is one of 32-byte master keys by slot.
         signing_slot: The slot that signs new routes; it must hold a key.
 
     Attributes:
+        signing_slot: The slot that signs now.
         slots: The slots that hold a key.
 
     Raises:
         KeyFileError: A slot or a key has a wrong size, or the signing slot holds no key.
     """
 
-    def __init__(self, masters: Mapping[int, bytes], signing_slot: int) -> None:
-        for slot, master in masters.items():
-            if slot not in SLOTS:
-                raise KeyFileError(f"key slot {slot} does not exist: use 0 to {SLOTS[-1]}")
-            if len(master) != MASTER_SIZE:
-                raise KeyFileError(f"key {slot} has {len(master)} bytes: it needs {MASTER_SIZE}")
-        if signing_slot not in masters:
+    def __init__(self, source: Mapping[int, bytes] | KeySource, signing_slot: int) -> None:
+        self._source: KeySource = Masters(dict(source)) if isinstance(source, Mapping) else source
+        if signing_slot not in self._source.slots:
             raise KeyFileError(f"signing key slot {signing_slot} holds no key")
-        self._masters = dict(masters)
-        self.slots = frozenset(masters)
         self.signing_slot = signing_slot
-        self._derive = lru_cache(maxsize=1024)(self._derive_uncached)
+        self.slots = self._source.slots
+        self._derive = lru_cache(maxsize=1024)(self._source.derive)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[KeySource, int]]:
+        """What another process makes the same ring of: see `relay.handover`."""
+        return type(self), (self._source, self.signing_slot)
 
     @classmethod
     def generate(cls, randbytes: Callable[[int], bytes]) -> Self:
         """A ring with one new key; pass `secrets.token_bytes`."""
-        return cls({0: randbytes(MASTER_SIZE)}, signing_slot=0)
+        return cls(Masters({0: new_master(randbytes)}, new_master(randbytes)), signing_slot=0)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
@@ -66,51 +77,193 @@ class KeyRing:
                 "a key file has `signing = SLOT` and a table [keys]; "
                 "make one with `icelane keys new`"
             )
-        masters = {}
-        for name, value in keys.items():
-            # One spelling, or "0" and "00" would be two keys of one slot.
-            if not re.fullmatch("0|[1-9][0-9]?", name):
-                raise KeyFileError(f"{name!r} is no key slot: use 0 to {SLOTS[-1]}")
-            try:
-                masters[int(name)] = bytes.fromhex(value)
-            except (TypeError, ValueError):
-                raise KeyFileError(f"key {name} is not a text of hex digits") from None
-        return cls(masters, signing)
+        source = ClusterKeys.of(document) if "cluster" in document else Masters.of(document)
+        return cls(source, signing)
 
     def dumps(self) -> str:
         """The ring as TOML text for a key file. It is secret."""
-        lines = ["# Icelane master keys, by slot. Secret: whoever has this can forge routes."]
-        lines += [f"signing = {self.signing_slot}", "", "[keys]"]
-        lines += [f'{slot} = "{master.hex()}"' for slot, master in sorted(self._masters.items())]
+        whose = "master keys" if self.masters else "keys of one cluster"
+        routes = self.cluster is None or Purpose.ROUTE in self.cluster.role.purposes
+        what = "routes" if routes else "what is signed with them"
+        lines = [f"# Icelane {whose}, by slot. Secret: whoever has this can forge {what}."]
+        lines += [f"signing = {self.signing_slot}", *self._source.lines()]
         return "\n".join(lines) + "\n"
 
+    @property
+    def masters(self) -> Masters | None:
+        """The master keys; None where there are only those of one cluster."""
+        return self._source if isinstance(self._source, Masters) else None
+
+    @property
+    def cluster(self) -> ClusterKeys | None:
+        """The keys of one cluster; None where there are master keys."""
+        return self._source if isinstance(self._source, ClusterKeys) else None
+
+    def copy(self) -> "KeyRing":
+        """Another ring with the same keys."""
+        return KeyRing(self._source, self.signing_slot)
+
+    def take(self, newer: "KeyRing") -> None:
+        """Use the keys of another ring in place of these, from now on, wherever this one is."""
+        self._source, self._derive = newer._source, newer._derive  # noqa: SLF001  # a ring, too
+        self.slots, self.signing_slot = newer.slots, newer.signing_slot
+
+    def require(self, role: Role, clusters: Iterable[int]) -> None:
+        """Make sure that a service has all its keys.
+
+        Raises:
+            KeyFileError: Some are not here.
+        """
+        own = self.cluster
+        if own is None:
+            return
+        if strange := sorted(set(clusters) - {own.cluster}):
+            raise KeyFileError(
+                f"it has the keys of cluster {own.cluster} only, and those of "
+                f"{', '.join(map(str, strange))} are needed, too: see `icelane keys export`"
+            )
+        if not set(role.purposes) <= set(own.role.purposes):
+            raise KeyFileError(
+                f"it has the keys of {own.role.named}, and {role.named} needs others: export them "
+                f"with `icelane keys export --for {role}`"
+            )
+
+    def require_only(self, role: Role) -> None:
+        """Make sure that a service has no keys but its own.
+
+        Raises:
+            KeyFileError: There are others.
+        """
+        if self.cluster is None or self.cluster.role is not role:
+            raise KeyFileError(
+                f"{role.named} must not have these keys: where the master keys are, export its own "
+                f"with `icelane keys export --for {role}`"
+            )
+
+    def exported(self, cluster: int, role: Role) -> "KeyRing":
+        """What a service of one cluster needs of this ring.
+
+        Raises:
+            KeyFileError: This ring has less.
+        """
+        self.require(role, [cluster])
+        return KeyRing(ClusterKeys.derived(self._source, cluster, role), self.signing_slot)
+
+    # Of rotation. Each gives another ring and needs master keys.
+
+    def added(self, randbytes: Callable[[int], bytes]) -> tuple["KeyRing", int]:
+        """With a new key that verifies and does not sign yet, and its slot.
+
+        Raises:
+            KeyFileError: All slots hold a key, or there are no master keys.
+        """
+        masters = self._masters()
+        # A slot that has become free rests as long as can be: routes of flows may still name it.
+        in_turn = [*SLOTS[self.signing_slot + 1 :], *SLOTS]
+        free = next((slot for slot in in_turn if slot not in masters.by_slot), None)
+        if free is None:
+            raise KeyFileError("all slots hold a key: retire one with `icelane keys retire`")
+        keys = {**masters.by_slot, free: new_master(randbytes)}
+        return KeyRing(Masters(keys, masters.spreading, masters.stopped), self.signing_slot), free
+
+    def rotated(self, slot: int | None, now: float) -> "KeyRing":
+        """With another slot that signs, at Unix time `now`; None is the one that has never signed.
+
+        Raises:
+            KeyFileError: That slot holds no key, or signs already, or it is not clear which.
+        """
+        masters = self._masters()
+        stopped = dict(masters.stopped or {})
+        if slot is None:
+            fresh = sorted(self.slots - {self.signing_slot} - set(stopped))
+            if len(fresh) != 1:
+                raise KeyFileError(
+                    f"slots {', '.join(map(str, fresh))} have never signed: name one with --slot"
+                    if fresh
+                    else "there is no new key to sign with: make one with `icelane keys add`"
+                )
+            slot = fresh[0]
+        if slot == self.signing_slot:
+            raise KeyFileError(f"slot {slot} signs already")
+        stopped[self.signing_slot] = int(now)
+        stopped.pop(slot, None)
+        return KeyRing(Masters(masters.by_slot, masters.spreading, stopped), slot)
+
+    def retired(self, slot: int) -> "KeyRing":
+        """Without the key of a slot.
+
+        Raises:
+            KeyFileError: The slot holds none, or signs.
+        """
+        masters = self._masters()
+        if slot not in masters.by_slot:
+            raise KeyFileError(f"slot {slot} holds no key")
+        if slot == self.signing_slot:
+            raise KeyFileError(f"slot {slot} signs: let another one with `icelane keys rotate`")
+        keys = {each: key for each, key in masters.by_slot.items() if each != slot}
+        stopped = {each: when for each, when in (masters.stopped or {}).items() if each != slot}
+        return KeyRing(Masters(keys, masters.spreading, stopped), self.signing_slot)
+
+    def _masters(self) -> Masters:
+        if self.masters is None:
+            raise KeyFileError("it has the keys of one cluster: change the file of master keys")
+        return self.masters
+
+    # The keys. Each raises KeyError for a slot, or a cluster, without a key.
+
     def route_key(self, cluster: int, slot: int) -> bytes:
-        """The 16-byte key of route tags. Raises KeyError for a slot without a key."""
-        return self._derive(b"route", cluster, slot)
+        """The 16-byte key of route tags."""
+        return self._derive(Purpose.ROUTE, cluster, slot)
 
-    def announcement_key(self, cluster: int, slot: int) -> bytes:
-        """The 16-byte key of announcement tags. Raises KeyError for a slot without a key."""
-        return self._derive(b"announcement", cluster, slot)
+    def goodbye_key(self, cluster: int, slot: int) -> bytes:
+        """The 16-byte key of goodbyes, questions and answers: that of announcements."""
+        return self._derive(Purpose.ANNOUNCEMENT, cluster, slot)
 
-    def mirror_key(self, cluster: int, slot: int) -> bytes:
-        """The 16-byte key of mirrored records. Raises KeyError for a slot without a key."""
-        return self._derive(b"mirror", cluster, slot)
+    def edge_key(self, cluster: int, slot: int) -> bytes:
+        """The 16-byte key of goodbyes to edges: that of what they say of clients."""
+        return self._derive(Purpose.EDGE, cluster, slot)
+
+    def registry_key(self, cluster: int, slot: int) -> bytes:
+        """The 16-byte key of registry entries."""
+        return self._derive(Purpose.REGISTRY, cluster, slot)
+
+    def home(self, clusters: Iterable[int]) -> int:
+        """Of the clusters that a relay serves, the one whose keys serve for what is of all."""
+        return min(clusters, default=0) if self.cluster is None else self.cluster.cluster
 
     def port_key(self, cluster: int) -> bytes:
-        """The 16-byte key that spreads flows over upstream ports.
-
-        It comes from the lowest slot, so that choosing another signing key moves no port.
-        """
-        return self._derive(b"port", cluster, min(self._masters))
+        """The 16-byte key that spreads flows over upstream ports; rotation moves none."""
+        return self._source.spread(Purpose.PORT, cluster)
 
     def shard_seed(self, cluster: int) -> int:
-        """The 32-bit number that distributes clients among workers.
+        """The 32-bit number that distributes clients among workers; rotation moves none."""
+        return int.from_bytes(self._source.spread(Purpose.SHARE, cluster)[:4], "big")
 
-        It comes from the lowest slot, so that choosing another signing key moves no client.
+    # Flows outlive the keys of their routes. What is said of a flow is signed with the first of
+    # these: its route's own key or, where that has left, the one that signs. Any of them verifies,
+    # as not everybody retires a key at the same moment. There are none for a cluster of which this
+    # ring has no keys.
+
+    def announcement_keys(self, cluster: int, slot: int) -> Sequence[bytes]:
+        """The 16-byte keys of the announcements of a flow whose route has this cluster and slot."""
+        return self._of_flow(Purpose.ANNOUNCEMENT, cluster, slot)
+
+    def edge_keys(self, cluster: int, slot: int) -> Sequence[bytes]:
+        """The 16-byte keys of what edges say of the client of a flow whose route has these."""
+        return self._of_flow(Purpose.EDGE, cluster, slot)
+
+    def mirror_keys(self, cluster: int, slot: int) -> Sequence[bytes]:
+        """The 16-byte keys of the mirrored record of a flow whose route has these.
+
+        They are the relay's own, also where the route is of a cluster elsewhere.
         """
-        return int.from_bytes(self._derive(b"share", cluster, min(self._masters))[:4], "big")
+        own = self.cluster
+        return self._of_flow(Purpose.MIRROR, cluster if own is None else own.cluster, slot)
 
-    def _derive_uncached(self, purpose: bytes, cluster: int, slot: int) -> bytes:
-        # HKDF-Expand (RFC 5869, section 2.3) with one block: the masters are uniformly random.
-        info = b"icelane " + purpose + cluster.to_bytes(2, "big") + bytes([slot])
-        return hmac.new(self._masters[slot], info + b"\x01", hashlib.sha256).digest()[:KEY_SIZE]
+    def _of_flow(self, purpose: Purpose, cluster: int, slot: int) -> Sequence[bytes]:
+        preferred = slot if slot in self.slots else self.signing_slot
+        others = sorted(self.slots - {preferred})
+        try:
+            return [self._derive(purpose, cluster, each) for each in (preferred, *others)]
+        except KeyError:
+            return []

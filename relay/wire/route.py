@@ -15,12 +15,14 @@ spelling. RFC 8839 (section 5.4) wants 4 to 256 characters, at most 32 when send
 import base64
 import binascii
 import hmac
+import re
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from relay.wire.errors import RouteFormatError, RouteKeyError, RouteTagError
-from relay.wire.keys import UNROUTABLE_SLOT, KeyRing
+from relay.wire.keys import KeyRing
+from relay.wire.keysource import UNROUTABLE_SLOT
 from relay.wire.siphash import TAG_SIZE, tag
 
 VERSION = 0
@@ -30,9 +32,12 @@ NONCE_SIZE = 4
 EXPIRY_UNIT = 64  # seconds
 _EXPIRY_MODULUS = 1 << 16
 _SIGNED_SIZE = RAW_SIZE - TAG_SIZE
-# Where the target is in a route's bytes: two lead to the same one if these are equal.
+CLUSTER = slice(1, 3)  # where its number is in a route's bytes
+TAG = slice(_SIGNED_SIZE, RAW_SIZE)  # where the tag is in a route's bytes
+# Where the target is: two lead to the same one if these are equal.
 TARGET = slice(1, 7)
 _TARGET = struct.Struct("!HBHB")
+_WRITTEN = re.compile(r"(\d{1,5})/(\d{1,8})\.(\d{1,3})", re.ASCII)  # as `str` writes a target
 
 # Half the number space less a margin for clocks that differ: 2**15 units are 24 days.
 MAX_LIFETIME = 20 * 24 * 3600.0
@@ -50,6 +55,30 @@ class Target(NamedTuple):
     cluster: int
     slot: int
     generation: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` writes.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        match = _WRITTEN.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not cluster/slot.generation")
+        return cls(*map(int, match.groups()))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Read the 6 bytes that `packed` writes."""
+        cluster, slot_high, slot_low, generation = _TARGET.unpack(packed)
+        return cls(cluster, slot_high << 16 | slot_low, generation)
+
+    @property
+    def packed(self) -> bytes:
+        """6 bytes, as in a route."""
+        slot_high, slot_low = divmod(self.slot, 1 << 16)
+        return _TARGET.pack(self.cluster, slot_high, slot_low, self.generation)
 
     def __str__(self) -> str:
         """As people write it: cluster/slot.generation."""
@@ -69,8 +98,7 @@ class Route:
     @property
     def target(self) -> Target:
         """Who it leads to."""
-        cluster, slot_high, slot_low, generation = _TARGET.unpack(self.raw[TARGET])
-        return Target(cluster, slot_high << 16 | slot_low, generation)
+        return Target.unpack(self.raw[TARGET])
 
     @property
     def cluster(self) -> int:
@@ -128,19 +156,10 @@ def mint(target: Target, keys: KeyRing, *, now: float, lifetime: float, nonce: b
         raise ValueError(f"a route lives for more than 0 and at most {MAX_LIFETIME:.0f} seconds")
     if len(nonce) != NONCE_SIZE:
         raise ValueError(f"a nonce has {NONCE_SIZE} bytes")
-    signed = (
-        struct.pack(
-            "!BHBHBH",
-            VERSION << 6 | keys.signing_slot << 3,
-            target.cluster,
-            target.slot >> 16,
-            target.slot & 0xFFFF,
-            target.generation,
-            # One unit more, so that rounding never shortens the lifetime.
-            (_units(now + lifetime) + 1) % _EXPIRY_MODULUS,
-        )
-        + nonce
-    )
+    # One unit more, so that rounding never shortens the lifetime.
+    expiry = (_units(now + lifetime) + 1) % _EXPIRY_MODULUS
+    head = bytes([VERSION << 6 | keys.signing_slot << 3])
+    signed = head + target.packed + expiry.to_bytes(2, "big") + nonce
     key = keys.route_key(target.cluster, keys.signing_slot)
     return decode(signed + tag(key, signed))
 
@@ -194,6 +213,26 @@ def open_raw(raw: bytes, keys: KeyRing) -> Route:
     return verify(_read_raw(raw), keys)
 
 
+def open_kept(raw: bytes, keys: KeyRing) -> Route:
+    """Verify the 21 bytes of the route of a flow that was set up before, perhaps long ago.
+
+    The key that signed it may have left since; what vouches for the flow is then whoever says that
+    it was set up, by a tag of his own.
+
+    Raises:
+        RouteFormatError: There are not 21 bytes, or they have another version.
+        RouteTagError: Its key is here, and its tag does not verify.
+        RouteKeyError: No key can have signed it.
+    """
+    try:
+        return open_raw(raw, keys)
+    except RouteKeyError:
+        route = decode(raw)
+        if route.key_slot == UNROUTABLE_SLOT or route.key_slot in keys.slots:
+            raise
+        return route
+
+
 def verify(route: Route, keys: KeyRing) -> Route:
     """The same route, when one of the cluster's keys has made its tag.
 
@@ -204,7 +243,10 @@ def verify(route: Route, keys: KeyRing) -> Route:
     slot, raw = route.key_slot, route.raw
     if slot == UNROUTABLE_SLOT or slot not in keys.slots:
         raise RouteKeyError(f"key slot {slot} holds no key")
-    key = keys.route_key(route.cluster, slot)
+    try:
+        key = keys.route_key(route.cluster, slot)
+    except KeyError:
+        raise RouteKeyError(f"there is no key of cluster {route.cluster}") from None
     if not hmac.compare_digest(tag(key, raw[:_SIGNED_SIZE]), raw[_SIGNED_SIZE:]):
         raise RouteTagError("the route's tag does not verify")
     return route

@@ -27,7 +27,6 @@ MAX_ATTRIBUTES_TO_USERNAME = 8
 
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 _HEADER = struct.Struct("!HHI")  # and the transaction id
-_INTEGRITY_SIZE = 20  # HMAC-SHA1
 _FINGERPRINT_XOR = 0x5354554E
 _ATTRIBUTE_HEADER = struct.Struct("!HH")
 
@@ -57,12 +56,20 @@ class Attribute(IntEnum):
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
     ICE_CONTROLLING = 0x802A
+    # SPED (draft-hancke-webrtc-sped): a DTLS datagram, and the CRC-32 of those that have come.
+    DTLS_IN_STUN = 0xC070
+    DTLS_IN_STUN_ACK = 0xC071
 
 
 # By number: asking the enumeration takes longer than all else that reading a header does.
 _CLASSES = tuple(MessageClass)
 # What follows either of them does not count (RFC 8489, sections 14.5 and 14.6).
 _INTEGRITY = (Attribute.MESSAGE_INTEGRITY, Attribute.MESSAGE_INTEGRITY_SHA256)
+# The hash of each, and the sizes that it may have: SHA-256 can be cut (section 14.6).
+_HASHES = {
+    Attribute.MESSAGE_INTEGRITY: ("sha1", (20,)),
+    Attribute.MESSAGE_INTEGRITY_SHA256: ("sha256", (16, 20, 24, 28, 32)),
+}
 
 
 class Header(NamedTuple):
@@ -188,18 +195,22 @@ class Message:
         """The value of the first attribute of a type: duplicates do not count (section 14)."""
         return next((value for found, value in self.attributes if found == kind), None)
 
-    def serialize(self, password: bytes | None = None) -> bytes:
+    def serialize(
+        self, password: bytes | None = None, integrity: Attribute = Attribute.MESSAGE_INTEGRITY
+    ) -> bytes:
         """The bytes of the message.
 
         Args:
-            password: The key of short-term credentials (section 9.1.1); with it,
-                MESSAGE-INTEGRITY and FINGERPRINT are appended.
+            password: The key of short-term credentials (section 9.1.1); with it, the integrity
+                attribute and FINGERPRINT are appended.
+            integrity: Which one: MESSAGE-INTEGRITY or its SHA-256 form, in full length.
         """
         body = b"".join(_attribute(kind, value) for kind, value in self.attributes)
         if password is None:
             return self._head(len(body)) + body
-        covered = self._head(len(body) + 4 + _INTEGRITY_SIZE) + body
-        body += _attribute(Attribute.MESSAGE_INTEGRITY, hmac.digest(password, covered, "sha1"))
+        algorithm, sizes = _HASHES[integrity]
+        covered = self._head(len(body) + 4 + sizes[-1]) + body
+        body += _attribute(integrity, hmac.digest(password, covered, algorithm))
         covered = self._head(len(body) + 8) + body
         return covered + _attribute(Attribute.FINGERPRINT, _fingerprint(covered))
 
@@ -210,22 +221,26 @@ class Message:
 
 
 def verify_integrity(data: bytes, password: bytes) -> None:
-    """Check MESSAGE-INTEGRITY, and FINGERPRINT if there is one, of a valid message.
+    """Check the first integrity attribute, and FINGERPRINT if there is one, of a valid message.
+
+    That is MESSAGE-INTEGRITY or its SHA-256 form, whichever `Message.parse` went by.
 
     Raises:
         StunError: The message is malformed.
-        IntegrityError: MESSAGE-INTEGRITY is missing or wrong, or FINGERPRINT is wrong.
+        IntegrityError: There is no integrity attribute, or it or FINGERPRINT is wrong.
     """
     header(data)
     intact = False
     offset = HEADER_SIZE
     for kind, value in _walk(data):
         # Both cover the message up to them, with a length field that ends with them.
-        if kind == Attribute.MESSAGE_INTEGRITY and not intact:
-            end = offset + 4 + _INTEGRITY_SIZE
-            expected = hmac.digest(password, _covered(data, offset, end), "sha1")
-            if not hmac.compare_digest(expected, value):
-                raise IntegrityError("MESSAGE-INTEGRITY does not verify")
+        if kind in _INTEGRITY and not intact:
+            algorithm, sizes = _HASHES[Attribute(kind)]
+            covered = _covered(data, offset, offset + 4 + len(value))
+            expected = hmac.digest(password, covered, algorithm)[: len(value)]
+            if len(value) not in sizes or not hmac.compare_digest(expected, value):
+                name = Attribute(kind).name.replace("_", "-")
+                raise IntegrityError(f"{name} does not verify")
             intact = True
         elif kind == Attribute.FINGERPRINT:
             if _fingerprint(_covered(data, offset, offset + 8)) != value:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from relay.config.privatefiles import write_private
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -27,7 +28,7 @@ def write_relay_files(
         settings: The configuration by key, but for what is in the other files.
     """
     keys_file, registry = directory / "keys.toml", directory / "registry.toml"
-    keys_file.write_text(keys.dumps(), encoding="ascii")
+    write_private(keys_file, keys.dumps().encode())
     registry.write_text(
         f"[[transceiver]]\ncluster = {target.cluster}\nslot = {target.slot}\n"
         f'generation = {target.generation}\naddress = "{transceiver}"\n',

@@ -3,7 +3,8 @@
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
 from socket import AF_INET, AF_INET6
 from typing import Any
 
@@ -15,20 +16,27 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
 from relay.core.flowtuple import FlowTuple
+from relay.core.rates import RateLimit, Rates
 from relay.dataplane import xdp
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.kernel.ingresses import renew_ingresses, write_ingresses
+from relay.dataplane.kernel.memory import MappedArray
 from relay.dataplane.kernel.pins import PinnedMap, Pins
-from relay.dataplane.kernel.settings import RateLimit, rate_limits, write_rate_limits
+from relay.dataplane.kernel.settings import write_rates
 from relay.dataplane.kernel.txports import TxPort, write_tx_ports
 from relay.netns.host import Host
+from relay.netns.offload import Offload, set_offload
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from tests.bpf.traffic import SEED
+from tests.lab.links import bring_up
 from tests.lab.xdp_program import run_xdp
+from tests.relay.wire.verdict import ELSEWHERE
 
+INGRESSES = 64  # of bpf/relay.h
 VERDICTS = {1: "drop", 2: "pass", 3: "tx", 4: "redirect"}  # enum xdp_action
 MACS = {
     "public": "02:00:00:00:01:01",
@@ -61,6 +69,7 @@ class Outcome:
 class Bench:
     """A network namespace in which the program is loaded; its neighbours never answer."""
 
+    keys = KEYS
     client = Endpoint("203.0.113.2", 50000)
     vip = Endpoint("203.0.113.10", 3478)
     upstream = Endpoint("192.0.2.1", 20001)
@@ -71,7 +80,7 @@ class Bench:
     blackholed = Endpoint("203.0.113.4", 50000)
     small_mtu = Endpoint("203.0.113.5", 50000)
     elsewhere = Endpoint("198.51.100.9", 50000)  # behind an interface without the program
-    mtu = 600
+    mtu = 1300  # IPv6 wants 1280
     policy_tos = 0x10  # packets marked so are routed by a table of their own, into a hole
     # The same by IPv6, and by VLANs above both interfaces.
     client6 = Endpoint("2001:db8:1::2", 50000)
@@ -81,7 +90,6 @@ class Bench:
     without_neighbour6 = Endpoint("2001:db8:1::3", 50000)
     blackholed6 = Endpoint("2001:db8:1::4", 50000)
     small_mtu6 = Endpoint("2001:db8:1::5", 50000)
-    mtu6 = 1300
     macs = {name: mac(MACS[name]) for name in ("public", "internal")}  # noqa: RUF012  # never changed
     vlans = {"public": 5, "internal": 6}  # noqa: RUF012  # never changed
     vlan_client = Endpoint("203.0.114.2", 50000)
@@ -133,18 +141,39 @@ class Bench:
         """Make tx ports of the interfaces and of their VLANs."""
         with IPRoute(netns=self.host.namespace) as route:
             ports = [TxPort(index, index) for index in self._indexes.values()]
-            for name, vlan in self.vlans.items():
-                (fib_index,) = route.link_lookup(ifname=f"{name}.v")
+            vlans = [(f"{name}.v", name, vlan) for name, vlan in self.vlans.items()]
+            for above, name, vlan in (*vlans, ("public.n", "public", 0)):
+                (fib_index,) = route.link_lookup(ifname=above)
                 ports.append(TxPort(fib_index, self._indexes[name], vlan))
         write_tx_ports(Pins(self.instance), ports)
+
+    def write_ingresses(self, *, redirects: bool = False, alike: int = 0) -> None:
+        """Make the interfaces ones of hardware, which sends back what came in, or veths.
+
+        Args:
+            redirects: Whether they are veths.
+            alike: How many others there are of each, whose numbers have the same slot.
+        """
+        pins = Pins(self.instance)
+        with self.host.inside():
+            found = renew_ingresses(pins)
+        others = [
+            replace(each, index=each.index + (number + 1) * INGRESSES)
+            for each in found
+            for number in range(alike)
+        ]
+        write_ingresses(pins, [*others, *(replace(each, redirects=redirects) for each in found)])
 
     def limit(self, **limits: RateLimit) -> None:
         """Set rate limits, with full buckets; kinds that are not named are not limited."""
         pins = Pins(self.instance)
-        write_rate_limits(pins, dict.fromkeys(rate_limits(1), PLENTY) | limits)
+        write_rates(pins, Rates(**{each.name: PLENTY for each in fields(Rates)} | limits))
         with PinnedMap(pins.map("token_buckets")) as buckets:
             for key, value in list(buckets.items()):
                 buckets.update(key, bytes(len(value)))
+        for name in ("ufrag_buckets", "prefix_buckets"):
+            with closing(MappedArray(pins.opened(name))) as many:
+                many.octets[:] = bytes(len(many.octets))
 
     def clear(self) -> None:
         """Remove all flows and lift all rate limits."""
@@ -231,15 +260,19 @@ def _wire(host: Host) -> None:
             ("internal", MACS["internal"]),
             ("other", "02:00:00:00:03:01"),
             # They take the place of VLANs, which not every kernel has: as far as the FIB goes.
+            ("public.n", MACS["public"]),  # without a tag
             ("public.v", MACS["public"]),
             ("internal.v", MACS["internal"]),
         ):
             netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far", address=mac)
             index[name] = netlink.link_lookup(ifname=name)[0]
-        for name in ("public", "internal"):
+        for name in ("public", "public.n", "internal"):
             host.sysctl(f"ipv6/conf/{name}/disable_ipv6", 0)
-        for link in netlink.get_links():
-            netlink.link("set", index=link["index"], state="up")
+        with host.inside():  # the program is refused native mode where nothing would arrive
+            for name in index:
+                set_offload(f"{name}-far", Offload.GRO, on=True)
+        netlink.link("set", index=index["public.n"], mtu=Bench.mtu)
+        bring_up(netlink)
         for name, address in (
             ("public", "203.0.113.1"),
             ("public", "2001:db8:1::1"),
@@ -253,11 +286,11 @@ def _wire(host: Host) -> None:
             netlink.addr("add", index=index[name], address=address, prefixlen=prefix)
         for name, client, mac in (
             ("public", Bench.client, MACS["client"]),
-            ("public", Bench.small_mtu, MACS["client"]),
+            ("public.n", Bench.small_mtu, MACS["client"]),
             ("public", Bench.public_transceiver, MACS["transceiver"]),
             ("internal", Bench.transceiver, MACS["transceiver"]),
             ("public", Bench.client6, MACS["client"]),
-            ("public", Bench.small_mtu6, MACS["client"]),
+            ("public.n", Bench.small_mtu6, MACS["client"]),
             ("internal", Bench.transceiver6, MACS["transceiver"]),
             ("public.v", Bench.vlan_client, MACS["client"]),
             ("internal.v", Bench.vlan_transceiver, MACS["transceiver"]),
@@ -268,22 +301,11 @@ def _wire(host: Host) -> None:
             )
         netlink.route("add", dst=f"{Bench.blackholed.host}/32", type="blackhole")
         netlink.route("add", dst=f"{Bench.blackholed6.host}/128", type="blackhole")
-        netlink.route(
-            "add",
-            dst=f"{Bench.small_mtu6.host}/128",
-            oif=index["public"],
-            metrics={"mtu": Bench.mtu6, "lock": 4},
-        )
+        for narrow in (f"{Bench.small_mtu.host}/32", f"{Bench.small_mtu6.host}/128"):
+            netlink.route("add", dst=narrow, oif=index["public.n"])
         for family, everywhere in ((AF_INET, "0.0.0.0/0"), (AF_INET6, "::/0")):
             netlink.route("add", dst=everywhere, type="blackhole", table=100, family=family)
             netlink.rule("add", tos=Bench.policy_tos, table=100, priority=100, family=family)
-        netlink.route(
-            "add",
-            dst=f"{Bench.small_mtu.host}/32",
-            oif=index["public"],
-            # A forwarder heeds a route's MTU only when it is locked; 4 is the bit of RTAX_MTU.
-            metrics={"mtu": Bench.mtu, "lock": 4},
-        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -313,6 +335,7 @@ def loaded_bench() -> Iterator[Bench]:
                         route_keys={
                             (CLUSTER, slot): KEYS.route_key(CLUSTER, slot) for slot in KEYS.slots
                         },
+                        remote=frozenset({ELSEWHERE}),
                     ),
                     max_flows=64,
                     mode=Mode.NATIVE,
@@ -320,6 +343,7 @@ def loaded_bench() -> Iterator[Bench]:
             )
         bench = Bench(host, name)
         bench.write_tx_ports()
+        bench.write_ingresses()
         yield bench
     finally:
         xdp.unload(name)

@@ -20,7 +20,13 @@ from relay.wire.keys import KeyRing
 from relay.wire.route import Target, decode
 from relay.wire.stun import BINDING, MessageClass, header, server_ufrag
 from tests.bpf.packet import UDP, Address, Packet, Stop, Wrapped, read_ip4, read_ip6
-from tests.relay.wire.verdict import NO_ROUTE, ROUTED, request_verdict, verdict
+from tests.relay.wire.verdict import (
+    NO_ROUTE,
+    ROUTED,
+    announcement_verdict,
+    request_verdict,
+    verdict,
+)
 
 TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 DROPPED = {
@@ -37,8 +43,10 @@ DROPPED = {
 }
 # What passes at a limited rate, and what it is called beyond that.
 LIMITED = {
-    "stun_routed": "stun_routed_limited",
-    "stun_other_route": "stun_routed_limited",
+    "stun_routed": "stun_ufrag_limited",
+    "stun_other_route": "stun_ufrag_limited",
+    "stun_remote": "stun_remote_limited",
+    "edge_announced": "stun_ufrag_limited",
     "stun_answer": "stun_answer_limited",
     "unknown_client": "unknown_client_limited",
     "unknown_transceiver": "unknown_transceiver_limited",
@@ -61,7 +69,7 @@ class Way:
 
     Attributes:
         reason: Why the FIB sends nothing there; None if it does.
-        mtu: Of the route.
+        mtu: Of the interface.
         interface: Where it leaves, in the program's eyes.
         vlan: The tag that it leaves with; 0 for none.
         ethernet: Destination and source MAC address.
@@ -108,6 +116,8 @@ class Model:
         ways: The way to each host that is the end of a flow.
         policy_tos: Packets marked so find a hole instead of a way.
         unlimited: Whether what is limited passes: all of it, or nothing.
+        entries: The flows, by what comes of them.
+        expected: The clients, with their VIPs, whose flows other relays have.
     """
 
     keys: KeyRing
@@ -121,6 +131,11 @@ class Model:
     policy_tos: int
     unlimited: bool = True
     entries: dict[tuple[Address, Address], Entry] = field(default_factory=dict)
+    expected: set[tuple[Address, Address]] = field(default_factory=set)
+
+    def expect(self, flow: FlowTuple) -> None:
+        """Another relay has this flow, whose client may come."""
+        self.expected.add((Address.of(flow.client), Address.of(flow.vip)))
 
     def install(self, flow: FlowTuple) -> None:
         """Take a flow in, both directions."""
@@ -192,9 +207,13 @@ class Model:
             if direction == TO_TRANSCEIVER and _is_request(packet.payload):
                 self._require_its_route(packet.payload, entry.flow)
             if _is_control(packet.payload):
-                raise Stop("control" if direction == TO_CLIENT else "not_webrtc")
+                if direction == TO_CLIENT:
+                    raise Stop("control")
+                raise Stop(announcement_verdict(packet.payload, self.keys, self.cluster))
         elif direction == TO_TRANSCEIVER:
-            raise Stop(verdict(packet.payload, self.keys, self.cluster))
+            reason = verdict(packet.payload, self.keys, self.cluster)
+            is_expected = (packet.source, packet.destination) in self.expected
+            raise Stop("dormant_client" if reason == "unknown_client" and is_expected else reason)
         else:
             raise Stop(_unknown_transceiver(packet.payload))
 
@@ -223,6 +242,8 @@ class Model:
         # A rule without a mask of its own compares the old three TOS bits in IPv4 (ip-rule(8)).
         if packet.tos & (0xFC if to_ip6 else 0x1C) == self.policy_tos or way.reason == "no_route":
             raise Stop("no_route")
+        if way.reason == "no_neighbour":
+            raise Stop("no_neighbour")
         if (40 if to_ip6 else 20) + packet.ip_length > way.mtu:
             raise Stop("too_big")
         if way.reason:

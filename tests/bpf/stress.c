@@ -6,9 +6,8 @@
  *	stress PROGRAM CONTROL PUBLIC INTERNAL STABLE PORTS TRANSCEIVERS THREADS
  *
  * PROGRAM and CONTROL are descriptors: of the program, and of memory that holds struct control;
- * PUBLIC and INTERNAL the numbers of interfaces. A flow's number says all of it, see client_of()
- * and the like; test_stress.py has the same. It ends when it is told to, and prints a line of
- * what it has counted.
+ * PUBLIC and INTERNAL the numbers of interfaces. A flow's number says all of it, see stress.h. It
+ * ends when it is told to, and prints a line of what it has counted.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,12 +26,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define STABLE_BIT (1ULL << 63) /* in the number of a flow that stays */
-
-struct control {
-	volatile uint64_t newest; /* the flow that was installed last, of those that come and go */
-	volatile uint64_t stop;
-};
+#include "stress.h"
 
 struct frame {
 	struct ethhdr eth;
@@ -42,44 +36,15 @@ struct frame {
 	uint64_t flow;
 } __attribute__((packed));
 
-struct end {
-	uint32_t addr;
-	uint16_t port;
-};
-
 struct counts {
-	uint64_t sent, forwarded, stable_lost, wrong;
+	uint64_t sent, forwarded, lost, wrong;
 };
 
 static int program;
 static struct control *control;
 static unsigned int interfaces[2];
-static uint64_t stable, ports, transceivers;
-
-static const struct end vip = { 0xcb00710a, 3478 };	/* 203.0.113.10 */
-static const uint32_t upstream_addr = 0xc0000201;	/* 192.0.2.1 */
-
-static struct end client_of(uint64_t flow)
-{
-	uint32_t base = flow & STABLE_BIT ? 0x0b000000 : 0x0a000000;
-
-	flow &= ~STABLE_BIT;
-	return (struct end){ base + (uint32_t)(flow & 0xffffff), 1024 + flow % 60000 };
-}
-
-static struct end upstream_of(uint64_t flow)
-{
-	if (flow & STABLE_BIT)
-		return (struct end){ upstream_addr, 2000 + (flow & ~STABLE_BIT) };
-	return (struct end){ upstream_addr, 30000 + flow % ports };
-}
-
-static struct end transceiver_of(uint64_t flow)
-{
-	if (flow & STABLE_BIT)
-		return (struct end){ 0xc00002fe, 5000 };
-	return (struct end){ 0xc0000264 + (uint32_t)(flow / ports % transceivers), 5000 };
-}
+static struct numbers count;
+static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 }; /* everybody's */
 
 /* Pseudo-random numbers: xorshift64 (Marsaglia, 2003). */
 static uint64_t next_random(uint64_t *state)
@@ -90,13 +55,23 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-static void make_frame(struct frame *frame, struct end from, struct end to, uint64_t flow)
+/* The sum of a header's words (RFC 1071): all ones with its checksum. */
+static uint16_t sum_of(const void *ip)
 {
-	uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+	uint16_t words[sizeof(struct iphdr) / 2];
 	uint32_t sum = 0;
 
+	memcpy(words, ip, sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / 2; i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum + (sum >> 16);
+}
+
+static void make_frame(struct frame *frame, struct end from, struct end to, uint64_t flow)
+{
 	memset(frame, 0, sizeof(*frame));
-	memcpy(frame->eth.h_dest, mac, 6);
+	memcpy(frame->eth.h_dest, mac, sizeof(mac));
 	frame->eth.h_proto = htons(ETH_P_IP);
 	frame->ip.version = 4;
 	frame->ip.ihl = 5;
@@ -105,10 +80,7 @@ static void make_frame(struct frame *frame, struct end from, struct end to, uint
 	frame->ip.protocol = IPPROTO_UDP;
 	frame->ip.saddr = htonl(from.addr);
 	frame->ip.daddr = htonl(to.addr);
-	for (int i = 0; i < 10; i++)
-		sum += ((uint16_t *)&frame->ip)[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	frame->ip.check = ~(sum + (sum >> 16));
+	frame->ip.check = ~sum_of(&frame->ip);
 	frame->udp.source = htons(from.port);
 	frame->udp.dest = htons(to.port);
 	frame->udp.len = htons(sizeof(*frame) - sizeof(frame->eth) - sizeof(frame->ip));
@@ -142,11 +114,41 @@ static bool is_from_to(const struct frame *frame, struct end from, struct end to
 	       frame->udp.source == htons(from.port) && frame->udp.dest == htons(to.port);
 }
 
+/* Whether all else is as it was sent, one hop on. */
+static bool is_whole(const struct frame *frame, const struct frame *sent)
+{
+	return !memcmp(frame->eth.h_dest, mac, sizeof(mac)) &&
+	       !memcmp(frame->eth.h_source, mac, sizeof(mac)) &&
+	       frame->ip.ttl == sent->ip.ttl - 1 && sum_of(&frame->ip) == 0xffff &&
+	       frame->ip.tot_len == sent->ip.tot_len && frame->udp.len == sent->udp.len &&
+	       !memcmp(frame->rtp, sent->rtp, sizeof(frame->rtp)) && frame->flow == sent->flow;
+}
+
+/* Whether it goes to the transceiver of a flow that has this one's client. */
+static bool is_to_transceiver(const struct frame *frame, uint64_t flow)
+{
+	uint64_t last = replaces(flow + 1) ? flow + 1 : flow;
+
+	for (flow -= replaces(flow); flow <= last; flow++)
+		if (is_from_to(frame, upstream_of(flow, &count), transceiver_of(flow, &count)))
+			return true;
+	return false;
+}
+
+/* Whether a flow has been there since the newest one was this, and still is. */
+static bool was_there(uint64_t flow, uint64_t newest)
+{
+	/* With 0, none may have come yet. */
+	return flow & STABLE_BIT ||
+	       (newest && flow <= newest && control->newest + 1 < flow + count.ports / 2);
+}
+
 static void send_one(uint64_t flow, bool to_client, struct counts *counts)
 {
-	struct end client = client_of(flow), upstream = upstream_of(flow);
-	struct end transceiver = transceiver_of(flow);
+	struct end client = client_of(flow), upstream = upstream_of(flow, &count);
+	struct end transceiver = transceiver_of(flow, &count);
 	struct frame frame, out;
+	uint64_t newest = control->newest;
 	bool forwarded, right;
 
 	if (to_client)
@@ -154,11 +156,37 @@ static void send_one(uint64_t flow, bool to_client, struct counts *counts)
 	else
 		make_frame(&frame, client, vip, flow);
 	forwarded = run(&frame, &out, interfaces[to_client]) == XDP_REDIRECT;
-	right = to_client ? is_from_to(&out, vip, client) : is_from_to(&out, upstream, transceiver);
+	right = is_whole(&out, &frame) &&
+		(to_client ? is_from_to(&out, vip, client) : is_to_transceiver(&out, flow));
 	counts->sent++;
 	counts->forwarded += forwarded;
-	counts->stable_lost += !forwarded && flow & STABLE_BIT;
+	counts->lost += !forwarded && was_there(flow, newest);
 	counts->wrong += forwarded && !right;
+}
+
+static uint64_t before(uint64_t flow, uint64_t by)
+{
+	return flow > by ? flow - by : 0;
+}
+
+/* A flow, which may not be there. */
+static uint64_t choose(uint64_t random)
+{
+	uint64_t moving = control->moving, next = control->newest + 1, share = random % 16;
+
+	random >>= 4;
+	if (share < 6)
+		return STABLE_BIT | random % count.stable;
+	if (share < 8)
+		return moving ? moving : STABLE_BIT;
+	/* Of those that come and go: the one that comes right now, and whose client it may get ... */
+	if (share < 10)
+		return before(next + 1, random % 3);
+	/* ... and the one that goes. */
+	if (share < 12)
+		return before(next + random % 2, count.ports / 2);
+	/* Around the end: those there, some that have gone, and some to come. */
+	return before(next + count.ports / 16, random % count.ports);
 }
 
 static void *work(void *argument)
@@ -172,16 +200,8 @@ static void *work(void *argument)
 	CPU_SET(number % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
 	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 	while (!control->stop) {
-		uint64_t random = next_random(&state), flow;
+		uint64_t random = next_random(&state), flow = choose(random >> 8);
 
-		if (random & 1) {
-			flow = STABLE_BIT | (random >> 8) % stable;
-		} else {
-			/* Around the end: those there, some that have gone, and some to come. */
-			flow = control->newest + ports / 16 - (random >> 8) % ports;
-			if ((int64_t)flow < 0)
-				continue;
-		}
 		send_one(flow, random & 2, counts);
 	}
 	return counts;
@@ -191,7 +211,7 @@ int main(int argc, char **argv)
 {
 	struct counts all = {};
 	pthread_t threads[64];
-	long count;
+	long running;
 
 	if (argc != 9)
 		return 2;
@@ -199,24 +219,23 @@ int main(int argc, char **argv)
 	control = mmap(NULL, sizeof(*control), PROT_READ, MAP_SHARED, atoi(argv[2]), 0);
 	interfaces[0] = atoi(argv[3]);
 	interfaces[1] = atoi(argv[4]);
-	stable = atoll(argv[5]);
-	ports = atoll(argv[6]);
-	transceivers = atoll(argv[7]);
-	count = atol(argv[8]);
-	if (control == MAP_FAILED || !stable || !ports || !transceivers || count > 64)
+	count = (struct numbers){ atoll(argv[5]), atoll(argv[6]), atoll(argv[7]) };
+	running = atol(argv[8]);
+	if (control == MAP_FAILED || !count.stable || !count.ports || !count.transceivers ||
+	    running > 64)
 		return 2;
-	for (long i = 0; i < count; i++)
+	for (long i = 0; i < running; i++)
 		pthread_create(&threads[i], NULL, work, (void *)i);
-	for (long i = 0; i < count; i++) {
+	for (long i = 0; i < running; i++) {
 		struct counts *counts;
 
 		pthread_join(threads[i], (void **)&counts);
 		all.sent += counts->sent;
 		all.forwarded += counts->forwarded;
-		all.stable_lost += counts->stable_lost;
+		all.lost += counts->lost;
 		all.wrong += counts->wrong;
 	}
-	printf("{\"sent\": %lu, \"forwarded\": %lu, \"stable_lost\": %lu, \"wrong\": %lu}\n", all.sent,
-	       all.forwarded, all.stable_lost, all.wrong);
+	printf("{\"sent\": %lu, \"forwarded\": %lu, \"lost\": %lu, \"wrong\": %lu}\n", all.sent,
+	       all.forwarded, all.lost, all.wrong);
 	return 0;
 }

@@ -3,6 +3,7 @@
 The expected bytes are built by scapy with checksums of its own, from nothing that the program uses.
 """
 
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from relay.dataplane.kernel.settings import RateLimit
+from relay.core.flowtuple import Source
+from relay.core.rates import RateLimit
+from relay.wire.announcement import announce
 from relay.wire.endpoint import Endpoint
+from tests.relay.wire.verdict import ELSEWHERE
 
 if TYPE_CHECKING:
     from tests.bpf.conftest import Bench
@@ -21,6 +25,7 @@ pytestmark = pytest.mark.bpf
 
 RTP = bytes([0x80, 111]) + bytes(range(170))
 DTLS = bytes([22, 254, 253]) + bytes(64)
+NONE = RateLimit(rate=1, burst=0)
 TWO = RateLimit(rate=1, burst=2)
 SEEN_WITHIN = 0.64  # seconds: 2^SEEN_TICK_SHIFT ticks of the slowest kernels
 
@@ -47,6 +52,28 @@ class TestConfirmedFlow:
         done = bench.run(bench.from_client(RTP))
         assert (done.verdict, done.counted) == ("tx", {"forwarded_to_transceiver": 1})
         assert IP(done.frame[14:]).dst == bench.public_transceiver.host
+
+    def test_through_a_veth_it_is_redirected_back(self, bench: "Bench") -> None:
+        bench.write_ingresses(redirects=True)
+        try:
+            bench.install(transceiver=bench.public_transceiver)
+            for _ in ("by the FIB", "by the next hop that it gave"):
+                assert bench.run(bench.from_client(RTP)).verdict == "redirect"
+        finally:
+            bench.write_ingresses()
+
+    def test_what_is_known_of_an_interface_is_found_beside_others_of_its_slot(
+        self, bench: "Bench"
+    ) -> None:
+        bench.write_ingresses(alike=2)
+        try:
+            bench.install()
+            lie = bench.run(bench.macs["public"] + bench.from_transceiver(RTP)[6:])
+            strange = bench.run(bytes.fromhex("020000000099") + bench.from_client(RTP)[6:])
+            assert (lie.verdict, lie.counted) == ("drop", {"wrong_side": 1})
+            assert (strange.verdict, strange.counted) == ("pass", {"other_host": 1})
+        finally:
+            bench.write_ingresses()
 
     def test_it_counts_payload_and_time(self, bench: "Bench") -> None:
         bench.install()
@@ -182,6 +209,37 @@ class TestHandedUp:
         frame = bench.from_transceiver(RTP)
         assert bench.run(frame, "internal") == bench.outcome("pass", frame, reason)
 
+    @pytest.mark.parametrize(
+        ("rule", "honoured"),
+        [
+            ("from 203.0.113.10", True),
+            ("to 203.0.113.2", True),
+            ("sport 3478", True),
+            ("dport 50000", True),
+            ("ipproto udp", True),
+            ("uidrange 0-0", True),
+            ("sport 3479", False),
+            ("ipproto tcp", False),
+            ("iif public", False),  # the relay is the sender, whatever came in there
+            ("fwmark 1", False),
+        ],
+    )
+    def test_rules_for_routes_hold_as_for_a_local_socket(
+        self, bench: "Bench", rule: str, honoured: bool
+    ) -> None:
+        bench.install()
+        change = "rule {} priority 50 blackhole " + rule
+        frame = bench.from_transceiver(RTP)
+        subprocess.run(bench.host.command(["ip", *change.format("add").split()]), check=True)
+        try:
+            done = bench.run(frame, "internal")
+        finally:
+            subprocess.run(bench.host.command(["ip", *change.format("del").split()]), check=True)
+        if honoured:
+            assert done == bench.outcome("pass", frame, "no_route")
+        else:
+            assert done.frame == bench.to_client(RTP)
+
     def test_over_the_mtu(self, bench: "Bench") -> None:
         bench.install(client=bench.small_mtu)
         fits = bytes(bench.mtu - 28)
@@ -239,6 +297,64 @@ class TestUnknownClient:
         reasons = [bench.run(bench.from_client(bench.request())).counted for _ in range(3)]
         assert reasons == [{"stun_routed": 1}] * 2 + [{"stun_routed_limited": 1}]
 
+    def test_a_request_for_a_cluster_elsewhere_goes_up_whoever_signed_it(
+        self, bench: "Bench"
+    ) -> None:
+        bench.limit(stun_remote=TWO, stun_routed=NONE)  # it takes nobody else's share
+        frame = bench.from_client(
+            bench.request(f"{bench.route(cluster=ELSEWHERE).ufrag}:abcd".encode())
+        )
+        for _ in range(2):
+            assert bench.run(frame) == bench.outcome("pass", frame, "stun_remote")
+        assert bench.run(frame) == bench.outcome("drop", frame, "stun_remote_limited")
+
+    def test_also_on_a_confirmed_flow(self, bench: "Bench") -> None:
+        bench.install()
+        frame = bench.from_client(
+            bench.request(f"{bench.route(cluster=ELSEWHERE).ufrag}:a".encode())
+        )
+        assert bench.run(frame) == bench.outcome("pass", frame, "stun_remote")
+
+    @pytest.mark.parametrize("confirmed", [False, True])
+    def test_what_an_edge_announces_goes_up_if_its_route_is_valid(
+        self, bench: "Bench", *, confirmed: bool
+    ) -> None:
+        if confirmed:
+            bench.install()
+        said = announce(bytes(54), bench.route(), 1.8e9, bench.keys)
+        frame = bench.from_client(said)
+        assert bench.run(frame) == bench.outcome("pass", frame, "edge_announced")
+        bench.limit(stun_routed=NONE)
+        assert bench.run(frame) == bench.outcome("drop", frame, "stun_routed_limited")
+        bench.limit(ufrag=NONE, stun_repeated=NONE)
+        assert bench.run(frame) == bench.outcome("drop", frame, "stun_ufrag_limited")
+
+    @pytest.mark.parametrize(
+        ("at", "bits", "reason"),
+        [
+            (0, 0x01, "not_webrtc"),
+            (68, 0x40, "not_webrtc"),
+            (68, 0x38, "stun_unknown_key"),
+            (80, 0x01, "stun_forged"),
+            (97, 0x01, "not_webrtc"),
+        ],
+        ids=["first-byte", "version", "key-slot", "nonce", "longer"],
+    )
+    def test_what_only_looks_like_that_is_dropped(
+        self, bench: "Bench", at: int, bits: int, reason: str
+    ) -> None:
+        said = bytearray(announce(bytes(54), bench.route(), 1.8e9, bench.keys) + b"\0")
+        said[at] ^= bits
+        frame = bench.from_client(bytes(said if at == 97 else said[:-1]))
+        assert bench.run(frame) == bench.outcome("drop", frame, reason)
+
+    def test_also_those_to_another_transceiver_than_the_flows(self, bench: "Bench") -> None:
+        bench.install()
+        bench.limit(ufrag=TWO, stun_repeated=NONE)
+        another = f"{bench.route(slot=2).ufrag}:abcd".encode()
+        reasons = [bench.run(bench.from_client(bench.request(another))).counted for _ in range(5)]
+        assert reasons == [{"stun_other_route": 1}] * 4 + [{"stun_ufrag_limited": 1}]
+
     @pytest.mark.parametrize("payload", [RTP, DTLS])
     def test_a_share_of_media_goes_up(self, bench: "Bench", payload: bytes) -> None:
         bench.limit(unknown_client=TWO)
@@ -246,6 +362,20 @@ class TestUnknownClient:
         for _ in range(2):
             assert bench.run(frame) == bench.outcome("pass", frame, "unknown_client")
         assert bench.run(frame) == bench.outcome("drop", frame, "unknown_client_limited")
+
+    @pytest.mark.parametrize("payload", [RTP, DTLS])
+    def test_a_client_that_is_expected_goes_up_beyond_that_share(
+        self, bench: "Bench", payload: bytes
+    ) -> None:
+        bench.limit(unknown_client=NONE)
+        source, frame = Source(bench.client, bench.vip), bench.from_client(payload)
+        assert bench.run(frame).counted == {"unknown_client_limited": 1}
+        bench.dataplane.expect(source)
+        assert bench.run(frame) == bench.outcome("pass", frame, "dormant_client")
+        another = bench.from_client(payload, client=bench.client._replace(port=50001))
+        assert bench.run(another).counted == {"unknown_client_limited": 1}
+        bench.dataplane.expect_no_more(source)
+        assert bench.run(frame).counted == {"unknown_client_limited": 1}
 
     @pytest.mark.parametrize("payload", [b"", b"GET / HTTP/1.0", b"\x04", b"\x40", b"\xff"])
     def test_what_webrtc_does_not_send_is_dropped(self, bench: "Bench", payload: bytes) -> None:

@@ -22,6 +22,22 @@ def test_the_parser_in_c_decides_as_the_file_says(bench: "Bench", case: Case) ->
     assert bench.run(bench.from_client(case.payload)).counted == {case.verdict: 1}
 
 
+@pytest.mark.parametrize("size", [900, 1000, 1100])
+@pytest.mark.parametrize("confirmed", [False, True], ids=["pending", "confirmed"])
+def test_a_check_with_dtls_inside_passes(bench: "Bench", size: int, *, confirmed: bool) -> None:
+    """SPED (draft-hancke-webrtc-sped): a pending flow's goes to the agent, as any check does."""
+    if confirmed:
+        bench.install()
+    hello = (Attribute.DTLS_IN_STUN, bytes([22, 254, 255]) + bytes(size - 3))
+    frame = bench.from_client(bench.request(None, hello))
+    done = bench.run(frame)
+    if confirmed:
+        assert done.verdict == "redirect"
+        assert len(done.frame) == len(frame)
+    else:
+        assert done == bench.outcome("pass", frame, ROUTED)
+
+
 def test_every_flipped_bit_of_a_ufrag_is_refused(bench: "Bench") -> None:
     ufrag = bench.route().ufrag.encode()
     for bit in range(len(ufrag) * 8):

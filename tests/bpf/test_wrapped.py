@@ -16,7 +16,7 @@ from scapy.layers.ipsec import AH
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from relay.dataplane.kernel.settings import RateLimit
+from relay.core.rates import RateLimit
 from relay.wire.endpoint import Endpoint
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from relay.wire.route import Route, Target, mint
 from relay.wire.stun import Attribute, Message, MessageClass
 from tests.bpf.model import ones_sum
 from tests.bpf.packet import EXTENSIONS, UDP, Address
+from tests.relay.wire.verdict import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +142,7 @@ class Traffic:
         chance = self._chance
         bench = self._bench
         target = Target(
-            chance.choice([1, 1, 1, 2]), chance.randrange(1 << 24), chance.randrange(256)
+            chance.choice([1, 1, 1, 2, ELSEWHERE]), chance.randrange(1 << 24), chance.randrange(256)
         )
         return mint(target, bench.keys, now=1.8e9, lifetime=3600, nonce=chance.randbytes(4))
 
@@ -155,13 +156,20 @@ class Traffic:
             lambda: self._stun(flow),
             lambda: self._stun(flow),
             lambda: self._damaged(self._stun(flow), 0, 0),
+            self._announcement,
+            lambda: self._flipped(self._announcement()),
         ]
         return chance.choice(kinds)()
+
+    def _announcement(self) -> bytes:
+        """What an edge says; of it, the program reads the route alone."""
+        size = self._chance.choice([66, 66, 66, 65])
+        return b"\x0c\x10" + self._chance.randbytes(size) + self._route().raw + bytes(8)
 
     def _of_some_mtu(self) -> bytes:
         """A payload that just fits, or just does not, with either family's headers."""
         chance = self._chance
-        mtu = chance.choice([self._bench.mtu, self._bench.mtu6, 1500])
+        mtu = chance.choice([self._bench.mtu, 1500])
         return b"\x80" + bytes(mtu - chance.choice([28, 48]) + chance.randrange(-2, 3) - 1)
 
     def _stun(self, flow: FlowTuple) -> bytes:

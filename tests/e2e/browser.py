@@ -52,7 +52,11 @@ def opened(arguments: argparse.Namespace) -> AbstractContextManager[Browser]:
     from tests.e2e.chromium import chromium
 
     return chromium(
-        arguments.url, arguments.wav, microphone=arguments.microphone, origin=arguments.origin
+        arguments.url,
+        arguments.wav,
+        microphone=arguments.microphone,
+        origin=arguments.origin,
+        further=arguments.flag,
     )
 
 
@@ -104,6 +108,7 @@ def main() -> None:
     parser.add_argument("--wav", required=True, type=Path)
     parser.add_argument("--microphone", choices=["allowed", "refused"], default="allowed")
     parser.add_argument("--origin", choices=["secure", "insecure"], default="secure")
+    parser.set_defaults(flag=[])
     arguments = parser.parse_args()
     good = (arguments.microphone, arguments.origin) == ("allowed", "secure")
     with opened(arguments) as browser:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,44 +25,57 @@ QUIET = [
 
 
 class Chromium:
-    """See `tests.e2e.browser.Browser`."""
+    """See `tests.e2e.browser.Browser`.
+
+    Attributes:
+        driver: What drives it.
+    """
 
     def __init__(self, driver: webdriver.Chrome) -> None:
-        self._driver = driver
+        self.driver = driver
 
     def get(self, url: str) -> None:
-        self._driver.get(url)
+        self.driver.get(url)
 
     def click(self, element: str) -> None:
-        self._driver.find_element(By.ID, element).click()
+        self.driver.find_element(By.ID, element).click()
 
     def run(self, script: str, *arguments: Any) -> Any:
-        return self._driver.execute_script(script, *arguments)
+        return self.driver.execute_script(script, *arguments)
 
     def run_async(self, script: str) -> Any:
-        return self._driver.execute_async_script(script)
+        return self.driver.execute_async_script(script)
 
     def console(self) -> list[dict[str, Any]]:
-        log: list[dict[str, Any]] = self._driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium
+        log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium
         return log
 
 
 @contextmanager
-def chromium(url: str, wav: Path, *, microphone: str, origin: str) -> Iterator[Chromium]:
+def chromium(
+    url: str, wav: Path, *, microphone: str, origin: str, further: Sequence[str] = ()
+) -> Iterator[Chromium]:
     """A browser with its own profile, whose microphone plays a file.
 
     Args:
         url: The page that is to be opened.
         wav: What is spoken.
-        microphone: ``allowed``, or ``refused`` by its user.
+        microphone: ``allowed``, ``refused`` by its user, or ``missing``.
         origin: ``secure`` where the page's origin counts as such, or ``insecure``.
+        further: Flags of the browser besides.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or "chromium"
-        flags = [*QUIET, f"--user-data-dir={profile}", "--use-fake-device-for-media-stream"]
-        flags.append(f"--use-file-for-fake-audio-capture={wav}")
-        if microphone == "allowed":
+        flags = [
+            *QUIET,
+            *further,
+            f"--user-data-dir={profile}",
+        ]
+        if microphone != "missing":
+            flags.append("--use-fake-device-for-media-stream")
+            flags.append(f"--use-file-for-fake-audio-capture={wav}")
+        if microphone != "refused":
             flags.append("--use-fake-ui-for-media-stream")
         if microphone == "refused":
             flags.append("--deny-permission-prompts")

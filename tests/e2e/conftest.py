@@ -19,6 +19,7 @@ import pytest
 from relay.admin import transport as admin
 from relay.caller.audio import RATE, read_audio
 from relay.caller.call import SPEECH
+from relay.errors import AdminError
 from tests.lab.call import Call
 from tests.lab.capture import DatagramCapture
 from tests.lab.config import SIGNALING_URL
@@ -44,6 +45,8 @@ class Recorded:
         report: The report of `icelane call --json`.
         at_client: Every UDP datagram at the client's public interface.
         at_transceiver: Every UDP datagram at the transceiver's internal interface.
+        flows: The agent's flows while the call went on, by client, as they were last. When it has
+            ended its transceiver says goodbye, and they go.
         before: The relay's counters before the call.
         after: The relay's counters after the call.
     """
@@ -53,6 +56,7 @@ class Recorded:
     report: dict[str, Any] = field(default_factory=dict)
     at_client: list[Datagram] = field(default_factory=list)
     at_transceiver: list[Datagram] = field(default_factory=list)
+    flows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 Record = Callable[..., Recorded]
@@ -88,11 +92,33 @@ def record() -> Record:
                 meanwhile(lab)
                 _until_audio(probe, call, recorded.before)
                 call.hang_up()
+            _watch_flows(lab, call, recorded.flows)
             recorded.report = call.report()
         recorded.after = probe.sample()
         return recorded
 
     return place
+
+
+def _watch_flows(lab: Lab, call: Call, flows: dict[str, dict[str, Any]]) -> None:
+    """Note how flows are, until a call has ended."""
+    deadline = time.monotonic() + ENDLESS
+    while call.running:
+        assert time.monotonic() < deadline, "the call does not end"
+        for flow in _flows(lab):
+            known = flows.get(flow["client"], flow)
+            # One that has ended is the agent's, which counts nothing of what the kernel did.
+            if flow["to_client"]["packets"] >= known["to_client"]["packets"]:
+                flows[flow["client"]] = flow
+        time.sleep(0.1)
+
+
+def _flows(lab: Lab) -> list[dict[str, Any]]:
+    try:
+        flows: list[dict[str, Any]] = admin.ask(lab.admin, "status")["flows"]
+    except AdminError:  # the test has ended the agent
+        return []
+    return flows
 
 
 def _until_audio(probe: Probe, call: Call, before: Sample) -> None:

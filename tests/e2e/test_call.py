@@ -1,10 +1,12 @@
 """A real call in both dataplanes, as its client tells it and as it was on the wire."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import WAIT
 from tests.lab.config import CLIENT_ADDRESS, MEDIA, PORTS, UPSTREAM, VIP, Options
 from tests.lab.delivery import rtp_delivery
 from tests.lab.frame import Datagram
@@ -75,6 +77,18 @@ def test_payloads_pass_unchanged(call: Any) -> None:
     left = [each.payload for each in _from(call.at_client, CLIENT_ADDRESS) if each.rtp]
     arrived = [each.payload for each in _to(call.at_transceiver, MEDIA.host) if each.rtp]
     assert sorted(left) == sorted(arrived)
+
+
+def test_a_call_that_has_ended_leaves_no_flow(
+    lab: Lab, call: Any, status_of: Callable[[Lab], dict[str, Any]]
+) -> None:
+    """Its transceiver says goodbye: nobody waits for the flow to idle out."""
+    assert call.report["ok"]
+    deadline = time.monotonic() + WAIT
+    while flows := status_of(lab)["flows"]:
+        assert time.monotonic() < deadline, flows
+        time.sleep(0.1)
+    assert status_of(lab)["counters"]["ended"] >= 1
 
 
 def test_the_relay_host_is_still_no_router(lab: Lab, call: Any) -> None:

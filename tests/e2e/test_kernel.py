@@ -75,7 +75,8 @@ def test_a_call_survives_the_loss_of_agent_and_maps(
     there, back = _deliveries(call)
     assert there.lost > 0, "the flow was never gone, so nothing is proven"
     assert there.lost == there.gap, "packets were lost outside of the one gap"
-    assert back.lost <= 2  # echoes that were under way at that moment
+    # The transceiver conceals what it misses, so it goes on sending meanwhile.
+    assert back.lost == back.gap, "echoes were lost outside of the one gap"
     # Not one for each packet that arrived: a call may end before its last echo is made.
     assert back.sent > 100
 

@@ -78,14 +78,6 @@ def caller(call: Any, version: int) -> Endpoint:
     return found
 
 
-def flow_of(lab: Lab, source: Endpoint) -> dict[str, Any]:
-    """The relay's flow of a client."""
-    flows = ask(lab.admin, "status")["flows"]
-    (flow,) = (each for each in flows if each["client"] == str(source))
-    found: dict[str, Any] = flow
-    return found
-
-
 def test_audio_goes_there_and_comes_back_and_none_is_lost(call: Any, version: int) -> None:
     report = call.report
     assert report["ok"], report["error"]
@@ -114,9 +106,7 @@ def test_the_client_hears_from_the_advertised_address_alone(call: Any, version: 
     assert {each.source.host for each in received_by(MEDIA.host, call.at_transceiver)} == {UPSTREAM}
 
 
-def test_the_client_is_told_the_address_at_which_the_relay_sees_it(
-    lab: Lab, call: Any, version: int
-) -> None:
+def test_the_client_is_told_the_address_at_which_the_relay_sees_it(call: Any, version: int) -> None:
     told = {
         stun.unxor_address(mapped, message.transaction_id)
         for each in received_by(client(version), call.at_client)
@@ -125,13 +115,13 @@ def test_the_client_is_told_the_address_at_which_the_relay_sees_it(
         and (mapped := message.get(stun.Attribute.XOR_MAPPED_ADDRESS)) is not None
     }
     assert told == {caller(call, version)}
-    assert flow_of(lab, caller(call, version))["vip"] == str(PRIVATE_VIPS[version])
+    assert call.flows[str(caller(call, version))]["vip"] == str(PRIVATE_VIPS[version])
 
 
 def test_the_dataplane_that_was_asked_for_forwards(lab: Lab, call: Any, version: int) -> None:
-    flow = flow_of(lab, caller(call, version))
+    flow = call.flows[str(caller(call, version))]
     for direction in (flow["to_transceiver"], flow["to_client"]):
-        assert direction["packets"] > PACKETS
+        assert direction["packets"] > 0.9 * PACKETS
         in_kernel = direction["kernel_packets"] / direction["packets"]
         assert in_kernel > 0.98 if lab.options.dataplane == "xdp" else in_kernel == 0
 

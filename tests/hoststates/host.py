@@ -38,9 +38,14 @@ for each in icelane netns; do mkdir -p /run/$each; mount -t tmpfs none /run/$eac
 """
 LAB = f"{sys.executable} -m tests.lab"
 
-_LINKS = """
+# What is redirected to `public` arrives: otherwise the program is refused native mode there.
+_TAKE_FRAMES = (
+    "from relay.netns.offload import Offload, set_offload; set_offload('far', Offload.GRO, on=True)"
+)
+_LINKS = f"""
 ip link set lo up
 ip link add name public type veth peer name far
+{sys.executable} -c "{_TAKE_FRAMES}"
 ip address add 203.0.113.10/24 dev public
 ip address add 192.0.2.1/24 dev public
 ip link set public up
@@ -168,7 +173,8 @@ def up(
         meanwhile: What is done once it serves, before the call, in bash.
         patience: How long the call may take, in seconds.
     """
-    command = f"{ICELANE} up --vip {VIP} --listen {PAGE} --instance {instance} {options}"
+    command = f"{ICELANE} up --vip {VIP} --listen {PAGE} --instance {instance}"
+    command += f" --backend echo {options}"
     script = f"""
 LOG={directory}/log
 UP='{command}'

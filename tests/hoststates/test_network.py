@@ -37,8 +37,8 @@ NO_IPV6 = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.dis
             marks=state(
                 "TCP port 8080 is in use",
                 "`icelane up` ends",
-                "cannot listen on 127.0.0.1:8080 for signaling: Address already in use; another "
-                "program has this port: stop it or choose another port",
+                "cannot listen on 127.0.0.1:8080 for the page: Address already in use; another "
+                "program has this port: stop it or choose another port with --listen",
             ),
         ),
         pytest.param(
@@ -46,8 +46,8 @@ NO_IPV6 = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.dis
             marks=state(
                 "TCP port 3478 is in use",
                 "`icelane up` ends",
-                "cannot listen on 127.0.0.1:3478 for TCP: another process has that port: stop it, "
-                "or choose another port",
+                "cannot listen on 127.0.0.1:3478 for media over TCP: Address already in use; "
+                "another program has this port: stop it or choose another port with --vip",
             ),
         ),
         pytest.param(
@@ -55,8 +55,8 @@ NO_IPV6 = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.dis
             marks=state(
                 "UDP port 3478 is in use",
                 "`icelane up` ends",
-                "cannot bind 127.0.0.1:3478: another process has that port: stop it, or choose "
-                "another port",
+                "cannot listen on 127.0.0.1:3478 for media: Address already in use; another "
+                "program has this port: stop it or choose another port with --vip",
             ),
         ),
     ],

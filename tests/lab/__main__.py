@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from relay.cli.errors import Commands
 from relay.errors import IcelaneError, OutputError
+from tests.signals import ENDING, handled
 
 if TYPE_CHECKING:
     from tests.lab.call_result import CallResult
@@ -148,19 +148,26 @@ def demo(
     from tests.lab.view import DemoView
 
     view = DemoView(Console(quiet=as_json, highlight=False))
-    # The lab is removed after SIGTERM as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The lab is removed after SIGTERM as after Ctrl-C. What that breaks may raise after it.
+    interrupted: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
     results: list[CallResult] = []
     error: str | None = None
     placed = Demo(seconds, view)
     try:
-        results = placed.run()
+        with handled(interrupt, *ENDING):
+            results = placed.run()
     except OutputError:
         raise  # there is nowhere to report to
     except IcelaneError as problem:
         error = str(problem)
     except KeyboardInterrupt:
-        error = "interrupted"
+        pass
+    error = "interrupted" if interrupted else error
     ok = error is None and not any(problem for result in results for problem in result.problems())
     if as_json:
         report = {
@@ -175,7 +182,7 @@ def demo(
     else:
         view.results(results)
     if not ok:
-        raise typer.Exit(130 if error == "interrupted" else 1)
+        raise typer.Exit(130 if interrupted else 1)
 
 
 if __name__ == "__main__":

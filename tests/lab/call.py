@@ -1,27 +1,45 @@
 """A call placed in a lab: `icelane call` in the client's host."""
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from tests.lab.config import SIGNALING_URL, icelane
+from relay.netns.host import Host
+from tests.lab.config import icelane
 from tests.lab.errors import LabError
-from tests.lab.lab import Lab
+from tests.lab.probe import Probed
 from tests.lab.process import BackgroundProcess
 from tests.lab.topology import CLIENT
 
 OVERTIME = 90.0  # seconds beyond its length until a call counts as hung; setup and hang-up take 2
 
 
+class CallPlace(Protocol):
+    """Where calls can be placed: a lab with one relay, or a site with several."""
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """Its hosts by name, the clients' among them."""
+
+    @property
+    def signaling_url(self) -> str:
+        """Where calls are placed."""
+
+    @property
+    def relays(self) -> Sequence[Probed]:
+        """What may forward them."""
+
+
 class Call(BackgroundProcess):
     """A call in the background; entering places it, leaving ends it.
 
     Args:
-        lab: The lab to place it in.
+        lab: Where to place it.
         seconds: How long it lasts.
     """
 
-    def __init__(self, lab: Lab, seconds: float) -> None:
-        command = [icelane(), "call", SIGNALING_URL, "--seconds", str(seconds), "--json"]
+    def __init__(self, lab: CallPlace, seconds: float) -> None:
+        command = [icelane(), "call", lab.signaling_url, "--seconds", str(seconds), "--json"]
         super().__init__(lab.hosts[CLIENT].command(command))
         self._limit = seconds + OVERTIME
 

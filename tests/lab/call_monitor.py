@@ -5,10 +5,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Self
 
-from tests.lab.call import Call
+from tests.lab.call import Call, CallPlace
 from tests.lab.counters import CounterTotal
 from tests.lab.errors import LabError
-from tests.lab.lab import Lab
 from tests.lab.probe import Flow, Probe, Sample
 from tests.lab.view import CallProgress, DemoView
 
@@ -20,7 +19,7 @@ class CallMonitor:
     """A call in a lab, displayed live; entering places it, leaving ends it.
 
     Args:
-        lab: The lab to place it in.
+        place: Where to place it.
         seconds: How long it lasts.
         view: Displays it.
 
@@ -28,14 +27,14 @@ class CallMonitor:
         by_kernel: Packets that the kernel has forwarded since the start of the call.
         by_agent: Packets that the agent has forwarded since the start of the call.
         agent: State of the agent, for display.
-        recovered_flows: Flows that the running agent recovered when it started.
+        recovered_flows: Flows that the running agents have recovered.
     """
 
-    def __init__(self, lab: Lab, seconds: float, view: DemoView) -> None:
-        self._call = Call(lab, seconds)
-        self._probe = Probe(lab)
+    def __init__(self, place: CallPlace, seconds: float, view: DemoView) -> None:
+        self._call = Call(place, seconds)
+        self._probes = [Probe(relay) for relay in place.relays]
         self._view = view
-        self._before = Sample()
+        self._before: list[Sample] = []
         self._flow: Flow | None = None
         self._open = ExitStack()
         self.by_kernel = CounterTotal()
@@ -49,9 +48,9 @@ class CallMonitor:
         Raises:
             LabError: The call failed, or its flow is not confirmed in time.
         """
-        self._before = self._probe.sample()
-        self.by_kernel = CounterTotal(self._before.by_kernel)
-        self.by_agent = CounterTotal(self._before.by_agent)
+        self._before = [probe.sample() for probe in self._probes]
+        self.by_kernel = CounterTotal(each.by_kernel for each in self._before if each.by_kernel)
+        self.by_agent = CounterTotal(each.by_agent for each in self._before if each.by_agent)
         with ExitStack() as undo:
             self._live = undo.enter_context(self._view.live())
             undo.enter_context(self._call)
@@ -90,11 +89,12 @@ class CallMonitor:
 
     def sample(self) -> None:
         """Read all counters once, and display them."""
-        sample = self._probe.sample()
-        self.by_kernel.update(sample.by_kernel)
-        self.by_agent.update(sample.by_agent)
-        self.recovered_flows = sample.recovered_flows
-        self._flow = sample.newest(self._before) or self._flow
+        samples = [probe.sample() for probe in self._probes]
+        for sample, before in zip(samples, self._before, strict=True):
+            self.by_kernel.update(sample.by_kernel)
+            self.by_agent.update(sample.by_agent)
+            self._flow = sample.newest(before) or self._flow
+        self.recovered_flows = sum(sample.recovered_flows for sample in samples)
         self._view.show_progress(self._live, self._progress())
 
     def hang_up(self) -> None:

@@ -24,8 +24,9 @@ class CallResult:
         by_kernel: Packets of every kind that the BPF program forwarded, by its own counters.
         by_agent: Packets of every kind that the agent forwarded, by its own counters.
         recovered_flows: Flows that the restarted agent recovered from the kernel's maps or from
-            Redis; None when the agent was not restarted.
-        loss_allowed: Whether loss is expected, because the relay lost its flows during the call.
+            Redis, or another relay took over; None when nothing was killed.
+        loss_until: What ended the loss that is expected, because a relay lost its flows during the
+            call; None where nothing may be lost.
         error: Why the call failed, if it did.
     """
 
@@ -41,7 +42,7 @@ class CallResult:
     by_kernel: int
     by_agent: int
     recovered_flows: int | None = None
-    loss_allowed: bool = False
+    loss_until: str | None = None
     error: str | None = None
 
     @classmethod
@@ -54,7 +55,7 @@ class CallResult:
         by_kernel: int,
         by_agent: int,
         recovered_flows: int | None = None,
-        loss_allowed: bool = False,
+        loss_until: str | None = None,
     ) -> "CallResult":
         """Build the result from the report of `icelane call --json`."""
         failure = report.get("error")
@@ -72,7 +73,7 @@ class CallResult:
             by_kernel=by_kernel,
             by_agent=by_agent,
             recovered_flows=recovered_flows,
-            loss_allowed=loss_allowed,
+            loss_until=loss_until,
             error=None if failure is None else str(failure.get("message", failure)),
         )
 
@@ -97,16 +98,16 @@ class CallResult:
             yield "the client received no audio"
         if self.lost is None:
             yield "the transceiver did not report how many packets it received"
-        elif self.lost and not self.loss_allowed:
+        elif self.lost and self.loss_until is None:
             yield f"{self.lost} audio packets were lost"
         elif self.lost_at_end:
             yield f"the call did not recover: its last {self.lost_at_end} packets were lost"
         if self.recovered_flows == 0:
-            yield "the restarted agent did not recover the flow"
+            yield "no agent recovered the flow"
         if (
             self.dataplane == "xdp"
             and self.kernel_share <= MIN_KERNEL_SHARE
-            and not self.loss_allowed
+            and self.loss_until is None
         ):
             yield f"the kernel forwarded only {self.kernel_share:.1%} of the packets"
         if self.dataplane == "userspace" and self.by_kernel:

@@ -1,5 +1,6 @@
 """Packet counters that start again at zero whenever their owner is started again. Pure."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -16,25 +17,22 @@ class CounterReading(NamedTuple):
 
 
 class CounterTotal:
-    """The increase of a counter, across restarts of its owner.
+    """The increase of a counter, over all its owners: those of several relays, and restarts.
 
     Args:
-        start: The reading to start from; only what is counted after it is added.
+        start: The readings to start from; only what is counted after them is added.
     """
 
-    def __init__(self, start: CounterReading | None = None) -> None:
-        self._last = start
-        self._before = -start.packets if start else 0
+    def __init__(self, start: Iterable[CounterReading] = ()) -> None:
+        self._start = dict(start)
+        self._last = dict(self._start)
 
     def update(self, reading: CounterReading | None) -> None:
         """Add a reading; None when the counter cannot be read at the moment."""
-        if reading is None:
-            return
-        if self._last is not None and reading.owner != self._last.owner:
-            self._before += self._last.packets
-        self._last = reading
+        if reading is not None:
+            self._last[reading.owner] = reading.packets
 
     @property
     def total(self) -> int:
         """Packets counted since the start."""
-        return self._before + (self._last.packets if self._last else 0)
+        return sum(self._last.values()) - sum(self._start.values())

@@ -1,4 +1,4 @@
-"""The demo: real calls through the relay, whose agent is killed during two of them."""
+"""The demo: real calls through relays, of which something is lost during each but one."""
 
 import fcntl
 import signal
@@ -8,16 +8,23 @@ from contextlib import contextmanager
 
 from relay.admin.transport import ask
 from relay.dataplane.hostfacts import HostFacts
+from relay.wire.endpoint import Endpoint
+from tests.lab.call import CallPlace
 from tests.lab.call_monitor import CallMonitor
 from tests.lab.call_result import CallResult
 from tests.lab.config import RELAY_SERVICE, Options
 from tests.lab.errors import LabError
+from tests.lab.fleet.network import relay_of
+from tests.lab.fleet.site import Settings, Site, require
 from tests.lab.lab import RUN, Lab, require_root
 from tests.lab.view import DemoView
+from tests.signals import ENDING, handled
 
 NAME = "demo"
+SITE = f"{NAME}-site"
+SITE_DIRECTORY = RUN / f"lab-{SITE}"
 DOWN_SECONDS = 1.5  # how long the killed agent stays down before it is restarted
-RECOVERY_SECONDS = 2.0  # for a restarted agent to recover its flows; normally at once
+RECOVERY_SECONDS = 2.0  # for an agent to recover flows; normally at once
 KILL_AFTER = 0.3  # of the call's length
 CONTINUE_FOR = 0.3  # of the call's length, after its flow was restored
 EXTRA_SECONDS = 60.0  # upper limit for loading the program during a call; takes 3
@@ -43,14 +50,17 @@ class Demo:
             IcelaneError: A call could not be placed or monitored; the text says why.
         """
         require_root()
+        require("bird", "redis-server")
         with exclusive():
-            lab = Lab(NAME)
+            lab, site = Lab(NAME), Site(Settings(SITE), SITE_DIRECTORY)
             lab.down()  # of a demo that was killed
+            site.down()
             try:
-                return [*self._in_kernel(lab), self._in_userspace(lab)]
+                return [*self._in_kernel(lab), self._in_userspace(lab), self._on_hosts(site)]
             finally:
-                with _signals_ignored():
+                with handled(signal.SIG_IGN, *ENDING):  # a second Ctrl-C, during the clean-up
                     lab.down()
+                    site.down()
 
     def _in_kernel(self, lab: Lab) -> Iterator[CallResult]:
         self._view.section("XDP dataplane: the agent is killed and restarted during a call")
@@ -73,10 +83,10 @@ class Demo:
             call.hang_up()
             yield self._result(
                 call,
-                "XDP,\nall state lost",
+                "XDP, all\nstate lost",
                 "xdp",
                 recovered_flows=call.recovered_flows,
-                loss_allowed=True,
+                loss_until="the restarted agent had restored the flow from Redis",
             )
         lab.down()
 
@@ -84,11 +94,32 @@ class Demo:
         self._view.section("Userspace dataplane, for comparison")
         lab.up(Options(dataplane="userspace"), self._view.step)
         with self._call(lab, self._seconds) as call:
-            return self._result(call, "userspace", "userspace")
+            result = self._result(call, "userspace", "userspace")
+        lab.down()
+        return result
+
+    def _on_hosts(self, site: Site) -> CallResult:
+        self._view.section("XDP dataplane, three hosts behind a router: the call's host is lost")
+        with site:
+            self._view.step(
+                f"started {', '.join(site.hosts)}: the router hears of relays by BGP and BFD"
+            )
+            with self._call(site, self._seconds) as call:
+                call.run_for(self._seconds * KILL_AFTER)
+                self._lose_host(site, call)
+                call.run_for(self._seconds * CONTINUE_FOR)
+                call.hang_up()
+                return self._result(
+                    call,
+                    "XDP,\nhost lost",
+                    "xdp",
+                    recovered_flows=call.recovered_flows,
+                    loss_until="another relay had taken the flow over",
+                )
 
     @contextmanager
-    def _call(self, lab: Lab, seconds: float) -> Iterator[CallMonitor]:
-        with CallMonitor(lab, seconds, self._view) as call:
+    def _call(self, place: CallPlace, seconds: float) -> Iterator[CallMonitor]:
+        with CallMonitor(place, seconds, self._view) as call:
             client, _, upstream, transceiver = call.path
             self._view.step(f"call connected: {client} to {transceiver} via {upstream}")
             yield call
@@ -100,7 +131,7 @@ class Demo:
         dataplane: str,
         *,
         recovered_flows: int | None = None,
-        loss_allowed: bool = False,
+        loss_until: str | None = None,
     ) -> CallResult:
         result = CallResult.of(
             call.report(),  # first: the counters are final once the call has ended
@@ -109,7 +140,7 @@ class Demo:
             by_kernel=call.by_kernel.total,
             by_agent=call.by_agent.total,
             recovered_flows=recovered_flows,
-            loss_allowed=loss_allowed,
+            loss_until=loss_until,
         )
         self._view.call_result(result)
         return result
@@ -139,6 +170,19 @@ class Demo:
         if call.recovered_flows:
             self._view.step("restarted the agent: it restored the flow from Redis")
 
+    def _lose_host(self, site: Site, call: CallMonitor) -> None:
+        """Cut the power of the host that forwards the call."""
+        relay = relay_of(Endpoint.parse(call.path[2]))
+        call.sample()  # its counters end with it
+        site.kill(relay)
+        call.agent = f"of {relay.host} gone with its host"
+        self._view.step(f"cut the power of {relay.host}: links down, processes and maps gone")
+        call.run_for(RECOVERY_SECONDS, lambda: call.recovered_flows > 0)
+        if call.recovered_flows:
+            _, _, upstream, _ = call.path
+            took_over = relay_of(Endpoint.parse(upstream)).host
+            self._view.step(f"{took_over} took the call over with its first packet")
+
 
 def _kill(lab: Lab, call: CallMonitor) -> None:
     call.sample()  # its counters end with it
@@ -155,19 +199,6 @@ def _start(lab: Lab, call: CallMonitor) -> None:
         start.result()
     call.agent = "running again"
     call.run_for(RECOVERY_SECONDS, lambda: call.recovered_flows > 0)
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    """A second Ctrl-C must not interrupt the clean-up."""
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import re
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from relay.config.privatefiles import write_private
 from relay.dataplane import xdp
 from relay.netns.host import Host
 from relay.wire.keys import KeyRing
@@ -94,6 +96,21 @@ class Lab:
         """The relay's admin socket."""
         return self._files_at(self.options.relay_user).admin
 
+    @property
+    def signaling_url(self) -> str:
+        """Where calls are placed."""
+        return config.SIGNALING_URL
+
+    @property
+    def relays(self) -> Sequence["Lab"]:
+        """What forwards: the lab has one relay, and its name stands for that."""
+        return (self,)
+
+    @property
+    def line(self) -> Path:
+        """The socket at which the line takes its settings, where the lab has one."""
+        return self._files_at(None).line
+
     def require_up(self) -> None:
         """Raise LabError unless the lab is up."""
         if not self.is_up:
@@ -170,6 +187,40 @@ class Lab:
             raise LabError(f"The service {name} is already running.")
         self._runner.start(service, self.hosts[service.host]).wait()
 
+    def run(self, service: Service) -> None:
+        """Start a service that the lab does not have; it ends with the lab.
+
+        Raises:
+            LabError: It does not start.
+        """
+        self._runner.start(service, self.host(service.host)).wait()
+
+    def stop(self, name: str) -> None:
+        """Stop a service, as an administrator does; one that does not run is fine."""
+        self._runner.stop(name)
+
+    def restart(self, name: str) -> None:
+        """Stop a service, as an administrator does, and start it again.
+
+        Raises:
+            LabError: There is no such service, or it does not start.
+        """
+        self.stop(name)
+        self.start(name)
+
+    def take_over(self, name: str) -> None:
+        """Start a service beside the one that runs, whose place it takes; that one ends.
+
+        Raises:
+            LabError: It is not running, the other one does not start, or it does not end.
+        """
+        service, before = self._service(name), self._runner.process(name)
+        if before is None:
+            raise LabError(f"The service {name} is not running.")
+        self.run(replace(service, command=(*service.command, "--takeover")))
+        if not before.wait(KILL_SECONDS):
+            raise LabError(f"The service {name} does not end when another one has taken over.")
+
     def kill(self, name: str) -> None:
         """Kill a service with SIGKILL.
 
@@ -200,7 +251,7 @@ class Lab:
         return {
             **status,
             **options.dump(),
-            "signaling_url": config.SIGNALING_URL,
+            "signaling_url": self.signaling_url,
             "instance": self.instance,
             "admin": str(self.admin),
             "hosts": [
@@ -229,11 +280,13 @@ class Lab:
     def _write_files(self, options: config.Options) -> None:
         files = self._files_at(options.relay_user)
         files.options.write_text(json.dumps(options.dump()), "utf-8")
-        registry = config.registry_text(config.relays(options), tcp=options.tcp)
+        registry = config.registry_text(
+            config.relays(options), tcp=options.tcp, media=options.media
+        )
         files.registry.write_text(registry, "utf-8")
         files.relay.write_text(config.relay_text(self.instance, files, options), "utf-8")
         files.keys.touch(0o600)
-        files.keys.write_text(KeyRing.generate(secrets.token_bytes).dumps(), "utf-8")
+        write_private(files.keys, KeyRing.generate(secrets.token_bytes).dumps().encode())
         if options.relay_user is not None:
             owner = pwd.getpwnam(options.relay_user).pw_uid
             files.admin.parent.mkdir()
@@ -273,6 +326,8 @@ def _check_options(options: config.Options) -> None:
         raise LabError("redis-server is not installed: run `apt-get install redis-server`.")
     if options.nat and shutil.which("nft") is None:
         raise LabError("nft is not installed: run `apt-get install nftables`.")
+    if options.nat and options.line:
+        raise LabError("A lab has a NAT or a line before its relay, not both.")
     if options.relay_user is None:
         return
     if options.dataplane != "userspace":

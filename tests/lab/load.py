@@ -6,7 +6,6 @@ Binding requests, and sends media to where the last one came from. Packets are c
 application receives them; a capture may contain packets that the socket did not get, or miss some.
 """
 
-import secrets
 import selectors
 import socket
 import threading
@@ -15,8 +14,7 @@ from collections.abc import Callable
 from typing import Self
 
 from relay.wire.endpoint import Endpoint
-from relay.wire.errors import StunError
-from relay.wire.stun import BINDING, Attribute, Message, MessageClass, xor_address
+from tests.lab import binding
 from tests.lab.delivery import Delivery, count_delivery, numbered_packet, packet_number
 from tests.lab.errors import LabError
 
@@ -31,7 +29,6 @@ DRAIN_SECONDS = 0.5  # without any packet, after which those that have not arriv
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the socket module does not name it
 _BUFFER_BYTES = 8 << 20
 _LARGEST = 65536
-_PASSWORD = b"the password of both ends of a load"
 
 
 class _Direction:
@@ -91,7 +88,8 @@ class Load:
         self._to_transceiver = _Direction(sizes[0])
         self._to_client = _Direction(sizes[1])
         self.upstreams: list[Endpoint] = []  # seen by the transceiver, in order
-        self.answers = 0  # Binding responses that the client got
+        self.checks = 0  # Binding requests that the client sent
+        self.answers = 0  # Binding responses that it got
         self._connected = threading.Event()
         self._running = True
         self._failure: BaseException | None = None
@@ -184,8 +182,9 @@ class Load:
         while self._running:
             now = time.monotonic()
             if now >= check_due:
-                self._send(self._client, self._check(), self._vip)
+                self._send(self._client, binding.check(self._username), self._vip)
                 check_due = now + CHECK_EVERY
+                self.checks += 1
             if not self._connected.is_set() or now - due > CATCH_UP:
                 due = now
             while self._connected.is_set() and due <= now:
@@ -226,46 +225,20 @@ class Load:
         except OSError:  # the link is down: the packet counts as sent and lost
             return
 
-    def _check(self) -> bytes:
-        request = Message(
-            MessageClass.REQUEST,
-            BINDING,
-            secrets.token_bytes(12),
-            ((Attribute.USERNAME, self._username),),
-        )
-        return request.serialize(_PASSWORD)
-
     def _at_client(self, data: bytes, source: Endpoint) -> None:
         if source != self._vip:
             self._to_client.damaged += 1
-        elif _message(data) is not None:
+        elif binding.read(data) is not None:
             self.answers += 1
             self._connected.set()
         else:
             self._to_client.receive(data)
 
     def _at_transceiver(self, data: bytes, source: Endpoint) -> None:
-        message = _message(data)
+        message = binding.read(data)
         if message is not None:
             if source not in self.upstreams[-1:]:
                 self.upstreams.append(source)
-            self._send(self._transceiver, _answer(message, source), source)
+            self._send(self._transceiver, binding.answer(message, source), source)
         elif data[:1] >= b"\x80":  # not the relay's announcement
             self._to_transceiver.receive(data)
-
-
-def _message(data: bytes) -> Message | None:
-    try:
-        return Message.parse(data)
-    except StunError:
-        return None
-
-
-def _answer(request: Message, source: Endpoint) -> bytes:
-    address = xor_address(source, request.transaction_id)
-    return Message(
-        MessageClass.SUCCESS,
-        BINDING,
-        request.transaction_id,
-        ((Attribute.XOR_MAPPED_ADDRESS, address),),
-    ).serialize(_PASSWORD)

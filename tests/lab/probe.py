@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from relay.admin import transport as admin
 from relay.admin.listing import list_record
@@ -13,11 +14,11 @@ from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import AdminError, DataplaneError
 from tests.lab.counters import CounterReading
-from tests.lab.lab import Lab
 
 KERNEL_COUNTERS = ("forwarded_to_transceiver", "forwarded_to_client")
 AGENT_COUNTERS = ("forwarded_to_transceivers", "forwarded_to_clients")
-RECOVERED_COUNTERS = ("adopted", "restored")  # from the kernel's maps, from the mirror
+# From the kernel's maps; from the mirror, the relay's own and those of others.
+RECOVERED_COUNTERS = ("adopted", "restored", "taken_over")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Sample:
     Attributes:
         by_kernel: Packets that the BPF program has forwarded; None when none is loaded.
         by_agent: Packets that the agent has forwarded; None when none runs.
-        recovered_flows: Flows that the agent recovered when it started, from maps or from Redis.
+        recovered_flows: Flows that the agent has recovered: at its start from maps or Redis,
+            later from other relays.
         flows: The confirmed flows, from the agent, or from the maps when no agent runs.
     """
 
@@ -66,17 +68,29 @@ class Sample:
         return next((flow for flow in self.flows if flow.path not in before), None)
 
 
+class Probed(Protocol):
+    """A relay on this machine."""
+
+    @property
+    def instance(self) -> str:
+        """Names its pinned maps."""
+
+    @property
+    def admin(self) -> Path:
+        """Its admin socket."""
+
+
 class Probe:
-    """Samples the relay of a lab from outside, with or without an agent.
+    """Samples a relay from outside, with or without an agent.
 
     Args:
-        lab: A lab that is up.
+        relay: The relay, or the lab that has it.
     """
 
-    def __init__(self, lab: Lab) -> None:
-        self._admin = lab.admin
-        self._instance = lab.instance
-        self._pins = Pins(lab.instance)
+    def __init__(self, relay: Probed) -> None:
+        self._admin = relay.admin
+        self._instance = relay.instance
+        self._pins = Pins(relay.instance)
 
     def sample(self) -> Sample:
         """Take one sample."""

@@ -78,10 +78,20 @@ class Process(NamedTuple):
             return True
         try:
             if self.alive():
-                select.select([pidfd], [], [], seconds)
+                ended = select.poll()  # for descriptors above 1,023, too
+                ended.register(pidfd, select.POLLIN)
+                ended.poll(1000 * seconds)
         finally:
             os.close(pidfd)
         return not self.alive()
+
+    def open_files(self) -> int:
+        """How many descriptors it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def status_lines(self) -> list[str]:
+        """The lines of /proc/PID/status."""
+        return Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
 
     def stop(self, seconds: float) -> bool:
         """End it with SIGTERM, after `seconds` with SIGKILL; False when that was needed."""
@@ -167,6 +177,12 @@ def with_environment(variable: str, value: str) -> Iterator[Process]:
             with suppress(OSError):  # it has ended, or belongs to another user
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
                     yield Process.of(int(entry.name))
+
+
+def children(parent: Process) -> list[Process]:
+    """The processes that a process has started, in the order of their PIDs."""
+    path = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    return [Process.of(int(pid)) for pid in path.read_text(encoding="ascii").split()]
 
 
 def _stat(pid: int) -> tuple[str, int]:

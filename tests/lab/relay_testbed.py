@@ -10,12 +10,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Self
 
 from relay.admin import transport as admin
 from relay.admin.place import default_path
+from relay.config.privatefiles import write_private
 from relay.dataplane import xdp
+from relay.linux import ignore_path_mtu
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -24,6 +28,7 @@ from tests.lab import topology
 from tests.lab.config import PORTS, RELAY_SERVICE, icelane
 from tests.lab.errors import LabError
 from tests.lab.load import RATE, SIZE, Load
+from tests.lab.process import Process
 from tests.lab.service import Runner, Service
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, TWO_NICS, Network
 
@@ -43,6 +48,23 @@ def transceiver(slot: int, version: int) -> Endpoint:
     return Endpoint(topology.address(TRANSCEIVER, INTERNAL, version=version), 5000 + slot)
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of a flow.
+
+    Attributes:
+        client: The client's socket.
+        vip: Where the client sends to.
+        transceiver: The transceiver's socket.
+        ufrag: The ufrag that routes to it.
+    """
+
+    client: socket.socket
+    vip: Endpoint
+    transceiver: socket.socket
+    ufrag: str
+
+
 class RelayTestbed:
     """A relay between two hosts, while entered.
 
@@ -51,6 +73,7 @@ class RelayTestbed:
         directory: Where to write its files.
         dataplane: What the relay forwards with, xdp or userspace.
         network: Its network.
+        settings: Further settings of the relay, as lines of its TOML file.
 
     Attributes:
         keys: The cluster's keys.
@@ -58,7 +81,12 @@ class RelayTestbed:
     """
 
     def __init__(
-        self, name: str, directory: Path, dataplane: str = "xdp", network: Network = TWO_NICS
+        self,
+        name: str,
+        directory: Path,
+        dataplane: str = "xdp",
+        network: Network = TWO_NICS,
+        settings: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.instance = f"lab-{name}"
@@ -66,7 +94,8 @@ class RelayTestbed:
         self.dataplane = dataplane
         self.hosts = topology.hosts(name, network)
         self.config = directory / "relay.toml"
-        self._directory = directory
+        self.directory = directory
+        self._settings = settings
         self.keys = KeyRing.generate(secrets.token_bytes)
         self.slots = {families: slot for slot, families in enumerate(FAMILIES, start=1)}
         self._runner = Runner(name, directory)
@@ -104,24 +133,29 @@ class RelayTestbed:
         sizes: tuple[int, int] = (SIZE, SIZE),
     ) -> Load:
         """A load on a new flow; at most one at a time for each pair of families."""
-        client_version, transceiver_version = families
-        slot = self.slots[families]
+        ends = self._ends(families, self._transceiver_socket(families))
+        return Load(ends.client, ends.transceiver, ends.vip, ends.ufrag, rate=rate, sizes=sizes)
+
+    def ends(self, count: int) -> list[Ends]:
+        """The ends of new flows, whose pairs of families take turns; each has one transceiver."""
+        transceivers = {families: self._transceiver_socket(families) for families in FAMILIES}
+        pairs = islice(cycle(FAMILIES), count)
+        return [self._ends(families, transceivers[families]) for families in pairs]
+
+    def _transceiver_socket(self, families: tuple[int, int]) -> socket.socket:
+        return udp_socket(self.hosts[TRANSCEIVER], transceiver(self.slots[families], families[1]))
+
+    def _ends(self, families: tuple[int, int], transceiver: socket.socket) -> Ends:
+        client = Endpoint(topology.address(CLIENT, PUBLIC, version=families[0]), 0)
         route = mint(
-            Target(1, slot, 1),
+            Target(1, self.slots[families], 1),
             self.keys,
             now=time.time(),
             lifetime=_ROUTE_SECONDS,
             nonce=secrets.token_bytes(4),
         )
-        client = Endpoint(topology.address(CLIENT, PUBLIC, version=client_version), 0)
-        return Load(
-            udp_socket(self.hosts[CLIENT], client),
-            udp_socket(self.hosts[TRANSCEIVER], transceiver(slot, transceiver_version)),
-            vip(client_version),
-            route.ufrag,
-            rate=rate,
-            sizes=sizes,
-        )
+        udp = udp_socket(self.hosts[CLIENT], client)
+        return Ends(udp, vip(families[0]), transceiver, route.ufrag)
 
     def start(self) -> None:
         """Start the agent.
@@ -130,8 +164,26 @@ class RelayTestbed:
             LabError: It does not start.
         """
         command = (icelane(), "relay", "run", "--config", str(self.config))
-        service = Service(RELAY_SERVICE, RELAY, command, ready="^ready")
-        self._runner.start(service, self.hosts[RELAY]).wait()
+        self.run(Service(RELAY_SERVICE, RELAY, command, ready="^ready"))
+
+    def run(self, service: Service) -> None:
+        """Start a service, and wait until it is ready.
+
+        Raises:
+            LabError: It does not start.
+        """
+        self._runner.start(service, self.hosts[service.host]).wait()
+
+    def process(self, service: str = RELAY_SERVICE) -> Process:
+        """The process of a service, by default the agent's.
+
+        Raises:
+            LabError: It is not running.
+        """
+        process = self._runner.process(service)
+        if process is None:
+            raise LabError(f"{service} is not running; start it first.")
+        return process
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the agent; wait for its end if the signal ends it.
@@ -139,9 +191,7 @@ class RelayTestbed:
         Raises:
             LabError: It is not running, or does not end.
         """
-        process = self._runner.process(RELAY_SERVICE)
-        if process is None:
-            raise LabError("The agent is not running; start it first.")
+        process = self.process()
         process.signal(number)
         ends = number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
         if ends and not process.wait(_KILL_SECONDS):
@@ -161,9 +211,9 @@ class RelayTestbed:
         return self._runner.lines(RELAY_SERVICE)
 
     def _write_files(self) -> None:
-        keys, registry = self._directory / "keys.toml", self._directory / "registry.toml"
+        keys, registry = self.directory / "keys.toml", self.directory / "registry.toml"
         keys.touch(0o600)
-        keys.write_text(self.keys.dumps(), "utf-8")
+        write_private(keys, self.keys.dumps().encode())
         registry.write_text("\n".join(self._registry()), "utf-8")
         upstreams = [topology.address(RELAY, INTERNAL, version=version) for version in (4, 6)]
         self.config.write_text(
@@ -174,7 +224,7 @@ class RelayTestbed:
             f'keys = "{keys}"\n'
             f'registry = "{registry}"\n'
             f'dataplane = "{self.dataplane}"\n'
-            f'instance = "{self.instance}"\n',
+            f'instance = "{self.instance}"\n' + "".join(f"{line}\n" for line in self._settings),
             "utf-8",
         )
 
@@ -193,9 +243,13 @@ class RelayTestbed:
 
 
 def udp_socket(host: Host, local: Endpoint) -> socket.socket:
-    """A UDP socket bound to an address of a host; port 0 takes any port."""
+    """A UDP socket bound to an address of a host; port 0 takes any port.
+
+    As a transceiver's, it goes on sending packets whole when it is told that they are too big.
+    """
     with host.inside():
         udp = socket.socket(local.family, socket.SOCK_DGRAM)
+    ignore_path_mtu(udp, local.family)
     udp.bind(local)
     return udp
 

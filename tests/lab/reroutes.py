@@ -277,11 +277,8 @@ REROUTES = (
     ),
     Reroute(
         "smaller MTU",
-        Change.ROUTES,
-        # A forwarder heeds a route's MTU only when it is locked; 4 is the bit of RTAX_MTU.
-        lambda relay: relay.route(
-            "replace", relay.at.a, metrics={"mtu": LESS_THAN_LARGE, "lock": 4}
-        ),
+        Change.LINKS,
+        lambda relay: relay.netlink.link("set", index=relay.index(PUBLIC), mtu=LESS_THAN_LARGE),
         by(MAC_A),
         lambda way: way is None,  # fragments are the kernel's business
         flows=2,
@@ -335,4 +332,4 @@ def _clean(relay: Relay) -> None:
                 relay.netlink.route(
                     "del", dst=f"{route.get('dst')}/{route['dst_len']}", table=table
                 )
-    relay.netlink.link("set", index=relay.index(PUBLIC), address=FORMER_MAC)
+    relay.netlink.link("set", index=relay.index(PUBLIC), address=FORMER_MAC, mtu=1500)

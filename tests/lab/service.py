@@ -40,7 +40,8 @@ class Runner:
     """Starts and stops the services of a lab.
 
     Args:
-        lab: The lab's name, which the services and all their children have in their environment.
+        lab: The lab's name. The services and all their children have it in their environment,
+            with the file system that the lab is on: elsewhere there may be another of that name.
         directory: The directory of their logs and PID files.
     """
 
@@ -68,7 +69,7 @@ class Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env=os.environ | {LAB_VARIABLE: self._lab},
+                env=os.environ | {LAB_VARIABLE: self._mark()},
                 start_new_session=True,
             )
         child.returncode = 0  # managed as a Process from here on, also by later commands
@@ -87,7 +88,7 @@ class Runner:
     def stop_all(self) -> bool:
         """Stop every service, and processes that killed services left; False when none ran."""
         stopped = [self.stop(file.stem) for file in sorted(self._directory.glob("*.pid"))]
-        orphans = list(with_environment(LAB_VARIABLE, self._lab))
+        orphans = list(with_environment(LAB_VARIABLE, self._mark()))
         for orphan in orphans:
             orphan.stop(STOP_SECONDS)
         return any(stopped) or bool(orphans)
@@ -95,6 +96,12 @@ class Runner:
     def lines(self, name: str) -> list[str]:
         """The log of a service, by line."""
         return _lines(self.log(name), 0)
+
+    def _mark(self) -> str:
+        run = self._directory.parent
+        run.mkdir(parents=True, exist_ok=True)
+        place = run.stat()
+        return f"{self._lab}@{place.st_dev}:{place.st_ino}"
 
     def _pid_file(self, name: str) -> Path:
         return self._directory / f"{name}.pid"

@@ -27,7 +27,7 @@ def result(
     by_kernel: int = 1000,
     by_agent: int = 6,
     recovered_flows: int | None = None,
-    loss_allowed: bool = False,
+    loss_until: str | None = None,
     **changes: Any,
 ) -> CallResult:
     return CallResult.of(
@@ -37,7 +37,7 @@ def result(
         by_kernel=by_kernel,
         by_agent=by_agent,
         recovered_flows=recovered_flows,
-        loss_allowed=loss_allowed,
+        loss_until=loss_until,
     )
 
 
@@ -60,7 +60,7 @@ def test_passed_call_has_no_problems() -> None:
         (result(error={"code": "ice", "message": "no route"}), "the call failed: no route"),
         (result(by_kernel=990, by_agent=10), "only 99.0%"),
         (result(by_kernel=0, by_agent=0), "only 0.0%"),
-        (result(recovered_flows=0), "did not recover the flow"),
+        (result(recovered_flows=0), "no agent recovered the flow"),
         (result(dataplane="userspace"), "the kernel forwarded"),
     ],
 )
@@ -71,9 +71,15 @@ def test_problems_are_reported(call: CallResult, problem: str) -> None:
 
 def test_a_call_whose_flow_was_lost_may_lose_packets_but_must_recover() -> None:
     resumed = result(
-        loss_allowed=True, recovered_flows=1, lost_to_server=120, far_end={"lost": 120}, by_agent=40
+        loss_until="it was restored",
+        recovered_flows=1,
+        lost_to_server=120,
+        far_end={"lost": 120},
+        by_agent=40,
     )
     assert list(resumed.problems()) == []
-    ended = result(loss_allowed=True, recovered_flows=1, lost_to_server=300, far_end={"lost": 0})
+    ended = result(
+        loss_until="it was restored", recovered_flows=1, lost_to_server=300, far_end={"lost": 0}
+    )
     (problem,) = ended.problems()
     assert "its last 300 packets were lost" in problem

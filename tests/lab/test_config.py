@@ -1,6 +1,7 @@
 """The configuration files of a lab are valid for the services that read them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,30 @@ def test_the_capacity_of_the_transceiver_is_an_option(
     assert [word for word in service.command if word in ("--capacity", "300")] == given
 
 
+def test_without_a_relay_clients_are_told_of_the_transceiver(files: Files) -> None:
+    options = Options(dataplane=config.NO_RELAY)
+    files.registry.write_text(config.registry_text(config.relays(options), media=options.media))
+    registry = Registry.load(files.registry)
+    (transceiver,) = registry.transceivers
+    assert registry.advertised == (transceiver.address,) == (config.OPEN_MEDIA,)
+    stages = config.stages(files, options)
+    names = [each.name for stage in stages for each in stage]
+    assert names == [config.TRANSCEIVER_SERVICE, config.SIGNALING_SERVICE]
+
+
+@pytest.mark.parametrize(
+    ("backend", "services"), [(config.AGENT_URL, ["agent"]), (config.BACKEND_URL, [])]
+)
+def test_a_back_end_is_an_option(files: Files, backend: str, services: list[str]) -> None:
+    stages = config.stages(files, Options(backend=backend))
+    known = {each.name: each for stage in stages for each in stage}
+    assert known[config.TRANSCEIVER_SERVICE].command[-2:] == ("--backend", backend)
+    assert [name for name in known if name == config.AGENT_SERVICE] == services
+
+
 def test_options_are_remembered() -> None:
     options = Options(dataplane="userspace", redis=True, relay_user="nobody", nat=True, tcp=True)
+    options = replace(options, backend=config.AGENT_URL)
     assert Options.load(json.loads(json.dumps(options.dump()))) == options
 
 

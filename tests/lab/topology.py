@@ -36,13 +36,14 @@ from pyroute2.netlink.exceptions import NetlinkError
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 from tests.lab.errors import LabError
+from tests.lab.links import own_links
 from tests.lab.xdp_pass import attach_xdp_pass
 
 CLIENT, RELAY, TRANSCEIVER = "client", "relay", "transceiver"
-SWITCH, NAT = "switch", "nat"
+SWITCH, NAT, LINE = "switch", "nat", "line"
 HOSTS = (CLIENT, RELAY, TRANSCEIVER)
 PUBLIC, INTERNAL, SIGNALING = "public", "internal", "signaling"
-UPLINK, BRIDGE, CLOUD = "uplink", "bridge", "cloud"
+UPLINK, BRIDGE, CLOUD, ACCESS = "uplink", "bridge", "cloud", "access"
 
 HAS_IPV6 = Path("/proc/sys/net/ipv6/conf").exists()  # not with the boot option ipv6.disable=1
 
@@ -51,6 +52,7 @@ IFA_F_NODAD = 0x02  # linux/if_addr.h: usable at once, nobody else has this addr
 # The kernel compares a link's two ends by interface index, also across namespaces. Ends with equal
 # indexes look like one device to it, and it takes up to a second to notice that the link is up.
 NEAR_INDEX = 100
+LOOPBACK_INDEX = 1  # in every network namespace
 
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -94,10 +96,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Hosts and the links between them."""
+    """Hosts and the links between them.
+
+    Attributes:
+        hosts: The hosts.
+        links: The links.
+        loopbacks: Addresses with prefix lengths that are on no link, each with its host.
+    """
 
     hosts: tuple[str, ...]
     links: tuple[Link, ...]
+    loopbacks: tuple[tuple[str, str], ...] = ()
 
 
 _CLIENT_ADDRESSES = ("203.0.113.2/24", "2001:db8:1::2/64")
@@ -190,27 +199,33 @@ def build(lab: str, network: Network = TWO_NICS) -> None:
     try:
         for host in members.values():
             _boot(host)
+        for name, text in network.loopbacks:
+            with members[name].netlink() as netlink:
+                _add_address(netlink, LOOPBACK_INDEX, text)
         for number, link in enumerate(network.links):
             _add_link(members, link, NEAR_INDEX + number)
         for host in members.values():
             _wait_for_links(host)
     except (OSError, NetlinkError) as error:
-        destroy(lab)
+        destroy(lab, network)
         raise LabError(f"The lab's network cannot be created: {error}") from error
     except BaseException:
-        destroy(lab)
+        destroy(lab, network)
         raise
 
 
-def destroy(lab: str) -> None:
-    """Remove a lab's network, whichever it is, as far as it exists."""
-    for name in (*HOSTS, SWITCH, NAT):
+def destroy(lab: str, network: Network = TWO_NICS) -> None:
+    """Remove a lab's network as far as it exists, whichever of a lab's own it is, or this one."""
+    for name in dict.fromkeys((*HOSTS, SWITCH, NAT, LINE, *network.hosts)):
         host = Host(lab, name)
         if not host.exists():
             continue
         # A namespace lives on while a shell is in it; its links must not.
-        for link in (PUBLIC, INTERNAL, SIGNALING, UPLINK, CLOUD):
-            remove_link(host, link)
+        with host.netlink() as netlink:
+            names = [link.get("ifname") for link in own_links(netlink)]
+        for link in names:
+            if link != "lo":
+                remove_link(host, link)
         host.remove()
 
 
@@ -277,13 +292,7 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
     with host.netlink() as netlink:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:
-            ip = ip_interface(text)
-            if ip.version == 6 and not HAS_IPV6:
-                continue
-            flags = {"flags": IFA_F_NODAD} if ip.version == 6 else {}
-            netlink.addr(
-                "add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags
-            )
+            _add_address(netlink, index, text)
         if end.bridged:
             netlink.link("set", index=index, master=_bridge(netlink))
         netlink.link("set", index=index, state="up")
@@ -292,6 +301,14 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
             netlink.route("add", dst=destination, oif=index, scope="link", **hint)
         for gateway in end.gateways:
             netlink.route("add", dst=_EVERYWHERE[ip_address(gateway).version], gateway=gateway)
+
+
+def _add_address(netlink: IPRoute, index: int, text: str) -> None:
+    ip = ip_interface(text)
+    if ip.version == 6 and not HAS_IPV6:
+        return
+    flags = {"flags": IFA_F_NODAD} if ip.version == 6 else {}
+    netlink.addr("add", index=index, address=str(ip.ip), prefixlen=ip.network.prefixlen, **flags)
 
 
 def _bridge(netlink: IPRoute) -> int:
@@ -309,7 +326,7 @@ def _wait_for_links(host: Host) -> None:
     with host.netlink() as netlink:
         while not all(
             link.get("operstate") == "UP" and link.get("qdisc") != "noop"
-            for link in netlink.get_links()
+            for link in own_links(netlink)
             if link.get("ifname") != "lo"
         ):
             if time.monotonic() > deadline:

@@ -105,7 +105,7 @@ def _progress(progress: CallProgress) -> Group:
 
 def _one_line(call: CallResult) -> str:
     audio = f"{call.sent} audio packets sent, {call.returned} returned, {call.lost} lost"
-    if call.loss_allowed:
+    if call.loss_until is not None:
         return f"recovered after {_milliseconds(call.longest_gap_ms)}: {audio}"
     return f"call ended: {audio}"
 
@@ -122,8 +122,9 @@ def _results_table(calls: Sequence[CallResult]) -> Table:
         "lost to transceiver": [_count(call.lost_to_server) for call in calls],
         "lost to client": [_count(call.lost_to_client) for call in calls],
         "longest audio gap": [_milliseconds(call.longest_gap_ms) for call in calls],
-        "forwarded by kernel": [_share(call, call.by_kernel) for call in calls],
-        "forwarded by agent": [_share(call, call.by_agent) for call in calls],
+        "forwarded by kernel": [str(call.by_kernel) for call in calls],
+        "forwarded by agent": [str(call.by_agent) for call in calls],
+        "share of the kernel": [f"{call.kernel_share:.1%}" for call in calls],
         "result": [_passed(call) for call in calls],
     }
     for name, cells in rows.items():
@@ -135,10 +136,10 @@ def _conclusion(call: CallResult) -> str:
     name = call.title.replace("\n", " ")
     if problems := list(call.problems()):
         return f"{name}: {'; '.join(problems)}."
-    if call.loss_allowed:
+    if call.loss_until is not None:
         return (
-            f"{name}: {call.lost} audio packets were lost until the restarted agent had restored "
-            "the flow from Redis; then the call continued."
+            f"{name}: {call.lost} audio packets were lost until {call.loss_until}; then the call "
+            "continued."
         )
     if call.recovered_flows is not None:
         return (
@@ -154,11 +155,6 @@ def _milliseconds(value: float | None) -> str:
 
 def _count(value: int | None) -> str:
     return "-" if value is None else str(value)
-
-
-def _share(call: CallResult, packets: int) -> str:
-    whole = call.by_kernel + call.by_agent
-    return f"{packets} ({packets / whole:.1%})" if whole else str(packets)
 
 
 def _passed(call: CallResult) -> str:

@@ -1,15 +1,17 @@
 """ICMP errors about relayed packets, from a host of the client's network to the transceiver."""
 
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, IPv6
 from scapy.packet import Packet, Raw
 
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
+from tests.lab.load import Load
 from tests.lab.relay_testbed import FAMILIES, RelayTestbed, vip
 from tests.lab.topology import CLIENT, TRANSCEIVER
 
@@ -17,6 +19,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
 WAIT = 5.0  # seconds; a limit
 MTU = 1400
+FORGED = 10  # errors, each way
 PAYLOAD = bytes([0x80]) + bytes(1400)
 
 
@@ -49,6 +52,29 @@ def too_big(source: Endpoint, destination: Endpoint) -> bytes:
     return bytes(ICMP(type=3, code=4, nexthopmtu=MTU) / Raw(bytes(about)[:500]))
 
 
+def unreachable(source: Endpoint, destination: Endpoint) -> bytes:
+    """The error that nobody is there, from its type on."""
+    udp = UDP(sport=source.port, dport=destination.port) / Raw(PAYLOAD)
+    if ":" in source.host:
+        about: Packet = IPv6(src=source.host, dst=destination.host) / udp
+        return bytes(ICMPv6DestUnreach(code=4, cksum=0) / Raw(bytes(about)[:1200]))
+    about = IP(src=source.host, dst=destination.host) / udp
+    return bytes(ICMP(type=3, code=3) / Raw(bytes(about)[:500]))
+
+
+def ends(testbed: RelayTestbed, load: Load) -> tuple[Endpoint, Endpoint, Endpoint]:
+    """Client, upstream address and transceiver of a load's flow, which is confirmed."""
+    flow = next(
+        each
+        for each in testbed.status()["flows"]
+        if each["upstream"] == str(load.upstreams[-1]) and each["state"] == "confirmed"
+    )
+    client, upstream, transceiver = (
+        Endpoint.parse(flow[name]) for name in ("client", "upstream", "transceiver")
+    )
+    return client, upstream, transceiver
+
+
 def heard(raw: socket.socket, version: int) -> tuple[Packet, int]:
     """The packet that the next "too big" quotes, and its MTU."""
     while True:
@@ -67,14 +93,7 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
     client_version, version = pair
     with testbed.load(pair, rate=50.0) as load:
         load.run_for(0.2)
-        flow = next(
-            each
-            for each in testbed.status()["flows"]
-            if each["upstream"] == str(load.upstreams[-1]) and each["state"] == "confirmed"
-        )
-        client, upstream, transceiver = (
-            Endpoint.parse(flow[name]) for name in ("client", "upstream", "transceiver")
-        )
+        client, upstream, transceiver = ends(testbed, load)
         with (
             raw_socket(testbed.hosts[CLIENT], client_version) as sender,
             raw_socket(testbed.hosts[TRANSCEIVER], version) as hearer,
@@ -92,3 +111,28 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
     assert load.to_transceiver.lost == load.to_client.lost == 0, "an ICMP error has ended the flow"
     counters = testbed.status()["counters"]
     assert counters["icmp_unknown_flow"] >= 1  # what was said of the stranger
+
+
+@pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
+def test_a_forged_unreachable_ends_no_flow(testbed: RelayTestbed, pair: tuple[int, int]) -> None:
+    """From hosts on both sides, of whom one claims to be the client, and one the transceiver."""
+    client_version, version = pair
+    with testbed.load(pair, rate=50.0) as load:
+        load.run_for(0.2)
+        before = client, upstream, transceiver = ends(testbed, load)
+        relay, counted = vip(client_version), testbed.status()["counters"]
+        with (
+            raw_socket(testbed.hosts[CLIENT], client_version) as outside,
+            raw_socket(testbed.hosts[TRANSCEIVER], version) as inside,
+        ):
+            for _ in range(FORGED):
+                outside.sendto(unreachable(relay, client), (relay.host, 0))
+                inside.sendto(unreachable(upstream, transceiver), (upstream.host, 0))
+        deadline = time.monotonic() + WAIT
+        received = counted.get("icmp_received", 0) + 2 * FORGED
+        while testbed.status()["counters"].get("icmp_received", 0) < received:
+            assert time.monotonic() < deadline, "the relay has not seen the forged errors"
+            time.sleep(0.02)
+        load.run_for(0.2)
+        assert ends(testbed, load) == before
+    assert load.to_transceiver.lost == load.to_client.lost == 0

@@ -6,11 +6,16 @@ Four loads run at a time, one for each pair of families.
 import json
 import signal
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
+from relay.dataplane.kernel import objects
 from relay.dataplane.kernel.former import FormerFlows
+from relay.dataplane.kernel.maps import FLOW_INDEX, has_layout
+from relay.dataplane.kernel.memory import MappedArray
 from relay.dataplane.kernel.pins import Pins
+from tests.lab.former_index import run_former_index
 from tests.lab.former_layout import run_former_program
 from tests.lab.relay_testbed import RelayTestbed
 from tests.netns.loads import PAUSE, loads
@@ -89,6 +94,20 @@ def test_an_earlier_versions_program_is_replaced(testbed: RelayTestbed) -> None:
         assert {flow["upstream"] for flow in testbed.status()["flows"]} == flows
 
 
+def test_the_program_of_a_version_with_another_hash_is_replaced(testbed: RelayTestbed) -> None:
+    pins = Pins(testbed.instance)
+    with loads(testbed, RATE) as running:
+        testbed.signal(signal.SIGKILL)
+        run_former_index(pins)
+        running[0].run_for(PAUSE)
+        assert not has_layout(pins, objects.find_or_build().object, FLOW_INDEX)
+        testbed.start()
+        assert has_layout(pins, objects.find_or_build().object, FLOW_INDEX)
+        status = testbed.status()
+    with closing(MappedArray(pins.opened(FLOW_INDEX))) as index:
+        assert len(list(filter(None, index.longs))) == len(status["flows"])
+
+
 def test_the_agent_takes_over_from_the_kernel_and_back(testbed: RelayTestbed) -> None:
     try:
         with loads(testbed, VOICE_RATE) as running:
@@ -111,6 +130,25 @@ def test_the_agent_takes_over_from_the_kernel_and_back(testbed: RelayTestbed) ->
                 assert min(by_kernel, by_agent) == 0
     finally:
         testbed.icelane("relay", "switch", "xdp", "--instance", testbed.instance)
+
+
+def test_an_agent_that_has_just_come_back_takes_over_from_the_kernel(testbed: RelayTestbed) -> None:
+    with loads(testbed, VOICE_RATE) as running:
+        testbed.signal(signal.SIGKILL)
+        testbed.start()  # it has met none of the flows yet
+        try:
+            done = testbed.icelane(
+                "dataplane", "switch", "userspace", "--instance", testbed.instance
+            )
+            assert done.returncode == 0, done.stderr
+            running[0].run_for(PAUSE)
+            status = testbed.status()
+            counters = status["counters"]
+            assert counters["adopted"] == len(status["flows"])
+            assert counters["forwarded_to_transceivers"] > counters["adopted"]
+            assert counters["forwarded_to_clients"] > counters["adopted"]
+        finally:
+            testbed.icelane("dataplane", "switch", "xdp", "--instance", testbed.instance)
 
 
 def test_the_kernel_takes_over_from_an_agent_that_was_started_without_it(

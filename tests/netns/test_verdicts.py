@@ -18,6 +18,7 @@ import pytest
 from relay.dataplane import xdp
 from relay.wire.announcement import is_announcement
 from relay.wire.endpoint import Endpoint
+from relay.wire.question import is_question
 from relay.wire.route import Target
 from relay.wire.stun import BINDING, Message, MessageClass
 from tests.lab import topology
@@ -178,16 +179,21 @@ class Stage:
         udp = far.transceiver if side == "client" else client
         found = []
         while (data := udp.recv(4000)) != mark:
-            if not is_announcement(data):
+            if not is_of_relay(data):
                 found.append(data)
         return found
 
 
+def is_of_relay(data: bytes) -> bool:
+    """Whether the relay says it to transceivers: who a client is, or whose."""
+    return is_announcement(data) or is_question(data)
+
+
 def waiting(udp: socket.socket) -> list[bytes]:
-    """What has come, announcements apart."""
+    """What has come, apart from what the relay itself says."""
     found = []
     while select.select([udp], [], [], 0)[0]:
-        if not is_announcement(data := udp.recv(4000)):
+        if not is_of_relay(data := udp.recv(4000)):
             found.append(data)
     return found
 

@@ -7,15 +7,10 @@ no VLAN driver in the kernel. Which interfaces are VLANs is read from netlink el
 
 import os
 import secrets
-import socket
-import struct
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from scapy.layers.inet import IP, UDP
-from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 
 from relay.core.flowtuple import FlowTuple
@@ -28,6 +23,7 @@ from relay.wire.endpoint import Endpoint
 from tests.lab.delivery import Delivery, count_delivery, numbered_packet, packet_number
 from tests.lab.frame import parse
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
+from tests.netns.wire import Wire, datagram_frame, next_udp
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -38,38 +34,6 @@ UPSTREAM = {4: Endpoint("192.0.3.1", 20001), 6: Endpoint("2001:db8:6::1", 20001)
 TRANSCEIVER_AT = {4: Endpoint("192.0.3.2", 5000), 6: Endpoint("2001:db8:6::2", 5000)}
 PACKETS = 200
 SIZE = 171
-SECONDS = 5.0
-
-ETH_P_ALL = 0x0003  # linux/if_ether.h
-SOL_PACKET, PACKET_AUXDATA = 263, 8  # linux/socket.h, linux/if_packet.h
-VLAN_VALID = 0x10  # TP_STATUS_VLAN_VALID
-
-
-class Wire:
-    """An end of a cable, as frames with their tags."""
-
-    def __init__(self, host: Host, interface: str) -> None:
-        with host.inside():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            self._socket.bind((interface, ETH_P_ALL))
-        self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        self._socket.settimeout(SECONDS)
-        self.mac = ":".join(f"{byte:02x}" for byte in self._socket.getsockname()[4])
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def send(self, frame: bytes) -> None:
-        self._socket.send(frame)
-
-    def receive(self) -> tuple[bytes, int | None]:
-        """The next frame that comes in, and the VLAN of its tag, which the kernel takes off."""
-        while True:
-            frame, control, _, source = self._socket.recvmsg(2048, 64)
-            if source[2] == socket.PACKET_OUTGOING:
-                continue
-            status, *_, tag, _ = struct.unpack("=IIIHHHH", control[0][2])
-            return frame, tag if status & VLAN_VALID else None
 
 
 @pytest.fixture
@@ -158,7 +122,9 @@ def test_one_tag_becomes_another_on_every_packet(
             head = Ether(src=wires[entry].mac, dst=macs[entry]) / Dot1Q(vlan=VLANS[entry])
             arrived = []
             for number in range(PACKETS):
-                wires[entry].send(tagged(head, source, destination, numbered_packet(number, SIZE)))
+                wires[entry].send(
+                    datagram_frame(head, source, destination, numbered_packet(number, SIZE))
+                )
                 frame, vlan = next_udp(wires[exit_])
                 datagram = parse(frame)
                 assert datagram is not None
@@ -173,22 +139,6 @@ def test_one_tag_becomes_another_on_every_packet(
         dataplane.remove(flow)
 
 
-def tagged(head: Ether, source: Endpoint, destination: Endpoint, payload: bytes) -> bytes:
-    kind = IP if source.family == socket.AF_INET else IPv6
-    ports = UDP(sport=source.port, dport=destination.port)
-    return bytes(head / kind(src=source.host, dst=destination.host) / ports / payload)
-
-
-def next_udp(wire: Wire) -> tuple[bytes, int | None]:
-    """The next frame with UDP: neighbours and multicast groups are talked about as well."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        frame, vlan = wire.receive()
-        if parse(frame) is not None:
-            return frame, vlan
-    raise TimeoutError
-
-
 def test_another_vlans_packets_are_not_forwarded(
     network: dict[str, Host], wires: dict[str, Wire], dataplane: xdp.XdpDataplane
 ) -> None:
@@ -200,7 +150,7 @@ def test_another_vlans_packets_are_not_forwarded(
     ours, other = Dot1Q(vlan=VLANS[PUBLIC]), Dot1Q(vlan=VLANS[INTERNAL])
     for number, tags in enumerate((other, ours / other, ours)):
         wires[PUBLIC].send(
-            tagged(ether / tags, flow.client, flow.vip, numbered_packet(number, SIZE))
+            datagram_frame(ether / tags, flow.client, flow.vip, numbered_packet(number, SIZE))
         )
     frame, _ = next_udp(wires[INTERNAL])
     datagram = parse(frame)

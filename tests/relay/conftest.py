@@ -1,6 +1,9 @@
 """A scene for the session table: people with addresses, a clock, and commands in plain words."""
 
 import asyncio
+import os
+import random
+import signal
 import socket
 import subprocess
 import time
@@ -13,8 +16,10 @@ import pytest
 import redis
 
 from relay.config.registry import Registry, Transceiver
+from relay.core.admission import Admission
 from relay.core.flow import (
     Alarm,
+    Announce,
     CloseUpstream,
     Command,
     Flow,
@@ -36,6 +41,7 @@ from relay.core.session import SessionTable
 from relay.wire import stun
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify
+from relay.wire.edgekeys import EdgeKeys
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
@@ -72,15 +78,21 @@ class Scene:
         tcp_ports: range = range(30_000, 30_100),
         keys: KeyRing | None = None,
         registry: Registry | None = None,
+        vip: Endpoint = VIP,
+        upstream: str = UPSTREAM,
+        edge_keys: EdgeKeys | None = None,
+        admission: Admission | None = None,
+        now: Instant | None = None,
     ) -> None:
         self.keys = keys or KeyRing({0: bytes(range(32))}, 0)
         self.registry = registry or Registry(
             tuple(Transceiver(target, address) for target, address in ADDRESSES.items())
         )
-        self.pool = UpstreamPool([UPSTREAM], ports, self.keys.port_key(1))
-        self.tcp_pool = UpstreamPool([UPSTREAM], tcp_ports, self.keys.port_key(1))
+        self.vip = vip
+        self.pool = UpstreamPool([upstream], ports, self.keys.port_key(1))
+        self.tcp_pool = UpstreamPool([upstream], tcp_ports, self.keys.port_key(1))
         self.table = SessionTable(
-            vips=frozenset({VIP}),
+            vips=frozenset({vip}),
             upstreams={
                 (Transport.UDP, socket.AF_INET): self.pool,
                 (Transport.TCP, socket.AF_INET): self.tcp_pool,
@@ -88,8 +100,13 @@ class Scene:
             registry=self.registry,
             keys=self.keys,
             limits=limits,
+            edge_keys=edge_keys,
+            admission=admission,
+            heard=lambda flow: self.heard.get(flow.from_client, 0.0),
+            randbelow=random.Random(1).randrange,
         )
-        self.now = Instant(1000.0, UNIX)
+        self.heard: dict[bytes, float] = {}  # clients that the dataplane has heard, and when
+        self.now = now or Instant(1000.0, UNIX)
         self._transactions = count(1)
 
     def wait(self, seconds: float) -> None:
@@ -120,10 +137,24 @@ class Scene:
     def client(
         self, data: bytes, source: Endpoint = ALICE, transport: Transport = Transport.UDP
     ) -> list[str]:
-        return words(self.table.from_client(data, Source(source, VIP, transport), self.now))
+        return words(self.table.from_client(data, Source(source, self.vip, transport), self.now))
 
     def transceiver(self, data: bytes, flow: Flow) -> list[str]:
-        return words(self.table.from_transceiver(data, flow, self.now))
+        return self.done(self.table.from_transceiver(data, flow, self.now))
+
+    def done(self, commands: list[Command]) -> list[str]:
+        """Commands, among them those that the table has when a flow is in the dataplane.
+
+        The mirror has what is written to it.
+        """
+        done: list[Command] = []
+        for command in commands:
+            done.append(command)
+            if isinstance(command, Install):
+                done += self.table.installed(command.flow, self.now)
+            if isinstance(command, Store):
+                self.table.ownership.claimed(command.flow.addresses)
+        return words(done)
 
     def flow(self, source: Endpoint = ALICE, target: Target = FIRST) -> Flow:
         """The newest flow of a client towards a target."""
@@ -132,9 +163,11 @@ class Scene:
         ]
         return found[-1]
 
-    def connect(self, source: Endpoint = ALICE, target: Target = FIRST) -> Flow:
+    def connect(
+        self, source: Endpoint = ALICE, target: Target = FIRST, *, nonce: bytes = b"abcd"
+    ) -> Flow:
         """A check and its success: the client has a confirmed flow."""
-        request = self.request(self.ufrag(target))
+        request = self.request(self.ufrag(target, nonce=nonce))
         self.client(request, source)
         flow = self.flow(source, target)
         self.transceiver(self.answer(request), flow)
@@ -148,7 +181,7 @@ class Scene:
         return {
             name: number
             for name, number in sorted(self.table.counters.items())
-            if not name.startswith(("received_", "forwarded_"))
+            if not name.startswith(("received_", "forwarded_", "bytes_"))
         }
 
 
@@ -161,12 +194,14 @@ def _words(commands: Iterable[Command]) -> Iterator[str]:
         match command:
             case SendToTransceiver(flow, data):
                 yield f"{describe(data)} -> {flow.addresses.transceiver}"
+            case Announce(flow):
+                yield f"announcement -> {flow.addresses.transceiver}"
             case SendToClient(flow, data):
                 yield f"{describe(data)} -> {flow.addresses.client}"
             case Alarm(_):
                 yield "alarm"
-            case Recall(client, _):
-                yield f"recall {client}"
+            case Recall(source, _):
+                yield f"recall {source.client}"
             case (
                 OpenUpstream(flow)
                 | CloseUpstream(flow)
@@ -192,11 +227,16 @@ def scene() -> Scene:
     return Scene()
 
 
+#: What is Redis in tests: another server of its protocol and functions does, such as valkey-server.
+SERVER = os.environ.get("REDIS_SERVER", "redis-server")
+FLOWS = "icelane:flow:*"  # the keys of mirrored flows; the registry has others
+
+
 class RedisServer:
     """A redis-server that keeps nothing and can be stopped and started again."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.data = directory / "redis"
         self._socket = directory / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
@@ -209,10 +249,11 @@ class RedisServer:
         self.stop()
 
     def start(self) -> None:
+        self.data.mkdir(exist_ok=True)
         self._process = subprocess.Popen(
             [
-                *("redis-server", "--port", "0", "--unixsocket", str(self._socket)),
-                *("--save", "", "--appendonly", "no", "--dir", str(self._directory)),
+                *(SERVER, "--port", "0", "--unixsocket", str(self._socket)),
+                *("--save", "", "--appendonly", "no", "--dir", str(self.data)),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -223,12 +264,22 @@ class RedisServer:
 
     def stop(self) -> None:
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)  # a stopped one does not end
             self._process.terminate()
             self._process.wait(10)
             self._process = None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Such as SIGSTOP: it hangs; SIGCONT: it goes on; SIGKILL: it is gone."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url)
+
+    def client_with(self, password: str) -> redis.Redis:
+        """A client that knows the password."""
+        return redis.Redis.from_url(self.url, password=password)
 
     def _answers(self) -> bool:
         try:

@@ -1,6 +1,7 @@
 """Namespaces, mounts and settings of the kernel, as this process sees them."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +36,12 @@ sys.stdin.readline()
 if len(sys.argv) == 1:
     os.execv(sys.executable, [sys.executable, "-c", os.environ["AGES"], "again"])
 """
+
+
+def test_the_kernel_tells_who_is_at_the_other_end() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert linux.peer_of(here) == (os.getpid(), os.geteuid())
 
 
 def test_the_age_of_a_process_counts_from_its_start_whatever_it_executes() -> None:
@@ -119,3 +126,27 @@ def test_what_a_process_may_is_known(wrapper: tuple[str, ...], told: str) -> Non
         [*wrapper, sys.executable, "-c", CAPABILITIES], check=True, capture_output=True, text=True
     )
     assert ran.stdout.strip() == told
+
+
+ADDRESSES = """
+import subprocess
+from relay import linux
+linux.unshare(linux.CLONE_NEWNET)
+print(linux.ipv4_addresses())
+for command in (
+    "link set lo up",
+    "link add a0 type veth peer name a1",
+    "address add 198.18.0.2/24 dev a0",
+    "address add 198.18.0.3/24 dev a0",
+):
+    subprocess.run(["ip", *command.split()], check=True)
+print(sorted(linux.ipv4_addresses()))
+"""
+
+
+@pytest.mark.netns
+def test_addresses_of_interfaces() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ADDRESSES], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "['127.0.0.1', '198.18.0.2']"]

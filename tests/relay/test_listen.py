@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import logging
 
 import aiohttp
 import pytest
@@ -93,3 +94,27 @@ async def test_a_request_in_progress_does_not_hold_up_the_end(
                 await asked.wait()
         with pytest.raises(aiohttp.ClientError):
             await request
+
+
+async def test_subprotocols_that_nobody_knows_are_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def talk(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("known",))
+        await socket.prepare(request)
+        await socket.close()
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/", talk)
+    async with (
+        aiohttp.ClientSession() as http,
+        serve_http(application, ANYWHERE, "a test") as address,
+        http.ws_connect(f"http://{address}/", protocols=("secret-key",)) as socket,
+    ):
+        assert socket.protocol is None
+        logging.getLogger("aiohttp.websocket").warning("another matter")
+    assert "another matter" in caplog.text
+    assert "secret-key" not in caplog.text

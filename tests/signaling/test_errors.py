@@ -7,6 +7,7 @@ from signaling.errors import ApiError
     ("status", "kind"),
     [
         (400, "invalid_request_error"),
+        (429, "rate_limit_error"),
         (499, "invalid_request_error"),
         (500, "server_error"),
         (503, "server_error"),

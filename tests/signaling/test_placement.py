@@ -1,12 +1,14 @@
 from collections import Counter
+from collections.abc import Collection
 from random import Random
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire.route import Target
-from signaling.placement import Load, choose_transceiver
+from signaling.placement import Load, Near, choose_transceiver
 
 TARGETS = [Target(1, slot, 0) for slot in range(8)]
 loads = st.builds(Load, st.integers(0, 20), st.integers(0, 20), draining=st.booleans())
@@ -58,3 +60,65 @@ def test_utilisation_counts_and_not_the_number_of_sessions() -> None:
 def test_new_session_fills_the_last_room() -> None:
     assert Load(8, 10).with_new_session().has_room
     assert not Load(9, 10).with_new_session().has_room
+
+
+def test_a_report_may_say_how_many_sessions_each_principal_has() -> None:
+    report = {"sessions": 3, "capacity": 10, "draining": False}
+    assert Load.read({**report, "principals": {"alice": 2}}) == Load(3, 10, principals={"alice": 2})
+    others: list[Any] = [None, [], {"alice": -1}, {"alice": "2"}, {"alice": True}]
+    for wrong in others:
+        assert Load.read({**report, "principals": wrong}) == Load(3, 10)
+
+
+def test_what_a_report_does_not_say_of_principals_stays_as_it_was() -> None:
+    before = Load(3, 10, principals={"alice": 2})
+    assert Load(4, 10).following(before) == Load(4, 10, principals={"alice": 2})
+    assert Load(4, 10, principals={}).following(before) == Load(4, 10, principals={})
+    assert before.with_session_of("alice").principals == {"alice": 3}
+    assert Load(0, 1).with_session_of("bob").principals == {"bob": 1}
+
+
+class TestNear:
+    """Two regions, and calls that want to be in one."""
+
+    EU, US = TARGETS[:2], TARGETS[2:4]
+    REGIONS: ClassVar[dict[Target, str | None]] = {
+        **dict.fromkeys(EU, "eu"),
+        **dict.fromkeys(US, "us"),
+    }
+
+    def choose(
+        self, loads: dict[Target, Load], near: Near, tried: Collection[Target] = ()
+    ) -> Target | None:
+        return choose_transceiver(loads, Random(1), tried=tried, near=near, regions=self.REGIONS)
+
+    def fleet(self, eu: Load, us: Load) -> dict[Target, Load]:
+        return {**dict.fromkeys(self.EU, eu), **dict.fromkeys(self.US, us)}
+
+    def test_the_nearest_region_with_room_has_it(self) -> None:
+        near = Near(("eu", "us"))
+        assert self.choose(self.fleet(Load(9, 10), Load(0, 10)), near) in self.EU
+        assert self.choose(self.fleet(Load(10, 10), Load(0, 10)), near) in self.US
+        assert self.choose(self.fleet(Load(0, 10, draining=True), Load(0, 10)), near) in self.US
+
+    def test_a_region_spills_over_before_it_is_full_where_that_is_wanted(self) -> None:
+        near = Near(("eu", "us"), spill=0.8)
+        assert self.choose(self.fleet(Load(7, 10), Load(0, 10)), near) in self.EU
+        assert self.choose(self.fleet(Load(8, 10), Load(0, 10)), near) in self.US
+
+    def test_where_all_are_beyond_that_the_nearest_with_room_has_it(self) -> None:
+        near = Near(("eu", "us"), spill=0.8)
+        assert self.choose(self.fleet(Load(9, 10), Load(8, 10)), near) in self.EU
+
+    def test_any_other_region_is_better_than_none(self) -> None:
+        assert self.choose(self.fleet(Load(10, 10), Load(0, 10)), Near(("eu",))) in self.US
+
+    def test_those_that_refused_are_not_asked_again(self) -> None:
+        loads = self.fleet(Load(0, 10), Load(0, 10))
+        assert self.choose(loads, Near(("eu",)), tried=set(self.EU)) in self.US
+
+    def test_an_ingress_leads_to_its_own_clusters_only(self) -> None:
+        elsewhere = Target(2, 1, 0)
+        loads = {elsewhere: Load(0, 10)}
+        assert self.choose(loads, Near(clusters={1})) is None
+        assert self.choose(loads, Near(clusters={1, 2})) == elsewhere

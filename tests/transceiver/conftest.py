@@ -26,6 +26,8 @@ from relay.wire.keys import KeyRing
 from relay.wire.route import Target
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from relay.wire.transport import Candidate
+from tests.lab.realtimeservice import RealtimeService, serving
+from transceiver.bridge.table import Service, Table
 from transceiver.ice import Credentials
 from transceiver.server import Transceiver, TransceiverConfig
 
@@ -154,13 +156,18 @@ class Caller:
         *candidates: Endpoint | Candidate,
         offer: Callable[[str], str] = str,
         answer: Callable[[str], str] = str,
+        **more: Any,
     ) -> None:
-        """Place the call; `offer` and `answer` may rewrite the descriptions on their way."""
+        """Place the call; `offer` and `answer` may rewrite the descriptions on their way.
+
+        What else is given goes into the request.
+        """
         await self.pc.setLocalDescription(await self.pc.createOffer())
         told = [each if isinstance(each, Candidate) else Candidate(each) for each in candidates]
         body = {
             "sdp": offer(self.pc.localDescription.sdp),
             "candidates": [each.dump() for each in told],
+            **more,
         }
         status, reply = await self.request("POST", "/v1/sessions", body)
         assert status == 201, reply
@@ -227,3 +234,19 @@ async def dial() -> AsyncIterator[Callable[..., Caller]]:
 def caller(transceiver: Transceiver, dial: Callable[..., Caller]) -> Callable[..., Caller]:
     """Makes clients of the transceiver."""
     return lambda **options: dial(transceiver.control, **options)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[RealtimeService]:
+    """A Realtime service that is the back end of `bridged`."""
+    async with serving() as made:
+        yield made
+
+
+@pytest.fixture
+async def bridged(service: RealtimeService, keys: KeyRing) -> AsyncIterator[Transceiver]:
+    """A transceiver whose calls a service answers."""
+    anywhere, table = Endpoint("127.0.0.1", 0), Table((Service("test", service.url),))
+    config = TransceiverConfig(anywhere, anywhere, TARGET, keys, capacity=3, table=table)
+    async with Transceiver(config) as running:
+        yield running

@@ -1,109 +1,51 @@
-"""The echo backend, with tracks and data channels of aiortc."""
+"""The echo back end."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection
-from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame
 
-from transceiver.backend import EVENTS_LABEL, MAX_WAITING_FRAMES, EchoBackend, EchoTrack
-
-Until = Callable[[Callable[[], Any]], Awaitable[None]]
-
-
-class Frames(MediaStreamTrack):
-    """A track of numbered frames, `pause` seconds apart, then the end."""
-
-    kind = "audio"
-
-    def __init__(self, count: int, pause: float = 0.0) -> None:
-        super().__init__()
-        self.given = 0
-        self._count = count
-        self._pause = pause
-
-    async def recv(self) -> AudioFrame:
-        await asyncio.sleep(self._pause)
-        if self.given == self._count:
-            raise MediaStreamError
-        frame = AudioFrame(format="s16", layout="mono", samples=960)
-        frame.pts = self.given
-        self.given += 1
-        return frame
-
-
-async def play(track: MediaStreamTrack) -> list[int | None]:
-    """The numbers of a track's frames, up to its end."""
-    numbers = []
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                numbers.append((await track.recv()).pts)
-            except MediaStreamError:
-                return numbers
-
-
-async def test_an_echo_plays_all_frames_and_ends_with_its_source() -> None:
-    echo = EchoBackend("rtc_x").audio(Frames(5))
-    assert await play(echo) == [0, 1, 2, 3, 4]
-    assert echo.readyState == "ended"
-
-
-async def test_an_echo_that_nobody_reads_drops_the_oldest_frames(until: Until) -> None:
-    source = Frames(3 * MAX_WAITING_FRAMES)
-    echo = EchoTrack(source)
-    await until(echo._pump.done)
-    assert source.given == 3 * MAX_WAITING_FRAMES
-    # The end takes the place of a frame.
-    assert await play(echo) == list(range(2 * MAX_WAITING_FRAMES + 1, 3 * MAX_WAITING_FRAMES))
-
-
-async def test_a_session_that_ends_stops_its_echo(until: Until) -> None:
-    backend = EchoBackend("rtc_x")
-    source = Frames(1_000_000, pause=0.001)
-    echo = backend.audio(source)
-    assert isinstance(echo, EchoTrack)
-    assert (await echo.recv()).pts == 0
-    backend.close()
-    await until(echo._pump.cancelled)
-    with pytest.raises(MediaStreamError):
-        await echo.recv()
+from transceiver.backend import EVENTS_LABEL, MAX_SESSION, EchoBackend
 
 
 class Channel:
-    """A data channel between a client and a backend, over two connected peers."""
+    """A data channel that keeps what is sent.
 
-    def __init__(self) -> None:
-        self.client = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.server = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.received: list[str | bytes] = []
+    Args:
+        label: Its name.
+        longest: The longest message that its client takes, in characters.
+    """
 
-    async def open(self, label: str, backend: EchoBackend) -> RTCDataChannel:
-        channel = self.client.createDataChannel(label)
-        channel.on("message", self.received.append)
-        self.server.on("datachannel", backend.channel)
-        await self.client.setLocalDescription(await self.client.createOffer())
-        await self.server.setRemoteDescription(self.client.localDescription)
-        await self.server.setLocalDescription(await self.server.createAnswer())
-        await self.client.setRemoteDescription(self.server.localDescription)
-        return channel
+    def __init__(self, label: str = EVENTS_LABEL, longest: int = 1 << 20) -> None:
+        self.label = label
+        self.is_open = True
+        self.sent: list[str | bytes] = []
+        self.longest = longest
 
+    def send(self, message: str | bytes) -> bool:
+        if not self.is_open or len(message) > self.longest:
+            return False
+        self.sent.append(message)
+        return True
 
-@pytest.fixture
-async def channel() -> AsyncIterator[Channel]:
-    made = Channel()
-    yield made
-    await asyncio.gather(made.client.close(), made.server.close())
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(each) for each in self.sent]
 
 
-async def test_the_events_channel_speaks_the_realtime_api(channel: Channel, until: Until) -> None:
-    client = await channel.open(EVENTS_LABEL, EchoBackend("rtc_x"))
-    await until(lambda: len(channel.received) == 1)
-    created = json.loads(channel.received[0])
+def test_what_is_heard_is_said_once() -> None:
+    echo = EchoBackend("rtc_x")
+    assert echo.speak() is None
+    echo.hear(b"first")
+    echo.hear(b"second")
+    assert (echo.speak(), echo.speak()) == (b"second", None)
+
+
+def test_the_events_channel_speaks_the_realtime_api() -> None:
+    echo, channel = EchoBackend("rtc_x"), Channel()
+    echo.channel(channel)
+    for session in ({"voice": "marin"}, {"speed": 1.5, "id": "rtc_y"}, "no object"):
+        echo.message(channel, json.dumps({"type": "session.update", "session": session}))
+    created, first, second, third = channel.events()
     assert created["type"] == "session.created"
     assert created["session"] == {
         "type": "realtime",
@@ -111,22 +53,66 @@ async def test_the_events_channel_speaks_the_realtime_api(channel: Channel, unti
         "id": "rtc_x",
         "model": "echo",
     }
-    for session in ({"voice": "marin"}, {"speed": 1.5, "id": "rtc_y"}, "no object"):
-        client.send(json.dumps({"type": "session.update", "session": session}))
-    await until(lambda: len(channel.received) == 4)
-    first, second, third = (json.loads(each) for each in channel.received[1:])
     assert (first["type"], first["session"]["voice"]) == ("session.updated", "marin")
     updated = {name: second["session"][name] for name in ("voice", "speed", "id")}
     assert updated == {"voice": "marin", "speed": 1.5, "id": "rtc_x"}, "updates add up"
     assert third["type"] == "error"
-    assert len({event["event_id"] for event in (created, first, second, third)}) == 4
+    assert len({event["event_id"] for event in channel.events()}) == 4
 
 
-async def test_another_channel_is_an_echo_only(channel: Channel, until: Until) -> None:
-    client = await channel.open("chat", EchoBackend("rtc_x"))
-    await until(lambda: client.readyState == "open")
+@pytest.mark.parametrize(
+    "message", ["hello", b"\0\xff", '{"type": "response.create"}', "[" * 100_000, "[]", "null"]
+)
+def test_what_an_echo_does_not_answer_comes_back(message: str | bytes) -> None:
+    echo, channel = EchoBackend("rtc_x"), Channel()
+    echo.channel(channel)
+    echo.message(channel, message)
+    assert channel.sent[1:] == [message]
+
+
+def test_another_channel_is_an_echo_only() -> None:
+    echo, channel = EchoBackend("rtc_x"), Channel("chat")
+    echo.channel(channel)
     update = json.dumps({"type": "session.update", "session": {}})
-    for message in (update, b"\x00bytes", "text"):
-        client.send(message)
-    await until(lambda: len(channel.received) == 3)
-    assert channel.received == [update, b"\x00bytes", "text"]
+    echo.message(channel, update)
+    assert channel.sent == [update]
+
+
+@pytest.mark.parametrize("session", [f'{{"x": "{"y" * MAX_SESSION}"}}', '{"x": 1e999}'])
+def test_a_session_that_cannot_be_is_refused_and_the_old_one_stays(session: str) -> None:
+    echo, channel = EchoBackend("rtc_x"), Channel()
+    echo.channel(channel)
+    for each in ('{"a": 1}', session, "{}"):
+        echo.message(channel, f'{{"type": "session.update", "session": {each}}}')
+    assert [event["type"] for event in channel.events()] == [
+        "session.created",
+        "session.updated",
+        "error",
+        "session.updated",
+    ]
+    last = channel.events()[-1]["session"]
+    assert (last["a"], "x" in last) == (1, False)
+
+
+def test_what_the_client_does_not_take_is_told_where_events_are_read() -> None:
+    echo, events, chat = EchoBackend("rtc_x"), Channel(longest=300), Channel("chat", longest=3)
+    echo.channel(events)
+    echo.channel(chat)
+    echo.message(events, "x" * 301)
+    echo.message(chat, "long")
+    assert [event["type"] for event in events.events()] == ["session.created", "error"]
+    assert chat.sent == []
+
+
+def test_an_error_of_the_call_is_told_on_open_channels_of_events() -> None:
+    echo, events, chat = EchoBackend("rtc_x"), Channel(), Channel("chat")
+    echo.channel(events)
+    echo.channel(chat)
+    echo.error(None, "the call ends")
+    echo.error(chat, "a text message must be UTF-8")
+    assert [event["type"] for event in events.events()] == ["session.created", "error"]
+    assert events.events()[1]["error"]["message"] == "the call ends"
+    assert chat.sent == []
+    echo.close()
+    echo.error(None, "nobody listens")
+    assert len(events.sent) == 2

@@ -1,6 +1,8 @@
 """The control API: what signaling sees when something is wrong, full or stopping."""
 
+import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -9,8 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.wire.endpoint import Endpoint
+from relay.wire.keys import KeyRing
+from relay.wire.route import Target
 from relay.wire.transport import MAX_CANDIDATES, Candidate
-from transceiver.server import Transceiver
+from tests.lab.thinclient import ThinClient, new_identity
+from tests.lab.tone import tone
+from transceiver.bridge.table import Service, Table
+from transceiver.server import Transceiver, TransceiverConfig
 
 ADDRESS = Endpoint("203.0.113.10", 3478)
 CANDIDATE = Candidate(ADDRESS).dump()
@@ -30,6 +37,8 @@ Caller = Callable[..., Any]
         ({"sdp": "v=0", "candidates": [CANDIDATE | {"address": "host:1"}]}, "invalid_candidates"),
         ({"sdp": "v=0", "candidates": [CANDIDATE] * (MAX_CANDIDATES + 1)}, "invalid_candidates"),
         ({"sdp": 1, "candidates": [CANDIDATE]}, "invalid_sdp"),
+        ({"sdp": "v=0", "candidates": [CANDIDATE], "principal": 1}, "invalid_principal"),
+        ({"sdp": "v=0", "candidates": [CANDIDATE], "principal": "x" * 257}, "invalid_principal"),
         ({"sdp": "hello", "candidates": [CANDIDATE]}, "invalid_sdp"),
         ({"sdp": "v=0\r\n", "candidates": [CANDIDATE]}, "no_media"),
     ],
@@ -38,6 +47,50 @@ async def test_bad_requests_are_named(caller: Caller, body: object, code: str) -
     status, reply = await caller().request("POST", "/v1/sessions", body)
     assert (status, reply["error"]["code"]) == (400, code)
     assert reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("session", []),
+        ("session", "x"),
+        ("model", 1),
+        ("model", "x" * 300),
+        ("principal", {}),
+        ("principal", "x" * 300),
+        ("region", 1),
+        ("region", "x" * 300),
+    ],
+)
+async def test_what_a_client_wants_of_a_back_end_is_checked(
+    caller: Caller, field: str, value: object
+) -> None:
+    body = {"sdp": "v=0", "candidates": [CANDIDATE], field: value}
+    status, reply = await caller().request("POST", "/v1/sessions", body)
+    assert (status, reply["error"]["code"]) == (400, f"invalid_{field}")
+
+
+async def test_a_model_that_nobody_has_is_refused_and_takes_no_place(
+    keys: KeyRing, target: Target, dial: Caller
+) -> None:
+    table = Table((Service("mine", None, models=("m",)),))
+    anywhere = Endpoint("127.0.0.1", 0)
+    config = TransceiverConfig(anywhere, anywhere, target, keys, table=table)
+    async with Transceiver(config) as transceiver:
+        client = dial(transceiver.control)
+        with pytest.raises(AssertionError, match="no model 'n' here: known are m"):
+            await client.call(ADDRESS, session={"model": "n"})
+        assert transceiver.calls.load()["sessions"] == 0
+        await dial(transceiver.control).call(ADDRESS, model="m", session=None, principal=None)
+
+
+async def test_the_echos_session_begins_as_the_client_wants_it(
+    transceiver: Transceiver, caller: Caller, until: Caller
+) -> None:
+    client = caller()
+    await client.call(transceiver.address, session={"voice": "marin"})
+    await until(lambda: client.messages)
+    assert json.loads(client.messages[0])["session"]["voice"] == "marin"
 
 
 async def test_a_body_that_is_not_json_is_named(transceiver: Transceiver) -> None:
@@ -59,7 +112,9 @@ async def test_an_unknown_route_is_answered_in_json(caller: Caller) -> None:
     assert (status, reply["error"]["code"]) == (404, "http")
 
 
-@pytest.mark.parametrize("method_and_path", ["GET /x", "DELETE /x", "POST /x/offer"])
+@pytest.mark.parametrize(
+    "method_and_path", ["GET /x", "DELETE /x", "POST /x/offer", "POST /x/restart"]
+)
 async def test_an_unknown_session_is_named(caller: Caller, method_and_path: str) -> None:
     method, path = method_and_path.split(" ")
     status, reply = await caller().request(method, f"/v1/sessions{path}", {"sdp": ""})
@@ -69,8 +124,8 @@ async def test_an_unknown_session_is_named(caller: Caller, method_and_path: str)
 @pytest.mark.parametrize(
     ("part", "broken"),
     [
-        ("a=sctp-port:5000", "a=sctp-port:many"),  # before aiortc has made a transport
-        ("UDP/DTLS/SCTP", "DTLS/SCTP"),  # after
+        ("a=sctp-port:5000", "a=sctp-port:many"),
+        ("a=fingerprint:", "a=thumbprint:"),
     ],
 )
 async def test_a_refused_offer_leaves_no_session(
@@ -79,7 +134,7 @@ async def test_a_refused_offer_leaves_no_session(
     client = caller()
     with pytest.raises(AssertionError, match="invalid_sdp"):
         await client.call(ADDRESS, offer=lambda sdp: sdp.replace(part, broken))
-    assert len(transceiver.sessions) == 0
+    assert len(transceiver.calls) == 0
     assert not transceiver.mux._by_ufrag
 
 
@@ -97,6 +152,70 @@ async def test_a_later_bad_offer_leaves_the_session_as_it_is(
     assert (await client.stats())["ufrag"] == before["ufrag"]
 
 
+CREDENTIALS = {"ufrag": "newUFRAG", "password": "new+password+of+the+client"}
+
+
+async def test_ice_is_restarted_without_an_offer_and_the_audio_goes_on(
+    transceiver: Transceiver, until: Caller
+) -> None:
+    """The client of the lab: aiortc knows no restart."""
+    client = ThinClient(new_identity(), Random(1))
+    async with aiohttp.ClientSession(f"http://{transceiver.control}") as http:
+        body = {"sdp": client.offer, "candidates": [Candidate(transceiver.address).dump()]}
+        async with http.post("/v1/sessions", json=body) as response:
+            made = await response.json()
+        await client.connect(made["sdp"])
+        path = f"/v1/sessions/{made['id']}/restart"
+        async with http.post(path, json={"match": None} | CREDENTIALS) as response:
+            assert response.status == 200
+            told = await response.json()
+    assert f"a=ice-ufrag:{told['ice_session']}\r\n" in told["fragment"]
+    client.restart(told["fragment"])
+    await client.check()
+    (call,) = transceiver.calls
+    assert call.ice_session == told["ice_session"]
+    before = client.heard.rtp
+    for payload in tone()[:50]:
+        client.speak(payload)
+    await until(lambda: client.heard.rtp > before)
+    client.close(goodbye=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"match": ["another"]} | CREDENTIALS, 412, "stale"),
+        ({"match": []}, 412, "stale"),
+        ({"match": "text"}, 400, "invalid_match"),
+        ({"match": [1]}, 400, "invalid_match"),
+        ({"ufrag": "abcd"}, 400, "invalid_credentials"),
+        ({"ufrag": "abcd", "password": 5}, 400, "invalid_credentials"),
+        ({"ufrag": "a", "password": "b"}, 400, "invalid_sdp"),
+    ],
+)
+async def test_a_restart_that_cannot_be_is_named(
+    transceiver: Transceiver, caller: Caller, body: object, status: int, code: str
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    before = (await client.stats())["ufrag"]
+    got, reply = await client.request("POST", f"/v1/sessions/{client.id}/restart", body)
+    assert (got, reply["error"]["code"]) == (status, code)
+    assert (await client.stats())["ufrag"] == before
+
+
+async def test_without_credentials_only_the_match_counts(
+    transceiver: Transceiver, caller: Caller
+) -> None:
+    client = caller()
+    await client.call(transceiver.address)
+    ufrag = (await client.stats())["ufrag"]
+    for match in (None, [ufrag], ["another", ufrag]):
+        path = f"/v1/sessions/{client.id}/restart"
+        status, reply = await client.request("POST", path, {"match": match})
+        assert (status, reply["fragment"], reply["ice_session"]) == (200, None, ufrag)
+
+
 async def test_a_full_transceiver_says_when_to_come_again(
     transceiver: Transceiver, caller: Caller
 ) -> None:
@@ -105,7 +224,7 @@ async def test_a_full_transceiver_says_when_to_come_again(
         await client.call(ADDRESS)
     assert await calls[0].request("GET", "/v1/health") == (
         200,
-        {"sessions": 3, "capacity": 3, "draining": False},
+        {"sessions": 3, "capacity": 3, "draining": False, "principals": {}},
     )
     offer = calls[0].pc.localDescription.sdp
     url = f"http://{transceiver.control}/v1/sessions"
@@ -124,7 +243,7 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     transceiver: Transceiver, caller: Caller
 ) -> None:
     client = caller()
-    transceiver.sessions.draining = True
+    transceiver.calls.admission.draining = True
     with pytest.raises(AssertionError, match="stopping"):
         await client.call(ADDRESS)
     _, health = await client.request("GET", "/v1/health")
@@ -134,7 +253,8 @@ async def test_a_stopping_transceiver_takes_no_sessions(
 async def test_counters_are_shown(transceiver: Transceiver, caller: Caller) -> None:
     transceiver.mux.receive(b"\xff", Endpoint("192.0.2.1", 1))
     _, shown = await caller().request("GET", "/v1/counters")
-    assert shown["counters"] == {"sources": 0, "unknown_protocol": 1}
+    assert shown["counters"].pop("tasks") > 0
+    assert shown["counters"] == {"sources": 0, "turns_skipped": 0, "unknown_protocol": 1}
 
 
 @settings(

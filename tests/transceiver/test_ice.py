@@ -1,6 +1,8 @@
 """Dialogues with the ICE agent: a datagram goes in, commands come out."""
 
 import struct
+import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -17,20 +19,15 @@ from relay.wire.stun import (
     verify_integrity,
 )
 from relay.wire.transport import Transport
+from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
 from transceiver.ice import (
     CONSENT_LIFETIME,
     MAX_PATHS,
     RESTART_GRACE,
-    Announced,
-    Command,
     Credentials,
-    Forgotten,
     IceAgent,
-    Refused,
-    Selected,
-    Send,
-    Validated,
 )
+from transceiver.path import AMPLIFICATION, Announced
 
 HOME = Endpoint("198.51.100.1", 40000)
 MOBILE = Endpoint("198.51.100.2", 40000)
@@ -80,7 +77,8 @@ def test_a_check_is_answered_with_the_announced_client_address(
     agent: IceAgent, check: Check
 ) -> None:
     assert mapped(agent.receive(check(), HOME, 0.0, Announced(CLIENT, 1.0))) == CLIENT
-    assert agent.client == CLIENT
+    assert agent.announced
+    assert agent.announced.client == CLIENT
     assert mapped(agent.receive(check(), HOME, 1.0)) == CLIENT, "the path remembers it"
 
 
@@ -103,14 +101,15 @@ def test_a_retransmission_gets_the_same_answer_and_changes_nothing(
     assert agent.receive(request, HOME, 0.5) == first[2:]
 
 
-def test_without_username_or_integrity_it_is_a_bad_request(
+def test_without_username_or_integrity_there_is_no_answer(
     agent: IceAgent, credentials: Credentials
 ) -> None:
     bare = Message(MessageClass.REQUEST, BINDING, bytes(12))
-    assert error(agent.receive(bare.serialize(credentials.password.encode()), HOME, 0.0)) == 400
+    data = bare.serialize(credentials.password.encode())
+    assert agent.receive(data, HOME, 0.0) == [Refused("stun_unsigned")]
     username = (Attribute.USERNAME, f"{credentials.ufrag}:client".encode())
     unsigned = Message(MessageClass.REQUEST, BINDING, bytes(12), (username,))
-    assert error(agent.receive(unsigned.serialize(), HOME, 0.0)) == 400
+    assert agent.receive(unsigned.serialize(), HOME, 0.0) == [Refused("stun_unsigned")]
 
 
 @pytest.mark.parametrize(
@@ -122,20 +121,20 @@ def test_without_username_or_integrity_it_is_a_bad_request(
         Credentials("serverufrag:", "another-password-of-24-c"),
     ],
 )
-def test_wrong_credentials_are_unauthenticated(
-    agent: IceAgent, check: Check, wrong: Credentials
-) -> None:
-    assert error(agent.receive(check(credentials=wrong), HOME, 0.0)) == 401
+def test_wrong_credentials_get_no_answer(agent: IceAgent, check: Check, wrong: Credentials) -> None:
+    refused = [Refused("stun_unauthenticated")]
+    assert agent.receive(check(credentials=wrong), HOME, 0.0) == refused
+    agent.receive(check(), HOME, 0.0)
+    assert agent.receive(check(credentials=wrong), HOME, 0.0) == refused, "nor at a known address"
+    agent.forget(HOME)
     assert agent.destination(0.0) is None
 
 
-def test_a_username_without_colon_is_unauthenticated(
-    agent: IceAgent, credentials: Credentials
-) -> None:
+def test_a_username_without_colon_gets_no_answer(agent: IceAgent, credentials: Credentials) -> None:
     username = (Attribute.USERNAME, credentials.ufrag.encode())
     request = Message(MessageClass.REQUEST, BINDING, bytes(12), (username,))
     data = request.serialize(credentials.password.encode())
-    assert error(agent.receive(data, HOME, 0.0)) == 401
+    assert agent.receive(data, HOME, 0.0) == [Refused("stun_unauthenticated")]
 
 
 def test_unknown_required_attributes_are_named_in_the_error(agent: IceAgent, check: Check) -> None:
@@ -176,7 +175,9 @@ def test_only_requests_are_answered(
     username = (Attribute.USERNAME, f"{credentials.ufrag}:client".encode())
     message = Message(message_class, BINDING, bytes(12), (username,))
     data = message.serialize(credentials.password.encode())
-    assert agent.receive(data, HOME, 0.0) == [Refused("stun_not_a_check")]
+    indication = message_class is MessageClass.INDICATION
+    reason = "stun_indication" if indication else "stun_not_a_check"
+    assert agent.receive(data, HOME, 0.0) == [Refused(reason)]
 
 
 # --- which path is used ---
@@ -334,20 +335,24 @@ def test_paths_without_consent_are_forgotten_but_not_the_selected_one(
 
 def test_a_moved_client_is_followed_at_once(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
-    assert agent.announce(MOBILE, Announced(CLIENT, 101.0)) == [Validated(MOBILE), Selected(MOBILE)]
+    assert agent.announce(MOBILE, Announced(CLIENT, 100.0, epoch=2)) == [
+        Validated(MOBILE),
+        Selected(MOBILE),
+    ]
     assert agent.destination(1.0) == MOBILE
-    assert agent.client == CLIENT
+    assert agent.announced
+    assert agent.announced.client == CLIENT
 
 
 def test_a_move_gives_no_new_consent(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
-    agent.announce(MOBILE, Announced(CLIENT, 125.0))
+    agent.announce(MOBILE, Announced(CLIENT, 100.0, epoch=2))
     assert agent.destination(CONSENT_LIFETIME) is None
 
 
 def test_the_announcement_of_an_unknown_client_makes_no_path(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
-    assert agent.announce(MOBILE, Announced(ELSEWHERE, 101.0)) == []
+    assert agent.announce(MOBILE, Announced(ELSEWHERE, 100.0, epoch=2)) == []
     assert agent.destination(1.0) == HOME
 
 
@@ -357,33 +362,111 @@ def test_the_same_address_of_another_transport_is_another_client(
     """Behind one NAT it may be somebody who has seen the ufrag; its owner's path stays."""
     request = check(nominate=True)
     agent.receive(request, HOME, 0.0, Announced(CLIENT, 100.0))
-    over_tcp = Announced(CLIENT, 101.0, Transport.TCP)
+    over_tcp = Announced(CLIENT, 100.0, Transport.TCP, epoch=2)
     assert agent.announce(MOBILE, over_tcp) == []
     assert agent.destination(1.0) == HOME
     assert agent.receive(request, MOBILE, 1.0, over_tcp) == [Refused("stun_replayed")]
 
 
-def test_an_older_announcement_moves_nothing(agent: IceAgent, check: Check) -> None:
+@pytest.mark.parametrize("transport", Transport)
+def test_how_a_client_reaches_the_relay_is_as_announced(
+    agent: IceAgent, check: Check, transport: Transport
+) -> None:
+    assert agent.announced is None
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0, transport))
+    assert agent.announced
+    assert agent.announced.transport is transport
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_announcement_of_no_higher_epoch_moves_nothing(
+    agent: IceAgent, check: Check, epoch: int
+) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
-    agent.announce(MOBILE, Announced(CLIENT, 102.0))
-    assert agent.announce(ELSEWHERE, Announced(CLIENT, 101.0)) == [Refused("announcement_old")]
-    assert agent.announce(HOME, Announced(CLIENT, 102.0)) == [Refused("announcement_old")]
+    agent.announce(MOBILE, Announced(CLIENT, 100.0, epoch=3))
+    late = Announced(CLIENT, 1e9, epoch=epoch)  # whatever its relay's clock says
+    assert agent.announce(ELSEWHERE, late) == [Refused("announcement_old")]
+    assert agent.announce(HOME, late) == []
+    assert agent.announce(MOBILE, late) == []
     assert agent.destination(1.0) == MOBILE
+
+
+def test_two_relays_that_both_have_a_client_do_not_fight(agent: IceAgent, check: Check) -> None:
+    """Media stay with the first of them, until the client's check shows which one it reaches."""
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.announce(MOBILE, Announced(CLIENT, 101.0, epoch=2))
+    assert agent.announce(ELSEWHERE, Announced(CLIENT, 102.0, epoch=2)) == [
+        Refused("announcement_old")
+    ]
+    commands = agent.receive(check(), ELSEWHERE, 1.0, Announced(CLIENT, 102.0, epoch=2))
+    assert Selected(ELSEWHERE) in commands
+    assert agent.destination(1.0) == ELSEWHERE
+
+
+def test_a_relays_last_word_on_its_ports_counts(agent: IceAgent, check: Check) -> None:
+    """It was started again, and has found its flow where it was before the last move."""
+    moved, elsewhere = HOME._replace(port=40_001), MOBILE._replace(port=40_001)
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.receive(check(), moved, 1.0, Announced(CLIENT, 101.0))
+    assert agent.destination(1.0) == moved
+    back = Announced(CLIENT, 102.0)
+    assert agent.announce(elsewhere, back) == [Refused("announcement_old")]
+    assert agent.announce(HOME, Announced(CLIENT, 101.0)) == []
+    assert agent.announce(HOME, back) == [Selected(HOME)]
+    assert agent.announce(moved, Announced(CLIENT, 102.0)) == []
+    assert agent.destination(1.0) == HOME
+
+
+def test_a_client_whose_address_was_given_away_is_followed(agent: IceAgent, check: Check) -> None:
+    """A relay that had lost all gave its port to somebody else, and finds its flow then."""
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.forget(HOME)
+    assert agent.destination(1.0) is None
+    assert agent.announce(MOBILE, Announced(CLIENT, 101.0)) == [Refused("announcement_old")]
+    assert agent.announce(MOBILE, Announced(ELSEWHERE, 101.0, epoch=2)) == []
+    same_relay = HOME._replace(port=40_001)
+    assert agent.announce(same_relay, Announced(CLIENT, 100.0)) == [Refused("announcement_old")]
+    moved = agent.announce(MOBILE, Announced(CLIENT, 101.0, epoch=2))
+    assert moved == [Validated(MOBILE), Selected(MOBILE)]
+    assert agent.destination(1.0) == MOBILE
+    assert agent.destination(CONSENT_LIFETIME) is None, "that is no check"
+
+
+def test_a_check_over_another_relay_wins_though_its_epoch_is_lower(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0, epoch=5))
+    assert Selected(MOBILE) in agent.receive(check(), MOBILE, 1.0, Announced(CLIENT, 101.0))
+    assert Selected(HOME) in agent.receive(check(), HOME, 2.0, Announced(CLIENT, 102.0))
+
+
+def test_a_check_of_somebody_else_wins_nothing(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.receive(check(), MOBILE, 1.0, Announced(ELSEWHERE, 101.0, epoch=9))
+    assert agent.destination(1.0) == HOME
+
+
+def test_the_copy_of_a_check_over_another_relay_wins_nothing(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    copied = check()
+    agent.receive(copied, HOME, 1.0)
+    agent.receive(copied, MOBILE, 1.0, Announced(CLIENT, 101.0))
+    assert agent.destination(1.0) == HOME
 
 
 def test_a_client_that_comes_back_to_its_first_relay_is_followed(
     agent: IceAgent, check: Check
 ) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
-    agent.announce(MOBILE, Announced(CLIENT, 101.0))
-    assert agent.announce(HOME, Announced(CLIENT, 102.0)) == [Selected(HOME)]
+    agent.announce(MOBILE, Announced(CLIENT, 100.0, epoch=2))
+    assert agent.announce(HOME, Announced(CLIENT, 100.0, epoch=3)) == [Selected(HOME)]
 
 
 def test_the_move_of_a_path_not_in_use_selects_nothing(agent: IceAgent, check: Check) -> None:
     other = Endpoint("203.0.113.77", 1234)
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
     agent.receive(check(), MOBILE, 0.0, Announced(other, 100.0))
-    assert agent.announce(ELSEWHERE, Announced(other, 101.0)) == [Validated(ELSEWHERE)]
+    assert agent.announce(ELSEWHERE, Announced(other, 100.0, epoch=2)) == [Validated(ELSEWHERE)]
     assert agent.destination(1.0) == HOME
 
 
@@ -398,7 +481,7 @@ def test_after_a_restart_old_and_new_credentials_work_for_a_while(
     assert agent.destination(10.0) == HOME, "the old path is used until a new one is checked"
     assert mapped(agent.receive(check(), HOME, 11.0)) == HOME
     assert mapped(agent.receive(check(credentials=NEW), HOME, 11.0)) == HOME
-    assert error(agent.receive(check(), HOME, 10.0 + RESTART_GRACE)) == 401
+    assert agent.receive(check(), HOME, 10.0 + RESTART_GRACE) == [Refused("stun_unauthenticated")]
     late = agent.receive(check(credentials=NEW), HOME, 11.0 + RESTART_GRACE)
     assert mapped(late) == HOME
 
@@ -428,7 +511,7 @@ def test_a_second_restart_does_not_prolong_the_first_credentials(
 ) -> None:
     agent.restart(NEW, 0.0)
     agent.restart(Credentials("thirdufrag", "third-password-of-24-cha"), RESTART_GRACE - 1)
-    assert error(agent.receive(check(), HOME, RESTART_GRACE)) == 401
+    assert agent.receive(check(), HOME, RESTART_GRACE) == [Refused("stun_unauthenticated")]
     assert mapped(agent.receive(check(credentials=NEW), HOME, RESTART_GRACE)) == HOME
 
 
@@ -463,3 +546,238 @@ def test_a_mutated_check_is_refused_or_is_the_check(
     else:
         assert agent.destination(0.0) is None
         assert any(isinstance(command, Refused) for command in commands)
+
+
+# --- what an address gets that has not shown that it receives anything ---
+
+HELLO = bytes([22, 254, 255]) + bytes(300)
+FLIGHT = bytes([22, 254, 253]) + bytes(700)
+
+
+def test_a_path_gets_three_bytes_for_one_until_the_client_is_proven(
+    agent: IceAgent, check: Check
+) -> None:
+    request = check(nominate=True)
+    (answer,) = (each for each in agent.receive(request, HOME, 0.0) if isinstance(each, Send))
+    left = AMPLIFICATION * len(request) - len(answer.data)
+    assert agent.spend(bytes(left + 1), 0.0) is None
+    assert agent.spend(bytes(left), 0.0) == HOME
+    assert agent.spend(b"x", 0.0) is None
+    agent.received(HOME, 33)
+    assert agent.spend(bytes(100), 0.0) is None
+    assert agent.spend(bytes(99), 0.0) == HOME
+    agent.received(MOBILE, 33)
+    assert agent.spend(b"x", 0.0) is None
+    agent.prove(MOBILE)
+    assert agent.spend(b"x", 0.0) is None
+    agent.prove(HOME)
+    assert agent.spend(bytes(5000), 0.0) == HOME
+    assert agent.spend(b"x", CONSENT_LIFETIME) is None
+
+
+def test_a_further_check_and_a_move_keep_the_account(agent: IceAgent, check: Check) -> None:
+    announced = Announced(CLIENT, 1.0)
+    agent.receive(check(), HOME, 0.0, announced)
+    while agent.spend(b"x", 0.0):
+        pass
+    agent.announce(MOBILE, Announced(CLIENT, 1.0, epoch=2))
+    assert agent.selected == MOBILE
+    assert agent.spend(b"x", 0.0) is None
+    request = check()
+    (answer,) = (each for each in agent.receive(request, MOBILE, 0.1) if isinstance(each, Send))
+    assert agent.spend(bytes(AMPLIFICATION * len(request) - len(answer.data)), 0.1) == MOBILE
+    assert agent.spend(b"x", 0.1) is None
+
+
+def test_what_two_checks_earn_adds_up(agent: IceAgent, check: Check) -> None:
+    requests = [check(), check()]
+    for request in requests:
+        agent.receive(request, HOME, 0.0)
+    assert agent.spend(bytes(AMPLIFICATION * len(requests[0])), 0.0) == HOME
+    assert agent.spend(bytes(AMPLIFICATION * len(requests[0])), 0.0) is None, "that is no proof yet"
+
+
+@settings(
+    deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    doings=st.lists(
+        st.tuples(
+            st.sampled_from(["check", "nominate", "again", "wrong", "bytes", "heard", "spend"]),
+            st.sampled_from([HOME, MOBILE, ELSEWHERE]),
+            st.integers(0, 1400),
+        ),
+        max_size=40,
+    )
+)
+def test_no_address_gets_more_than_three_times_its_bytes_whatever_comes(
+    check: Check, doings: list[tuple[str, Endpoint, int]]
+) -> None:
+    agent, last = IceAgent(Credentials("serverufrag", "server-password-of-24-ch")), check()
+    received: Counter[Endpoint] = Counter()
+    sent: Counter[Endpoint] = Counter()
+    for doing, place, size in doings:
+        if doing == "spend":
+            if (destination := agent.spend(bytes(size), 0.0)) is not None:
+                sent[destination] += size
+        elif doing == "heard":
+            agent.heard(place, 0.0)
+        elif doing == "bytes":
+            agent.received(place, size)
+            received[place] += size
+        else:
+            data = last if doing == "again" else check(nominate=doing == "nominate")
+            data = data[:-20] + bytes(20) if doing == "wrong" else data
+            last = last if doing == "wrong" else data
+            received[place] += len(data)
+            commands = agent.receive(data, place, 0.0)
+            sent[place] += sum(len(each.data) for each in commands if isinstance(each, Send))
+        assert all(sent[each] <= AMPLIFICATION * received[each] for each in sent)
+
+
+def test_after_the_handshake_a_further_address_is_proven_by_its_second_check(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.prove(HOME)
+    request = check(nominate=True)
+    agent.receive(request, MOBILE, 1.0)
+    for _ in range(3):
+        agent.receive(request, MOBILE, 1.0)  # a copy is none
+    assert agent.spend(bytes(5000), 1.0) is None
+    agent.heard(HOME, 1.0)
+    assert agent.spend(bytes(5000), 1.0) == HOME, "where the client was heard last"
+    agent.receive(check(), MOBILE, 2.0)
+    assert agent.spend(bytes(5000), 2.0) == MOBILE
+
+
+def test_a_proven_client_is_so_behind_another_relay(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 1.0))
+    agent.prove(HOME)
+    agent.receive(check(), MOBILE, 1.0, Announced(CLIENT, 2.0))
+    assert agent.spend(bytes(5000), 1.0) == MOBILE
+    agent.receive(check(nominate=True), ELSEWHERE, 2.0, Announced(HOME, 3.0))
+    assert agent.selected == ELSEWHERE
+    assert agent.spend(bytes(5000), 2.0) is None, "another client's address is not"
+
+
+def test_a_copy_of_a_check_earns_its_answer_only(agent: IceAgent, check: Check) -> None:
+    request = check()
+    for _ in range(20):
+        commands = agent.receive(request, HOME, 0.0)
+    assert mapped(commands) == HOME
+    sent = 0
+    while agent.spend(bytes(50), 0.0):
+        sent += 50
+    answer = len(commands[-1].data) if isinstance(commands[-1], Send) else 0
+    assert sent + 20 * answer <= AMPLIFICATION * 20 * len(request)
+
+
+def test_a_copy_that_outlives_its_path_is_answered(agent: IceAgent, check: Check) -> None:
+    request = check()
+    agent.receive(request, HOME, 0.0)
+    agent.forget(HOME)
+    assert mapped(agent.receive(request, HOME, 0.1)) == HOME
+    assert agent.destination(0.1) is None
+
+
+# --- SPED ---
+
+
+def test_a_datagram_in_a_check_is_handed_on_after_the_answer(agent: IceAgent, check: Check) -> None:
+    commands = agent.receive(check((Attribute.DTLS_IN_STUN, HELLO)), HOME, 0.0)
+    assert [type(each) for each in commands] == [Validated, Selected, Send, Embedded]
+    assert commands[-1] == Embedded(HELLO, HOME)
+    ((message, _),) = answers(commands)
+    assert message.get(Attribute.DTLS_IN_STUN) == b""
+    crc = zlib.crc32(HELLO).to_bytes(4, "big")
+    assert message.get(Attribute.DTLS_IN_STUN_ACK) == crc
+    assert agent.spend(FLIGHT, 0.0) == HOME
+
+
+def test_who_shows_nothing_of_sped_sees_nothing_of_it(agent: IceAgent, check: Check) -> None:
+    agent.receive(check((Attribute.DTLS_IN_STUN, HELLO)), HOME, 0.0)
+    ((message, _),) = answers(agent.receive(check(), HOME, 0.0))
+    assert message.get(Attribute.DTLS_IN_STUN) is None
+    assert message.get(Attribute.DTLS_IN_STUN_ACK) is None
+
+
+def test_a_repeated_datagram_is_acknowledged_and_makes_no_second_flight(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check((Attribute.DTLS_IN_STUN, HELLO)), HOME, 0.0)
+    again = agent.receive(check((Attribute.DTLS_IN_STUN, HELLO)), HOME, 0.05)
+    assert [type(each) for each in again] == [Send]
+    ((message, _),) = answers(again)
+    assert message.get(Attribute.DTLS_IN_STUN_ACK) == zlib.crc32(HELLO).to_bytes(4, "big")
+
+
+def test_a_datagram_counts_only_when_the_check_does(agent: IceAgent, check: Check) -> None:
+    forged = check(
+        (Attribute.DTLS_IN_STUN, HELLO),
+        credentials=Credentials("serverufrag", "another-password-of-24-c"),
+    )
+    assert agent.receive(forged, HOME, 0.0) == [Refused("stun_unauthenticated")]
+    request = check((Attribute.DTLS_IN_STUN, HELLO))
+    behind = [type(each) for each in agent.receive(request, HOME, 0.0, lived_in=True)]
+    assert behind == [Refused, Send]
+    assert Embedded(HELLO, HOME) in agent.receive(request, HOME, 0.0)
+    assert agent.receive(request, ELSEWHERE, 0.0) == [Refused("stun_replayed")]
+
+
+def test_an_acknowledged_flight_proves_that_the_client_receives(
+    agent: IceAgent, check: Check
+) -> None:
+    agent.receive(check((Attribute.DTLS_IN_STUN, HELLO)), HOME, 0.0)
+    assert agent.spend(FLIGHT, 0.0) == HOME
+    assert agent.spend(bytes(2000), 0.0) is None
+    guessed = check((Attribute.DTLS_IN_STUN_ACK, bytes(16)))
+    agent.receive(guessed, HOME, 0.1)
+    assert agent.spend(bytes(2000), 0.1) is None
+    crc = zlib.crc32(FLIGHT).to_bytes(4, "big")
+    agent.receive(check((Attribute.DTLS_IN_STUN_ACK, crc)), HOME, 0.2)
+    assert agent.spend(bytes(2000), 0.2) == HOME
+
+
+# --- SHA-256 ---
+
+
+def test_a_check_with_sha256_is_answered_with_sha256(
+    agent: IceAgent, credentials: Credentials
+) -> None:
+    username = (Attribute.USERNAME, f"{credentials.ufrag}:client".encode())
+    request = Message(MessageClass.REQUEST, BINDING, bytes(12), (username,))
+    password = credentials.password.encode()
+    data = request.serialize(password, Attribute.MESSAGE_INTEGRITY_SHA256)
+    commands = agent.receive(data, HOME, 0.0)
+    assert mapped(commands) == HOME
+    ((message, _),) = answers(commands)
+    assert message.get(Attribute.MESSAGE_INTEGRITY) is None
+    assert message.get(Attribute.MESSAGE_INTEGRITY_SHA256) is not None
+    wrong = request.serialize(b"another", Attribute.MESSAGE_INTEGRITY_SHA256)
+    assert agent.receive(wrong, HOME, 0.0) == [Refused("stun_unauthenticated")]
+
+
+# --- nothing raises ---
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    extra=st.lists(
+        st.tuples(st.sampled_from([*Attribute, 0x7FFF, 0xC057]), st.binary(max_size=1300)),
+        max_size=6,
+    ),
+    source=st.sampled_from([HOME, MOBILE, CLIENT]),
+    lived_in=st.booleans(),
+)
+def test_no_authenticated_check_raises_whatever_is_in_it(
+    extra: list[tuple[int, bytes]], source: Endpoint, lived_in: bool
+) -> None:
+    credentials = Credentials("serverufrag", "server-password-of-24-ch")
+    agent = IceAgent(credentials)
+    username = (Attribute.USERNAME, b"serverufrag:client")
+    request = Message(MessageClass.REQUEST, BINDING, bytes(12), (username, *extra))
+    data = request.serialize(credentials.password.encode())
+    commands = agent.receive(data, source, 0.0, lived_in=lived_in)
+    assert sum(len(each.data) for each in commands if isinstance(each, Send)) <= 3 * len(data)
+    assert len(agent._paths) <= 1

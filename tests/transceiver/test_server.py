@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from relay.errors import BindError
+from relay.linux import IP_MTU_DISCOVER, PMTUDISC_OMIT
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
-from transceiver.backend import EchoBackend
+from transceiver.backend import EchoBackend, Wanted
+from transceiver.bridge.table import Service, Table
 from transceiver.server import Transceiver, TransceiverConfig
 
 ANYWHERE = Endpoint("127.0.0.1", 0)
@@ -60,7 +62,7 @@ async def test_it_leaves_nothing_behind(
         client = dial(transceiver.control)
         await client.call(transceiver.address)
         await until(lambda: client.hears(5))
-    assert len(transceiver.sessions) == 0
+    assert len(transceiver.calls) == 0
     await until(lambda: client.pc.connectionState == "closed")
     await until(lambda: not asyncio.all_tasks() - before - client._tasks)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -74,6 +76,8 @@ async def test_a_socket_that_it_is_given_becomes_its_own(config: TransceiverConf
     async with Transceiver(config, given) as transceiver:
         assert transceiver.address == address
         assert given.fileno() >= 0
+        # Forged ICMP does not have it cut its packets.
+        assert given.getsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER) == PMTUDISC_OMIT
     assert given.fileno() == -1
 
 
@@ -106,11 +110,12 @@ async def test_a_backend_is_made_for_each_session(
 ) -> None:
     made: list[str] = []
 
-    def backend(session_id: str) -> EchoBackend:
+    def backend(session_id: str, wanted: Wanted) -> EchoBackend:
         made.append(session_id)
-        return EchoBackend(session_id)
+        return EchoBackend(session_id, wanted)
 
-    async with Transceiver(replace(config, backend=backend)) as transceiver:
+    table = Table((Service("mine", None, local=backend),))
+    async with Transceiver(replace(config, table=table)) as transceiver:
         clients = [dial(transceiver.control), dial(transceiver.control)]
         for client in clients:
             await client.call(transceiver.address)

@@ -46,6 +46,7 @@ def test_the_relay_gets_keys_registry_and_settings_for_native_mode() -> None:
         INTERNAL: "native",
     }
     assert machine.files[f"{forwarding.ETC}/keys.toml"] == "the keys"
+    assert f"install -m 600 /dev/null {forwarding.ETC}/keys.toml" in machine.scripts[0]
     settings = tomllib.loads(machine.files[f"{forwarding.ETC}/relay.toml"])
     assert "native" in str(settings)
     for name in machine.files:

@@ -3,11 +3,11 @@
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from relay.dataplane.errors import AttachError
-from relay.dataplane.kernel import bpfsys, netlink, rtnetlink
+from relay.dataplane.kernel import bpfsys, kinds, netlink, rtnetlink
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.drivererrors import remedy
 from relay.dataplane.kernel.existing import XDP_FLAGS, ExistingProgram
@@ -37,6 +37,13 @@ def attached_mode(interface: str) -> Mode | None:
     return Mode(attached.mode) if attached and attached.mode in XDP_FLAGS else None
 
 
+def _require_fit(interfaces: Sequence[str]) -> None:
+    """Refuse interfaces on which the program would lose packets, or never meet one."""
+    indexes = [interface_index(name) for name in interfaces]
+    if refused := kinds.unfit(rtnetlink.links(), indexes, dict(socket.if_nameindex())):
+        raise DataplaneError(" ".join(refused))
+
+
 class Attacher:
     """Makes a set of interfaces run one program, or, when one fails, leaves all as they were.
 
@@ -45,15 +52,24 @@ class Attacher:
         program_fd: The program.
         old_program_fd: The one that it replaces, if the instance runs already.
         force: Whether somebody else's program may be detached.
+        prove: Called when interfaces have been attached natively; it raises AttachError where that
+            comes to nothing.
     """
 
     def __init__(
-        self, pins: Pins, program_fd: int, old_program_fd: int | None, *, force: bool = False
+        self,
+        pins: Pins,
+        program_fd: int,
+        old_program_fd: int | None,
+        *,
+        force: bool = False,
+        prove: Callable[[], None] = lambda: None,
     ) -> None:
         self._pins = pins
         self._program_fd = program_fd
         self._old_program_fd = old_program_fd
         self._force = force
+        self._prove = prove
 
     def attach(self, interfaces: Sequence[str], mode: Mode) -> list[str]:
         """Run the program on all of them.
@@ -66,9 +82,11 @@ class Attacher:
             Warnings.
 
         Raises:
-            AttachError: A driver refuses the mode.
-            DataplaneError: An interface is missing, or runs somebody else's program.
+            AttachError: A driver refuses the mode, or takes nothing that is sent in it.
+            DataplaneError: An interface is missing, is of a kind that cannot run it, or runs
+                somebody else's program.
         """
+        _require_fit(interfaces)
         with ExitStack() as held, ExitStack() as undo:
             fresh = [name for name in interfaces if not self._update(name, undo)]
             detached = [self._detach(name, held, undo) for name in fresh] if self._force else []
@@ -103,6 +121,8 @@ class Attacher:
             try:
                 for name in interfaces:
                     self._create(name, first, attempt)
+                if interfaces and first is Mode.NATIVE:
+                    self._prove()
             except AttachError as error:
                 if mode is not Mode.AUTO:
                     raise

@@ -257,17 +257,27 @@ def link_netns(fd: int) -> int:
     return int(info.netns_ino)
 
 
+def btf_by_id(btf_id: int) -> int:
+    """Open type information by the kernel's number of it; the caller closes the descriptor."""
+    return bpf(Command.BTF_GET_FD_BY_ID, bpfattr.Id(id=btf_id))
+
+
+def btf_read(fd: int) -> bytes:
+    """Type information, in the format of Documentation/bpf/btf.rst."""
+    info = bpfattr.BtfInfo()
+    _get_info(fd, info)
+    data = ctypes.create_string_buffer(info.size)
+    _get_info(fd, bpfattr.BtfInfo(btf=ctypes.addressof(data), size=info.size))
+    return data.raw
+
+
 def btf_data(btf_id: int) -> bytes:
-    """The type information with an id, in the format of Documentation/bpf/btf.rst."""
-    fd = bpf(Command.BTF_GET_FD_BY_ID, bpfattr.Id(id=btf_id))
+    """The type information with an id; see `btf_read`."""
+    fd = btf_by_id(btf_id)
     try:
-        info = bpfattr.BtfInfo()
-        _get_info(fd, info)
-        data = ctypes.create_string_buffer(info.size)
-        _get_info(fd, bpfattr.BtfInfo(btf=ctypes.addressof(data), size=info.size))
+        return btf_read(fd)
     finally:
         os.close(fd)
-    return data.raw
 
 
 def link_create_xdp(program_fd: int, ifindex: int, flags: int) -> int:

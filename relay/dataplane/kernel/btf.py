@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from socket import inet_ntoa
 from typing import Literal
@@ -219,6 +219,16 @@ class Btf:
                 yield from self._flatten(member, inner, offset + (bits & 0xFFFFFF) // 8)
         else:
             raise BtfError(f"{path or 'the type'} is of BTF kind {found.kind}")
+
+
+@lru_cache(1)
+def read_btf(data: bytes) -> Btf:
+    """The types of a table, as the kernel gives it; all maps of an instance have the same.
+
+    Raises:
+        BtfError: It is no BTF of this machine's byte order.
+    """
+    return Btf(data)
 
 
 def _show_address(raw: bytes) -> str:

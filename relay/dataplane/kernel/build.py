@@ -16,9 +16,9 @@ from relay.errors import DataplaneError
 # The functions of the sources, and what the kernel is told that they are (linux/bpf.h).
 PROGRAMS = {
     "relay": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
-    "relay_ip6": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "relay_triage": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "relay_request": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
+    "relay_announced": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "relay_forward": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "ticks": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
     "pass_all": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from relay.core.rates import Rates
 from relay.dataplane.hostfacts import HostFacts
 from relay.errors import DataplaneError
 from relay.wire.endpoint import Endpoint
 
-DEFAULT_MAX_FLOWS = 65_536
+MOST_FLOWS = 1 << 24
 
 
 class Mode(StrEnum):
@@ -42,11 +43,15 @@ class Settings:
         vips: The public addresses.
         upstreams: The internal addresses, each at most once.
         route_keys: The 16-byte keys of route tags, by cluster and key slot.
+        remote: The clusters elsewhere, whose tags only their own relays can verify.
+        rates: How much of what has no confirmed flow may reach the agent.
     """
 
     vips: tuple[Endpoint, ...]
     upstreams: tuple[UpstreamRange, ...]
     route_keys: Mapping[tuple[int, int], bytes]
+    remote: frozenset[int] = frozenset()
+    rates: Rates = Rates()  # noqa: RUF009  # it is frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class LoadConfig:
         instance: Names the pinned state; several instances may share a host.
         interfaces: Those that run the program.
         settings: What may change later.
-        max_flows: For how many flows there is room; memory for them is taken at once.
+        max_flows: For how many flows there is room; memory for them is taken at once. None: as
+            many as the running program has room for, and else as there are upstream ports.
         mode: How to attach.
         reload: Whether to replace a running program also when its sources have not changed.
         pass_all: Whether everything is passed up to the agent at first, until
@@ -68,7 +74,7 @@ class LoadConfig:
     instance: str
     interfaces: tuple[str, ...]
     settings: Settings
-    max_flows: int = DEFAULT_MAX_FLOWS
+    max_flows: int | None = None
     mode: Mode = Mode.AUTO
     reload: bool = False
     pass_all: bool = False
@@ -82,8 +88,13 @@ class LoadConfig:
         """
         if not self.interfaces:
             raise DataplaneError("The XDP dataplane needs an interface: name one with --interface.")
-        if not 1 <= self.max_flows <= 1 << 24:
-            raise DataplaneError(f"{self.max_flows} flows: choose from 1 to {1 << 24:,}.")
+        if self.max_flows is not None and not 1 <= self.max_flows <= MOST_FLOWS:
+            raise DataplaneError(f"{self.max_flows} flows: choose from 1 to {MOST_FLOWS:,}.")
+
+    @property
+    def ports(self) -> int:
+        """How many upstream ports there are, at all addresses: a flow has one."""
+        return sum(each.last - each.first + 1 for each in self.settings.upstreams)
 
 
 class Outcome(StrEnum):

@@ -5,13 +5,14 @@ its address's base; VIP, upstream address and transceiver are numbers of tables.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import compress
 from struct import Struct, pack_into
 from typing import NamedTuple
 
+from relay.core.sleeping import ROUTE_WORD
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.pins import Instance
 from relay.wire.endpoint import V4_MAPPED
 from relay.wire.route import RAW_SIZE
 
@@ -21,9 +22,11 @@ _ENDS = Struct("=2sHBBBx")  # struct flow_ends: client's port, transceiver, VIP,
 _TRANSCEIVER_AT, _VIP_AT, _UPSTREAM_AT, _KIND_AT = 2, 4, 5, 6  # bytes
 _RECORD = Struct("=2sHBBBx16s2Q2I8x2I")  # struct flow: ends, client, then what is counted
 _TO_TRANSCEIVER, _TO_CLIENT = 0, 1  # enum direction, less 1
+_BYTES = 3  # words of eight bytes before them
 _SEEN = 14  # words of four bytes before it
 _WIDTH = {"2Q": (1 << 64) - 1, "2I": (1 << 32) - 1}
-_BATCH = 1 << 16  # records that are looked at in one go: a few milliseconds
+_CURRENT = bytes(0 < kind < REPLACED for kind in range(256))
+_BATCH = 1 << 14  # records that are looked at in one go: a few milliseconds
 
 
 class Ends(NamedTuple):
@@ -70,14 +73,19 @@ class FlowRecords:
         DataplaneError: It is not loaded, or this is not root.
     """
 
-    def __init__(self, pins: Pins) -> None:
-        self._flows = MappedArray(pins.map(FLOW_RECORDS))
-        self._routes = MappedArray(pins.map(FLOW_ROUTES))
+    def __init__(self, pins: Instance) -> None:
+        self._flows = MappedArray(pins.opened(FLOW_RECORDS))
+        self._routes = MappedArray(pins.opened(FLOW_ROUTES))
         self.size = self._flows.count
         self._longs = self._flows.stride // 8
+        self._former = [0, 0]  # bytes of records that have been written anew
+        self._first: list[int] | None = None  # bytes when `carried` was asked first
+        self._most = [0, 0]
 
     def read(self, position: int) -> Record | None:
         """The record of the flow at a position; None when there is none."""
+        if not self._flows.longs[position * self._longs]:
+            return None
         data = self._flows.element(position)
         return next(self._decoded(range(position, position + 1), data), None)
 
@@ -106,6 +114,8 @@ class FlowRecords:
 
     def write(self, position: int, ends: Ends, route: bytes) -> None:
         """Write all of a record but its first word, by which it is a flow's; nothing is counted."""
+        for way, there in enumerate(self._bytes(position, position + 1)):
+            self._former[way] += there
         rest = ends.client[:16].ljust(self._flows.stride - _ENDS.size, b"\0")
         self._flows.element(position)[_ENDS.size :] = rest
         self._routes.element(position)[:RAW_SIZE] = route
@@ -114,6 +124,8 @@ class FlowRecords:
         self, position: int, sent: tuple[int, int, int], returned: tuple[int, int, int]
     ) -> None:
         """Write packets, bytes and `seen`, to the transceiver and to the client."""
+        for way, (_, size_of_way, _) in enumerate((sent, returned)):
+            self._former[way] -= size_of_way  # something else has carried that
         numbers = zip(sent, returned, strict=True)
         packets, size, seen = numbers
         element = self._flows.element(position)
@@ -134,6 +146,28 @@ class FlowRecords:
         kinds = self._kinds(0, self.size)
         return sum(kinds.count(kind) for kind in range(1, REPLACED))
 
+    def carried(self) -> tuple[int, int]:
+        """Bytes that flows have sent to transceivers and to clients since this was asked first.
+
+        A record keeps its counts until it is written anew. Whoever asks while that happens, in
+        another thread, is told no less than before.
+        """
+        now = [former + there for former, there in zip(self._former, self._bytes(), strict=True)]
+        if self._first is None:
+            self._first = now
+        since = zip(self._most, now, self._first, strict=True)
+        self._most = [max(most, each - first) for most, each, first in since]
+        return self._most[_TO_TRANSCEIVER], self._most[_TO_CLIENT]
+
+    def _bytes(self, start: int = 0, end: int | None = None) -> list[int]:
+        """The bytes that stand in records, to transceivers and to clients."""
+        longs, step = self._flows.longs, self._longs
+        last = (self.size if end is None else end) * step
+        return [
+            sum(longs[start * step + _BYTES + way : last : step])
+            for way in (_TO_TRANSCEIVER, _TO_CLIENT)
+        ]
+
     def idle(self, before: int) -> Iterator[list[int]]:
         """The positions of flows whose transceiver was last seen before a tick, batch by batch."""
         words = self._flows.stride // 4
@@ -150,6 +184,25 @@ class FlowRecords:
         """The transceiver of each flow, by number."""
         shorts = self._flows.shorts[_TRANSCEIVER_AT // 2 :: self._flows.stride // 2]
         return compress(shorts, self._kinds(0, self.size))
+
+    def taken(self, start: int, end: int, vips: Container[int]) -> bytes:
+        """For each position, 1 if it has a flow that is its client's, to one of these VIPs.
+
+        Args:
+            start: The first position.
+            end: The one after the last.
+            vips: The VIPs by number.
+        """
+        kinds = self._kinds(start, end).translate(_CURRENT)
+        ours = bytes(number in vips for number in range(256))
+        to_ours = bytes(self._octets(_VIP_AT, start, end)).translate(ours)
+        both = int.from_bytes(kinds) & int.from_bytes(to_ours)
+        return both.to_bytes(end - start)
+
+    def route_words(self) -> Iterator[int]:
+        """The `route_word` of each flow that is its client's."""
+        words = self._routes.words[ROUTE_WORD.start // 4 :: self._routes.stride // 4]
+        return compress(words, self._kinds(0, self.size).translate(_CURRENT))
 
     def vips(self) -> frozenset[int]:
         """The VIPs that a flow has, by number."""

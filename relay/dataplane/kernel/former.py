@@ -68,7 +68,7 @@ class FormerFlows:
 
     def _records(self) -> Iterator[FlowRecord]:
         for name in _HASHES:
-            with PinnedMap(self._pins.map(name)) as opened:
+            with self._pins.opened(name) as opened:
                 yield from _Hash(opened).records()
 
 

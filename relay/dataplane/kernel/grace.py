@@ -16,17 +16,35 @@ class GracePeriod:
     Whoever exchanges a map inside a map is told by the kernel when all programs are done with the
     one before (`maybe_wait_bpf_programs` of kernel/bpf/syscall.c). So this exchanges one that
     nobody uses. (membarrier(2) waits for the same, but not on machines with full dynamic ticks.)
+
+    Args:
+        inner: An array of one element of four bytes; this closes it.
+        outer: An array of one such map; likewise.
     """
 
-    def __init__(self) -> None:
-        self._inner = bpfload.map_create(bpfsys.MapType.ARRAY, _FOUR, _FOUR, 1, 0, "grace")
+    def __init__(self, inner: int, outer: int) -> None:
+        self._inner, self._outer = inner, outer
+
+    @classmethod
+    def make(cls) -> Self:
+        """One with maps of its own.
+
+        Raises:
+            OSError: The kernel refuses: that needs root, or CAP_BPF.
+        """
+        inner = bpfload.map_create(bpfsys.MapType.ARRAY, _FOUR, _FOUR, 1, 0, "grace")
         try:
-            self._outer = bpfload.map_create(
-                bpfsys.MapType.ARRAY_OF_MAPS, _FOUR, _FOUR, 1, 0, "grace", inner=self._inner
+            outer = bpfload.map_create(
+                bpfsys.MapType.ARRAY_OF_MAPS, _FOUR, _FOUR, 1, 0, "grace", inner=inner
             )
         except OSError:
-            os.close(self._inner)
+            os.close(inner)
             raise
+        return cls(inner, outer)
+
+    def filenos(self) -> list[int]:
+        """The descriptors of its maps, as the constructor takes them."""
+        return [self._inner, self._outer]
 
     def __enter__(self) -> Self:
         return self

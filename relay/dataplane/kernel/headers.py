@@ -24,13 +24,19 @@ def ensure() -> str:
         DataplaneError: No headers are installed, or mounting is not allowed.
     """
     release = os.uname().release
-    if (MODULES / release / "build").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
+    name = installed()
+    if name == release:
         return release
-    installed = _installed()
+    if name is None:
+        raise DataplaneError(
+            "No kernel headers are installed, and BCC compiles against them: "
+            "apt-get install linux-headers-amd64 (or of your architecture)."
+        )
+    directory = MODULES / name
     links = {
-        name: (installed / name).resolve()
-        for name in ("build", "source")  # Debian splits headers into two trees
-        if (installed / name).exists()
+        part: (directory / part).resolve()
+        for part in ("build", "source")  # Debian splits headers into two trees
+        if (directory / part).exists()
     }
     try:
         _overlay(MODULES / release, links)
@@ -39,18 +45,19 @@ def ensure() -> str:
             f"The headers of kernel {release} are missing, and those that are installed cannot "
             f"be used in their place: {error.strerror}. Run as root, with CAP_SYS_ADMIN."
         ) from None
-    return installed.name
+    return name
 
 
-def _installed() -> Path:
-    """The directory of the newest kernel whose headers are installed."""
+def installed() -> str | None:
+    """Of which kernel the headers are that BCC would use; None where there are none.
+
+    They are the running kernel's, or those that were installed last.
+    """
+    release = os.uname().release
+    if (MODULES / release / "build").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
+        return release
     found = [path.parent for path in MODULES.glob("*/build") if path.exists()]
-    if not found:
-        raise DataplaneError(
-            "No kernel headers are installed, and BCC compiles against them: "
-            "apt-get install linux-headers-amd64 (or of your architecture)."
-        )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return max(found, key=lambda path: path.stat().st_mtime).name if found else None
 
 
 def _overlay(directory: Path, links: dict[str, Path]) -> None:

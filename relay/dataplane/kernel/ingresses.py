@@ -5,13 +5,14 @@ And their sides: the address of a transceiver in a packet from the clients' side
 """
 
 import socket
+import sys
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.ownaddresses import CURRENT, UPSTREAMS, OwnTable
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pins import Instance
 from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
 from relay.wire.endpoint import Endpoint
 
@@ -21,6 +22,7 @@ NO_SIDES = (
 )
 
 SIDE_CLIENTS, SIDE_TRANSCEIVERS = 1, 2  # enum side in bpf/relay.h
+PROBES = 16  # INGRESS_PROBES
 LOOPBACK = 1  # its number, in every network namespace
 _NO_PORT = bytes(2)
 # What one thread has found must not be written after what another one has found since.
@@ -36,15 +38,17 @@ class Ingress:
         mac: Its 6 bytes of MAC address.
         transceivers: Whether packets of transceivers may come in here.
         upstream: Whether it is known to, having an upstream address.
+        redirects: Whether what goes back through it is redirected, and not sent by XDP_TX.
     """
 
     index: int
     mac: bytes
     transceivers: bool = True
     upstream: bool = False
+    redirects: bool = False
 
 
-def renew_ingresses(pins: Pins) -> list[Ingress]:
+def renew_ingresses(pins: Instance) -> list[Ingress]:
     """Let the program know the interfaces that run it as they are now, and give them.
 
     Any thread may, in the network namespace of the instance.
@@ -100,7 +104,13 @@ def sides(
     wholes = {index: index for index in indexes}
     wholes |= {part: bond for part, bond in parts_of_bonds(found).items() if bond in indexes}
     return [
-        Ingress(link.index, link.mac, not known or whole in inner, whole in inner)
+        Ingress(
+            link.index,
+            link.mac,
+            not known or whole in inner,
+            whole in inner,
+            redirects=link.kind == "veth",
+        )
         for link in found
         if (whole := wholes.get(link.index)) and len(link.mac) == 6  # that of Ethernet
     ]
@@ -143,17 +153,11 @@ def outside(
     return frozenset(public - set(inner.values()) - {LOOPBACK})
 
 
-def write_ingresses(pins: Pins, found: Iterable[Ingress]) -> None:
-    """Let the program know these interfaces, and no others.
-
-    Two whose numbers share a slot are left out but for the first: of what is not known, nothing
-    is checked.
-    """
-    with PinnedMap(pins.map("ingresses")) as table:
+def write_ingresses(pins: Instance, found: Iterable[Ingress]) -> None:
+    """Let the program know these interfaces, and no others."""
+    with pins.opened("ingresses") as table:
         size = table.info.max_entries
-        rows: dict[int, Ingress] = {}
-        for each in found:
-            rows.setdefault(each.index % size, each)
+        rows = slots(found, size)
         for slot in range(size):
             value = bytes(table.value.size)
             if (known := rows.get(slot)) is not None:
@@ -162,6 +166,38 @@ def write_ingresses(pins: Pins, found: Iterable[Ingress]) -> None:
                         "ifindex": known.index,
                         "mac": known.mac,
                         "sides": SIDE_CLIENTS | (SIDE_TRANSCEIVERS if known.transceivers else 0),
+                        "redirects": int(known.redirects),
                     }
                 )
             table.update(table.key.number(slot), value)
+
+
+def slots(found: Iterable[Ingress], size: int) -> dict[int, Ingress]:
+    """Which of so many slots each interface gets, so that the program finds it.
+
+    That is the one of its number, or the next free one. The program looks into PROBES of them; one
+    whose slots are all taken is left out: of what is not known, nothing is checked.
+    """
+    rows: dict[int, Ingress] = {}
+    for each in found:
+        for slot in _slots_of(each.index, size):
+            if slot not in rows:
+                rows[slot] = each
+                break
+    return rows
+
+
+def _slots_of(index: int, size: int) -> list[int]:
+    """Where the program looks for an interface (`find_interface` of bpf/relay.bpf.c)."""
+    return [(index + probe) % size for probe in range(PROBES)]
+
+
+def is_ingress(pins: Instance, index: int) -> bool:
+    """Whether the program knows an interface as one that runs it."""
+    with pins.opened("ingresses") as table:
+        span = table.value.spans["ifindex"]
+        values = (
+            table.lookup(table.key.number(slot)) or b""
+            for slot in _slots_of(index, table.info.max_entries)
+        )
+        return any(int.from_bytes(value[span], sys.byteorder) == index for value in values)

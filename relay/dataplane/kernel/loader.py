@@ -5,9 +5,9 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
-from relay import linux
 from relay.dataplane.kernel import (
     bpffs,
     bpfload,
@@ -17,29 +17,35 @@ from relay.dataplane.kernel import (
     objects,
     offloads,
     privileges,
+    proof,
+    renames,
+    unseen,
 )
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
-from relay.dataplane.kernel.bpfobject import BpfObject
-from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
-from relay.dataplane.kernel.flowindex import buckets_for
-from relay.dataplane.kernel.flowtable import read_hash, write_hash
+from relay.dataplane.kernel.bpfobject import BpfObject, ProgramSpec
+from relay.dataplane.kernel.config import MOST_FLOWS, LoadConfig, LoadReport, Mode, Outcome
+from relay.dataplane.kernel.flowindex import STASH_BUCKETS, buckets_for
+from relay.dataplane.kernel.flowtable import FlowTable, read_hash, write_hash
 from relay.dataplane.kernel.former import FormerFlows
 from relay.dataplane.kernel.ingresses import NO_SIDES, find_ingresses, write_ingresses
-from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, Maps, has_layout
+from relay.dataplane.kernel.maps import (
+    DORMANT_CLIENTS,
+    FLOW_INDEX,
+    FLOW_MAPS,
+    TAILS,
+    Maps,
+    has_layout,
+)
 from relay.dataplane.kernel.nexthops import write_leases
-from relay.dataplane.kernel.pins import PinnedMap, Pins, detach, locked, update_links
-from relay.dataplane.kernel.queues import receiving_processors
-from relay.dataplane.kernel.settings import rate_limits, write_rate_limits, write_settings
+from relay.dataplane.kernel.owner import is_here, require_not_elsewhere
+from relay.dataplane.kernel.pins import Pins, detach, locked, update_links
+from relay.dataplane.kernel.settings import write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
 from relay.errors import DataplaneError
 
-_TAIL_PROGRAMS = (
-    "relay_ip6",
-    "relay_triage",
-    "relay_request",
-    "relay_forward",
-)  # as enum tail has them
+# As enum tail has them.
+TAIL_PROGRAMS = ("relay_triage", "relay_request", "relay_forward", "relay_announced")
 
 
 def load(config: LoadConfig) -> LoadReport:
@@ -60,7 +66,7 @@ def load(config: LoadConfig) -> LoadReport:
     return LoadReport(
         instance=config.instance,
         interfaces={name: str(attached_mode(name)) for name in config.interfaces},
-        max_flows=config.max_flows,
+        max_flows=loading.max_flows,
         outcome=outcome,
         program=tag,
         kernel=os.uname().release,
@@ -92,6 +98,7 @@ class _Loading:
         self.object_found: str | None = None
         self.bpffs_mounted = False
         self.attach_seconds = 0.0
+        self.max_flows = 0
         self._config = config
         self._indexes = {name: interface_index(name) for name in config.interfaces}
 
@@ -102,15 +109,19 @@ class _Loading:
             self.bpffs_mounted = True
             self.warnings.append(mounted)
         with locked():
+            require_not_elsewhere(self.pins)
+            renames.follow(self.pins)
+            self.max_flows = self._room()
             if self.pins.loaded() and not self._config.reload and self._is_current():
                 self._keep()
                 return Outcome.KEPT
         found = objects.find_or_build()  # not locked: compiling takes a second
         self.object_found = str(found)
         with locked():
+            require_not_elsewhere(self.pins)
             running = self.pins.loaded()
             if running:
-                _require_same_flows(found.object, self.pins, self._config)
+                _require_same_flows(found.object, self.pins, self.max_flows)
             else:
                 self.pins.remove()  # what a loader that was killed half-way has left
             self._load_all_or_nothing(found.object, running=running)
@@ -119,7 +130,7 @@ class _Loading:
     def _load_all_or_nothing(self, wanted: BpfObject, *, running: bool) -> None:
         self.pins.directory.mkdir(exist_ok=True)
         with ExitStack() as opened:
-            maps = Maps(wanted, self.pins, _sizes(self._config), opened)
+            maps = Maps(wanted, self.pins, _sizes(self._config, self.max_flows), opened)
             try:
                 self._load(wanted, maps, opened, running=running)
             except BaseException:
@@ -128,16 +139,25 @@ class _Loading:
                     self.pins.remove()
                 raise
 
+    def _room(self) -> int:
+        """For how many flows there is to be room."""
+        config = self._config
+        if config.max_flows is not None:
+            return config.max_flows
+        has_table = self.pins.loaded() and "flow_hash" in self.pins.maps()
+        running = read_hash(self.pins)[1] if has_table else 0
+        return running or min(config.ports, MOST_FLOWS)
+
     def _is_current(self) -> bool:
         """Whether exactly this program runs on exactly these interfaces."""
         pins = self.pins
-        if "build" not in pins.maps() or pins.linked() != self._indexes or not _steers_here(pins):
+        if "build" not in pins.maps() or pins.linked() != self._indexes or not is_here(pins):
             return False
-        with PinnedMap(pins.map("build")) as build:
+        with pins.opened("build") as build:
             if build.lookup(build.key.number(0)) != current_key():
                 return False
         modes = {attached_mode(name) for name in self._indexes}
-        same_size = read_hash(pins)[1] == self._config.max_flows
+        same_size = read_hash(pins)[1] == self.max_flows
         return same_size and self._config.mode in modes | {Mode.AUTO}
 
     def _keep(self) -> None:
@@ -154,17 +174,21 @@ class _Loading:
         pins, config = self.pins, self._config
         maps.open()
         if not read_hash(pins)[1]:
-            write_hash(pins, secrets.randbits(64), config.max_flows)
+            write_hash(pins, secrets.randbits(64), self.max_flows)
         programs = _load_programs(wanted, maps.fds, opened)
-        for place, name in enumerate(_TAIL_PROGRAMS):
+        for place, name in enumerate(TAIL_PROGRAMS):
             bpfsys.map_update(maps.fds[TAILS], _number(place), _number(programs[name]))
         old = opened.enter_context(bpfsys.pinned(pins.program)) if running else None
         self._configure()
         pins.replace(pins.ticks, programs["ticks"])
         former = FormerFlows(pins)
         former.convert()
+        _write_index(pins)
         runs = programs["pass_all" if config.pass_all else "relay"]
-        attacher = Attacher(pins, runs, old, force=config.force)
+        self._count_losses(wanted, maps.fds)
+        attacher = Attacher(
+            pins, runs, old, force=config.force, prove=lambda: proof.require_delivery(pins)
+        )
         attaching = time.monotonic()
         self.warnings += attacher.attach(config.interfaces, config.mode)
         pins.replace(pins.tails, maps.fds[TAILS])  # before that of the old ones goes with its pin
@@ -172,12 +196,12 @@ class _Loading:
         pins.replace(pins.program, programs["relay"])
         pins.replace(pins.pass_all, programs["pass_all"])
         _steer(pins, programs["steer"])
-        self._count_losses(wanted, maps.fds)
         self.warnings += former.finish()
+        self.warnings += _write_index(pins)  # with what came meanwhile
         for interface, link in pins.links().items():
             if interface not in config.interfaces:
                 detach(link)
-        with PinnedMap(pins.map("build")) as build:
+        with pins.opened("build") as build:
             build.update(build.key.number(0), wanted.key)
 
     def _count_losses(self, wanted: BpfObject, maps: Mapping[str, int]) -> None:
@@ -191,8 +215,6 @@ class _Loading:
 
     def _configure(self) -> None:
         write_settings(self.pins, self._config.settings)
-        processors = receiving_processors(self._indexes)
-        write_rate_limits(self.pins, rate_limits(processors))
         indexes = self._indexes.values()
         write_tx_ports(self.pins, find_tx_ports(indexes))
         upstreams = [each.address for each in self._config.settings.upstreams]
@@ -201,37 +223,67 @@ class _Loading:
         if all(each.upstream for each in ingresses):
             self.warnings.append(NO_SIDES)
         self.warnings += offloads.hidden(indexes)
+        self.warnings += unseen.look()
         write_leases(self.pins)
         loforwarding.allow()
 
 
-def _sizes(config: LoadConfig) -> dict[str, int]:
+def _sizes(config: LoadConfig, max_flows: int) -> dict[str, int]:
     """How many entries the maps have whose size is a matter of configuration."""
-    records = sum(each.last + 1 - each.first for each in config.settings.upstreams)
     return {
-        "flow_records": max(1, records),
-        "flow_routes": max(1, records),
-        "flow_index": buckets_for(config.max_flows),
+        "flow_records": max(1, config.ports),
+        "flow_routes": max(1, config.ports),
+        DORMANT_CLIENTS: max_flows,
+        FLOW_INDEX: buckets_for(max_flows) + STASH_BUCKETS,
     }
 
 
 def _load_programs(
     wanted: BpfObject, maps: Mapping[str, int], opened: ExitStack
 ) -> Mapping[str, int]:
-    loaded = {}
-    for name, spec in wanted.programs.items():
-        if name in losses.TRACEPOINTS:
-            continue  # a relay can do without
-        try:
-            fd = bpfload.program_load(
-                spec.linked(maps), spec.type, spec.attach_type, name=spec.name
-            )
-        except OSError as error:
-            raise DataplaneError(
-                f"The kernel refuses the BPF program {spec.name} ({error.strerror})."
-            ) from None
-        loaded[spec.name] = _opened(fd, opened)
+    """Load all programs but those that a relay can do without; their descriptors by name.
+
+    Several at a time: most of a start is the kernel verifying them, and it holds no lock then. The
+    largest first, since it takes longest.
+
+    Raises:
+        DataplaneError: The kernel refuses one.
+    """
+    specs = [each for each in wanted.programs.values() if each.name not in losses.TRACEPOINTS]
+    specs.sort(key=lambda each: len(each.instructions), reverse=True)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        loading = [executor.submit(_load_program, each, maps) for each in specs]
+    refused = [error for each in loading if (error := each.exception())]
+    loaded = {
+        spec.name: _opened(each.result(), opened)
+        for spec, each in zip(specs, loading, strict=True)
+        if not each.exception()
+    }
+    if refused:
+        raise refused[0]
     return loaded
+
+
+def _load_program(spec: ProgramSpec, maps: Mapping[str, int]) -> int:
+    try:
+        return bpfload.program_load(spec.linked(maps), spec.type, spec.attach_type, name=spec.name)
+    except OSError as error:
+        raise DataplaneError(
+            f"The kernel refuses the BPF program {spec.name} ({error.strerror})."
+        ) from None
+
+
+def _write_index(pins: Pins) -> list[str]:
+    """Enter all flows into the index, which is new if the version before had another.
+
+    Returns:
+        What the administrator should know.
+    """
+    with closing(FlowTable(pins)) as table:
+        homeless = table.write_index()
+    if not homeless:
+        return []
+    return [f"{homeless} flows have no place in the index: the agent forwards for their clients."]
 
 
 def _number(value: int) -> bytes:
@@ -252,22 +304,14 @@ def _steer(pins: Pins, program: int) -> None:
         os.close(link)
 
 
-def _steers_here(pins: Pins) -> bool:
-    """Whether the steering program is attached to this network namespace."""
-    if not pins.steer_link.exists():
-        return False
-    with bpfsys.pinned(pins.steer_link) as link:
-        return bpfsys.link_netns(link) == linux.netns_inode()
-
-
-def _require_same_flows(wanted: BpfObject, pins: Pins, config: LoadConfig) -> None:
+def _require_same_flows(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
     """Refuse to run the new program on a table of flows that it would misread."""
     if FormerFlows(pins).are_there():
         return  # they get a new table
     capacity = read_hash(pins)[1]
-    if capacity != config.max_flows:
+    if capacity != max_flows:
         raise DataplaneError(
-            f"The running program has room for {capacity:,} flows, and {config.max_flows:,} are "
+            f"The running program has room for {capacity:,} flows, and {max_flows:,} are "
             f"wanted. Keep --max-flows {capacity}, or change it at a quiet time, because all flows "
             "go with the program: run "
             f"`icelane relay unload --instance {pins.instance}`, and load again."

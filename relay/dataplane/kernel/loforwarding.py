@@ -5,6 +5,9 @@ net.ipv4.ip_forward or net.ipv6.conf.all.forwarding, which set it for all interf
 then finds no route for anything (`no_route`), and the agent has to forward everything by itself.
 """
 
+import os
+from contextlib import suppress
+
 from relay import linux
 from relay.errors import DataplaneError
 
@@ -20,6 +23,15 @@ def allow() -> list[str]:
     return [name.replace("/", ".") for name in SETTINGS if _was_off(name)]
 
 
+def is_off() -> bool:
+    """Whether it is switched off for one of the address families; anybody may ask."""
+    for name in SETTINGS:
+        with suppress(OSError):  # a kernel without IPv6
+            if linux.sysctl(name) != 1:
+                return True
+    return False
+
+
 def mend() -> list[str]:
     """Switch it on again where it went off; what the administrator should know.
 
@@ -31,6 +43,18 @@ def mend() -> list[str]:
         "agent forwarded what the kernel should; it is on again."
         for name in allow()
     ]
+
+
+def stuck() -> list[str]:
+    """The settings that are off and that this process cannot switch on, as sysctl(8) has them."""
+    return [name.replace("/", ".") for name in SETTINGS if _is_stuck(name)]
+
+
+def _is_stuck(name: str) -> bool:
+    try:
+        return linux.sysctl(name) != 1 and not os.access(linux.SYSCTL / name, os.W_OK)
+    except OSError:  # a kernel without IPv6, or one that does not tell
+        return False
 
 
 def _was_off(name: str) -> bool:

@@ -8,7 +8,7 @@ at each batch of packets that leaves.
 import os
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,9 @@ from relay.dataplane.kernel.pins import PinnedMap, Pins
 TRACEPOINTS = {"count_failed": "xdp_redirect_err", "count_dropped": "xdp_devmap_xmit"}
 COUNTED = ("redirect_failed", "transmit_dropped")  # fields of struct losses in bpf/relay.h
 MAP = "losses"
+_FROM_CLIENTS = "from_clients"  # its field of those of them that were on their way to transceivers
+_KEPT = (*COUNTED, _FROM_CLIENTS)
+_TO_TRANSCEIVER, _TO_CLIENT = "forwarded_to_transceiver", "forwarded_to_client"
 
 _KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
 _HEADER = struct.Struct("=HBBIIIII")  # struct btf_header of linux/btf.h
@@ -58,9 +61,8 @@ def start(pins: Pins, wanted: BpfObject, maps: Mapping[str, int]) -> None:
         OSError: The kernel refuses, or does not tell its types.
     """
     places = find_places(_KERNEL_TYPES.read_bytes())
-    with PinnedMap(pins.map(MAP)) as table:
-        row = {**read(table), "netns": linux.netns_inode(), **places._asdict()}
-        table.update(table.key.number(0), table.value.pack(row))
+    with pins.opened(MAP) as table:
+        _write(table, {"netns": linux.netns_inode(), **places._asdict()})
     for name, tracepoint in TRACEPOINTS.items():
         spec = wanted.programs[name]
         with ExitStack() as opened:
@@ -86,10 +88,71 @@ def _is_like(link: Path, program: int) -> bool:
         os.close(running)
 
 
+def counting(pins: Pins) -> bool:
+    """Whether what is lost of an instance is counted."""
+    return pins.map(MAP).exists() and all(
+        pins.tracepoint(name).exists() for name in TRACEPOINTS.values()
+    )
+
+
 def read(table: PinnedMap) -> dict[str, int]:
     """What was counted."""
+    kept = snapshot(table)
+    return {name: kept[name] for name in COUNTED}
+
+
+def delivered(table: PinnedMap, forwarded: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """What a program has forwarded and was not lost, in packets by reason.
+
+    Where clients and transceivers come in by one interface, nobody knows which way a lost packet
+    went: it is taken from those to clients, while there are any.
+
+    Args:
+        table: The map of losses.
+        forwarded: Gives the program's counters, which are read second: a packet that was lost is
+            among them.
+    """
+    kept = snapshot(table)
+    lost = {_TO_TRANSCEIVER: kept[_FROM_CLIENTS]}
+    lost[_TO_CLIENT] = sum(kept[name] for name in COUNTED) - lost[_TO_TRANSCEIVER]
+    counted = dict(forwarded())
+    for name, other in ((_TO_TRANSCEIVER, _TO_CLIENT), (_TO_CLIENT, _TO_TRANSCEIVER)):
+        here = min(lost[name], counted[name])
+        counted[name] -= here
+        counted[other] -= min(lost[name] - here, counted[other])
+    return counted
+
+
+def take_back(table: PinnedMap, before: Mapping[str, int], sent: int) -> bool:
+    """Count no longer what was lost of frames of our own, if all of them were; says whether.
+
+    Fewer are what was lost of others at the same moment.
+
+    Args:
+        table: The map of losses.
+        before: What `snapshot` gave before they were sent.
+        sent: How many they were.
+    """
+    kept = snapshot(table)
+    ours = {name: kept[name] - sent for name in kept if kept[name] - before[name] >= sent}
+    if ours:
+        _write(table, ours)
+    return any(name in ours for name in COUNTED)
+
+
+def snapshot(table: PinnedMap) -> dict[str, int]:
+    """All that was counted."""
     row, spans = table.lookup(table.key.number(0)) or bytes(table.value.size), table.value.spans
-    return {name: int.from_bytes(row[spans[name]], sys.byteorder) for name in COUNTED}
+    return {name: int.from_bytes(row[spans[name]], sys.byteorder) for name in _KEPT}
+
+
+def _write(table: PinnedMap, fields: Mapping[str, int]) -> None:
+    """Change some fields; a packet that is lost in this very moment may go uncounted."""
+    key = table.key.number(0)
+    row, packed = bytearray(table.lookup(key) or b""), table.value.pack(fields)
+    for name in fields:
+        row[table.value.spans[name]] = packed[table.value.spans[name]]
+    table.update(key, bytes(row))
 
 
 def find_places(types: bytes) -> Places:

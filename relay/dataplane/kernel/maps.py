@@ -7,17 +7,20 @@ from pathlib import Path
 
 from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.bpfobject import BpfObject, MapSpec
-from relay.dataplane.kernel.btf import Btf
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.btf import read_btf
+from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 
 TAILS = "tails"  # of one version alone, so that it is replaced with its program in one step
+DORMANT_CLIENTS = "dormant_clients"
+EDGES = "edges"
 _STEER_SOCKETS = "steer_sockets"
+#: Where flows are by their clients: written anew from the records if it is not as wanted.
+FLOW_INDEX = "flow_index"
 #: What nobody could write anew. All else is written whenever the program is loaded, but for counts.
 FLOW_MAPS = (
     "flow_records",
     "flow_routes",
-    "flow_index",
     "flow_hash",
     "own_vips",
     "own_upstreams",
@@ -25,17 +28,20 @@ FLOW_MAPS = (
     "transceivers",
 )
 
+# Those that have as many entries as the configuration wants.
+_SIZED = (*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS)
+
 
 def has_layout(pins: Pins, wanted: BpfObject, name: str) -> bool:
     """Whether a pinned map is as a program wants it: kind, number of entries, and their layout.
 
-    Of the maps of flows, which are sized by the configuration, the number is as it is.
+    Of those that are sized by the configuration the number is as it is.
     """
-    spec, types = wanted.maps[name], Btf(wanted.types)
-    with PinnedMap(pins.map(name)) as pinned:
+    spec, types = wanted.maps[name], read_btf(wanted.types)
+    with pins.opened(name) as pinned:
         return (
             pinned.info.type == spec.type
-            and (name in FLOW_MAPS or pinned.info.max_entries == spec.max_entries)
+            and (name in _SIZED or pinned.info.max_entries == spec.max_entries)
             and pinned.key.shape() == types.layout(spec.key_type).shape()
             and pinned.value.shape() == types.layout(spec.value_type).shape()
         )

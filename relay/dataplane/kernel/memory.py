@@ -7,30 +7,33 @@ as they were made; elsewhere only with a barrier between them (`fence`).
 """
 
 import mmap
-from pathlib import Path
+import os
 from threading import Lock
 
 from relay.dataplane.kernel.pins import PinnedMap
 
 _lock = Lock()
+_ORDERED = os.uname().machine == "x86_64"  # as everybody sees stores in their order there
 
 
 def fence() -> None:
     """Let everybody see the stores before this one before those after it.
 
-    Releasing a lock does so for what was stored before, and taking it for what comes after; done
-    one after the other they keep the two apart (C11, section 7.17.3; on arm64 stlr and ldar).
+    On x86-64 they do anyway. Elsewhere releasing a lock does so for what was stored before, and
+    taking it for what comes after; done one after the other they keep the two apart (C11, section
+    7.17.3; on arm64 stlr and ldar).
     """
-    for _ in range(2):
-        with _lock:
-            pass
+    if not _ORDERED:
+        for _ in range(2):
+            with _lock:
+                pass
 
 
 class MappedArray:
     """A pinned array map as memory, in views by size of word; all are of the same bytes.
 
     Args:
-        path: Where it is pinned.
+        pinned: The map, which it closes: the memory stays.
 
     Attributes:
         count: How many elements it has.
@@ -40,13 +43,10 @@ class MappedArray:
         shorts: Its words of two bytes.
         words: Those of four.
         longs: Those of eight.
-
-    Raises:
-        DataplaneError: It is not there, or this is not root.
     """
 
-    def __init__(self, path: Path) -> None:
-        with PinnedMap(path) as pinned:
+    def __init__(self, pinned: PinnedMap) -> None:
+        with pinned:
             self.count = pinned.info.max_entries
             self.stride = (pinned.value.size + 7) // 8 * 8
             self.spans = pinned.value.spans

@@ -7,14 +7,12 @@ a flow's own is short then.
 """
 
 import mmap
-import os
 import threading
 import time
 from struct import Struct
 from typing import Self
 
-from relay.dataplane.kernel import bpfsys
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pins import Instance
 from relay.dataplane.kernel.ticks import COARSE, tick_seconds
 
 # How long an answer is used without asking again: an answer that any flow got, by all flows that
@@ -48,10 +46,10 @@ def lease_fields(tick: float) -> dict[str, int]:
     }
 
 
-def write_leases(pins: Pins) -> None:
+def write_leases(pins: Instance) -> None:
     """Set the leases, and let all flows ask the FIB again."""
     wanted = lease_fields(tick_seconds())
-    with PinnedMap(pins.map("leases")) as table:
+    with pins.opened("leases") as table:
         key = table.key.number(0)
         found = table.lookup(key) or bytes(table.value.size)
         packed, changed = table.value.pack(wanted), bytearray(found)
@@ -75,8 +73,8 @@ class NextHops:
         DataplaneError: It is not loaded, or this is not root.
     """
 
-    def __init__(self, pins: Pins) -> None:
-        with PinnedMap(pins.map("leases")) as leases, PinnedMap(pins.map("hops")) as hops:
+    def __init__(self, pins: Instance) -> None:
+        with pins.opened("leases") as leases, pins.opened("hops") as hops:
             spans = leases.value.spans
             self._raised, self._told = spans["raised"].start, spans["told"].start
             self._watched, self._half = spans["watched_ns"].start, spans["half"].start
@@ -159,6 +157,6 @@ class NextHops:
             it[0] = value
 
 
-def _mapped(pins: Pins, name: str, size: int) -> mmap.mmap:
-    with bpfsys.pinned(pins.map(name)) as fd:
-        return mmap.mmap(os.dup(fd), max(size, mmap.PAGESIZE))
+def _mapped(pins: Instance, name: str, size: int) -> mmap.mmap:
+    with pins.opened(name) as table:
+        return mmap.mmap(table.fileno(), max(size, mmap.PAGESIZE))

@@ -87,7 +87,8 @@ def build() -> Found:
         )
     except subprocess.TimeoutExpired:
         raise DataplaneError(
-            f"Compiling the BPF program took more than {BUILD_LIMIT:.0f} s."
+            f"Compiling the BPF program took more than {BUILD_LIMIT:.0f} s, so it was stopped: "
+            "this machine is too busy, or short of memory; `icelane relay build` tries again"
         ) from None
     if done.returncode != 0:
         raise DataplaneError("\n".join(done.stderr.strip().splitlines()[-12:]))

@@ -6,22 +6,20 @@
   would know; XDP is not told.
 """
 
-import fcntl
 import os
 import socket
 import struct
-from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from relay import linux
-from relay.dataplane.kernel import rtnetlink
+from relay.dataplane.kernel import ethtool, rtnetlink
 from relay.dataplane.kernel.rtnetlink import Link
 
-_SIOCETHTOOL = 0x8946  # linux/sockios.h
 _GET_TX_CHECKSUM, _GET_FLAGS = 0x16, 0x25  # ETHTOOL_GTXCSUM, ETHTOOL_GFLAGS of linux/ethtool.h
-_RX_VLAN = 1 << 8  # ETH_FLAG_RXVLAN
+_RX_VLAN, _LRO = 1 << 8, 1 << 15  # ETH_FLAG_RXVLAN, ETH_FLAG_LRO
+_VALUE = struct.Struct("=II")  # struct ethtool_value
 _GET_NSID = 90  # RTM_GETNSID of linux/rtnetlink.h
 _NETNSA_NSID, _NETNSA_FD = 1, 3  # linux/net_namespace.h
 _NEW_NSID = 88
@@ -79,6 +77,12 @@ def strips_tags(index: int) -> bool | None:
     return None if flags is None else bool(flags & _RX_VLAN)
 
 
+def merges(index: int) -> bool | None:
+    """Whether an interface joins packets before anybody sees them; None where it does not tell."""
+    flags = _ask(_name(index), _GET_FLAGS)
+    return None if flags is None else bool(flags & _LRO)
+
+
 def completes_checksums(link: Link, found: Sequence[Link]) -> bool | None:
     """Whether the other end of a link sends whole checksums only; None where nobody can tell."""
     if link.kind != "veth":
@@ -132,14 +136,8 @@ def _number_of(namespace: Path) -> int:
 
 def _ask(name: str, command: int) -> int | None:
     """A number that ethtool(8) shows of an interface, too."""
-    value = array("I", [command, 0])  # struct ethtool_value
-    request = struct.pack("16sP16x", name.encode(), value.buffer_info()[0])  # struct ifreq
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        try:
-            fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
-        except OSError:  # no such thing at this driver
-            return None
-    return value[1]
+    answer = ethtool.ask(name, _VALUE.pack(command, 0))
+    return None if answer is None else int(_VALUE.unpack(answer)[1])
 
 
 def _name(index: int) -> str:

@@ -13,7 +13,7 @@ from random import Random
 from struct import Struct
 
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pins import Instance
 from relay.errors import DataplaneError
 from relay.wire.endpoint import PACKED_SIZE, Endpoint
 
@@ -108,12 +108,12 @@ class OwnTable:
         DataplaneError: It is not loaded, or this is not root.
     """
 
-    def __init__(self, pins: Pins, name: str) -> None:
-        self._rows = MappedArray(pins.map(name))
+    def __init__(self, pins: Instance, name: str) -> None:
+        self._rows = MappedArray(pins.opened(name))
         self._spans = self._rows.spans
         self._port = self._spans["port"] if name == VIPS else slice(0)
         self._table = name
-        self._hash = MappedArray(pins.map(_HASH))
+        self._hash = MappedArray(pins.opened(_HASH))
         self._writes_at = self._hash.spans["own_writes"].start // 4
         self._writes = -1
         self._names: dict[int, bytes] = {}
@@ -215,7 +215,7 @@ class OwnAddresses:
         DataplaneError: It is not loaded, or this is not root.
     """
 
-    def __init__(self, pins: Pins, records: int, used: Mapping[str, frozenset[int]]) -> None:
+    def __init__(self, pins: Instance, records: int, used: Mapping[str, frozenset[int]]) -> None:
         self._pins = pins
         self._records = records
         self._used = used
@@ -243,7 +243,7 @@ class OwnAddresses:
     def _write_table(self, name: str, wanted: Mapping[bytes, range]) -> dict[bytes, int]:
         """Write one table; what is in the slots of its addresses."""
         used = self._used[name]
-        with closing(OwnTable(self._pins, name)) as table, PinnedMap(self._pins.map(name)) as types:
+        with closing(OwnTable(self._pins, name)) as table, self._pins.opened(name) as types:
             plan = plan_rows(table.names(), wanted, table.size, used)
             if plan is None:
                 raise self._no_room(f"{table.size} {_PEOPLE[name]}")
@@ -301,11 +301,11 @@ class OwnAddresses:
         )
 
 
-def _write_slots(pins: Pins, slots: Mapping[bytes, int], random: Random) -> None:
+def _write_slots(pins: Instance, slots: Mapping[bytes, int], random: Random) -> None:
     """Give each address its slot; with another seed only where a new address needs one."""
     with (
-        closing(MappedArray(pins.map(_HASH))) as how,
-        closing(MappedArray(pins.map(_SLOTS))) as own,
+        closing(MappedArray(pins.opened(_HASH))) as how,
+        closing(MappedArray(pins.opened(_SLOTS))) as own,
     ):
         seed_at = how.spans["own_seed"].start // 4
         seed = find_seed(list(slots), how.words[seed_at], random)
@@ -315,7 +315,7 @@ def _write_slots(pins: Pins, slots: Mapping[bytes, int], random: Random) -> None
         how.words[seed_at] = seed
 
 
-def _note_writing(pins: Pins) -> None:
-    with closing(MappedArray(pins.map(_HASH))) as how:
+def _note_writing(pins: Instance) -> None:
+    with closing(MappedArray(pins.opened(_HASH))) as how:
         writes_at = how.spans["own_writes"].start // 4
         how.words[writes_at] = (how.words[writes_at] + 1) & _LOW

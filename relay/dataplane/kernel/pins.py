@@ -4,13 +4,16 @@ import errno
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from relay.dataplane.kernel import bpfsys
-from relay.dataplane.kernel.btf import Btf
+from relay.dataplane.kernel.btf import read_btf
+from relay.dataplane.kernel.grace import GracePeriod
+from relay.dataplane.kernel.ticks import Ticks
 from relay.errors import DataplaneError
 
 BPFFS = Path("/sys/fs/bpf")
@@ -21,7 +24,33 @@ _PROGRAM = "program"
 _STEER = "steer-"
 _TRACEPOINT = "tracepoint-"
 _NEW = "-new"
+# Who loads holds the lock for a second or less, while the kernel verifies.
+_LOCK_TIMEOUT, _LOCK_POLL = 30.0, 0.01  # seconds
 _BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
+
+
+class Instance(Protocol):
+    """An instance, also for those who may not open its pins. What the kernel refuses is OSError."""
+
+    @property
+    def instance(self) -> str:
+        """Its name."""
+
+    def opened(self, name: str) -> "PinnedMap":
+        """One of its maps, which the caller closes.
+
+        Raises:
+            DataplaneError: There is none, or it may not be opened.
+        """
+
+    def linked(self) -> dict[str, int]:
+        """The interfaces that its links are attached to, with their indexes; 0: it has gone."""
+
+    def read_ticks(self) -> Ticks:
+        """The clock by which its program notes when flows were seen."""
+
+    def grace_period(self) -> GracePeriod:
+        """What waits for the programs that run; the caller closes it."""
 
 
 class Pins:
@@ -48,6 +77,10 @@ class Pins:
         """Where the program is pinned that passes everything up to the agent."""
         return self.directory / (_PROGRAM + "-pass-all")
 
+    def running(self, *, on: bool) -> Path:
+        """The program that interfaces run: the one that forwards, or the one that does not."""
+        return self.program if on else self.pass_all
+
     @property
     def tails(self) -> Path:
         """Where the programs are pinned that the program ends in, or the kernel forgets them."""
@@ -61,6 +94,18 @@ class Pins:
     def map(self, name: str) -> Path:
         """Where a map is pinned."""
         return self.directory / name
+
+    def opened(self, name: str) -> "PinnedMap":
+        """See `Instance.opened`."""
+        return PinnedMap(self.map(name))
+
+    def read_ticks(self) -> Ticks:
+        """See `Instance.read_ticks`."""
+        return Ticks.read(self.ticks)
+
+    def grace_period(self) -> GracePeriod:
+        """See `Instance.grace_period`."""
+        return GracePeriod.make()
 
     def link(self, interface: str) -> Path:
         """Where an interface's link is pinned. The file system takes no dot, interfaces do."""
@@ -172,14 +217,33 @@ def update_links(pins: Pins, program: Path) -> None:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Let nobody else change what is attached meanwhile."""
+    """Let nobody else change what is attached meanwhile.
+
+    Raises:
+        DataplaneError: Somebody else takes too long.
+    """
     ROOT.mkdir(mode=0o700, exist_ok=True)
     fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        while not _lock(fd):
+            if time.monotonic() > deadline:
+                raise DataplaneError(
+                    f"Another process has been loading or changing an instance for "
+                    f"{_LOCK_TIMEOUT:.0f} s: see what hangs with `fuser -v {ROOT}`, and end it."
+                )
+            time.sleep(_LOCK_POLL)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def instances() -> list[str]:
@@ -192,27 +256,62 @@ def instances() -> list[str]:
         raise DataplaneError(f"Reading {ROOT} needs root.") from None
 
 
-class PinnedMap:
-    """A pinned map and the layout of its entries.
+def table_id(pins: Pins) -> int | None:
+    """The kernel's number of an instance's table of flows; None where it is not loaded.
 
-    Args:
-        path: Where it is pinned.
+    Another one is there when the instance was unloaded and loaded again, and never otherwise.
+    """
+    try:
+        with bpfsys.pinned(pins.map("flow_records")) as table:
+            return bpfsys.map_info(table).id if pins.loaded() else None
+    except FileNotFoundError:
+        return None
 
-    Raises:
-        DataplaneError: There is none, or it may not be opened.
+
+class HeldMap(NamedTuple):
+    """A map that is open.
+
+    Attributes:
+        fd: Its descriptor.
+        types: The type information of its entries, as the kernel gives it (BTF).
     """
 
-    def __init__(self, path: Path) -> None:
+    fd: int
+    types: bytes
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The one that is pinned at a path.
+
+        Raises:
+            DataplaneError: There is none, or it may not be opened.
+        """
         try:
-            self._fd = bpfsys.obj_get(path)
+            fd = bpfsys.obj_get(path)
         except FileNotFoundError:
             raise DataplaneError(
                 f"There is no pinned map {path}. Load the program with `icelane relay load`."
             ) from None
         except PermissionError:
             raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
+        return cls(fd, bpfsys.btf_data(bpfsys.map_info(fd).btf_id))
+
+
+class PinnedMap:
+    """A pinned map and the layout of its entries.
+
+    Args:
+        pin: Where it is pinned; or it, held open, which this closes.
+
+    Raises:
+        DataplaneError: There is none, or it may not be opened.
+    """
+
+    def __init__(self, pin: Path | HeldMap) -> None:
+        held = HeldMap.at(pin) if isinstance(pin, Path) else pin
+        self._fd = held.fd
         self.info = bpfsys.map_info(self._fd)
-        types = Btf(bpfsys.btf_data(self.info.btf_id))
+        types = read_btf(held.types)
         self.key = types.layout(self.info.key_type_id)
         self.value = types.layout(self.info.value_type_id)
         self.per_cpu = self.info.type == bpfsys.MapType.PERCPU_ARRAY

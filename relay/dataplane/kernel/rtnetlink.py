@@ -32,7 +32,9 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2  # linux/if_addr.h
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _IFLA_VLAN_ID, _IFLA_VLAN_PROTOCOL = 1, 5
 _IFLA_XDP_ATTACHED, _IFLA_XDP_PROG_ID = 2, 4
+_CARRIER = 1 | 1 << 16  # IFF_UP and IFF_LOWER_UP of linux/if.h
 _ETH_P_8021Q = 0x8100  # linux/if_ether.h
+ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772  # linux/if_arp.h
 # XDP_ATTACHED_* of linux/if_link.h; in the driver and elsewhere at once is not for us.
 _MODES = {1: "native", 2: "generic", 3: "offload", 4: "multiple"}
 
@@ -63,6 +65,8 @@ class Link:
         kind: What it is, such as ``veth`` or ``bond``; empty for hardware.
         master: The number of the bond or bridge that it is a part of; 0 for none.
         netns: This namespace's name, as a number, for the one that `lower` is in; None for here.
+        carrier: Whether it is up, and so is the link that it is an end of.
+        hardware: Its kind of link-layer header, ARPHRD_* of linux/if_arp.h.
     """
 
     index: int
@@ -73,6 +77,8 @@ class Link:
     kind: str = ""
     master: int = 0
     netns: int | None = None
+    carrier: bool = False
+    hardware: int = ARPHRD_ETHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +127,10 @@ def attached_program(index: int) -> AttachedProgram | None:
 
 
 @contextmanager
-def opened() -> Iterator[socket.socket]:
-    """A socket to the kernel's rtnetlink."""
+def opened(protocol: int = socket.NETLINK_ROUTE) -> Iterator[socket.socket]:
+    """A socket to the kernel's rtnetlink, or to another protocol of netlink(7)."""
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as kernel:
+    with socket.socket(socket.AF_NETLINK, kind, protocol) as kernel:
         yield kernel
 
 
@@ -181,7 +187,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def _link(payload: bytes) -> Link:
-    index = _LINK.unpack_from(payload)[2]
+    _, hardware, index, flags, _ = _LINK.unpack_from(payload)
     found = attributes(payload[_LINK.size :])
     info = attributes(found.get(_IFLA_LINKINFO, b""))
     data = attributes(info.get(_IFLA_INFO_DATA, b""))
@@ -197,6 +203,8 @@ def _link(payload: bytes) -> Link:
         kind=kind,
         master=_number(found.get(_IFLA_MASTER)),
         netns=_number(found[_IFLA_LINK_NETNSID]) if _IFLA_LINK_NETNSID in found else None,
+        carrier=flags & _CARRIER == _CARRIER,
+        hardware=hardware,
     )
 
 

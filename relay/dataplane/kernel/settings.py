@@ -1,60 +1,23 @@
 """What a running program is told: addresses, keys, and how much of what may reach the agent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import fields
 from random import SystemRandom
 
+from relay.core.rates import RateLimit, Rates
 from relay.dataplane.kernel.config import Settings
 from relay.dataplane.kernel.flowrecords import FlowRecords
 from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnAddresses
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pins import Instance, PinnedMap
 from relay.wire.endpoint import Endpoint
+from relay.wire.siphash import KEY_SIZE
 
 _SECOND = 1_000_000_000  # nanoseconds
+_REMOTE_SLOT = 8  # of no route: says that a cluster is elsewhere; REMOTE_SLOT in bpf/relay.h
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How much may reach the agent of one kind of packet, on each processor.
-
-    Attributes:
-        rate: Packets a second.
-        burst: Packets at once.
-    """
-
-    rate: int
-    burst: int
-
-
-# What the agent can take of Binding requests with a valid route, and of their answers, from all
-# processors: it sets up some 15,000 sessions a second, and refuses three times as many.
-_AGENT = RateLimit(rate=20_000, burst=4000)
-# What a processor may pass up in any case: a network card may give it all clients behind one NAT.
-_LEAST = RateLimit(rate=5000, burst=1000)
-
-
-def rate_limits(processors: int) -> Mapping[str, RateLimit]:
-    """The limits of each processor, where packets are spread over so many.
-
-    In the order of `enum rate_limited` in bpf/relay.h. Binding requests with a valid route get the
-    most of the agent's time, and unknown media just enough to notice that a flow was lost: its
-    client sends 50 packets a second. Datagrams in fragments or behind extension headers are rare in
-    this field, and the agent alone can judge them.
-    """
-    stun = RateLimit(
-        max(_LEAST.rate, _AGENT.rate // processors), max(_LEAST.burst, _AGENT.burst // processors)
-    )
-    return {
-        "stun_routed": stun,
-        "stun_answer": stun,
-        "unknown_client": RateLimit(rate=500, burst=100),
-        "unknown_transceiver": RateLimit(rate=500, burst=100),
-        "wrapped": RateLimit(rate=1000, burst=200),
-    }
-
-
-def write_settings(pins: Pins, settings: Settings) -> None:
+def write_settings(pins: Instance, settings: Settings) -> None:
     """Put the settings in force. New ones come before old ones go.
 
     Raises:
@@ -71,15 +34,35 @@ def write_settings(pins: Pins, settings: Settings) -> None:
         },
         SystemRandom(),
     )
-    with PinnedMap(pins.map("route_keys")) as keys:
-        keys.sync({_key_id(keys, *name): value for name, value in settings.route_keys.items()})
+    write_route_keys(pins, settings.route_keys, settings.remote)
+    write_rates(pins, settings.rates)
 
 
-def write_rate_limits(pins: Pins, limits: Mapping[str, RateLimit]) -> None:
-    """Set the rates of what may reach the agent, as `rate_limits` gives them."""
-    with PinnedMap(pins.map("rate_limits")) as table:
-        for index, limit in enumerate(limits.values()):
-            cost = _SECOND // limit.rate
+def write_route_keys(
+    pins: Instance, route_keys: Mapping[tuple[int, int], bytes], remote: Iterable[int]
+) -> None:
+    """Verify routes by these keys. New ones come before old ones go.
+
+    Args:
+        pins: Where the program is.
+        route_keys: The 16-byte keys of route tags, by cluster and key slot.
+        remote: The clusters elsewhere, whose tags only their own relays can verify.
+
+    Raises:
+        DataplaneError: The instance is not loaded, or this is not root.
+    """
+    with pins.opened("route_keys") as keys:
+        wanted = {_key_id(keys, *name): value for name, value in route_keys.items()}
+        wanted |= {_key_id(keys, each, _REMOTE_SLOT): bytes(KEY_SIZE) for each in remote}
+        keys.sync(wanted)
+
+
+def write_rates(pins: Instance, rates: Rates) -> None:
+    """Set the rates of what may reach the agent."""
+    with pins.opened("rate_limits") as table:
+        for index, each in enumerate(fields(rates)):
+            limit: RateLimit = getattr(rates, each.name)
+            cost = round(_SECOND / limit.rate)
             table.update(
                 table.key.number(index),
                 table.value.pack({"cost_ns": cost, "burst_ns": cost * limit.burst}),

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection
 from contextlib import ExitStack
 from struct import Struct
+from typing import Protocol
 
 from relay.dataplane.kernel import bpfload, bpfsys
 
@@ -24,12 +25,32 @@ COUNTED = ("ttl_expired", "wrong_side")
 _INSTRUCTION = Struct("=BBhi")  # struct bpf_insn: code, registers, offset, immediate
 _NETWORK_HEADER = -0x100000  # SKF_NET_OFF of linux/filter.h
 # Of the TTL in an IPv4 header, of the hop limit in one of IPv6.
-_TTL = {socket.AF_INET: 8, socket.AF_INET6: 7}
+_TTL: dict[int, int] = {socket.AF_INET: 8, socket.AF_INET6: 7}
 _IFINDEX = 40  # of ifindex in struct __sk_buff
 _LOOKUP = 1  # BPF_FUNC_map_lookup_elem
 
 
-class SocketFilters:
+class Programs(Protocol):
+    """Filters that are loaded, or will be.
+
+    Attributes:
+        counts: The descriptor of the map of what they count.
+    """
+
+    counts: int
+
+    def program(self, family: int, *, to_transceivers: bool) -> int:
+        """The descriptor of the filter for sockets of a kind, for as long as this is open.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
+
+    def close(self) -> None:
+        """Let go of them; the sockets that have them keep them."""
+
+
+class FilterPrograms:
     """Programs for an agent's sockets, loaded when they are first wanted.
 
     Args:
@@ -43,9 +64,37 @@ class SocketFilters:
         self._outside = sorted(outside)
         self._opened = ExitStack()
         self._programs: dict[tuple[int, bool], int] = {}
-        self._counts = self._keep(
+        self.counts = self._keep(
             bpfload.map_create(bpfsys.MapType.ARRAY, 4, 8, len(COUNTED), 0, "socket_drops")
         )
+
+    def program(self, family: int, *, to_transceivers: bool) -> int:
+        """See `Programs.program`."""
+        key = family, to_transceivers
+        if key not in self._programs:
+            outside = self._outside if to_transceivers else []
+            code = program(_TTL[family], outside, self.counts)
+            self._programs[key] = self._keep(bpfload.program_load(code, _SOCKET_FILTER, 0))
+        return self._programs[key]
+
+    def close(self) -> None:
+        """See `Programs.close`."""
+        self._opened.close()
+
+    def _keep(self, fd: int) -> int:
+        self._opened.callback(os.close, fd)
+        return fd
+
+
+class SocketFilters:
+    """Has the kernel filter what comes for an agent's sockets.
+
+    Args:
+        programs: The filters, which it closes.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
 
     def attach(self, udp: socket.socket, *, to_transceivers: bool) -> None:
         """Have the kernel drop what is spent, and at upstream addresses what lies about its sender.
@@ -57,28 +106,20 @@ class SocketFilters:
         Raises:
             OSError: The kernel refuses.
         """
-        key = udp.family, to_transceivers
-        if key not in self._programs:
-            outside = self._outside if to_transceivers else []
-            code = program(_TTL[udp.family], outside, self._counts)
-            self._programs[key] = self._keep(bpfload.program_load(code, _SOCKET_FILTER, 0))
-        udp.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, self._programs[key])
+        wanted = self._programs.program(udp.family, to_transceivers=to_transceivers)
+        udp.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, wanted)
 
     def dropped(self) -> dict[str, int]:
         """How many datagrams were dropped, by reason; what never was is not named."""
         found = {}
         for place, name in enumerate(COUNTED):
-            value = bpfsys.map_lookup(self._counts, place.to_bytes(4, sys.byteorder), 8)
+            value = bpfsys.map_lookup(self._programs.counts, place.to_bytes(4, sys.byteorder), 8)
             found[name] = int.from_bytes(value or b"", sys.byteorder)
         return {name: count for name, count in found.items() if count}
 
     def close(self) -> None:
-        """Let go of the programs; the sockets that have them keep them."""
-        self._opened.close()
-
-    def _keep(self, fd: int) -> int:
-        self._opened.callback(os.close, fd)
-        return fd
+        """See `Programs.close`."""
+        self._programs.close()
 
 
 def program(ttl: int, outside: Collection[int], counts: int) -> bytes:

@@ -26,9 +26,13 @@ class Ticks:
         tick: Seconds between two ticks.
         ticks: How many there were.
         moment: The same moment, in seconds of the monotonic clock.
+
+    Attributes:
+        read_at: All three, of which another process makes the same.
     """
 
     def __init__(self, tick: float, ticks: int, moment: float) -> None:
+        self.read_at = tick, ticks, moment
         self._unit = tick * 2**_SHIFT
         # The next tick may be due at this moment, and none of them before it is.
         self._zero = moment - (ticks + 1) * tick

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.kernel.grace import Resting
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.pins import Instance
 
 
 class Transceivers:
@@ -25,8 +25,8 @@ class Transceivers:
         DataplaneError: It is not loaded, or this is not root.
     """
 
-    def __init__(self, pins: Pins) -> None:
-        self._table = MappedArray(pins.map("transceivers"))
+    def __init__(self, pins: Instance) -> None:
+        self._table = MappedArray(pins.opened("transceivers"))
         self._address = self._table.spans["addr.word"]
         self._port = self._table.spans["port"]
         self._flows: Counter[int] = Counter()

@@ -1,9 +1,10 @@
 """Through which interfaces and VLANs the program may send packets."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pins import Instance
 from relay.dataplane.kernel.rtnetlink import Link, links, parts_of_bonds
 from relay.errors import DataplaneError
 
@@ -21,6 +22,9 @@ class TxPort:
     fib_index: int
     index: int
     vlan: int = 0
+
+
+_NONE = TxPort(0, 0)  # the table ends here
 
 
 def find_tx_ports(indexes: Collection[int]) -> list[TxPort]:
@@ -48,19 +52,56 @@ def vlan_ports(links: Sequence[Link], indexes: Collection[int]) -> list[TxPort]:
     ]
 
 
-def write_tx_ports(pins: Pins, ports: Sequence[TxPort]) -> None:
+def renew_tx_ports(pins: Instance) -> None:
+    """Let packets leave through the instance's interfaces and the VLANs above them as they are now.
+
+    Raises:
+        DataplaneError: There are more than the program has room for.
+        OSError: The kernel refuses.
+    """
+    write_tx_ports(pins, find_tx_ports([index for index in pins.linked().values() if index]))
+
+
+def write_tx_ports(pins: Instance, ports: Sequence[TxPort]) -> None:
     """Let packets leave through these ports only.
 
     Raises:
         DataplaneError: There are more than the program has room for.
     """
-    with PinnedMap(pins.map("tx_ports")) as table:
+    with pins.opened("tx_ports") as table:
         room = table.info.max_entries
         if len(ports) > room:
             raise DataplaneError(
                 f"There are {len(ports)} interfaces and VLANs above them; the program has room "
                 f"for {room}."
             )
-        rows = [{"fib_ifindex": p.fib_index, "ifindex": p.index, "vlan": p.vlan} for p in ports]
-        for index, row in enumerate(rows + [{}] * (room - len(rows))):
-            table.update(table.key.number(index), table.value.pack(row))
+        before = [_port(table.value.show(value)) for _, value in table.items()]
+        rows = arranged(before, ports)
+        for index, port in enumerate(rows + [_NONE] * (room - len(rows))):
+            if before[index] != port:
+                fields = {"fib_ifindex": port.fib_index, "ifindex": port.index, "vlan": port.vlan}
+                table.update(table.key.number(index), table.value.pack(fields))
+
+
+def arranged(before: Sequence[TxPort], wanted: Sequence[TxPort]) -> list[TxPort]:
+    """Ports in an order in which they can be written one by one, from the first, under traffic.
+
+    Those that stay keep their order, and new ones come behind: so whatever stays is in the table at
+    any moment. In another order one would overwrite another that is written again only later, and
+    packets that want it meanwhile find no way out.
+
+    Args:
+        before: What the table has now.
+        wanted: What it is to have, of which the first port with a FIB's index is the way out.
+    """
+    staying = list(dict.fromkeys(port for port in before if port in wanted))
+    ports = staying + [port for port in dict.fromkeys(wanted) if port not in staying]
+    return ports if _ways_out(ports) == _ways_out(wanted) else list(wanted)
+
+
+def _ways_out(ports: Sequence[TxPort]) -> dict[int, TxPort]:
+    return {port.fib_index: port for port in reversed(ports)}
+
+
+def _port(row: Mapping[str, Any]) -> TxPort:
+    return TxPort(row["fib_ifindex"], row["ifindex"], row["vlan"])

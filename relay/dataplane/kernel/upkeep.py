@@ -1,6 +1,6 @@
 """Keeps what the program remembers of this host's network true, from an agent's event loop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,8 @@ from relay.dataplane.kernel.ingresses import renew_ingresses
 from relay.dataplane.kernel.networkchanges import Change
 from relay.dataplane.kernel.networkwatch import NetworkWatch
 from relay.dataplane.kernel.nexthops import WATCH_LEASE, NextHops
-from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.privileged import Privileged
+from relay.dataplane.kernel.txports import renew_tx_ports
 from relay.errors import DataplaneError
 
 if TYPE_CHECKING:
@@ -26,19 +27,28 @@ class Upkeep:
     It belongs to the network namespace of the thread that makes it.
 
     Args:
-        pins: The instance.
+        kernel: The instance.
         hops: Its next hops.
         loop: Where it works.
+        beat: Called there ten times a second.
 
     Raises:
         DataplaneError: The kernel does not tell of changes.
     """
 
-    def __init__(self, pins: Pins, hops: NextHops, loop: "AbstractEventLoop") -> None:
-        self._pins = pins
+    def __init__(
+        self,
+        kernel: Privileged,
+        hops: NextHops,
+        loop: "AbstractEventLoop",
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._kernel = kernel
         self._hops = hops
         self._loop = loop
+        self._on_beat = beat
         self._looking: TimerHandle | None = None
+        self._mended: list[str] = []
         self._watch = NetworkWatch(loop, self._changed)
         hops.renew()  # what changed before was not heard
         self._beat()
@@ -56,18 +66,38 @@ class Upkeep:
         """How many changes there were."""
         return self._watch.counters
 
+    def mended(self) -> list[str]:
+        """What the administrator should know, once."""
+        told, self._mended = self._mended, []
+        return told
+
     def _beat(self) -> None:
-        self._hops.watched()
+        # First, so that it goes on beating whatever comes next.
         self._beating = self._loop.call_later(_BEAT, self._beat)
+        self._hops.watched()
+        self._on_beat()
 
     def _changed(self, changes: set[Change]) -> None:
         self._hops.renew()
+        # In threads: the kernel may be busy for another one, such as with attaching.
+        if Change.SETTINGS in changes:
+            self._loop.run_in_executor(None, self._mend)
         if changes & {Change.LINKS, Change.ADDRESSES} and self._looking is None:
             self._looking = self._loop.call_later(_LOOK_AFTER, self._look)
 
+    def _mend(self) -> None:
+        # Without forwarding the agent forwards everything. Where it cannot be mended, `reconcile`
+        # says why.
+        with suppress(DataplaneError):
+            self._mended += self._kernel.mend_forwarding()
+
     def _look(self) -> None:
         self._looking = None
+        self._loop.run_in_executor(None, self._renew)
+
+    def _renew(self) -> None:
         # While an interface is going there is much to go wrong. `reconcile` does the same every
         # few seconds, and says what stays wrong.
         with suppress(OSError, DataplaneError):
-            renew_ingresses(self._pins)
+            renew_ingresses(self._kernel)
+            renew_tx_ports(self._kernel)

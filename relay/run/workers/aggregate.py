@@ -7,6 +7,7 @@ from typing import Any
 
 from relay.admin import transport as admin
 from relay.errors import AdminError
+from relay.wire.keys import KeyRing
 
 
 def add_up(numbers: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -31,6 +32,15 @@ def ask_all(paths: Sequence[Path], command: str) -> dict[str, int]:
 async def numbers(paths: Sequence[Path], command: str) -> dict[str, int]:
     """The same without blocking."""
     return add_up([piece for path in paths async for piece in _answer(path, command)])
+
+
+async def keys(paths: Sequence[Path], ring: KeyRing) -> dict[str, Any]:
+    """The key slots that every worker verifies by; one that is being started again will."""
+    slots = set(ring.slots)
+    for path in paths:
+        async for piece in _answer(path, "keys"):
+            slots &= set(piece["slots"])
+    return {"slots": sorted(slots), "signing": ring.signing_slot}
 
 
 async def status(

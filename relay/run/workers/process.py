@@ -1,29 +1,29 @@
 """Run one of the workers of a relay, in the process that its supervisor started for it."""
 
-import asyncio
-import ctypes
+import contextlib
 import json
 import os
-import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
-from relay.config.keyfile import load_keys
-from relay.config.registry import Registry
+from relay import handover
+from relay.children import BEAT, beat, become_child
+from relay.config.keyfile import KeyFile
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import IcelaneError
-from relay.run import handover
+from relay.loopturns import run as run_loop
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
-from relay.run.process import shard_seed
-from relay.run.service import collect_seldom, log_to_stderr, make_room_for_files, serve
+from relay.run.service import log_to_stderr, make_room_for_files, serve
+from relay.run.takeover.predecessor import find
 from relay.run.workers.shard import Shard
 from relay.run.workers.worker import Worker
+from relay.supervision import Supervisor
 from relay.wire.endpoint import Endpoint
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from relay.wire.keysource import Role
 
 
 async def run(whole: RelayConfig, task: Mapping[str, Any]) -> None:
@@ -36,14 +36,35 @@ async def run(whole: RelayConfig, task: Mapping[str, Any]) -> None:
     Raises:
         IcelaneError: It cannot; the text says why.
     """
-    keys, registry = load_keys(whole.keys), Registry.load(whole.registry)
+    registry = whole.directory()
+    keys = KeyFile(whole.keys, Role.RELAY, registry.clusters)
     worker = Worker(
-        Shard(task["index"], whole.workers, shard_seed(keys, registry)),
+        Shard(task["index"], whole.workers, task["seed"]),
         _inherited(task["fds"]),
         _inherited(task["listeners"]),
     )
     config = whole.worker(task["index"])
-    await serve(Agent(config, keys, registry, UserspaceDataplane(), worker), lambda _: "ready")
+    predecessor = find(config.admin_path, config.workers) if config.takeover else None
+    if predecessor is not None:
+        predecessor.sockets.close()  # the supervisor has given the same ones
+    agent = Agent(config, keys, registry, UserspaceDataplane(), worker, predecessor=predecessor)
+    await serve(_beating(agent), lambda _: "ready", config.files, until=Agent.succeeded)
+
+
+@contextlib.asynccontextmanager
+async def _beating(agent: Agent) -> AsyncIterator[Agent]:
+    """Let an agent serve, and tell the supervisor all the time that it does."""
+    async with agent:
+        supervisor = Supervisor()
+        supervisor.start("beat", partial(_beat, agent), essential=True, every=BEAT)
+        try:
+            yield agent
+        finally:
+            await supervisor.stop()
+
+
+async def _beat(agent: Agent) -> None:
+    beat(agent.unready())
 
 
 def _inherited(fds: Mapping[str, int]) -> dict[Endpoint, socket.socket]:
@@ -54,14 +75,12 @@ def main() -> None:
     """Run a worker; the arguments are like that of `relay.run.process`, and its task."""
     config, verbose = handover.take(int(sys.argv[1]))
     task = json.loads(sys.argv[2])
-    # However the relay ends, its workers do.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    become_child()
     os.sched_setaffinity(0, {task["processor"]})
     log_to_stderr(verbose)
-    make_room_for_files(config.worker(task["index"]).max_flows)
-    collect_seldom()
+    make_room_for_files(config.worker(task["index"]).limits.flows)
     try:
-        asyncio.run(run(config, task))
+        run_loop(run(config, task))
     except IcelaneError as error:
         print(f"icelane: worker {task['index']}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -3,7 +3,7 @@
 import socket
 
 from relay.errors import BindError
-from relay.forwarding.udp import attach_filter, bind_udp
+from relay.forwarding.udp import attach_filter, bind_udp, receive_from_now_on
 from relay.run.workers.shard import reuseport_program
 from relay.wire.endpoint import Endpoint
 
@@ -12,6 +12,9 @@ SO_ATTACH_REUSEPORT_CBPF = 51  # asm-generic/socket.h; the socket module lacks i
 
 def open_reuseport_group(vip: Endpoint, count: int, seed: int) -> list[socket.socket]:
     """A socket on a VIP for each worker, in the order of their numbers.
+
+    Until all are there the kernel would give clients of those that are missing to others, which
+    would have flows of them from then on: so what comes in this moment is dropped.
 
     They must all stay open as long as one is used: the kernel counts the sockets of the group
     that are left.
@@ -27,6 +30,8 @@ def open_reuseport_group(vip: Endpoint, count: int, seed: int) -> list[socket.so
         attach_filter(
             group[0], SO_ATTACH_REUSEPORT_CBPF, reuseport_program(vip.family, count, seed)
         )
+        for udp in group:
+            receive_from_now_on(udp)
     except (BindError, OSError) as error:
         for udp in group:
             udp.close()

@@ -52,12 +52,12 @@ def alternatives(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         rounds=rounds or scale.rounds,
     )
-    stopped = stopped_by_signal(console)
     progress = partial(console.print, style="dim", markup=False)
-    for _ in run(scale.benchmarks(), results, progress, stopped.is_set):
-        if output is not None:
-            with file_errors():
-                output.write_text(results.dumps(), "utf-8")
+    with stopped_by_signal(console) as stopped:
+        for _ in run(scale.benchmarks(), results, progress, stopped.is_set):
+            if output is not None:
+                with file_errors():
+                    output.write_text(results.dumps(), "utf-8")
     if stopped.is_set():
         results.failures.append("the run was interrupted")
     found = list(cells(results))

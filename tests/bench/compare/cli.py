@@ -6,7 +6,8 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tests.bench.errors import BenchError, file_errors
+from tests.signals import ENDING, handled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,10 +88,10 @@ def run(
     )
     with file_errors():  # now, rather than after all the work
         output.write_text(results.dumps(), "utf-8")
-    stopped = stopped_by_signal(console)
     progress = partial(console.print, style="dim", markup=False)
-    for _ in measure(benchmarks, results, progress, stopped.is_set):
-        output.write_text(results.dumps(), "utf-8")
+    with stopped_by_signal(console) as stopped:
+        for _ in measure(benchmarks, results, progress, stopped.is_set):
+            output.write_text(results.dumps(), "utf-8")
     if stopped.is_set():
         results.failures.append("the run was interrupted")
         output.write_text(results.dumps(), "utf-8")
@@ -109,6 +111,14 @@ def report(
         Path | None,
         typer.Option(help="Results of `python -m tests.bench alternatives`.", dir_okay=False),
     ] = None,
+    voice: Annotated[
+        Path | None,
+        typer.Option(help="Figures of `python -m tests.bench voice`.", dir_okay=False),
+    ] = None,
+    turn: Annotated[
+        Path | None,
+        typer.Option(help="Figures of `python -m tests.bench turn`.", dir_okay=False),
+    ] = None,
 ) -> None:
     """Write a report with tables and plots."""
     try:
@@ -119,6 +129,10 @@ def report(
     from tests.bench.compare.report.markdown import write
     from tests.bench.compare.report.sections import SECTIONS
     from tests.bench.compare.report.targets import TARGETS
+    from tests.bench.turn.figures import Figures as TurnFigures
+    from tests.bench.turn.text import sections as turn_sections
+    from tests.bench.voice.figures import Figures
+    from tests.bench.voice.text import sections as voice_sections
 
     found, beside = _read(results), _read(alternatives) if alternatives else None
     pictures = output.parent / output.stem
@@ -127,6 +141,12 @@ def report(
     )
     if beside is not None:
         text += "\n" + alternatives_section(beside)
+    if voice is not None:
+        with file_errors():
+            text += "\n" + voice_sections(Figures.loads(voice.read_text("utf-8")))
+    if turn is not None:
+        with file_errors():
+            text += "\n" + turn_sections(TurnFigures.loads(turn.read_text("utf-8")))
     with file_errors():
         for section in SECTIONS:
             if any(key.benchmark == section.benchmark for key in found.figures):
@@ -173,7 +193,8 @@ def check(
         raise typer.Exit(1)
 
 
-def stopped_by_signal(console: "Console") -> threading.Event:
+@contextmanager
+def stopped_by_signal(console: "Console") -> Iterator[threading.Event]:
     """What Ctrl-C and SIGTERM set: namespaces are taken down whole only between two figures."""
     stopped = threading.Event()
 
@@ -182,9 +203,8 @@ def stopped_by_signal(console: "Console") -> threading.Event:
         console.print("stopping after this figure; Ctrl-C again ends at once")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    return stopped
+    with handled(stop, *ENDING):
+        yield stopped
 
 
 def _moves(moved: Sequence[dict[str, object]]) -> "Table":

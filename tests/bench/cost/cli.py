@@ -1,12 +1,15 @@
 """``python -m tests.bench cost``: what a packet costs in the XDP program, and what flows take."""
 
 import json
+import sys
 from dataclasses import asdict, replace
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tests.bench.errors import BenchError
+from tests.bench.errors import BenchError, file_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,30 +36,74 @@ def cost(
     live: Annotated[
         bool, typer.Option(help="Whether live packets are sent, beside constant NAT.")
     ] = True,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            help="Renew the tables in this document, docs/dataplane-figures.md.", dir_okay=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """What a packet costs in the XDP program and what flows take, beside the aims."""
     import os
+    import time
 
     from rich.console import Console
 
     from tests.bench.cost.aims import aims
     from tests.bench.cost.dataplane import run
+    from tests.bench.document import renewed
 
     if os.geteuid() != 0:
         raise BenchError("the benchmark loads BPF programs, which needs root")
+    if write is not None:
+        with file_errors():
+            renewed(write.read_text("utf-8"), "")  # is there a place for them?
     console = Console(stderr=True, highlight=False)
     plan = _plan(quick=quick, flows=flows, repeats=repeats, agent=agent, live=live)
-    results = list(run(plan, lambda step: console.print(f"[dim]{step}[/]")))
-    judged = aims(results)
-    if as_json:
-        typer.echo(json.dumps(_grouped(results) | {"aims": [asdict(each) for each in judged]}))
-        return
-    out = Console(highlight=False)
-    out.width = max(out.width, _WIDTH)  # also where a file or a pipe has no width
+    start, busy = time.monotonic(), os.getloadavg()[0]
+    results: list[Result] = []
+    try:
+        results.extend(run(plan, lambda step: console.print(f"[dim]{step}[/]")))
+    finally:  # ten minutes of measuring are not lost by what comes after them
+        judged = aims(results)
+        if results:
+            typer.echo(_as_json(results, judged) if as_json else _shown_tables(results, judged))
+    if write is not None:
+        circumstances = _circumstances(time.monotonic() - start, busy)
+        tables = f"{circumstances}\n\n```\n{_shown_tables(results, judged)}\n```"
+        with file_errors():
+            write.write_text(renewed(write.read_text("utf-8"), tables), "utf-8")
+
+
+def _as_json(results: "Sequence[Result]", judged: "Sequence[Aim]") -> str:
+    return json.dumps(_grouped(results) | {"aims": [asdict(each) for each in judged]})
+
+
+def _circumstances(seconds: float, busy: float) -> str:
+    """A sentence about where and when figures were measured; `busy` is the load average before."""
+    from tests.bench.compare.machine import describe
+
+    machine = describe()
+    kernel = ".".join(machine["kernel"].split(".")[:2])
+    kind = "virtual machine" if machine["hypervisor"] == "yes" else "machine"
+    return (
+        f"`python -m tests.bench {' '.join(sys.argv[1:])}` printed this on a {kind} with "
+        f"{machine['cores']} processors ({machine['processor']}, Linux {kernel}, native XDP on "
+        f"veth), in {seconds / 60:.0f} minutes. {busy:.0f} other processes wanted a processor when "
+        "it began."
+    )
+
+
+def _shown_tables(results: "Sequence[Result]", judged: "Sequence[Aim]") -> str:
+    from rich.console import Console
+
+    text = StringIO()
+    out = Console(highlight=False, width=_WIDTH, file=text)
     for title, rows in _grouped(results).items():
         out.print(_table(title, rows))
     out.print(_aims(judged))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def _plan(

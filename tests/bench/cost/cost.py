@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -76,27 +76,29 @@ class Cost:
     cold_max: float
 
 
-def measure(site: Site, driver: Driver, flows: int, effort: Effort) -> list[Cost]:
+def measure(sites: Sequence[Site], driver: Driver, flows: int, effort: Effort) -> list[Cost]:
     """The costs of all kinds of packet.
 
     Args:
-        site: Where.
+        sites: Where.
         driver: What runs them.
-        flows: How many flows there are, which all have packets.
+        flows: How many flows each has, which all have packets.
         effort: How much is measured.
 
     Raises:
         DataplaneError: A program did something else with a packet.
         LabError: A program to compare with cannot be built.
     """
-    with (
-        kinds(site) as measured,
-        site.host.inside(),
-        closing(XdpDataplane(site.instance)) as dataplane,
-        _watched(Pins(site.instance)),
-        _on_one_processor(),
-    ):
-        runs = [_Runs(kind, driver, dataplane, flows, effort) for kind in measured]
+    with ExitStack() as stack:
+        runs: list[_Runs] = []
+        for site in sites:
+            stack.enter_context(_watched(Pins(site.instance)))
+            dataplane = stack.enter_context(closing(XdpDataplane(site.instance)))
+            runs += [
+                _Runs(site, kind, driver, dataplane, flows=flows, effort=effort)
+                for kind in stack.enter_context(kinds(site, flows))
+            ]
+        stack.enter_context(_on_one_processor())
         for _ in range(effort.repeats):  # all kinds in turn: what else happens meets each of them
             for each in runs:
                 each.repeat()
@@ -107,9 +109,16 @@ class _Runs:
     """The runs of a kind of packet."""
 
     def __init__(
-        self, kind: Kind, driver: Driver, dataplane: XdpDataplane, flows: int, effort: Effort
+        self,
+        site: Site,
+        kind: Kind,
+        driver: Driver,
+        dataplane: XdpDataplane,
+        *,
+        flows: int,
+        effort: Effort,
     ) -> None:
-        self._kind, self._driver, self._dataplane = kind, driver, dataplane
+        self._site, self._kind, self._driver, self._dataplane = site, kind, driver, dataplane
         self._flows, self._effort = flows, effort
         self._turns = max(flows if kind.is_hit else 0, _LEAST_TURNS)
         self._warm: list[float] = []
@@ -118,15 +127,20 @@ class _Runs:
         self._cold_base: list[float] = []
 
     def repeat(self) -> None:
-        """Measure once."""
+        """Measure once.
+
+        Raises:
+            DataplaneError: The program did something else with a packet.
+        """
         kind, effort, nothing = self._kind, self._effort, self._driver.nothing
-        self._driver.prepare(kind.packets, self._flows)
-        self._base.append(self._driver.run(nothing, effort.packets)[0])
-        self._cold_base.append(self._bursts(nothing))
-        before = self._counted()
-        self._run(self._turns)
-        self._warm.append(self._run(effort.packets))
-        self._cold.append(self._bursts(kind.program))
+        with self._site.host.inside():
+            self._driver.prepare(kind.packets, self._flows)
+            self._base.append(self._driver.run(nothing, effort.packets)[0])
+            self._cold_base.append(self._bursts(nothing))
+            before = self._counted()
+            self._run(self._turns)
+            self._warm.append(self._run(effort.packets))
+            self._cold.append(self._bursts(kind.program))
         expected = self._turns + effort.packets + effort.bursts * BURST
         if kind.reason and self._counted() - before < _COUNTED * expected:
             raise DataplaneError(

@@ -1,11 +1,12 @@
 """The benchmark of the XDP dataplane, from one size to the next."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.bench.cost import cost, live, memory
 from tests.bench.cost.driver import Driver
-from tests.bench.cost.site import FAMILIES, IPV4, Family, site
+from tests.bench.cost.site import FAMILIES, IPV4, Site, site
 
 READ = 100_000  # flows that are read with their counters, at the most
 
@@ -41,7 +42,7 @@ class Plan:
 
 FULL = Plan(
     flows=(1, 1_000, 40_000, 1_000_000),
-    effort=cost.Effort(packets=200_000, bursts=3, repeats=5),
+    effort=cost.Effort(packets=200_000, bursts=3, repeats=7),
     live=live.Effort(
         flows=(100, 1_000, 40_000, 1_000_000), rounds=3, rate_seconds=0.2, cpu_seconds=0.5
     ),
@@ -67,8 +68,7 @@ def run(plan: Plan, progress: Callable[[str], None]) -> Iterator[Result]:
     """
     with Driver() as driver:
         for flows in _by_room(plan.flows):
-            for family in FAMILIES:
-                yield from _one_relay(plan, driver, family, flows, progress)
+            yield from _relays(plan, driver, flows, progress)
     if plan.live:
         for number in plan.live.flows:
             progress(f"live packets, flows: {number:,}")
@@ -84,25 +84,33 @@ def _by_room(flows: Sequence[int]) -> Iterator[list[int]]:
     yield from ([number] for number in sorted(flows) if number > _TOGETHER)
 
 
-def _one_relay(
+def _relays(
     plan: Plan,
     driver: Driver,
-    family: Family,
     numbers: Sequence[int],
     progress: Callable[[str], None],
 ) -> Iterator[Result]:
-    """What a relay costs that has more and more flows."""
-    with site(family, numbers[-1]) as made:
+    """What relays cost that have more and more flows: one of each family, measured in turn."""
+    with ExitStack() as stack:
+        sites = [stack.enter_context(site(family, numbers[-1])) for family in FAMILIES]
         before = 0
         for flows in numbers:
-            progress(f"{family.name}, flows: {flows:,}")
-            yield memory.fill(made, before, flows)
-            yield from cost.measure(made, driver, flows, plan.effort)
+            progress(f"flows: {flows:,}")
+            for made in sites:
+                yield memory.fill(made, before, flows)
+            yield from cost.measure(sites, driver, flows, plan.effort)
             before = flows
-        yield from memory.map_memory(made, before)
-        if family is IPV4:
-            yield memory.scan(made)
-            yield memory.reading(made, min(before, READ))
-            if plan.agent:
-                progress(f"an agent, flows: {before:,}")
-                yield memory.agent(made, before)
+        for made in sites:
+            yield from memory.map_memory(made, before)
+        yield from _agents_part(plan, sites[FAMILIES.index(IPV4)], before, progress)
+
+
+def _agents_part(
+    plan: Plan, made: Site, flows: int, progress: Callable[[str], None]
+) -> Iterator[Result]:
+    """What an agent does with all flows."""
+    yield memory.scan(made)
+    yield memory.reading(made, min(flows, READ))
+    if plan.agent:
+        progress(f"an agent, flows: {flows:,}")
+        yield memory.agent(made, flows)

@@ -10,12 +10,13 @@ from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import Pins
 from tests.bench.compare.systems import ceiling
 from tests.bench.compare.systems.constants import Constants, Way
-from tests.bench.cost import frames
+from tests.bench.cost import chase, frames
 from tests.bench.cost.driver import Packets
 from tests.bench.cost.site import CLIENT_PORTS, INTERNAL, IPV4, PORTS, PUBLIC, Family, Site
 
 TO_TRANSCEIVER, TO_CLIENT = "to transceiver", "to client"
 CONSTANT_NAT, FIB_CEILING = "constant NAT", "FIB ceiling"
+MEMORY = "a line of memory"
 
 _DROP, _REDIRECT = 1, 4  # enum xdp_action
 
@@ -52,11 +53,15 @@ def hit(family: Family) -> str:
 
 
 @contextmanager
-def kinds(site: Site) -> Iterator[list[Kind]]:
+def kinds(site: Site, flows: int) -> Iterator[list[Kind]]:
     """What is measured on a site.
 
     On one of IPv4 there are also packets without a flow, and the programs that the relay's is
     compared with.
+
+    Args:
+        site: Where.
+        flows: How many flows it has.
 
     Raises:
         LabError: A program to compare with cannot be built.
@@ -70,6 +75,10 @@ def kinds(site: Site) -> Iterator[list[Kind]]:
             for fd in constants.values():
                 stack.callback(os.close, fd)
             found += [*_compared(site, constants), *_without_flow(site, program)]
+            one_access = chase.program(flows)
+            stack.callback(os.close, one_access)
+            there, _ = _ways(site)
+            found.append(Kind(MEMORY, f"of {flows:,}", one_access, there, verdict=_DROP))
         yield found
 
 

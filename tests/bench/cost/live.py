@@ -61,9 +61,9 @@ class Live:
         figure: What was measured.
         icelane: Icelane's figure: of rates the median over the rounds, of times the least.
         constant_nat: That of constant NAT.
-        min: The least ratio of both in a round; of times, that of the least ones.
-        median: The ratios' median; of times, the ratio of the medians.
-        max: The highest ratio; of times, that of Icelane's most to the other's least.
+        min: The least ratio of both in a round.
+        median: The ratios' median.
+        max: The highest ratio.
     """
 
     flows: int
@@ -95,9 +95,7 @@ def measure(effort: Effort, flows: int) -> Iterator[Live]:
 def _rates(running: Sequence[_Running], effort: Effort, flows: int) -> Live:
     rounds = [[_rate(each, effort, flows) for each in running] for _ in range(effort.rounds)]
     icelane, limit = zip(*rounds, strict=True)
-    ratios = [one / other for one, other in rounds]
-    spread = min(ratios), median(ratios), max(ratios)
-    return Live(flows, KPPS, median(icelane), median(limit), *spread)
+    return Live(flows, KPPS, median(icelane), median(limit), *_spread(icelane, limit))
 
 
 def _times(running: Sequence[_Running], effort: Effort, flows: int) -> Live:
@@ -108,9 +106,13 @@ def _times(running: Sequence[_Running], effort: Effort, flows: int) -> Live:
             without.append(_time(each, effort.cpu_seconds, direct=True))
             taken.append(_time(each, effort.cpu_seconds, direct=False))
     icelane, limit = ([time - min(without) for time in taken] for taken in times)
-    least = min(limit)
-    spread = min(icelane) / least, median(icelane) / median(limit), max(icelane) / least
-    return Live(flows, NANOSECONDS, min(icelane), least, *spread)
+    return Live(flows, NANOSECONDS, min(icelane), min(limit), *_spread(icelane, limit))
+
+
+def _spread(icelane: Sequence[float], limit: Sequence[float]) -> tuple[float, float, float]:
+    """The least, the median and the highest ratio of a round."""
+    ratios = [one / other for one, other in zip(icelane, limit, strict=True)]
+    return min(ratios), median(ratios), max(ratios)
 
 
 def _time(running: _Running, seconds: float, *, direct: bool) -> float:

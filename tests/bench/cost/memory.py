@@ -194,7 +194,7 @@ def agent(site: Site, flows: int) -> Agent:
         DataplaneError: It did not start.
     """
     with tempfile.TemporaryDirectory() as directory:
-        config = _write_config(site, Path(directory))
+        config = write_config(site, Path(directory))
         log = Path(directory, "log")
         start = time.monotonic()
         with log.open("wb") as output:
@@ -205,7 +205,7 @@ def agent(site: Site, flows: int) -> Agent:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _wait_until_ready(process, log, start)
+            wait_until_ready(process, log, start)
             seconds = time.monotonic() - start
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
             resident = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
@@ -218,7 +218,8 @@ def agent(site: Site, flows: int) -> Agent:
             process.wait(_STOP_SECONDS)
 
 
-def _write_config(site: Site, directory: Path) -> Path:
+def write_config(site: Site, directory: Path) -> Path:
+    """Write what an agent of a site needs, and its settings; the path of these."""
     settings: dict[str, Setting] = {
         "vip": [str(site.family.vip)],
         "upstream": site.upstreams,
@@ -232,7 +233,17 @@ def _write_config(site: Site, directory: Path) -> Path:
     return write_relay_files(directory, site.keys, TARGET, site.family.transceiver, settings)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, start: float) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path, start: float) -> None:
+    """Return when an agent says that it is ready.
+
+    Args:
+        process: The agent.
+        log: What it writes.
+        start: When it was started, monotonic seconds.
+
+    Raises:
+        DataplaneError: It has ended, or takes too long.
+    """
     while "ready:" not in (text := log.read_text(encoding="utf-8")):
         if process.poll() is not None or time.monotonic() - start > _READY_SECONDS:
             raise DataplaneError(f"The agent did not start:\n{text.strip()}")

@@ -12,10 +12,12 @@ from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.netns.host import Host
+from relay.netns.offload import Offload, set_offload
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Route, Target, mint
 from tests.bench.cost.frames import CLIENT_MAC, INTERNAL_MAC, PUBLIC_MAC, TRANSCEIVER_MAC
+from tests.lab.links import bring_up
 
 INTERFACES = PUBLIC, INTERNAL = ("public", "internal")
 VIP, VIP6 = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8:1::10", 3478)
@@ -95,7 +97,7 @@ class Site:
 
     def __init__(self, family: Family, max_flows: int) -> None:
         self.family = family
-        self.instance = f"bench-{os.getpid()}-{max_flows}"
+        self.instance = f"bench-{os.getpid()}-{FAMILIES.index(family)}-{max_flows}"
         self.host = Host(self.instance, "bench")
         self.max_flows = max_flows
         self.upstreams = family.upstreams(max_flows)
@@ -159,10 +161,11 @@ def _wire(netlink: IPRoute, made: Site) -> None:
         netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
         index[name] = netlink.link_lookup(ifname=name)[0]
         netlink.link("set", index=index[name], address=mac.hex(":"))
+        with made.host.inside():
+            set_offload(f"{name}-far", Offload.GRO, on=True)
         made.host.sysctl(f"ipv6/conf/{name}/disable_ipv6", 0)
         made.host.sysctl(f"ipv4/conf/{name}/forwarding", 1)  # for the FIB ceiling
-    for link in netlink.get_links():
-        netlink.link("set", index=link["index"], state="up")
+    bring_up(netlink)
     addresses = [(PUBLIC, VIP.host), (PUBLIC, VIP6.host)]
     for name, address in (*addresses, *((INTERNAL, host) for host in made.upstreams)):
         length = 64 if ":" in address else 24

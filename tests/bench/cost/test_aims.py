@@ -43,11 +43,12 @@ def test_a_figure_meets_its_aim_or_misses_it(result: Result, met: bool) -> None:
     assert only(result).met is met
 
 
-def test_ipv6_is_compared_with_ipv4_of_the_same_flows_and_way() -> None:
-    four, six = cost(hit(IPV4), TO_CLIENT, 40), cost(hit(IPV6), TO_CLIENT, 52)
+def test_ipv6_is_compared_with_ipv4_of_the_same_flows_and_way_by_medians() -> None:
+    four, six = cost(hit(IPV4), TO_CLIENT, 39), cost(hit(IPV6), TO_CLIENT, 51)
     others = cost(hit(IPV4), TO_TRANSCEIVER, 10), cost(hit(IPV4), TO_CLIENT, 10, 40_000)
     (ratio,) = (each for each in aims([four, six, *others]) if "IPv6" in each.figure)
-    assert (ratio.value, ratio.met) == (1.3, True)
+    assert (ratio.value, ratio.met) == (1.3, True)  # 52 and 40
+    assert ratio.min < ratio.value < ratio.max
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def filled(request: pytest.FixtureRequest) -> Iterator[Site]:
 @pytest.mark.parametrize("filled", FAMILIES, ids=lambda family: family.name, indirect=True)
 def test_every_flow_has_as_many_packets(filled: Site, driver: Driver) -> None:
     with (
-        kinds(filled) as measured,
+        kinds(filled, FLOWS) as measured,
         filled.host.inside(),
         closing(XdpDataplane(filled.instance)) as dataplane,
     ):
@@ -51,4 +51,4 @@ def test_every_flow_has_as_many_packets(filled: Site, driver: Driver) -> None:
 def test_packets_without_a_flow_are_no_hits(filled: Site, driver: Driver) -> None:
     # There are packets of one flow more than there are flows.
     with pytest.raises(DataplaneError, match=r"IPv4 hit to transceiver|verdict"):
-        measure(filled, driver, FLOWS * 2, EFFORT)
+        measure([filled], driver, FLOWS * 2, EFFORT)

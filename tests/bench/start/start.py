@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 
@@ -36,7 +36,7 @@ from tests.lab.relay_testbed import transceiver, udp_socket, vip
 from tests.lab.service import Runner, Service, StartingService
 from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER
 
-PORTS = range(20_000, 30_000)  # of the relay, a port for each flow
+PORTS = range(20_000, 30_000)  # of the relay, a port for each flow; or more, if there are more
 TARGET = Target(1, 1, 1)
 FIRST_CLIENT_PORT = 1_024
 PERIOD = 0.001  # seconds between two packets
@@ -45,6 +45,7 @@ LIMIT = 60.0  # seconds for a packet to pass; compiling takes 2
 MEDIA = b"\x80\x6f" + bytes(170)
 _LIFETIME = 3600.0
 _KILL_SECONDS = 5.0
+_LAST_PORT = 65_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,18 @@ class StartBench:
         self._admin = directory / "admin.sock"
         self._redis = f"unix://{directory}/redis.sock"
         self._keys = KeyRing.generate(secrets.token_bytes)
+        self._ports = range(PORTS.start, max(PORTS.stop, PORTS.start + flows))
+        if self._ports[-1] > _LAST_PORT:
+            self._ports = range(_LAST_PORT + 1 - flows, _LAST_PORT + 1)
         self._flows = [self._flow(number) for number in range(flows)]
         settings = {
             "vip": str(vip(4)),
             "upstream": self._flows[0].upstream.host,
-            "ports": f"{PORTS[0]}-{PORTS[-1]}",
+            "ports": f"{self._ports[0]}-{self._ports[-1]}",
             "interface": list(topology.interfaces(topology.TWO_NICS, RELAY)),
             "dataplane": dataplane,
             "instance": self.instance,
+            "name": self.instance,
             "redis": self._redis,
         }
         config = write_relay_files(directory, self._keys, TARGET, transceiver(0, 4), settings)
@@ -157,7 +162,7 @@ class StartBench:
         return FlowTuple(
             client=Endpoint(topology.address(CLIENT, PUBLIC), FIRST_CLIENT_PORT + number),
             vip=vip(4),
-            upstream=Endpoint(topology.address(RELAY, INTERNAL), PORTS[number]),
+            upstream=Endpoint(topology.address(RELAY, INTERNAL), self._ports[number]),
             transceiver=transceiver(0, 4),
             route=route.raw,
         )
@@ -171,12 +176,12 @@ class StartBench:
         self._runner.start(service, self._hosts[RELAY]).wait()
         with redis.Redis.from_url(self._redis) as client:
             for flow in self._flows:
-                record = Record(flow, time.time())
+                record = Record(flow, self.instance, 1, time.time())
                 client.set(record.key, record.serialize(self._keys))
 
     @classmethod
     @contextmanager
-    def made(cls, flows: int, dataplane: str = "xdp") -> Iterator["StartBench"]:
+    def made(cls, flows: int, dataplane: str = "xdp") -> Iterator[Self]:
         """The network, with Redis filled; all of it is removed in the end.
 
         Raises:

@@ -28,12 +28,25 @@ class SlowAgent:
         self.failure: Exception | None = None
         self.stays = False  # with what it has, whatever it is told
         self.calls: Counter[str] = Counter()
+        self.drained: list[bool] = []
 
     def counters(self) -> dict[str, int]:
         return {"confirmed": 3}
 
     def flow_counts(self) -> dict[str, int]:
         return {"pending": 1, "confirmed": 2}
+
+    def used(self) -> dict[str, int]:
+        return {}
+
+    def setups(self) -> dict[str, float]:
+        return {}
+
+    def limits(self) -> dict[str, int]:
+        return {}
+
+    def keys(self) -> Mapping[str, Any]:
+        return {"slots": [0, 1], "signing": 1}
 
     async def status(self) -> AsyncIterator[Mapping[str, Any]]:
         self.calls["status"] += 1
@@ -47,6 +60,13 @@ class SlowAgent:
             raise self.failure
         if not self.stays:
             self.forwarder = choice
+
+    def drain(self, *, on: bool) -> None:
+        self.drained.append(on)
+
+    async def unload(self) -> bool:
+        await self.switch(DataplaneChoice.USERSPACE)
+        return True
 
 
 @asynccontextmanager
@@ -128,6 +148,18 @@ async def test_a_second_switch_meanwhile_is_refused_and_the_first_goes_on(
     assert await asked(path, "switch", dataplane="userspace") == {"dataplane": "userspace"}
 
 
+async def test_unloading_is_answered_with_what_forwards_then_and_waits_for_no_switch(
+    agent: SlowAgent, path: Path
+) -> None:
+    first = asyncio.create_task(asked(path, "switch", dataplane="xdp"))
+    await eventually(lambda: agent.calls["switch"] == 1, "the first is on its way")
+    with pytest.raises(AdminError, match="the agent is switching already"):
+        await asked(path, "unload")
+    agent.may_end.set()
+    await first
+    assert await asked(path, "unload") == {"unloaded": True, "dataplane": "userspace"}
+
+
 async def test_a_dataplane_that_cannot_be_had_is_told_and_may_be_tried_again(
     agent: SlowAgent, path: Path
 ) -> None:
@@ -137,3 +169,10 @@ async def test_a_dataplane_that_cannot_be_had_is_told_and_may_be_tried_again(
         await asked(path, "switch", dataplane="xdp")
     agent.failure = None
     assert await asked(path, "switch", dataplane="xdp") == {"dataplane": "xdp"}
+
+
+async def test_it_drains_and_wants_clients_again(agent: SlowAgent, tmp_path: Path) -> None:
+    for on in (True, False):
+        answer = await asyncio.to_thread(ask, tmp_path / "admin.sock", "drain", on=on)
+        assert answer == {"draining": on}
+    assert agent.drained == [True, False]

@@ -1,11 +1,13 @@
 """Where an agent's admin socket is."""
 
+import contextlib
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from relay.admin.place import default_path
+from relay.admin.place import default_path, running
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,20 @@ def test_default_path(
     else:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     assert default_path("blue") == Path(expected)
+
+
+def test_instances_are_those_whose_agents_take_connections(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert running() == []
+    (tmp_path / "icelane-junk.sock").touch()
+    (tmp_path / "other.sock").touch()
+    with contextlib.ExitStack() as stack:
+        for name in ("up", "blue", "dead"):
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(default_path(name)))
+            if name != "dead":
+                listening.listen()
+        assert running() == ["blue", "up"]

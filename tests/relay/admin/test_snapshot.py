@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relay.admin.snapshot import take_snapshot
+from relay.config.directory import Directory
 from relay.config.registry import Registry
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import LoadConfig
@@ -30,7 +31,7 @@ def agent_of(admin: Path, instance: str = "default") -> Agent:
         instance=instance,
         admin=admin,
     )
-    return Agent(config, KeyRing({0: bytes(32)}, 0), Registry(()), UserspaceDataplane())
+    return Agent(config, KeyRing({0: bytes(32)}, 0), Directory(Registry(())), UserspaceDataplane())
 
 
 async def test_an_agent_is_asked(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 import asyncio
+import contextlib
+import fcntl
 import itertools
 import json
 import os
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +61,10 @@ async def asked(path: Path, command: str) -> dict[str, Any]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def files_in(directory: Path) -> list[str]:
+    return [each.name for each in directory.iterdir()]
 
 
 async def exchange(path: Path, sent: bytes) -> list[bytes]:
@@ -240,3 +249,167 @@ async def test_the_first_piece_can_be_had_alone(tmp_path: Path) -> None:
 async def count_for_ever(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
     for number in itertools.count():
         yield {"number": number}
+
+
+RACER = """
+import asyncio, sys
+from pathlib import Path
+from relay.admin.transport import serve
+from relay.errors import AdminError
+
+async def race():
+    print("here", flush=True)
+    sys.stdin.readline()
+    try:
+        server = await serve(Path(sys.argv[1]), {})
+    except AdminError as error:
+        print(error, flush=True)
+    else:
+        print("mine", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        server.close()
+
+asyncio.run(race())
+"""
+
+
+def test_of_several_that_start_at_once_one_has_the_socket(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as left:  # which each of them would replace
+            left.bind(str(path))
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", RACER, str(path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+        said = []
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "here\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        for racer in racers:
+            assert racer.stdout is not None
+            said.append(racer.stdout.readline())
+        for racer in racers:
+            racer.communicate("end\n", timeout=20)
+        assert said.count("mine\n") == 1, said
+        assert sum("another agent runs as this instance" in each for each in said) == 3
+        assert not path.exists()
+
+
+async def test_closing_leaves_a_successors_socket_alone(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    first = await serve(path, {"status": tell_status})
+    path.unlink()  # such as by who tidies up
+    async with await serve(path, {"status": tell_status}):
+        first.close()
+        assert await asked(path, "status") == STATUS
+    assert not path.exists()
+
+
+async def test_an_agent_that_hangs_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    with socket.socket(socket.AF_UNIX) as hung, contextlib.ExitStack() as waiting:
+        hung.bind(str(path))
+        hung.listen(0)
+        first = waiting.enter_context(socket.socket(socket.AF_UNIX))
+        first.connect(str(path))
+        with pytest.raises(AdminError, match="another agent runs as this instance"):
+            await serve(path, {})
+
+
+async def test_a_lock_that_somebody_keeps_ends_the_start_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.admin.transport.LOCK_TIMEOUT", 0.05)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        with pytest.raises(AdminError, match="another process holds a lock on"):
+            await serve(tmp_path / "default.sock", {})
+    finally:
+        os.close(directory)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+async def test_nobody_else_is_answered_whatever_the_mode_of_the_socket_is() -> None:
+    """By the credentials that the kernel knows of the other end."""
+    script = (
+        "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
+        "s.settimeout(5); s.connect(sys.argv[1]);"
+        's.sendall(b\'{"command": "status"}\\n\'); print(s.makefile().read())'
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        path = open_to_all(Path(directory))
+        async with await serve(path, {"status": tell_status}):
+            path.chmod(0o666)  # as an administrator may have done
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", script, path, stdout=subprocess.PIPE
+            )
+            told, _ = await process.communicate()
+            assert b"only the user of the agent, and root, may ask it" in told
+            assert b"4711" not in told
+            assert await asked(path, "status") == STATUS
+
+
+def open_to_all(directory: Path) -> Path:
+    directory.chmod(0o755)
+    return directory / "admin.sock"
+
+
+async def test_a_conversation_has_its_connection_for_itself(tmp_path: Path) -> None:
+    """Whatever is said on it, and whatever it comes in, is the conversation's."""
+    path = tmp_path / "default.sock"
+    requests: list[Mapping[str, Any]] = []
+
+    async def talk(request: Mapping[str, Any], connection: socket.socket) -> None:
+        requests.append(request)
+        with connection:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(connection, b"go on\n")
+            data = await loop.sock_recv(connection, 100)
+            await loop.sock_sendall(connection, data.upper())
+
+    async with await serve(path, {"status": tell_status}, {"talk": talk}):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"command": "talk", "about": 1}\n')
+        assert await asyncio.wait_for(reader.readline(), 5) == b"go on\n"
+        writer.write(b"no command\n")
+        assert await asyncio.wait_for(reader.read(), 5) == b"NO COMMAND\n"
+        writer.close()
+        assert await asked(path, "status") == STATUS
+    assert requests == [{"command": "talk", "about": 1}]
+
+
+async def test_one_beside_another_takes_its_place_when_it_is_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    first = await serve(path, {"status": tell_status})
+    second = await serve(path, {"status": echo_nothing}, beside=True)
+    assert await asked(path, "status") == STATUS
+    second.take_place()
+    assert await asked(path, "status") == {}
+    first.close()  # which leaves the other one's socket alone
+    assert await asked(path, "status") == {}
+    second.take_place()
+    second.close()
+    assert files_in(tmp_path) == []
+
+
+async def test_one_beside_another_that_gives_up_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "default.sock"
+    async with await serve(path, {"status": tell_status}):
+        (await serve(path, {"status": echo_nothing}, beside=True)).close()
+        assert files_in(tmp_path) == [path.name]
+        assert await asked(path, "status") == STATUS
+
+
+async def echo_nothing(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+    yield {}

@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -15,19 +18,26 @@ from relay.caller.errors import CallError, Failure
 from relay.listen import serve_http
 from relay.wire.endpoint import Endpoint
 from signaling.callid import CALLS
+from signaling.selfsigned import keep_certificate
 from signaling.server import SignalingServer
 from transceiver.server import Transceiver
+
+ANYWHERE = Endpoint("127.0.0.1", 0)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @asynccontextmanager
-async def server(place: Handler, hang_up: Handler | None = None) -> AsyncIterator[URL]:
+async def server(
+    place: Handler, delete: Handler | None = None, hang_up: Handler | None = None
+) -> AsyncIterator[URL]:
     application = web.Application()
     application.router.add_post("/calls", place)
+    if delete is not None:
+        application.router.add_delete("/calls/rtc_x", delete)
     if hang_up is not None:
         application.router.add_post("/calls/rtc_x/hangup", hang_up)
-    async with serve_http(application, Endpoint("127.0.0.1", 0), "a test") as address:
+    async with serve_http(application, ANYWHERE, "a test") as address:
         yield URL(f"http://{address}/calls")
 
 
@@ -53,12 +63,12 @@ async def test_a_call_is_placed_and_hung_up(
     assert client.call_id is None
     answer = await client.offer(offer)
     assert f" {transceiver.address.port} typ host" in answer
-    (session,) = transceiver.sessions
+    (session,) = transceiver.calls
     assert client.call_id == f"rtc_1-5-9-{session.id.removeprefix('rtc_')}"
     statistics = await client.hang_up()
     assert statistics is not None
     assert (statistics["id"], statistics["state"]) == (client.call_id, "ended")
-    assert len(transceiver.sessions) == 0
+    assert len(transceiver.calls) == 0
     assert await client.hang_up() is None, "it has ended"
 
 
@@ -131,6 +141,25 @@ async def test_a_hang_up_without_statistics_is_no_failure(
         assert await client.hang_up() is None
 
 
+@pytest.mark.parametrize(
+    ("body", "statistics"), [(b"", None), (b'{"rtp": {}}', {"rtp": {}})], ids=["none", "some"]
+)
+async def test_a_server_that_deletes_no_calls_is_told_to_hang_up(
+    http: aiohttp.ClientSession, body: bytes, statistics: object
+) -> None:
+    ended = []
+
+    async def hang_up(_: web.Request) -> web.Response:
+        ended.append(True)
+        return web.Response(body=body, content_type="application/json")
+
+    async with server(placed(), hang_up=hang_up) as url:
+        client = SignalingClient(http, url)
+        await client.offer("v=0")
+        assert await client.hang_up() == statistics
+    assert ended == [True]
+
+
 async def test_a_hang_up_of_a_server_that_is_gone_is_no_failure(
     http: aiohttp.ClientSession,
 ) -> None:
@@ -171,3 +200,28 @@ async def test_a_server_that_does_not_answer_is_given_up(
 
     async with server(never) as url:
         assert await refused(http, str(url)) == f"cannot reach {url}: no answer in time"
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told_as_such(
+    http: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.pem"
+    keep_certificate(path, ["127.0.0.1"], datetime.now(UTC))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    async with serve_http(web.Application(), ANYWHERE, "a test", tls=context) as address:
+        url = f"https://{address}/calls"
+        text = await refused(http, url)
+        assert "its certificate is not trusted here (self-signed certificate)" in text
+        assert "SSL_CERT_FILE" in text
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        trusting = aiohttp.TCPConnector(ssl=ssl.create_default_context())
+        async with aiohttp.ClientSession(connector=trusting) as trusted:
+            with pytest.raises(CallError, match="answered 404"):
+                await SignalingClient(trusted, URL(url)).offer("v=0")
+
+
+async def test_https_where_http_is_spoken_is_told_as_such(http: aiohttp.ClientSession) -> None:
+    async with serve_http(web.Application(), ANYWHERE, "a test") as address:
+        text = await refused(http, f"https://{address}/calls")
+    assert text.endswith("what answers there speaks no TLS: try http://")

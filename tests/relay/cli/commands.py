@@ -1,7 +1,6 @@
 """Running `icelane`, in this process and as a process of its own."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,11 +61,3 @@ async def line(process: asyncio.subprocess.Process) -> str:
 def unboxed(errors: str) -> str:
     """A usage error without the frame that is drawn around it."""
     return " ".join(errors.replace("│", "").split())
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port of 127.0.0.1 that nobody has right now."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -15,6 +15,7 @@ import pytest
 from pyroute2 import IPRoute
 from typer.testing import Result
 
+from relay.config.privatefiles import write_private
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.netns.host import Host
@@ -22,7 +23,8 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
-from tests.relay.cli.commands import ICELANE, LIMIT, free_port, icelane
+from tests.ports import free_port
+from tests.relay.cli.commands import ICELANE, LIMIT, icelane
 
 KEYS = KeyRing({0: bytes(range(32))}, signing_slot=0)
 TARGET = Target(1, 20, 3)
@@ -54,7 +56,7 @@ class Files(NamedTuple):
 def write_files(folder: Path, transceiver: Endpoint) -> Files:
     """The files of a relay with one transceiver."""
     files = Files(folder / "keys.toml", folder / "registry.toml")
-    files.keys.write_text(KEYS.dumps())
+    write_private(files.keys, KEYS.dumps().encode())
     files.registry.write_text(
         f"[[transceiver]]\ncluster = {TARGET.cluster}\nslot = {TARGET.slot}\n"
         f'generation = {TARGET.generation}\naddress = "{transceiver}"\n'
@@ -84,7 +86,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             each.bind(("127.0.0.1", 0))
             each.settimeout(LIMIT)
         media = Endpoint.of(transceiver.getsockname())
-        vip = Endpoint("127.0.0.1", free_port(socket.SOCK_DGRAM))
+        vip = Endpoint("127.0.0.1", free_port())
         files = write_files(folder, media)
         options = ["--vip", str(vip), "--upstream", "127.0.0.1", "--keys", str(files.keys)]
         options += ["--registry", str(files.registry), "--dataplane", "userspace"]

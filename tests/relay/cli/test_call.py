@@ -2,14 +2,14 @@
 
 import json
 import signal
-import socket
 import wave
 from pathlib import Path
 
 import pytest
 
 from signaling.server import SignalingServer
-from tests.relay.cli.commands import free_port, line, run, started, unboxed
+from tests.ports import free_port
+from tests.relay.cli.commands import line, run, started, unboxed
 from tests.signaling.conftest import real_server, serve, transceiver
 
 __all__ = ["real_server", "serve", "transceiver"]  # fixtures
@@ -52,7 +52,7 @@ async def test_people_get_steps_and_a_table(real_server: SignalingServer) -> Non
 
 
 async def test_a_failed_call_gives_one_line_and_a_code() -> None:
-    url = f"http://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    url = f"http://127.0.0.1:{free_port()}"
     code, output, errors = await run("call", url)
     assert (code, output) == (4, "")
     assert errors == f"icelane: cannot reach {url}/v1/realtime/calls: Connection refused\n"

@@ -76,7 +76,8 @@ def root(): pass
 @app.command()
 def wait():
     print("waiting", flush=True)
-    time.sleep(60)
+    while True:  # a signal just before one sleep is seen after it
+        time.sleep(0.1)
 
 app()
 """
@@ -92,6 +93,9 @@ def test_ctrl_c_ends_a_command_as_a_shell_expects_it() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=LIMIT)
+        try:
+            _, errors = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()  # one that goes on would be waited for
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -14,6 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from relay.cli.main import app
+from relay.config.privatefiles import write_private
 
 ICELANE = Path(sys.executable).with_name("icelane")
 KEYS = f'signing = 0\n[keys]\n0 = "{"00" * 32}"\n'
@@ -46,12 +47,26 @@ def root() -> TyperGroup:
 
 
 COMMANDS = sorted(commands(root()))
-LISTINGS = [("flows",), ("ufrag", "show"), ("maps", "list"), ("maps", "dump"), ("relay", "status")]
+LISTINGS = [
+    *(("flows",), ("ufrag", "show"), ("maps", "list"), ("maps", "dump"), ("relay", "status")),
+    ("keys", "api", "list"),
+]
 
 
 def test_the_commands_that_the_documentation_names_are_there() -> None:
     assert {path[0] for path in COMMANDS} >= {
-        *("up", "call", "relay", "transceiver", "signaling", "flows", "top", "maps", "keys"),
+        *(
+            "up",
+            "call",
+            "calls",
+            "relay",
+            "transceiver",
+            "signaling",
+            "flows",
+            "top",
+            "maps",
+            "keys",
+        ),
         *("ufrag", "dataplane"),
     }
 
@@ -93,7 +108,7 @@ VIP = ["--vip", "127.0.0.1:34781"]
 TRANSCEIVER = ["transceiver", "run", "--control", "127.0.0.1:39000", "--keys", "keys.toml"]
 
 WRONG = {
-    "no settings": (["relay", "run"], "4 settings are wrong"),
+    "no settings": (["relay", "run"], "3 settings are wrong"),
     "no VIP": (RELAY, "--vip IP:PORT is missing"),
     "VIP is no address": ([*RELAY, "--vip", "x"], "vip: 'x' is not a transport address"),
     "VIP of another host": (
@@ -103,13 +118,13 @@ WRONG = {
     "no config file": (["relay", "run", "--config", "x"], "cannot read settings x: No such file"),
     "no key file": ([*RELAY, *VIP, "--keys", "x"], "make one with `icelane keys new`"),
     "key file is none": (
-        [*RELAY, *VIP, "--keys", "registry.toml"],
-        "key file registry.toml: a key file has",
+        [*RELAY, *VIP, "--keys", "no-keys.toml"],
+        "key file no-keys.toml: a key file has",
     ),
     "no registry": ([*RELAY, *VIP, "--registry", "x"], "cannot read registry x: No such file"),
     "registry is none": (
         [*RELAY, *VIP, "--registry", "keys.toml"],
-        "registry keys.toml: unknown table keys: known are relay, transceiver",
+        "registry keys.toml: unknown table keys: known are cluster, relay, transceiver",
     ),
     "Redis is no URL": ([*RELAY, *VIP, "--redis", "x"], "write redis://HOST:PORT/DB"),
     "XDP without interface": (
@@ -151,7 +166,8 @@ UNUSABLE = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a key file and a registry."""
     monkeypatch.chdir(tmp_path)
-    Path("keys.toml").write_text(KEYS)
+    write_private(Path("keys.toml"), KEYS.encode())
+    write_private(Path("no-keys.toml"), REGISTRY.encode())
     Path("registry.toml").write_text(REGISTRY)
     return tmp_path
 

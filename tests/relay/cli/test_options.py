@@ -157,10 +157,8 @@ class TestValues:
         result = relay_probe.run()
         assert (result.exit_code, result.stdout) == (2, "")
         first, *problems = result.stderr.splitlines()
-        assert first == "icelane: 4 settings are wrong:"
-        assert [each.split()[0] for each in problems] == [
-            *("--vip", "--upstream", "--keys", "--registry")
-        ]
+        assert first == "icelane: 3 settings are wrong:"
+        assert [each.split()[0] for each in problems] == [*("--vip", "--upstream", "--keys")]
 
 
 class TestSources:
@@ -175,7 +173,7 @@ class TestSources:
         )
         return path
 
-    def numbers(self, *arguments: str | Path, **environment: str) -> tuple[int, int, int]:
+    def numbers(self, *arguments: str | Path, **environment: str) -> tuple[int | None, int, int]:
         settings = Probe(TransceiverSettings).settings(*arguments, **environment)
         assert isinstance(settings, TransceiverSettings)
         return settings.slot, settings.generation, settings.capacity
@@ -243,3 +241,18 @@ class TestOnly:
         )
         assert isinstance(settings, RelaySettings)
         assert (settings.idle, settings.instance) == (150.0, "blue")
+
+
+@pytest.mark.parametrize(
+    ("section", "own", "shared"),
+    [
+        ("transceiver", "--listen", "--records"),
+        ("signaling", "--registry", "--tls-cert"),
+        ("up", "--vip", "--records"),
+    ],
+)
+def test_the_options_of_a_service_come_before_those_that_it_shares(
+    section: str, own: str, shared: str
+) -> None:
+    shown = icelane(*COMMANDS[section], "--help").stdout
+    assert shown.index(own) < shown.index(shared)

@@ -1,10 +1,18 @@
 """Output of commands: one shape of JSON, and tables that fit where they are shown."""
 
 import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from relay.cli.output import print_json, print_rows
+from relay.cli.output import Admin, Running, print_json, print_rows
+from relay.errors import AdminError
 
 ROWS = [
     {"name": "flows4", "type": "hash", "max_entries": "131072"},
@@ -75,3 +83,55 @@ def test_a_table_that_just_fits_loses_nothing(capsys: pytest.CaptureFixture[str]
         out = capsys.readouterr().out
         assert "x" * width in out
         assert "y" * 10 in out
+
+
+@pytest.mark.parametrize(
+    ("live", "arguments", "told"),
+    [
+        ([], [], "default"),
+        (["up"], [], "up"),
+        (["blue", "default"], [], "default"),
+        (["up"], ["--instance", "blue"], "blue"),
+        (["blue", "up"], ["--instance", "up"], "up"),
+        (["blue", "up"], ["--admin", "a.sock"], "default"),
+    ],
+)
+def test_without_a_name_the_relay_that_runs_is_meant(
+    *, runtime: Path, live: list[str], arguments: list[str], told: str
+) -> None:
+    with listening(runtime, live):
+        assert CliRunner().invoke(shown, arguments).output == f"{told}\n"
+
+
+def test_of_several_relays_one_must_be_named(runtime: Path) -> None:
+    with listening(runtime, ["up", "blue"]):
+        error = CliRunner().invoke(shown, []).exception
+    assert isinstance(error, AdminError)
+    assert str(error) == "several relays run here: name one with --instance: blue, up"
+
+
+shown = typer.Typer()
+
+
+@shown.command()
+def _show(*, instance: Running = "", admin: Admin = None) -> None:
+    del admin  # it is only looked whether there is one
+    typer.echo(instance)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the agents of a user are."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+@contextmanager
+def listening(runtime: Path, names: list[str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in names:
+            agent = stack.enter_context(socket.socket(socket.AF_UNIX))
+            agent.bind(str(runtime / f"icelane-{name}.sock"))
+            agent.listen()
+        yield

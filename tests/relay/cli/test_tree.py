@@ -11,6 +11,7 @@ from relay.errors import ConfigError
 from relay.run.settings import RelaySettings
 from relay.wire.endpoint import Endpoint
 from signaling.settings import SignalingSettings
+from transceiver.agent.settings import AgentSettings
 from transceiver.settings import TransceiverSettings
 
 SETTINGS = [(section, name) for section, model in TREE.items() for name in model.model_fields]
@@ -44,6 +45,7 @@ def test_every_service_has_its_section() -> None:
         ("relay", RelaySettings),
         ("transceiver", TransceiverSettings),
         ("signaling", SignalingSettings),
+        ("agent", AgentSettings),
         ("up", UpSettings),
     ]
 
@@ -102,7 +104,7 @@ class TestUp:
             ("vip", "0.0.0.0:3478", "--vip: 0.0.0.0:3478: name one address, not all of them"),
             ("listen", "localhost", "--listen: 'localhost' is not a transport address"),
             ("dataplane", "magic", "--dataplane: 'magic' is none of xdp, userspace, auto"),
-            ("instance", "a/b", "--instance: an instance's name has letters"),
+            ("instance", "a/b", "--instance: such a name has letters"),
         ],
     )
     def test_a_wrong_setting_is_refused_in_words(self, name: str, value: str, says: str) -> None:

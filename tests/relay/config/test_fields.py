@@ -1,6 +1,7 @@
 """What each kind of setting takes, as text of an option or as a value of TOML, and refuses."""
 
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,13 @@ from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from relay.config.fields import (
     Address,
+    Clusters,
     FilePath,
     HostAddress,
     HostAddresses,
     Hosts,
     Names,
+    Networks,
     Number,
     OneHostAddresses,
     RedisUrl,
@@ -37,6 +40,13 @@ VIP, OTHER = Endpoint("203.0.113.10", 3478), Endpoint("2001:db8::10", 3478)
 def id_of(value: object) -> str:
     """An id without memory addresses, which differ between the workers of a parallel run."""
     return "kind" if "Annotated" in str(value) else str(value)
+
+
+SEVERAL_HOSTS = (
+    "redis+cluster://127.0.0.1:7000,127.0.0.1:7001",
+    "rediss+cluster://user:password@[::1]:7000,[::1]:7001",
+    "redis+sentinel://127.0.0.1:26379,127.0.0.1:26380/calls/0",
+)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +73,16 @@ def id_of(value: object) -> str:
         (Names, "eth0", ("eth0",)),
         (Names, ["eth1", "eth0", "eth1"], ("eth1", "eth0")),
         (Names, [], ()),
+        (Networks, "10.0.0.0/8", (IPv4Network("10.0.0.0/8"),)),
+        (
+            Networks,
+            ["192.0.2.1", "2001:db8::/32"],
+            (IPv4Network("192.0.2.1"), IPv6Network("2001:db8::/32")),
+        ),
         (RedisUrl, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         (RedisUrl, "rediss://user:password@[::1]:6380/1", "rediss://user:password@[::1]:6380/1"),
         (RedisUrl, "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        *((RedisUrl, url, url) for url in SEVERAL_HOSTS),
         (Shade, "red", Colour.RED),
     ],
     ids=id_of,
@@ -104,11 +121,21 @@ def test_what_is_taken(kind: Any, given: object, taken: object) -> None:
         (Hosts, ["192.0.2.1", "::"], ":: is not the address of an interface"),
         (Names, ["eth0", 5], "must be a text"),
         (Names, ["eth0", ""], "must be a text"),
+        (Networks, "10.1.2.3/8", "host bits set: write an address or ADDRESS/PREFIX"),
+        (Networks, "proxy", "write an address or ADDRESS/PREFIX"),
+        (Clusters, 65536, "must be a number from 0 to 65535"),
+        (Clusters, ["1", "-1"], "must be a number from 0 to 65535"),
+        (Clusters, True, "must be a number from 0 to 65535"),
         (RedisUrl, "127.0.0.1:6379", "is no URL of Redis: write redis://HOST:PORT/DB"),
         (RedisUrl, "http://127.0.0.1:6379", "is no URL of Redis"),
         (RedisUrl, "redis://127.0.0.1:0", "is no URL of Redis"),
         (RedisUrl, "redis://127.0.0.1:port", "is no URL of Redis"),
         (RedisUrl, "redis://[::1", "is no URL of Redis"),
+        (RedisUrl, "redis+cluster://127.0.0.1:0", "is no URL of Redis"),
+        (RedisUrl, "redis+cluster://127.0.0.1:1,127.0.0.1:port", "is no URL of Redis"),
+        (RedisUrl, "redis+sentinel://127.0.0.1:0,127.0.0.1:1/calls", "is no URL of Redis"),
+        (RedisUrl, "redis://127.0.0.1:1,127.0.0.1:2", "is no URL of Redis"),
+        (RedisUrl, "redis+proxy://127.0.0.1", "is no URL of Redis"),
         (RedisUrl, 6379, "must be a text"),
         (Shade, "green", "'green' is none of red, blue"),
         (Shade, 5, "5 is none of red, blue"),
@@ -119,6 +146,22 @@ def test_what_is_refused_in_words(kind: Any, given: object, says: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(kind).validate_python(given)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://me:secret@db:1", "'http://...@db:1' is no URL of Redis"),
+        ("http://db:1?password=secret", "'http://db:1' is no URL of Redis"),
+        (":secret@db:6379", "'...@db:6379' is no URL of Redis"),
+    ],
+)
+def test_a_password_in_a_url_that_is_refused_is_not_told(url: str, shown: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(RedisUrl).validate_python(url)
+    told = str(caught.value.errors()[0]["ctx"]["error"])  # which is what commands print
+    assert told.startswith(shown)
+    assert "secret" not in told
 
 
 def test_home_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

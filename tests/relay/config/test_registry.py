@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from relay.config.registry import Registry, RegistryError, Relay, Transceiver
+from relay.config.targets import Targets
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
 from relay.wire.transport import MAX_CANDIDATES, Candidate, Transport
@@ -81,13 +82,14 @@ def test_clients_are_told_the_advertised_addresses_in_place_of_the_vip(
 def test_clients_are_told_of_tcp_after_udp() -> None:
     over_tcp = [str(PUBLIC), str(PUBLIC6)]
     relays = [{"vip": str(VIP), "advertise": str(PUBLIC), "tcp": over_tcp}, {"vip": str(VIP6)}]
-    assert Registry.of({"relay": relays}).candidates == (
+    (whole,) = Registry.of({"relay": relays}).ingresses
+    assert whole.candidates == (
         Candidate(PUBLIC),
         Candidate(VIP6),
         Candidate(PUBLIC, Transport.TCP),
         Candidate(PUBLIC6, Transport.TCP),
     )
-    one = Registry.of({"relay": [{"vip": str(VIP), "tcp": str(VIP)}] * 2})
+    (one,) = Registry.of({"relay": [{"vip": str(VIP), "tcp": str(VIP)}] * 2}).ingresses
     assert one.candidates == (Candidate(VIP), Candidate(VIP, Transport.TCP))
 
 
@@ -98,13 +100,42 @@ def relays(count: int) -> list[dict[str, Any]]:
 
 
 def test_clients_are_told_as_many_addresses_as_an_answer_holds_and_no_more() -> None:
-    assert len(Registry.of({"relay": relays(8)}).candidates) == MAX_CANDIDATES
+    (whole,) = Registry.of({"relay": relays(8)}).ingresses
+    assert len(whole.candidates) == MAX_CANDIDATES
     with pytest.raises(RegistryError) as caught:
         Registry.of({"relay": [*relays(8), {"vip": "[2001:db8::10]:3478"}]})
     assert str(caught.value) == (
         "clients would be told 17 addresses (vip or advertise, and tcp), and an answer has room "
         "for 16: tell them fewer"
     )
+
+
+def test_relays_of_different_names_are_advertised_each_alone() -> None:
+    named = [each | {"name": each["vip"]} for each in relays(9)]
+    assert len(Registry.of({"relay": named}).ingresses) == 9
+
+
+def test_entries_of_a_name_and_region_are_one_relay() -> None:
+    a, b, c = relays(3)
+    name, region = {"name": "a"}, {"region": "eu"}
+    ingresses = Registry.of({"relay": [a | name | region, c | region, b | name | region]}).ingresses
+    assert [(len(each.relays), each.region) for each in ingresses] == [(2, "eu"), (1, "eu")]
+
+
+def test_a_relay_is_closed_where_one_of_its_addresses_is() -> None:
+    fuller, closed = Relay(VIP, name="a", taken=0.5), Relay(VIP6, name="a", closed=True)
+    (ingress,) = Registry((), (fuller, closed)).ingresses
+    assert (ingress.closed, ingress.taken) == (True, 0.5)
+
+
+def test_the_region_of_a_transceiver_is_read() -> None:
+    assert [each.region for each in registry_of(region="eu").transceivers] == ["eu"]
+
+
+@pytest.mark.parametrize("wrong", ["", 3, "x" * 129])
+def test_a_region_is_a_text(wrong: object) -> None:
+    with pytest.raises(RegistryError, match="transceiver 1: region must be a text of 1 to 128"):
+        registry_of(region=wrong)
 
 
 def test_an_address_of_tcp_that_nobody_can_reach_is_named() -> None:
@@ -136,7 +167,7 @@ def test_all_advertised_addresses_that_nobody_can_reach_are_told_at_once() -> No
     ids=str,
 )
 def test_find_wants_the_very_generation(target: Target, found: bool) -> None:
-    assert (registry_of().find(target) is not None) is found
+    assert (registry_of().find(target.packed) is not None) is found
 
 
 @pytest.mark.parametrize(
@@ -156,11 +187,11 @@ def test_find_wants_the_very_generation(target: Target, found: bool) -> None:
         ({"address": "media.example.org:5000"}, "not an IPv4 or IPv6 address"),
         ({"address": "0.0.0.0:5000"}, "not the address of one host"),
         ({"address": "[::]:5000"}, "not the address of one host"),
-        ({"address": "[::ffff:0.0.0.0]:5000"}, "0.0.0.0:5000 is not the address of one host"),
+        ({"address": "[::ffff:0.0.0.0]:5000"}, "is an IPv4-mapped address"),
         ({"address": "224.0.0.1:5000"}, "not the address of one host"),
         ({"address": "[ff02::1]:5000"}, "not the address of one host"),
         ({"address": "169.254.169.254:80"}, "not the address of one host"),
-        ({"address": "[::ffff:169.254.169.254]:80"}, "not the address of one host"),
+        ({"address": "[::ffff:169.254.169.254]:80"}, "is an IPv4-mapped address"),
         ({"address": "[fe80::1]:5000"}, "not the address of one host"),
         ({"control": "192.0.2.2:9000"}, "control must be a URL"),
         ({"control": "file:///etc/hostname"}, "control must be a URL"),
@@ -181,6 +212,10 @@ def test_a_wrong_transceiver_is_refused_in_words(changes: dict[str, Any], says: 
         ({"relay": {"vip": "203.0.113.10:3478"}}, r"write \[\[relay\]\] above each relay"),
         ({"transceiver": 5}, r"write \[\[transceiver\]\] above each"),
         ({"transceiver": [5]}, r"write \[\[transceiver\]\] above each"),
+        (
+            {"relay": [{"vip": "203.0.113.10:3478", "health": "192.0.2.1:9100"}]},
+            "relay 1: health must be a URL such as http://192.0.2.1:9100",
+        ),
         ({"relay": [{}]}, 'relay 1: vip = "IP:PORT" is missing'),
         ({"relay": [{"vip": "203.0.113.10:3478"}, {"vip": "x"}]}, "relay 2: vip: 'x' is not"),
         ({"relay": [{"vip": "0.0.0.0:3478"}]}, "relay 1: vip 0.0.0.0:3478 is not the address of"),
@@ -219,3 +254,98 @@ def test_load_names_the_file(tmp_path: Path, content: bytes | None, says: str) -
         path.write_bytes(content)
     with pytest.raises(RegistryError, match=says):
         Registry.load(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:5000", "transceiver 2: 127.0.0.1:5000 is on the loopback"),
+        ("[::ffff:127.0.0.1]:5000", "transceiver 2: address: .* is an IPv4-mapped address"),
+        ("[64:ff9b::7f00:1]:5000", "transceiver 2: .* is a NAT64 address"),
+        ("203.0.113.10:3478", "transceiver 2: .* is a VIP of this relay"),
+        ("192.0.2.1:20000", "transceiver 2: .* is an upstream address of this relay"),
+    ],
+)
+def test_nobody_is_sent_to_who_is_no_transceiver(tmp_path: Path, address: str, says: str) -> None:
+    targets = Targets(
+        None,
+        vips=frozenset({Endpoint("203.0.113.10", 3478)}),
+        upstreams=frozenset({"192.0.2.1"}),
+        ports=(range(20_000, 21_000),),
+    )
+    entry = "[[transceiver]]\ncluster = 1\nslot = {}\ngeneration = 1\naddress = '{}'\n"
+    path = tmp_path / "registry.toml"
+    path.write_text(entry.format(1, "192.0.2.2:5000") + entry.format(2, address))
+    with pytest.raises(RegistryError, match=says):
+        Registry.load(path, targets)
+
+
+@pytest.mark.parametrize(
+    ("vip", "says"),
+    [
+        ("127.0.0.1:3478", "cluster 1: 127.0.0.1:3478 is on the loopback"),
+        ("[64:ff9b::7f00:1]:3478", "cluster 1: .* is a NAT64 address"),
+        ("203.0.113.10:3478", "cluster 1: .* is a VIP of this relay"),
+        ("192.0.2.1:20000", "cluster 1: .* is an upstream address of this relay"),
+        ("198.51.100.10:3478", None),
+    ],
+)
+def test_a_relay_elsewhere_is_allowed_by_being_named_and_is_none_of_this_one(
+    vip: str, says: str | None
+) -> None:
+    targets = Targets(
+        vips=frozenset({Endpoint("203.0.113.10", 3478)}),
+        upstreams=frozenset({"192.0.2.1"}),
+        ports=(range(20_000, 21_000),),
+    )
+    registry = Registry.of({"cluster": [{"number": 2, "vip": vip}]})
+    if says is None:
+        registry.require(targets)
+        assert targets.refusal(Endpoint.parse(vip)) is not None  # of a transceiver it would be
+    else:
+        with pytest.raises(RegistryError, match=says):
+            registry.require(targets)
+
+
+ELSEWHERE = """
+[[cluster]]
+number = 2
+vip = ["[2001:db8:5::10]:3478", "203.0.113.7:3478"]
+[[cluster]]
+number = 3
+vip = "203.0.113.8:3478"
+"""
+
+
+def test_clusters_elsewhere_have_relays(tmp_path: Path) -> None:
+    path = tmp_path / "registry.toml"
+    path.write_text(FILE + ELSEWHERE)
+    registry = Registry.load(path)
+    assert registry.remote_clusters == {2, 3}
+    assert registry.clusters == {1, 65535}
+    assert registry.relays_of(2) == (
+        Endpoint("2001:db8:5::10", 3478),
+        Endpoint("203.0.113.7", 3478),
+    )
+    assert (registry.relays_of(3), registry.relays_of(1)) == ((Endpoint("203.0.113.8", 3478),), ())
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        ([{"vip": "203.0.113.7:3478"}], "cluster 1: number must be a number from 0 to 65535"),
+        ([{"number": True, "vip": []}], "cluster 1: number must be a number from 0 to 65535"),
+        ([{"number": 2}], 'cluster 1: vip = "IP:PORT" is missing'),
+        ([{"number": 2, "vip": []}], "cluster 1: vip names no address of its relays"),
+        ([{"number": 2, "vip": "0.0.0.0:3478"}], "is not the address of one host"),
+        ([{"number": 2, "vips": []}], "did you mean vip?"),
+        ([{"number": 2, "vip": "203.0.113.7:1"}] * 2, "cluster 2 is there 2 times"),
+        ([{"number": 1, "vip": "203.0.113.7:1"}], "cluster 1 is elsewhere, and has transceivers"),
+    ],
+)
+def test_what_is_wrong_with_a_cluster_elsewhere_is_named(
+    clusters: list[dict[str, Any]], said: str
+) -> None:
+    with pytest.raises(RegistryError) as caught:
+        Registry.of({"transceiver": [ENTRY], "cluster": clusters})
+    assert said in str(caught.value)

@@ -16,6 +16,7 @@ class Server(Settings):
 
     keys: FilePath = setting(help="the key file", metavar="FILE")
     workers: Annotated[WholeNumber, Field(ge=1, le=64)] = setting(1, help="how many")
+    table: FilePath | None = setting(None, help="a file that may be missing")
     idle: Number = setting(5.0, help="seconds")
     interface: Names = setting((), help="interfaces")
     force: bool = setting(False, help="by force")
@@ -25,6 +26,7 @@ class Client(Settings):
     section: ClassVar[str] = "client"
 
     keys: FilePath = setting(help="the key file", metavar="FILE")
+    spare: FilePath | None = setting(None, help="another one", metavar="FILE", shown="none")
     seconds: WholeNumber = setting(10, help="how long")
 
 
@@ -65,10 +67,17 @@ def test_a_section_outweighs_what_holds_for_all(file: Path) -> None:
     assert Client.load({}, tree=TREE, file=file).keys == Path("/a")
 
 
+def test_a_path_that_need_not_be_there_does_so_too(file: Path) -> None:
+    file.write_text("keys = '/a'\nspare = 'sub/spare.toml'\n")
+    assert Client.load({}, tree=TREE, file=file).spare == file.parent / "sub" / "spare.toml"
+
+
 def test_a_path_in_a_file_starts_where_the_file_is(file: Path) -> None:
     file.write_text("keys = 'sub/keys.toml'\n")
     assert Server.load({}, tree=TREE, file=file).keys == file.parent / "sub" / "keys.toml"
     assert Server.load({"keys": "here"}, tree=TREE, file=file).keys == Path("here")
+    file.write_text("keys = 'keys.toml'\ntable = 'table.toml'\n")
+    assert Server.load({}, tree=TREE, file=file).table == file.parent / "table.toml"
 
 
 def test_home_is_home_in_a_file_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

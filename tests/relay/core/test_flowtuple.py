@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.flowtuple import FlowTuple, Source
+from relay.core.flowtuple import FlowTuple, Source, family_of
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import TARGET, decode
 from relay.wire.transport import Transport
@@ -39,16 +39,17 @@ def test_a_source_gives_back_what_it_was_made_of(transport: Transport) -> None:
     source = Source(FLOW.client, FLOW.vip, transport)
     assert (source.client, source.vip, source.transport) == (FLOW.client, FLOW.vip, transport)
     assert Source.of(FLOW.packed_client, FLOW.packed_vip, source.mark) == source
-    assert source.ends == FLOW.client_and_vip
+    assert source.ends == FLOW.packed_client + FLOW.packed_vip
     assert source.client_port == FLOW.client.port
+    assert source.packed_client == FLOW.packed_client
 
 
 def test_its_packed_parts_are_those_of_its_addresses() -> None:
     for name in ("client", "vip", "upstream", "transceiver"):
         assert getattr(FLOW, f"packed_{name}") == PARTS[name].packed
     assert FLOW.packed_target == decode(FLOW.route).raw[TARGET]
-    assert FLOW.without_upstream == FLOW.client_and_vip + FLOW.packed_transceiver
-    assert FLOW.upstream_family is AF_INET6
+    assert FLOW.without_transceiver == FLOW.from_client + FLOW.packed_upstream
+    assert FLOW.upstream_family is family_of(FLOW.packed_transceiver) is AF_INET6
 
 
 def test_it_can_be_at_another_upstream_address() -> None:

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from relay.core.limits import Limits
-from relay.dataplane.kernel.config import DEFAULT_MAX_FLOWS
 from relay.run.agent import SWEEP_EVERY
 
 CHROMIUM_CHECKS = 2.5  # seconds between two checks of a candidate pair, at most
@@ -33,8 +32,12 @@ def test_sweeps_get_round_to_all_flows_in_time() -> None:
     assert DEFAULTS.stores * DEFAULTS.store_every / SWEEP_EVERY >= DEFAULTS.flows
 
 
-def test_the_table_has_the_room_of_the_kernels_map() -> None:
-    assert DEFAULTS.flows == DEFAULT_MAX_FLOWS
+def test_an_address_is_kept_through_lost_checks_of_consent() -> None:
+    assert DEFAULTS.address_kept >= 3 * 5.0  # RFC 7675, section 5.1: one in 4 to 6 s
+
+
+def test_a_client_that_moves_about_leaves_room_for_itself() -> None:
+    assert DEFAULTS.flows_per_route >= 2 * DEFAULTS.pending_per_route
 
 
 def test_limits_are_fixed_while_a_table_runs() -> None:

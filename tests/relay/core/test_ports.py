@@ -31,7 +31,7 @@ def test_a_collision_probes_upwards_and_around_the_end(wanted: int) -> None:
 
 
 def test_a_released_port_rests_before_it_is_taken_again() -> None:
-    pool = PortPool(range(20_000, 20_001), quarantine=120)
+    pool = PortPool(range(20_000, 20_001))
     assert pool.take(1, 1000) == 20_000
     pool.release(20_000, now=1000)
     assert len(pool) == 0
@@ -59,11 +59,11 @@ def test_claim_takes_this_very_port_even_at_rest() -> None:
 
 
 def test_a_port_that_was_claimed_at_rest_rests_again_as_long() -> None:
-    pool = PortPool(range(20_000, 20_001), quarantine=10)
+    pool = PortPool(range(20_000, 20_001))
     assert pool.claim(20_000)
-    pool.release(20_000, now=0)
+    pool.release(20_000, now=0, rest=10)
     assert pool.claim(20_000)
-    pool.release(20_000, now=5)
+    pool.release(20_000, now=5, rest=10)
     assert pool.take(0, 14.9) is None
     assert pool.take(0, 15) == 20_000
 
@@ -87,7 +87,7 @@ class PortsAgainstAModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.pool = PortPool(range(20_000, 20_005), quarantine=10)
+        self.pool = PortPool(range(20_000, 20_005))
         self.taken: set[int] = set()
         self.free_at = dict.fromkeys(self.pool.ports, 0.0)
 
@@ -111,12 +111,12 @@ class PortsAgainstAModel(RuleBasedStateMachine):
             self.taken.add(port)
 
     @precondition(lambda self: self.taken)
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), rest=st.sampled_from([0.0, 2.0, 10.0]))
+    def release(self, data: st.DataObject, rest: float) -> None:
         port = data.draw(st.sampled_from(sorted(self.taken)))
-        self.pool.release(port, self.now)
+        self.pool.release(port, self.now, rest)
         self.taken.remove(port)
-        self.free_at[port] = self.now + 10
+        self.free_at[port] = self.now + rest
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 10.0]))
     def wait(self, seconds: float) -> None:
@@ -125,6 +125,8 @@ class PortsAgainstAModel(RuleBasedStateMachine):
     @invariant()
     def counted(self) -> None:
         assert len(self.pool) == len(self.taken)
+        free = len(self.free())
+        assert self.pool.busy(self.now) == (len(self.pool.ports) - free) / len(self.pool.ports)
 
 
 TestPortsAgainstAModel = PortsAgainstAModel.TestCase
@@ -181,7 +183,7 @@ def test_every_port_of_every_host_is_used_before_there_is_none() -> None:
 
 def test_upstream_addresses_are_claimed_and_released_by_host() -> None:
     first, second, other = (Endpoint(f"192.0.2.{last}", 20_000) for last in (1, 9, 77))
-    pool = UpstreamPool([first.host, second.host], range(20_000, 20_001), KEY, quarantine=120)
+    pool = UpstreamPool([first.host, second.host], range(20_000, 20_001), KEY)
     assert pool.claim(second.packed)
     assert not pool.claim(second.packed)
     assert not pool.claim(other.packed)
@@ -189,3 +191,23 @@ def test_upstream_addresses_are_claimed_and_released_by_host() -> None:
     pool.release(second.packed, 0)
     assert take(pool, flow(2), 119) is None
     assert take(pool, flow(2), 120) == second
+
+
+def test_what_rests_goes_on_resting_in_another_pool() -> None:
+    """An agent's successor has the ports of flows that went a moment ago."""
+    before, after = (UpstreamPool(["192.0.2.1"], range(20_000, 20_002), KEY) for _ in range(2))
+    flow = b"".join((VIP.packed, VIP.packed, TRANSCEIVER.packed))
+    taken = before.take(flow, 0.0)
+    assert taken is not None
+    before.release(taken, 10.0)
+    assert list(before.resting()) == [(taken, 10.0 + QUARANTINE)]
+    for upstream, until in before.resting():
+        after.let_rest(upstream, until)
+    other = after.take(flow, 20.0)
+    assert other not in (None, taken)
+    assert after.take(flow, 20.0) is None
+    assert after.take(flow, 10.0 + QUARANTINE) == taken
+    # One that is taken, or none of these, stays as it is.
+    after.let_rest(taken, 500.0)
+    after.let_rest(VIP.packed, 500.0)
+    assert list(after.resting()) == []

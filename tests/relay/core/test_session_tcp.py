@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.core.flow import Flow, State
+from relay.clocks import LEEWAY
+from relay.core.flow import Announce, Flow, State
 from relay.core.flowtuple import Source
 from relay.core.limits import Limits
 from relay.core.session import SessionTable
@@ -90,8 +91,9 @@ def test_the_announcement_says_that_it_is_tcp(scene: Scene) -> None:
     request = scene.request()
     command = scene.table.from_client(request, Source(ALICE, VIP, TCP), scene.now)[1]
     route = open_ufrag(stun.server_ufrag(request), scene.keys).raw
-    assert Announcement.parse(command.data, scene.keys) == Announcement(  # type: ignore[union-attr]
-        ALICE, VIP, route, scene.now.unix, TCP
+    assert isinstance(command, Announce)
+    assert Announcement.parse(scene.table.announcement(command) or b"", scene.keys) == Announcement(
+        ALICE, VIP, scene.flow().addresses.upstream, route, scene.now.unix, TCP
     )
 
 
@@ -108,9 +110,10 @@ def test_what_is_no_check_opens_nothing_and_the_mirror_is_not_asked(
 def test_forged_expired_and_unknown_routes_open_nothing(scene: Scene) -> None:
     good, expired = scene.ufrag(), scene.ufrag(lifetime=1.0)
     old_generation = scene.ufrag(FIRST._replace(generation=2))
-    scene.wait(200.0)
-    for ufrag in (good[:-1] + ("A" if good[-1] != "A" else "B"), expired, old_generation):
+    scene.wait(LEEWAY + 200.0)
+    for ufrag in (good[:-1] + ("A" if good[-1] != "A" else "B"), old_generation):
         assert scene.client(scene.request(ufrag), transport=TCP) == []
+    assert scene.client(scene.request(expired), transport=TCP) == ["alarm"]
     assert list(scene.table) == []
     assert scene.counted() == {"bad_route": 1, "no_transceiver": 1, "route_expired": 1}
 

@@ -16,6 +16,12 @@ def test_each_reason_has_a_second_of_its_own() -> None:
     ]
 
 
+def test_a_line_tells_how_many_were_withheld_before_it() -> None:
+    throttle = Throttle(iter([0.0, 0.1, 0.2, 1.0, 2.0]).__next__)
+    told = [throttle.withheld("a") if throttle.allows("a") else None for _ in range(5)]
+    assert told == ["", None, None, " (and 2 more since the last such line)", ""]
+
+
 def test_a_bucket_lets_a_burst_pass_and_then_its_rate() -> None:
     bucket = TokenBucket(rate=10, burst=3)
     assert [bucket.take(1000.0) for _ in range(5)] == [True, True, True, False, False]

@@ -14,6 +14,7 @@ from relay.dataplane.kernel.pins import Pins, instances
 from relay.dataplane.kernel.settings import write_settings
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
+from tests.lab.links import bring_up
 from tests.relay.dataplane.loading import FLOW, MAX_FLOWS, VIP, VIP6, NewConfig, clear, load
 
 _numbers = itertools.count(1)
@@ -35,8 +36,10 @@ def new_host() -> Iterator[Host]:
         with host.netlink() as netlink:
             for name in ("a", "b"):
                 netlink.link("add", ifname=name, kind="veth", peer=f"{name}-far")
-            for link in netlink.get_links():
-                netlink.link("set", index=link["index"], state="up")
+            with host.inside():  # what is redirected to a and b arrives
+                for name in ("a", "b"):
+                    set_offload(f"{name}-far", Offload.GRO, on=True)
+            bring_up(netlink)
         with host.inside():
             for name in ("a", "b"):
                 set_offload(f"{name}-far", Offload.TX_CHECKSUM, on=False)
@@ -64,7 +67,7 @@ def maps_host() -> Iterator[Host]:
 @pytest.fixture(scope="session")
 def instance(maps_host: Host) -> Iterator[str]:
     """A loaded instance with room for 8 flows, for tests of its maps and links."""
-    config = LoadConfig(f"maps-test-{os.getpid()}", ("a", "b"), SETTINGS, MAX_FLOWS)
+    config = LoadConfig(f"maps-{maps_host.network}", ("a", "b"), SETTINGS, MAX_FLOWS)
     try:
         load(maps_host, config)
         yield config.instance

@@ -44,7 +44,7 @@ def entries(pins: Pins) -> dict[str, list[int]]:
     """What the table of flows holds: the words of its records and its index that are not zero."""
     found = {}
     for name in ("flow_records", "flow_index"):
-        with closing(MappedArray(pins.map(name))) as table:
+        with closing(MappedArray(pins.opened(name))) as table:
             found[name] = list(filter(None, table.longs))
     return found
 
@@ -52,7 +52,7 @@ def entries(pins: Pins) -> dict[str, list[int]]:
 def clear(pins: Pins) -> None:
     """Remove all flows."""
     for name in ("flow_index", "flow_records"):
-        with closing(MappedArray(pins.map(name))) as table:
+        with closing(MappedArray(pins.opened(name))) as table:
             table.octets[:] = bytes(len(table.octets))
 
 
@@ -63,7 +63,7 @@ def count_packets(pins: Pins, packets: int, moment: float = 5.0) -> Activity:
         What that comes to in each direction, as far as it is known.
     """
     seen = Ticks.read(pins.ticks).at(moment)
-    with closing(MappedArray(pins.map("flow_records"))) as table:
+    with closing(MappedArray(pins.opened("flow_records"))) as table:
         for position in range(table.count):
             element = table.element(position)
             if element[table.spans["ends.kind"].start]:

@@ -13,6 +13,7 @@ def test_installed_flows_are_still_the_agents() -> None:
     assert list(dataplane.tuples()) == []
     assert list(dataplane.idle(float("inf"))) == []
     assert dataplane.record(FLOW) == FlowRecord(FLOW, Activity(0, 0, 0.0), Activity(0, 0, 0.0))
+    dataplane.note_edge(FLOW.client)
     dataplane.remove(FLOW)
     dataplane.deactivate()
 

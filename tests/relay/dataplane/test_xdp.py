@@ -1,5 +1,7 @@
 """The XDP dataplane on real pins: flows of all families, adoption, switching, and what it says."""
 
+import asyncio
+import gc
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,6 +53,28 @@ def test_a_later_process_adopts_the_flows_with_their_counters(
     assert set(records) == set(installed)
     for record in records.values():
         assert record.to_transceiver == record.to_client == counted
+
+
+def test_closing_lets_go_of_every_descriptor(pins: Pins) -> None:
+    def use() -> None:
+        loop = asyncio.new_event_loop()
+        with closing(loop), closing(XdpDataplane(pins.instance)) as dataplane:
+            dataplane.watch(loop, lambda: None)
+            dataplane.install(flow(1))
+            dataplane.counters()
+            dataplane.reconcile()
+            dataplane.remove(flow(1))
+
+    descriptors = Path("/proc/self/fd")
+    use()  # what is loaded once for the process
+    gc.collect()
+    gc.disable()  # an agent that is told to unload does not wait for it
+    try:
+        before = len(list(descriptors.iterdir()))
+        use()
+        assert len(list(descriptors.iterdir())) == before
+    finally:
+        gc.enable()
 
 
 ADDRESSES = {
@@ -194,3 +218,20 @@ def test_status_tells_what_is_loaded(maps_host: Host, dataplane: XdpDataplane, p
     assert (status.flows, status.max_flows) == (1, MAX_FLOWS)
     assert status.counters.keys() >= {"forwarded_to_transceiver", "not_webrtc"}
     assert xdp.status(pins.instance).interfaces == {"a": None, "b": None}  # another namespace
+
+
+@pytest.mark.netns
+def test_what_the_program_does_not_know_of_is_told_once_and_shown(
+    maps_host: Host, dataplane: XdpDataplane
+) -> None:
+    rule = {"fwmark": 7, "table": 5, "priority": 77}
+    with maps_host.inside(), maps_host.netlink() as netlink:
+        dataplane.reconcile()
+        netlink.rule("add", **rule)
+        (told,) = dataplane.reconcile()
+        assert "ip rule 77 (fwmark 0x7)" in told
+        assert dataplane.reconcile() == []
+        assert dataplane.status().unseen == (told,)
+        netlink.rule("del", **rule)
+        assert dataplane.reconcile() == []
+        assert dataplane.status().unseen == ()

@@ -39,9 +39,9 @@ class Pair:
         """What a read gives, when there is something to read."""
         deadline = time.monotonic() + WAIT
         while True:
-            before = self.connection._frames._rest
+            before = self.connection._frames.rest
             got = list(self.connection.receive(now))
-            if got or self.connection._frames._rest != before:
+            if got or self.connection._frames.rest != before:
                 return got
             assert time.monotonic() < deadline
 
@@ -189,3 +189,16 @@ def test_a_client_that_says_nothing_more_is_idle(pair: Pair) -> None:
     assert pair.connection.overdue(70.1) == "idle"
     pair.connection.send(RTP)  # what is sent to it does not count
     assert pair.connection.overdue(70.1) == "idle"
+
+
+def test_it_is_resumed_where_it_was(pair: Pair) -> None:
+    pair.client.tcp.sendall(frame(RTP)[:4])
+    pair.receive(now=7.0)
+    midway = pair.connection.midway
+    assert (midway.rest, midway.unsent) == (frame(RTP)[:4].hex(), "")
+    again = Connection(pair.tcp, SOURCE, LIMITS, 0.0)
+    again.resume(midway)
+    assert again.midway == midway
+    pair.connection = again
+    pair.client.tcp.sendall(frame(RTP)[4:])
+    assert pair.receive(now=8.0) == [RTP]

@@ -4,6 +4,7 @@ The table is played: a datagram that begins with `open` opens a flow.
 """
 
 import asyncio
+import json
 import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -18,8 +19,10 @@ from relay.core.flowtuple import FlowTuple, Source
 from relay.core.limits import ConnectionLimits
 from relay.errors import BindError
 from relay.forwarding import connections as module
+from relay.forwarding.connection import Midway
 from relay.forwarding.connections import MAX_FRAMES, ClientConnections
 from relay.wire.endpoint import Endpoint
+from relay.wire.framing import frame
 from tests.relay.conftest import ADDRESSES, ALICE, FIRST, RTP, eventually
 from tests.relay.forwarding.tcppair import TcpClient, listening
 
@@ -422,3 +425,47 @@ async def test_any_bytes_of_strangers_raise_nothing(
     relay.connections.send(flow, RTP)
     assert await good.receive() == RTP
     assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+async def test_a_connection_goes_on_in_another_process_in_the_middle_of_a_frame() -> None:
+    before, after = Relay(), Relay()
+    client, flow = await before.connect()
+    await client.send_bytes(frame(RTP)[:5])
+    await eventually(lambda: bool(_midway(before).rest), "half of a frame has come")
+    _hand_over(before, after, flow)
+    await client.send_bytes(frame(RTP)[5:] + frame(RTP))
+    await eventually(lambda: after.received == [RTP, RTP], f"all is received: {after.received}")
+    after.connections.send(flow, b"answer")
+    assert await client.receive() == b"answer"
+    after.connections.detach(flow)
+    assert await client.is_ended()
+    before.close()
+    after.close()
+
+
+async def test_what_waits_for_a_slow_client_is_sent_by_the_other_process() -> None:
+    before, after = Relay(), Relay()
+    client, flow = await before.connect(takes_little=True)
+    sent = 0
+    while not _midway(before).unsent:
+        before.connections.send(flow, bytes(1000))
+        sent += 1
+    _hand_over(before, after, flow)
+    for _ in range(sent):
+        assert await client.receive() == bytes(1000)
+    before.close()
+    after.close()
+
+
+def _midway(relay: Relay) -> Midway:
+    ((_, midway),) = relay.connections.all()
+    return midway
+
+
+def _hand_over(before: Relay, after: Relay, flow: Flow) -> None:
+    """Let another process have the one connection, and close it here, which ends nothing."""
+    ((tcp, midway),) = before.connections.all()
+    after.connections.adopt(tcp.dup(), Midway(*json.loads(json.dumps(midway))))
+    after.connections.attach(flow)
+    asyncio.get_running_loop().remove_reader(before.connections._ready)
+    tcp.close()

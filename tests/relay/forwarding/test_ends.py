@@ -18,6 +18,7 @@ from relay.forwarding.upstreams import PerFlowSockets
 from relay.forwarding.vips import VipSockets
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
+from tests.ports import free_port
 from tests.relay.conftest import RTP, eventually
 from tests.relay.forwarding.tcppair import TcpClient, listening
 
@@ -52,8 +53,7 @@ class Relay:
         self.opening: list[Flow] = []
 
     def flow(self, client: Endpoint, transport: Transport) -> Flow:
-        with bind_udp(Endpoint(HOST, 0)) as free:
-            upstream = Endpoint.of(free.getsockname())
+        upstream = Endpoint(HOST, free_port())
         vip = self.tcp if transport is Transport.TCP else self.udp
         transceiver = Endpoint.of(self.transceiver.getsockname())
         parts = FlowTuple(client, vip, upstream, transceiver, bytes(21), transport=transport)
@@ -77,7 +77,7 @@ class Relay:
             asyncio.get_running_loop(),
             self.fast,
             self.vips.fileno,
-            lambda flow, data: self.received.append((transport, flow, data)),
+            lambda flow, data, _: self.received.append((transport, flow, data)),
         )
 
 
@@ -96,12 +96,12 @@ async def test_a_client_over_udp_and_one_over_tcp_at_the_same_address(relay: Rel
         relay.opening = [over_udp, over_tcp]
         await client.send(HELLO)
         await eventually(lambda: relay.said == [HELLO], "the client is heard")
-        relay.ends.send_to_client(over_udp, b"over UDP")
-        relay.ends.send_to_client(over_tcp, b"over TCP")
+        relay.ends.send_to_client(over_udp, b"over UDP", 0)
+        relay.ends.send_to_client(over_tcp, b"over TCP", 0)
         assert await asyncio.wait_for(loop.sock_recv(same, 100), 5) == b"over UDP"
         assert await client.receive() == b"over TCP"
         for flow in (over_udp, over_tcp):
-            relay.ends.send_to_transceiver(flow, RTP)
+            relay.ends.send_to_transceiver(flow, RTP, 0)
             data, source = await asyncio.wait_for(loop.sock_recvfrom(relay.transceiver, 100), 5)
             assert (data, Endpoint.of(source)) == (RTP, flow.addresses.upstream)
             relay.transceiver.sendto(b"answer", source)
@@ -111,7 +111,7 @@ async def test_a_client_over_udp_and_one_over_tcp_at_the_same_address(relay: Rel
             (Transport.TCP, over_tcp, b"answer"),
         ]
         relay.ends.close(over_udp)
-        relay.ends.send_to_client(over_tcp, b"still here")
+        relay.ends.send_to_client(over_tcp, b"still here", 0)
         assert await client.receive() == b"still here"
         relay.ends.close(over_tcp)
         assert await client.is_ended()

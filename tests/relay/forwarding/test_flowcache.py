@@ -75,6 +75,8 @@ def test_counters_are_right_at_once(scene: Scene, flow: Flow) -> None:
     assert counters == {
         "received_from_clients": 3,
         "forwarded_to_transceivers": 3,
+        "bytes_to_transceivers": 6,
         "received_from_transceivers": 1,
         "forwarded_to_clients": 1,
+        "bytes_to_clients": 4,
     }

@@ -17,6 +17,7 @@ from relay.forwarding.mmsg import (
 )
 from relay.wire.endpoint import Endpoint
 from relay.wire.errors import EndpointError
+from tests.relay.forwarding.tos import CE, ECT0, EF, receive, send, tell
 
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 LARGEST = 65_507  # the most that fits into an IPv4 packet
@@ -82,6 +83,7 @@ def test_the_kernel_says_where_datagrams_were_sent_to(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     here, there = pair
+    tell(here)
     tell_destinations(here)
     buffers = PacketBuffers(4)
     receiver = BatchReceiver(buffers, here.family)
@@ -113,7 +115,7 @@ def test_batch_is_sent_to_whom_it_belongs(pair: tuple[socket.socket, socket.sock
         to = {0: there, 3: third, 5: there}
         destinations = [to_sockaddr(address(udp).packed) for udp in to.values()]
         sender = BatchSender(buffers, here.family)
-        assert sender.send(here.fileno(), list(to), destinations, [2, 2, 1]) == []
+        assert sender.send(here.fileno(), list(to), destinations, [2, 2, 1], bytes(3)) == []
         assert [there.recv(10), there.recv(10), third.recv(10)] == [b"\0\0", b"\5", b"\3\3"]
 
 
@@ -127,5 +129,51 @@ def test_refused_datagram_does_not_hold_up_the_others(
     destination = to_sockaddr(address(there).packed)
     sizes = [1, 65_536, 1, 65_536]  # more than a datagram can have
     sender = BatchSender(buffers, here.family)
-    assert sender.send(here.fileno(), range(4), [destination] * 4, sizes) == [errno.EMSGSIZE] * 2
-    assert [there.recv(10), there.recv(10)] == [b"\0", b"\2"]
+    tos = bytes([EF, EF, CE, CE])
+    refused = sender.send(here.fileno(), range(4), [destination] * 4, sizes, tos)
+    assert refused == [errno.EMSGSIZE] * 2
+    tell(there)
+    assert [receive(there), receive(there)] == [(b"\0", EF), (b"\2", CE)]
+
+
+def test_the_kernel_tells_dscp_and_ecn(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    tell(here)
+    buffers = PacketBuffers(4)
+    receiver = BatchReceiver(buffers, here.family)
+    for tos in (bytes([EF, ECT0, 0, CE]), bytes([0, 0, EF]), bytes(4)):
+        for each in tos:
+            send(there, b"x", each, address(here))
+        assert receiver.receive(here.fileno()) == len(tos)
+        assert receiver.tos(len(tos)) == tos
+        assert receiver.destinations(len(tos)) == [b""] * len(tos)
+
+
+def test_dscp_and_ecn_are_told_beside_where_datagrams_were_sent_to(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, there = pair
+    tell(here)
+    tell_destinations(here)
+    buffers = PacketBuffers(4)
+    receiver = BatchReceiver(buffers, here.family)
+    for tos in (EF, 0):
+        send(there, b"x", tos, address(here))
+    assert receiver.receive(here.fileno()) == 2
+    assert receiver.tos(2) == bytes([EF, 0])
+    assert receiver.destinations(2) == [to_sockaddr(address(here).packed)] * 2
+
+
+def test_each_leaves_with_its_dscp_and_ecn(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    tell(there)
+    buffers = PacketBuffers(4)
+    sender = BatchSender(buffers, here.family)
+    to, fds = [to_sockaddr(address(there).packed)] * 4, [here.fileno()] * 4
+    # The last two have none of what the same slots had before.
+    for tos in (bytes([0, EF, CE, EF | ECT0]), bytes([CE, 0]), bytes(4)):
+        count = len(tos)
+        assert sender.send(here.fileno(), range(count), to[:count], [1] * count, tos) == []
+        assert bytes(receive(there)[1] for _ in tos) == tos
+        assert sender.send_by(fds[:count], to[:count], [1] * count, tos) == []
+        assert bytes(receive(there)[1] for _ in tos) == tos

@@ -11,6 +11,7 @@ from relay.forwarding.batchio import SyscallBatchIO, open_batch_io
 from relay.forwarding.mmsg import to_sockaddr
 from relay.forwarding.outbox import SIZE, Outbox
 from relay.wire.endpoint import Endpoint
+from tests.relay.forwarding.tos import CE, EF, receive, tell
 
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -35,9 +36,9 @@ class Bench:
         here.connect(there.getsockname())
         return here, there
 
-    def send_to(self, here: socket.socket, there: socket.socket, data: bytes) -> None:
+    def send_to(self, here: socket.socket, there: socket.socket, data: bytes, tos: int = 0) -> None:
         destination = to_sockaddr(Endpoint.of(there.getsockname()).packed)
-        self.outbox.send_to(here.fileno(), here.family, destination, data)
+        self.outbox.send_to(here.fileno(), here.family, destination, data, tos)
 
     def close(self) -> None:
         self.outbox.close()
@@ -115,6 +116,23 @@ def test_what_cannot_leave_is_counted_and_the_rest_leaves(bench: Bench) -> None:
             bench.send_to(here, there, data)
     assert sorted(received(there, 4)) == [b"one", b"one", b"two", b"two"]
     assert bench.counters == {"send_failed_emsgsize": 2}
+
+
+@pytest.mark.parametrize("family", HOSTS)
+def test_each_leaves_with_its_dscp_and_ecn(bench: Bench, family: int) -> None:
+    here, there = bench.udp(family), bench.udp(family)
+    here.connect(there.getsockname())
+    tell(there)
+    sent = [(b"one", EF), (b"two", 0), (b"three", CE)]
+    for _ in range(2):
+        with bench.outbox:
+            for data, tos in sent:
+                bench.outbox.send(here.fileno(), data, tos)
+        assert [receive(there) for _ in sent] == sent
+        with bench.outbox:
+            for data, tos in sent:
+                bench.send_to(here, there, data, tos)
+        assert [receive(there) for _ in sent] == sent
 
 
 def test_an_error_ends_the_holding(bench: Bench) -> None:

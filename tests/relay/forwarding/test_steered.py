@@ -58,7 +58,7 @@ async def test_a_steered_socket_knows_whose_an_upstream_address_is() -> None:
         asyncio.get_running_loop(),
         counters,
         outbox=outbox,
-        received=lambda _flow, _data: None,
+        received=lambda *_: None,
     )
     try:
         first, last, late = flow(20_000), flow(20_002), flow(20_002)

@@ -10,13 +10,11 @@ import pytest
 from relay.errors import BindError
 from relay.forwarding.udp import (
     BUFFER_SIZE,
-    IP_MTU_DISCOVER,
-    IPV6_MTU_DISCOVER,
-    PMTUDISC_DONT,
     attach_filter,
     bind_udp,
     count_failure,
 )
+from relay.linux import IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_OMIT
 from relay.wire.endpoint import Endpoint
 
 V4, V6 = Endpoint("127.0.0.1", 0), Endpoint("::1", 0)
@@ -28,7 +26,7 @@ BIND_FAILURES = [
 
 
 @pytest.mark.parametrize("local", [V4, V6], ids=["ipv4", "ipv6"])
-def test_a_bound_socket_does_not_block_and_lets_the_kernel_fragment(local: Endpoint) -> None:
+def test_a_bound_socket_does_not_block_and_ignores_learnt_path_mtus(local: Endpoint) -> None:
     with bind_udp(local) as udp:
         assert Endpoint.of(udp.getsockname()).host == local.host
         with pytest.raises(BlockingIOError):
@@ -37,7 +35,7 @@ def test_a_bound_socket_does_not_block_and_lets_the_kernel_fragment(local: Endpo
             socket.AF_INET: (socket.IPPROTO_IP, IP_MTU_DISCOVER),
             socket.AF_INET6: (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER),
         }[local.family]
-        assert udp.getsockopt(*option) == PMTUDISC_DONT
+        assert udp.getsockopt(*option) == PMTUDISC_OMIT
 
 
 @pytest.mark.netns  # as root, whom net.core.rmem_max does not limit

@@ -17,6 +17,7 @@ from relay.forwarding.udp import bind_udp
 from relay.forwarding.upstreams import PerFlowSockets
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import eventually
+from tests.relay.forwarding.tos import CE, EF, send
 
 ANY = Endpoint("127.0.0.1", 0)
 
@@ -26,7 +27,7 @@ class Sides:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self.received: list[tuple[Flow, bytes]] = []
+        self.received: list[tuple[Flow, bytes, int]] = []
         self.vip, self.client, self.transceiver = (bind_udp(ANY) for _ in range(3))
         fast = FastPath(FlowCache(self.counters), self.counters)
         fast.add_vip(self.vip.fileno(), self.vip.family)
@@ -35,8 +36,9 @@ class Sides:
             asyncio.get_running_loop(),
             fast,
             lambda _: self.vip.fileno(),
-            lambda flow, data: self.received.append((flow, data)),
+            lambda flow, data, tos: self.received.append((flow, data, tos)),
         )
+        self.upstreams.listen()
 
     def flow(self, upstream: Endpoint | None = None) -> Flow:
         with bind_udp(ANY) as free:
@@ -69,12 +71,12 @@ async def test_a_flow_has_its_port_and_its_transceivers_answers(sides: Sides) ->
     flow = sides.flow()
     assert sides.upstreams.open(flow)
     assert sides.upstreams.find(flow.addresses.upstream) is flow
-    sides.upstreams.send(flow, b"request")
+    sides.upstreams.send(flow, b"request", EF)
     loop = asyncio.get_running_loop()
     data, source = await asyncio.wait_for(loop.sock_recvfrom(sides.transceiver, 100), 5)
     assert (data, Endpoint.of(source)) == (b"request", flow.addresses.upstream)
-    sides.transceiver.sendto(b"answer", source)
-    await eventually(lambda: sides.received == [(flow, b"answer")], "the answer is received")
+    send(sides.transceiver, b"answer", CE, Endpoint.of(source))
+    await eventually(lambda: sides.received == [(flow, b"answer", CE)], "the answer is received")
 
 
 async def test_nobody_but_the_transceiver_is_let_in(sides: Sides) -> None:
@@ -84,7 +86,7 @@ async def test_nobody_but_the_transceiver_is_let_in(sides: Sides) -> None:
         stranger.sendto(b"stranger", flow.addresses.upstream)
     sides.transceiver.sendto(b"transceiver", flow.addresses.upstream)
     await eventually(lambda: bool(sides.received), "the transceiver is heard")
-    assert sides.received == [(flow, b"transceiver")]
+    assert sides.received == [(flow, b"transceiver", 0)]
 
 
 async def test_a_confirmed_flow_goes_straight_to_its_client(sides: Sides) -> None:
@@ -129,7 +131,7 @@ async def test_a_closed_flow_is_forgotten_and_its_port_free(sides: Sides) -> Non
     sides.upstreams.close(flow)
     assert sides.upstreams.find(flow.addresses.upstream) is None
     bind_udp(flow.addresses.upstream).close()
-    sides.upstreams.send(flow, b"too late")
+    sides.upstreams.send(flow, b"too late", 0)
     sides.upstreams.confirm(flow)
     assert sides.counters == Counter()
 
@@ -138,7 +140,7 @@ async def test_what_was_sent_before_a_flow_was_closed_leaves(sides: Sides) -> No
     flow = sides.flow()
     sides.upstreams.open(flow)
     with sides.fast.outbox:
-        sides.upstreams.send(flow, b"last")
+        sides.upstreams.send(flow, b"last", 0)
         sides.upstreams.close(flow)
         assert await received(sides.transceiver) == b"last"
     assert sides.counters == Counter()
@@ -148,7 +150,24 @@ async def test_a_transceiver_that_is_gone_is_counted(sides: Sides) -> None:
     flow = sides.flow()
     sides.upstreams.open(flow)
     sides.transceiver.close()
-    sides.upstreams.send(flow, b"refused")
+    sides.upstreams.send(flow, b"refused", 0)
     await eventually(
         lambda: sides.counters["send_failed_econnrefused"] == 1, "the refusal is counted"
     )
+
+
+async def test_the_socket_of_another_process_goes_on_with_what_waits_in_it(sides: Sides) -> None:
+    flow = sides.flow()
+    with bind_udp(flow.addresses.upstream) as before:
+        before.connect(flow.addresses.transceiver)
+        send(sides.transceiver, b"waited", CE, flow.addresses.upstream)
+        given = before.dup()
+    assert sides.upstreams.opened(flow) is None
+    sides.upstreams.adopt(flow, given)
+    assert sides.upstreams.opened(flow) is given
+    assert sides.upstreams.find(flow.addresses.upstream) is flow
+    await eventually(lambda: sides.received == [(flow, b"waited", CE)], "it is received")
+    sides.upstreams.send(flow, b"request", 0)
+    assert await received(sides.transceiver) == b"request"
+    sides.upstreams.close(flow)
+    assert given.fileno() < 0

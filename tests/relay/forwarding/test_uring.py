@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.forwarding.uring import OP_RECV, OP_SEND, SKIP_SUCCESS, Ring
+from relay.forwarding.msghdr import HEADER_SIZE, MessageHeaders
+from relay.forwarding.uring import OP_RECVMSG, OP_SEND, SKIP_SUCCESS, Ring
 
 ENTRIES = 4
 SIZE = 100
@@ -20,11 +21,15 @@ class Requests:
     def __init__(self) -> None:
         self.ring = Ring(ENTRIES)
         self.memory = [ctypes.create_string_buffer(SIZE) for _ in range(ENTRIES)]
+        addresses = [ctypes.addressof(memory) for memory in self.memory]
+        self.headers = MessageHeaders(addresses, name_size=0, control=bytes(8))
         self.here, self.there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.there.settimeout(5)
 
     def prepare(self, request: int, opcode: int, length: int = SIZE, flags: int = 0) -> None:
         address = ctypes.addressof(self.memory[request])
+        if opcode == OP_RECVMSG:
+            address = self.headers.address + request * HEADER_SIZE
         self.ring.prepare(request, opcode, address, length, flags)
         self.ring.fds[request] = self.here.fileno()
 
@@ -74,7 +79,7 @@ def test_a_length_is_changed_after_preparing(requests: Requests) -> None:
 
 def test_receiving_never_waits(requests: Requests) -> None:
     for request in range(3):
-        requests.prepare(request, OP_RECV)
+        requests.prepare(request, OP_RECVMSG, 1)
     requests.there.send(b"first")
     requests.there.send(b"2")
     assert requests.ring.submit(0, 3) == [(0, 5), (1, 1), (2, -errno.EAGAIN)]

@@ -16,6 +16,7 @@ from relay.forwarding.udp import bind_udp
 from relay.forwarding.vips import VipSockets
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import eventually
+from tests.relay.forwarding.tos import CE, EF, receive, send
 
 HOSTS = ("127.0.0.1", "::1")
 
@@ -29,7 +30,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self.received: list[tuple[bytes, Source]] = []
+        self.received: list[tuple[bytes, Source, int]] = []
         self.fast = FastPath(FlowCache(self.counters), self.counters)
         self.vips = VipSockets(
             asyncio.get_running_loop(),
@@ -60,17 +61,19 @@ async def test_a_datagram_comes_with_its_client_and_vip(relay: Relay, host: str)
     relay.vips.listen()
     with bind_udp(Endpoint(host, 0)) as client:
         source = Endpoint.of(client.getsockname())
-        client.sendto(b"to one", vip)
+        send(client, b"to one", EF, vip)
         client.sendto(b"to the other", other)
         await eventually(lambda: len(relay.received) == 2, "both are received")
         assert set(relay.received) == {
-            (b"to one", Source(source, vip)),
-            (b"to the other", Source(source, other)),
+            (b"to one", Source(source, vip), EF),
+            (b"to the other", Source(source, other), 0),
         }
-        relay.vips.send(flow_of(source, other), b"answer")
+        relay.vips.send(flow_of(source, other), b"answer", CE)
         loop = asyncio.get_running_loop()
+        relay.vips.send(flow_of(source, other), b"another", 0)
+        assert receive(client) == (b"answer", CE)
         data, sender = await asyncio.wait_for(loop.sock_recvfrom(client, 100), 5)
-        assert (data, Endpoint.of(sender)) == (b"answer", other)
+        assert (data, Endpoint.of(sender)) == (b"another", other)
 
 
 async def test_what_comes_before_listening_waits(relay: Relay) -> None:
@@ -105,7 +108,7 @@ async def test_a_vip_that_is_taken_or_not_here_cannot_be_opened(relay: Relay) ->
 
 async def test_a_datagram_that_the_kernel_refuses_is_counted(relay: Relay) -> None:
     vip = relay.open()
-    relay.vips.send(flow_of(Endpoint("127.0.0.1", 9), vip), bytes(65_520))
+    relay.vips.send(flow_of(Endpoint("127.0.0.1", 9), vip), bytes(65_520), 0)
     assert relay.counters == {"send_failed_emsgsize": 1}
 
 

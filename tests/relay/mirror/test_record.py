@@ -1,5 +1,6 @@
-import base64
+import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.flowtuple import FlowTuple
-from relay.mirror.record import Record, RecordError, client_of, key_of
+from relay.mirror.record import MAC_SIZE, Record, RecordError, client_of, key_of
+from relay.wire.announcement import MAX_EPOCH, Announcement
 from relay.wire.endpoint import Endpoint
-from relay.wire.errors import RouteKeyError
 from relay.wire.keys import KeyRing
+from relay.wire.keysource import Role
 from relay.wire.route import Target, mint
+from relay.wire.transport import Transport
 
 KEYS = KeyRing({0: bytes(range(32)), 1: bytes(32)}, signing_slot=1)
 ROUTE = mint(Target(1, 2, 3), KEYS, now=1_795_381_747, lifetime=3600, nonce=b"1234")
@@ -19,7 +22,9 @@ CLIENT = Endpoint("203.0.113.2", 40000)
 VIP = Endpoint("203.0.113.10", 3478)
 UPSTREAM = Endpoint("192.0.2.1", 20417)
 TRANSCEIVER = Endpoint("192.0.2.2", 5000)
-RECORD = Record(FlowTuple(CLIENT, VIP, UPSTREAM, TRANSCEIVER, ROUTE.raw), 1_795_381_747.5)
+RECORD = Record(
+    FlowTuple(CLIENT, VIP, UPSTREAM, TRANSCEIVER, ROUTE.raw), "relay-a", 3, 1_795_381_747.5
+)
 VALUE = RECORD.serialize(KEYS)
 
 ENDPOINTS = st.builds(
@@ -33,12 +38,26 @@ def changed(**fields: Any) -> bytes:
     return json.dumps(json.loads(VALUE) | fields).encode()
 
 
-@given(ENDPOINTS, ENDPOINTS, ENDPOINTS, ENDPOINTS, st.floats(0, 2**40))
+@given(
+    st.tuples(ENDPOINTS, ENDPOINTS, ENDPOINTS, ENDPOINTS),
+    st.text(min_size=1, max_size=64),
+    st.integers(1, MAX_EPOCH),
+    st.floats(0, 2**40),
+)
 def test_there_and_back(
-    client: Endpoint, vip: Endpoint, upstream: Endpoint, transceiver: Endpoint, time: float
+    ends: tuple[Endpoint, Endpoint, Endpoint, Endpoint], owner: str, epoch: int, time: float
 ) -> None:
-    record = Record(FlowTuple(client, vip, upstream, transceiver, ROUTE.raw), time)
+    record = Record(FlowTuple(*ends, ROUTE.raw), owner, epoch, time)
     assert Record.parse(*client_of(record.key), record.serialize(KEYS), KEYS) == record
+
+
+@given(ENDPOINTS, ENDPOINTS, st.sampled_from(Transport), st.integers(1, MAX_EPOCH))
+def test_what_an_edge_has_said_is_kept(
+    client: Endpoint, vip: Endpoint, transport: Transport, epoch: int
+) -> None:
+    said = Announcement(client, vip, CLIENT, ROUTE.raw, 0.0, transport, epoch)
+    record = replace(RECORD, introduced=said)
+    assert Record.parse(CLIENT, VIP, record.serialize(KEYS), KEYS) == record
 
 
 def test_an_operator_can_read_it() -> None:
@@ -46,7 +65,9 @@ def test_an_operator_can_read_it() -> None:
     fields = json.loads(VALUE)
     assert len(bytes.fromhex(fields.pop("mac"))) == 16
     assert fields == {
-        "v": 1,
+        "v": 2,
+        "owner": "relay-a",
+        "epoch": 3,
         "transceiver": "192.0.2.2:5000",
         "upstream": "192.0.2.1:20417",
         "route": ROUTE.ufrag,
@@ -58,13 +79,14 @@ def test_an_operator_can_read_it() -> None:
     "fields",
     [
         {"transceiver": "127.0.0.1:6379"},
-        {"transceiver": "[::ffff:127.0.0.1]:6379"},
         {"transceiver": "192.0.2.2:5001"},
         {"upstream": "192.0.2.1:20418"},
         {"route": mint(Target(1, 2, 3), KEYS, now=0, lifetime=60, nonce=b"abcd").ufrag},
         {"time": 1_795_381_748.5},
         {"time": "1795381747.5"},
-        {"v": 2},
+        {"v": 3},
+        {"owner": "relay-b"},
+        {"epoch": 4},
         {"more": 1},
         {"mac": "00" * 16},
         {"mac": ""},
@@ -110,17 +132,26 @@ def test_a_record_copied_to_another_key_does_not_verify(client: Endpoint, vip: E
         changed(route=None),
         changed(route=["A"] * 28),
         changed(route=ROUTE.ufrag[:-1]),
-        changed(route="A" * 28),
-        changed(route=base64.b64encode(bytes(21)).decode()),
+        changed(route="/" * 28),
         changed(upstream=None),
         changed(upstream={}),
         changed(upstream="here"),
         changed(transceiver="redis.example.org:6379"),
         changed(transceiver="[fe80::1%eth0]:5000"),
         changed(transceiver="192.0.2.2:" + "9" * 5000),
+        changed(owner=None),
+        changed(epoch=0),
+        changed(epoch=3.0),
+        changed(epoch=True),
+        changed(epoch="3"),
+        changed(epoch=MAX_EPOCH + 1),
         changed(time=None),
         changed(time="soon"),
         changed(time=10**400),
+        changed(introduced="udp"),
+        changed(introduced=["203.0.113.2:1", "203.0.113.10:3478", "sctp", 1]),
+        changed(introduced=["203.0.113.2:1", "203.0.113.10:3478", "udp", 0]),
+        changed(introduced=["here", "203.0.113.10:3478", "udp", 1]),
     ],
     ids=lambda value: ascii(value[:40]) + str(len(value)),
 )
@@ -154,18 +185,36 @@ def test_a_version_of_the_future_is_refused_even_when_signed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("relay.mirror.record.VERSION", 2)
+        patch.setattr("relay.mirror.record.VERSION", 3)
         value = RECORD.serialize(KEYS)
-    with pytest.raises(RecordError, match="version 2 is unknown"):
+    with pytest.raises(RecordError, match="version 3 is unknown"):
         Record.parse(CLIENT, VIP, value, KEYS)
 
 
-def test_another_deployment_reads_nothing_and_writes_nothing() -> None:
-    others = KeyRing({0: bytes(range(32))}, signing_slot=0)
-    with pytest.raises(RecordError, match="key slot 1 holds no key"):
+@pytest.mark.parametrize("slot", [0, 1], ids=["another slot", "the same slot"])
+def test_another_deployment_reads_nothing_and_writes_nothing(slot: int) -> None:
+    others = KeyRing({slot: bytes(range(1, 33))}, signing_slot=slot)
+    with pytest.raises(RecordError, match="tag does not verify"):
         Record.parse(CLIENT, VIP, VALUE, others)
-    with pytest.raises(RouteKeyError):
-        RECORD.serialize(others)
+    with pytest.raises(RecordError, match="tag does not verify"):
+        Record.parse(CLIENT, VIP, RECORD.serialize(others), KEYS)
+
+
+def test_an_edge_keeps_flows_of_clusters_whose_routes_it_cannot_verify() -> None:
+    edge = KeyRing({0: bytes(range(1, 33))}, signing_slot=0)
+    for keys in (edge, edge.exported(7, Role.RELAY)):
+        assert Record.parse(CLIENT, VIP, RECORD.serialize(keys), keys) == RECORD
+
+
+def test_a_flow_outlives_the_key_of_its_route() -> None:
+    retired = KeyRing({0: bytes(range(32))}, signing_slot=0)
+    value = RECORD.serialize(retired)
+    assert Record.parse(CLIENT, VIP, value, retired) == RECORD
+    assert Record.parse(CLIENT, VIP, value, KEYS) == RECORD  # who has not retired it yet
+    with pytest.raises(RecordError, match="its tag does not verify"):
+        Record.parse(CLIENT, VIP, VALUE, retired)  # which the key that has left signed
+    with pytest.raises(RecordError, match="its tag does not verify"):
+        Record.parse(CLIENT, VIP, value, KeyRing({5: bytes(32)}, signing_slot=5))
 
 
 @given(ENDPOINTS, ENDPOINTS)
@@ -193,6 +242,13 @@ def test_a_key_that_is_none(key: str) -> None:
         client_of(key)
 
 
-def test_a_record_is_read_with_its_route_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.mirror.record.open_raw", None)  # a second time would call it
-    assert Record.parse(CLIENT, VIP, VALUE, KEYS) == RECORD
+@pytest.mark.parametrize("name", ["transceiver", "upstream"])
+@pytest.mark.parametrize("address", ["[::ffff:192.0.2.2]:5000", "[::ffff:c000:202]:5000"])
+def test_a_mapped_address_is_refused_though_it_is_signed(name: str, address: str) -> None:
+    fields = json.loads(VALUE)
+    fields.pop("mac")
+    fields[name] = address
+    text = json.dumps([RECORD.key, fields], sort_keys=True).encode("ascii")
+    mac = hmac.digest(KEYS.mirror_keys(1, 1)[0], text, "sha256")[:MAC_SIZE]
+    with pytest.raises(RecordError, match="IPv4-mapped"):
+        Record.parse(CLIENT, VIP, json.dumps(fields | {"mac": mac.hex()}).encode(), KEYS)

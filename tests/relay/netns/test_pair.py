@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from pyroute2 import IPRoute
 
 from relay.errors import NetnsError
+from relay.netns import pair
 from relay.netns.host import Host
 from relay.netns.pair import HOST_ADDRESS, NAMESPACE_ADDRESS, namespace_pair
 
@@ -70,6 +72,12 @@ def test_what_a_killed_process_left_is_replaced(name: str) -> None:
         assert host == left
         with host.inside():
             assert "eth0" in interfaces()
+
+
+def test_an_interface_that_goes_by_itself_meanwhile_is_none_to_remove() -> None:
+    """The kernel removes what was in a namespace that has gone, some time later."""
+    with IPRoute() as netlink:
+        pair._remove(netlink, 2**31 - 1)  # one that is not there any more
 
 
 @pytest.mark.usefixtures("name")

@@ -2,22 +2,25 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Container, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from relay.config.directory import Directory
 from relay.config.registry import Registry, Transceiver
 from relay.core.flowtuple import FlowTuple
+from relay.core.sleeping import route_word
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.run.agent import Agent
 from relay.run.config import RelayConfig
+from relay.run.executor import now
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
-from relay.wire.keys import KeyRing
+from tests.ports import free_port
 from tests.relay.conftest import FIRST, Scene
 
 PORTS = range(20_000, 21_000)
@@ -47,7 +50,11 @@ class Peer:
 
 
 class MemoryDataplane(UserspaceDataplane):
-    """Keeps what is installed where a test can see it."""
+    """Keeps what is installed where a test can see it.
+
+    What it has when an agent starts needs `steers`, as in the kernel: no socket is opened for it.
+    What its transceiver sends then would have to be steered, and comes to nobody.
+    """
 
     def __init__(self, room: int = 100) -> None:
         super().__init__()
@@ -66,6 +73,23 @@ class MemoryDataplane(UserspaceDataplane):
     def tuples(self) -> Iterator[FlowTuple]:
         return iter(self.installed)
 
+    def count(self) -> int:
+        return len(self.installed)
+
+    def adopt(self, vips: Container[Endpoint]) -> Iterator[tuple[bytes, int, bytes]]:
+        for flow in self.installed:
+            if flow.vip in vips:
+                yield flow.packed_upstream[:-2], flow.upstream.port, b"\1"
+
+    def routes(self) -> Iterator[int]:
+        return (route_word(flow.route) for flow in self.installed)
+
+    def of_client(self, ends: bytes) -> FlowTuple | None:
+        return next((flow for flow in self.installed if flow.from_client == ends), None)
+
+    def at_upstream(self, upstream: bytes) -> FlowTuple | None:
+        return next((flow for flow in self.installed if flow.packed_upstream == upstream), None)
+
 
 @dataclass
 class Stage:
@@ -83,12 +107,15 @@ class Stage:
 
     @asynccontextmanager
     async def relay(
-        self, dataplane: Dataplane | Awaitable[Dataplane] | None = None, **changes: Any
+        self,
+        dataplane: Dataplane | Awaitable[Dataplane] | None = None,
+        directory: Directory | None = None,
+        **changes: Any,
     ) -> AsyncIterator[Agent]:
         agent = Agent(
             replace(self.config, **changes),
             self.scene.keys,
-            self.scene.registry,
+            directory or Directory(self.scene.registry),
             dataplane or UserspaceDataplane(),
         )
         async with agent:
@@ -98,11 +125,16 @@ class Stage:
         """The client's first check, and where from the transceiver got it."""
         request = self.scene.request()
         self.client.send(request, self.vip)
-        announcement, upstream = await self.transceiver.receive()
-        told = Announcement.parse(announcement, self.scene.keys)
-        assert (told.client, told.vip) == (self.client.address, self.vip)
+        upstream = await self.announced()
         assert await self.transceiver.receive() == (request, upstream)
         return request, upstream
+
+    async def announced(self) -> Endpoint:
+        """The upstream address from which the client is announced to the transceiver."""
+        announcement, upstream = await self.transceiver.receive()
+        told = Announcement.parse(announcement, self.scene.keys)
+        assert (told.client, told.vip, told.upstream) == (self.client.address, self.vip, upstream)
+        return upstream
 
     async def connect(self) -> Endpoint:
         """A check and its success; the upstream address."""
@@ -113,12 +145,16 @@ class Stage:
         return upstream
 
 
+def scene_now(**settings: Any) -> Scene:
+    """A scene whose ufrags an agent takes: it looks at the clock on the wall."""
+    return Scene(now=now(), **settings)
+
+
 def stage_on(host: str, directory: Path) -> Iterator[Stage]:
-    client, transceiver, free = Peer(host), Peer(host), Peer(host)
-    free.close()  # its port is free now, and serves as the VIP's
+    client, transceiver = Peer(host), Peer(host)
     registry = Registry((Transceiver(FIRST, transceiver.address),))
     config = RelayConfig(
-        vips=(free.address,),
+        vips=(Endpoint(host, free_port(host)),),
         upstreams=(host,),
         keys=directory / "keys.toml",
         registry=directory / "registry.toml",
@@ -126,7 +162,6 @@ def stage_on(host: str, directory: Path) -> Iterator[Stage]:
         dataplane=DataplaneChoice.USERSPACE,
         admin=directory / "admin.sock",
     )
-    scene = Scene(keys=KeyRing({0: bytes(range(32))}, 0), registry=registry)
-    yield Stage(host, scene, client, transceiver, config)
+    yield Stage(host, scene_now(registry=registry), client, transceiver, config)
     client.close()
     transceiver.close()

@@ -4,7 +4,7 @@ import pytest
 
 from relay.config.conflict import ConflictError
 from relay.config.registry import Registry, Relay
-from relay.run.advertised import advertised, agreed, conflicts, unheard
+from relay.run.advertised import advertised, agreed, conflicts, told_of, unheard
 from relay.wire.endpoint import Endpoint
 
 VIP, OTHER, VIP6 = (Endpoint(host, 3478) for host in ("10.0.0.5", "10.0.0.6", "2001:db8::5"))
@@ -144,3 +144,26 @@ class TestUnheard:
         self, relay: Relay, tcp: tuple[Endpoint, ...]
     ) -> None:
         assert unheard((VIP, VIP6), tcp, Registry((), (relay,))) is None
+
+
+class TestToldOf:
+    """A relay's VIPs as the registry in Redis has them."""
+
+    def test_each_has_what_is_told_in_its_place(self) -> None:
+        assert told_of((VIP, VIP6), (PUBLIC,), ()) == (Relay(VIP, (PUBLIC,)), Relay(VIP6))
+
+    def test_connections_go_where_it_listens(self) -> None:
+        at = VIP._replace(port=443)
+        assert told_of((VIP, VIP6), (), (at, VIP6)) == (
+            Relay(VIP, (), (at,)),
+            Relay(VIP6, (), (VIP6,)),
+        )
+
+    def test_behind_a_nat_they_go_to_its_address_and_the_same_ports(self) -> None:
+        at = VIP._replace(port=443)
+        public = PUBLIC._replace(port=3500)  # it maps the port of the VIP
+        (told,) = told_of((VIP,), (public,), (VIP, at))
+        assert told == Relay(VIP, (public,), (public, public._replace(port=443)))
+
+    def test_an_address_of_another_family_is_told_with_the_first(self) -> None:
+        assert told_of((VIP,), (), (VIP6,)) == (Relay(VIP, (), (VIP6,)),)

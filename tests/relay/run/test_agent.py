@@ -16,9 +16,9 @@ from relay.config.registry import Registry, Relay
 from relay.core.flowtuple import FlowTuple
 from relay.errors import AdminError, BindError, DataplaneError
 from relay.wire import stun
-from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
-from tests.relay.conftest import DTLS, RTP, RedisServer, eventually
+from relay.wire.question import is_question
+from tests.relay.conftest import DTLS, FLOWS, RTP, RedisServer, eventually
 from tests.relay.run.stage import PORTS, WAIT, MemoryDataplane, Peer, Stage, stage_on
 
 if TYPE_CHECKING:
@@ -139,12 +139,12 @@ async def test_pinned_flows_are_adopted_with_their_ports(stage4: Stage) -> None:
     dataplane = MemoryDataplane()
     async with stage4.relay(dataplane):
         upstream = await stage4.connect()
+    dataplane.steers = True
     async with stage4.relay(dataplane) as agent:
-        assert agent.counters()["adopted"] == 1
+        assert (agent.counters()["adopted"], agent.flow_counts()["confirmed"]) == (1, 1)
         stage4.client.send(RTP, stage4.vip)
         assert await stage4.transceiver.receive() == (RTP, upstream)
-        stage4.transceiver.send(RTP, upstream)
-        assert await stage4.client.receive() == (RTP, stage4.vip)
+        assert agent.flow_counts()["confirmed"] == 1
 
 
 async def test_flow_survives_the_loss_of_everything_but_redis(
@@ -153,12 +153,12 @@ async def test_flow_survives_the_loss_of_everything_but_redis(
     client = redis_server.client()
     async with stage4.relay(redis=redis_server.url):
         upstream = await stage4.connect()
-        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
+        await eventually(lambda: len(client.keys(FLOWS)) == 1, "the flow is mirrored")
     async with stage4.relay(redis=redis_server.url) as agent:
         await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
-        announcement, source = await stage4.transceiver.receive()
-        assert Announcement.parse(announcement, stage4.scene.keys).client == stage4.client.address
-        assert source == upstream
+        assert await stage4.announced() == upstream
+        stage4.client.send(RTP, stage4.vip)
+        assert await stage4.transceiver.receive() == (RTP, upstream)
         stage4.transceiver.send(RTP, upstream)
         assert await stage4.client.receive() == (RTP, stage4.vip)
 
@@ -168,19 +168,23 @@ async def test_client_of_a_lost_flow_is_recalled_by_its_next_packet(
 ) -> None:
     client = redis_server.client()
     async with stage4.relay(redis=redis_server.url):
-        await stage4.connect()
-        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
-    (key,) = client.keys()
+        upstream = await stage4.connect()
+        await eventually(lambda: len(client.keys(FLOWS)) == 1, "the flow is mirrored")
+    (key,) = client.keys(FLOWS)
     value = client.get(key)
     assert isinstance(value, bytes)
     client.delete(key)
     async with stage4.relay(redis=redis_server.url) as agent:
+        # Once for each start, and for each beginning to listen to others.
         await eventually(
-            lambda: client.info("commandstats")["cmdstat_scan"]["calls"] == 2, "the start is over"
+            lambda: client.info("commandstats")["cmdstat_scan"]["calls"] == 4, "the start is over"
         )
         client.set(key, value)
         stage4.client.send(RTP, stage4.vip)
-        await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
+        assert await stage4.announced() == upstream
+        data, _ = await stage4.transceiver.receive()
+        assert data == RTP, "the packet that asked was lost"
+        assert agent.counters()["restored"] == 1
 
 
 async def test_flows_are_read_from_redis_while_the_dataplane_is_loaded(
@@ -189,7 +193,7 @@ async def test_flows_are_read_from_redis_while_the_dataplane_is_loaded(
     client = redis_server.client()
     async with stage4.relay(redis=redis_server.url):
         await stage4.connect()
-        await eventually(lambda: client.dbsize() == 1, "the flow is mirrored")
+        await eventually(lambda: len(client.keys(FLOWS)) == 1, "the flow is mirrored")
     reads = _reads(client)
     loading: asyncio.Future[Dataplane] = asyncio.get_running_loop().create_future()
     dataplane = MemoryDataplane()
@@ -291,6 +295,7 @@ async def test_junk_flood_leaves_no_flow_and_no_log(
             lambda: agent.counters().get("received_from_clients") == 1002, "all have come"
         )
         assert agent.flow_counts() == {"pending": 0, "confirmed": 0}
+        assert is_question((await stage4.transceiver.receive())[0])  # whose the DTLS is
         await stage4.connect()
     assert [each for each in caplog.records if each.levelno > logging.INFO] == []
 

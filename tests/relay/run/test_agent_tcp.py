@@ -18,7 +18,7 @@ from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.framing import frame
 from relay.wire.transport import Transport
-from tests.relay.conftest import DTLS, JUNK, RTP, RedisServer, eventually
+from tests.relay.conftest import DTLS, FLOWS, JUNK, RTP, RedisServer, eventually
 from tests.relay.forwarding.tcppair import TcpClient
 from tests.relay.run.stage import MemoryDataplane, Stage, stage_on
 
@@ -51,7 +51,7 @@ class TcpStage:
         await client.send(request)
         announcement, upstream = await self.stage.transceiver.receive()
         told = Announcement.parse(announcement, self.stage.scene.keys)
-        assert (told.client, told.vip) == (client.address, self.vip)
+        assert (told.client, told.vip, told.upstream) == (client.address, self.vip, upstream)
         assert told.transport is Transport.TCP
         assert await self.stage.transceiver.receive() == (request, upstream)
         return request, upstream
@@ -113,13 +113,13 @@ async def test_two_calls_and_one_over_udp_at_once(stage4: TcpStage) -> None:
 async def test_it_is_neither_installed_nor_mirrored(
     stage4: TcpStage, redis_server: RedisServer
 ) -> None:
-    dataplane, redis = MemoryDataplane(), redis_server.client()
-    async with stage4.relay(dataplane, redis=redis_server.url):
+    dataplane, server = MemoryDataplane(), redis_server.client()
+    async with stage4.relay(dataplane, redis=redis_server.url) as agent:
         with TcpClient(stage4.vip) as client:
             await stage4.connect(client)
             await stage4.stage.connect()
-            await eventually(lambda: redis.dbsize() == 1, "the flow over UDP is mirrored")
-            (key,) = redis.keys()
+            await eventually(lambda: len(server.keys(FLOWS)) == 1, "the flow over UDP is mirrored")
+            (key,) = server.keys(FLOWS)
             assert str(stage4.stage.client.address).encode() in key
             (installed,) = dataplane.installed
             assert installed.client == stage4.stage.client.address
@@ -128,14 +128,15 @@ async def test_it_is_neither_installed_nor_mirrored(
             with TcpClient(stage4.vip) as stranger:
                 await stranger.send(RTP)
                 assert await stranger.is_ended()
-            assert "cmdstat_get" not in redis.info("commandstats")
+            assert agent._mirroring is not None
+            assert not agent._mirroring.mirror._asked._questions
 
 
 async def test_nor_when_the_kernel_takes_over(
     stage4: TcpStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataplane = MemoryDataplane()
-    monkeypatch.setattr("relay.run.agent.open_xdp", lambda *_, **__: dataplane)
+    monkeypatch.setattr("relay.run.keeper.open_xdp", lambda *_, **__: dataplane)
     async with stage4.relay() as agent:
         with TcpClient(stage4.vip) as client:
             upstream = await stage4.connect(client)
@@ -232,7 +233,7 @@ async def test_the_connection_ends_with_its_flow(stage4: TcpStage) -> None:
         with TcpClient(stage4.vip) as client:
             await stage4.check(client)
             (flow,) = agent._table
-            agent._execute(agent._table.give_up(flow, Instant(flow.last_from_client, 0.0)))
+            agent._executor.execute(agent._table.give_up(flow, Instant(flow.last_from_client, 0.0)))
             assert await client.is_ended()
 
 
@@ -244,6 +245,7 @@ async def test_a_restart_ends_connections_and_clients_come_again(stage4: TcpStag
         await stage4.connect(client)
     with client:
         assert await client.is_ended()
+    dataplane.steers = True
     async with stage4.relay(dataplane) as agent:
         assert agent.counters()["adopted"] == 1  # the one over UDP goes on as it was
         stage4.stage.client.send(RTP, stage4.vip)

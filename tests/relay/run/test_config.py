@@ -1,5 +1,6 @@
 """What follows from a relay's settings: for the program, for workers, for the session table."""
 
+import math
 import socket
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.config.conflict import ConflictError
-from relay.config.registry import Registry, Relay, Transceiver
+from relay.config.registry import Registry, Relay, RemoteCluster, Transceiver
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.config import Mode, UpstreamRange
 from relay.run.config import RelayConfig
@@ -68,6 +69,13 @@ class TestForTheProgram:
             for cluster in (1, 7)
             for slot in (0, 3)
         }
+        assert settings.remote == frozenset()
+
+    def test_settings_name_clusters_elsewhere_of_which_there_is_no_key(self) -> None:
+        elsewhere = Registry((), remote=(RemoteCluster(9, (Endpoint("203.0.113.7", 3478),)),))
+        settings = config_of().settings(self.KEYS, elsewhere)
+        assert settings.remote == {9}
+        assert settings.route_keys == {}
 
     def test_load_config_carries_the_rest(self) -> None:
         config = config_of(
@@ -83,8 +91,9 @@ class TestForTheProgram:
         assert load.settings == config.settings(self.KEYS, self.REGISTRY)
 
     def test_limits_follow_the_settings(self) -> None:
-        limits = config_of(idle=150, max_flows=10).limits
+        limits = config_of(idle=150, max_flows=10, redis="redis://x").limits
         assert (limits.idle, limits.flows) == (150, 10)
+        assert config_of().limits.store_every == math.inf  # nobody has a mirror
         assert limits.store_every < 150  # or a mirrored record would end before it is written again
 
 
@@ -142,3 +151,29 @@ def test_workers_divide_ports_and_room_among_them() -> None:
     assert [share.tcp for share in shares] == [whole.tcp] * 3  # the kernel shares them out
     assert len({share.admin_path for share in shares} | {whole.admin_path}) == 4
     assert all(share.workers == 1 for share in shares)
+
+
+def test_rates_are_the_programs_and_the_tables_and_workers_divide_what_is_of_all() -> None:
+    userspace = DataplaneChoice.USERSPACE
+    whole = config_of(setup_rate=9000, setup_rate_per_prefix=300, workers=3, dataplane=userspace)
+    rates = whole.rates
+    assert (rates.stun_routed.rate, rates.prefix.rate) == (9000, 300)
+    assert whole.settings(KeyRing({0: bytes(32)}, 0), Registry(())).rates == rates
+    share = whole.worker(1).rates
+    assert (share.stun_routed.rate, share.prefix, share.ufrag) == (3000, rates.prefix, rates.ufrag)
+    assert config_of(redis="redis://r").rates.unknown_client.rate > rates.unknown_client.rate
+
+
+def test_there_is_room_for_as_many_flows_as_there_are_upstream_ports() -> None:
+    hosts = ("192.0.2.1", "2001:db8:2::1")
+    config = config_of(upstreams=hosts, ports=range(20_000, 20_010))
+    assert config.limits.flows == 20
+    with pytest.raises(ConflictError, match="20 upstream ports have no room for 21 flows"):
+        config_of(upstreams=hosts, ports=range(20_000, 20_010), max_flows=21)
+
+
+def test_no_worker_has_room_for_more_flows_than_its_ports() -> None:
+    whole = config_of(
+        dataplane=DataplaneChoice.USERSPACE, workers=3, ports=range(20_000, 20_010), max_flows=10
+    )
+    assert [whole.worker(index).max_flows for index in range(3)] == [4, 3, 3]

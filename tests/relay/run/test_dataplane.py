@@ -10,7 +10,9 @@ import pytest
 from relay.config.registry import Registry, Transceiver
 from relay.dataplane import xdp
 from relay.dataplane.interface import DataplaneChoice
+from relay.dataplane.kernel import bpffs, bpfsys
 from relay.dataplane.kernel.config import LoadConfig
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.netns.host import Host
@@ -19,6 +21,7 @@ from relay.run.dataplane import open_dataplane
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
+from tests.relay.dataplane.conftest import new_host
 
 pytestmark = pytest.mark.bpf
 
@@ -30,6 +33,7 @@ REGISTRY = Registry((Transceiver(Target(1, 1, 1), Endpoint("192.0.2.2", 5000)),)
 def config(new_config: Callable[..., LoadConfig]) -> Iterator[RelayConfig]:
     """Of a relay with its public interface on a host where that is a."""
     instance = new_config("a").instance
+    bpffs.mount()  # so that no test hears that it was not mounted
     yield RelayConfig(
         vips=(Endpoint("203.0.113.10", 3478),),
         upstreams=("192.0.2.1",),
@@ -76,3 +80,27 @@ def test_xdp_that_must_be_is_refused(host: Host, config: RelayConfig) -> None:
     wanted = replace(config, dataplane=DataplaneChoice.XDP, interfaces=("nowhere0",))
     with host.inside(), pytest.raises(DataplaneError, match="no interface nowhere0"):
         open_dataplane(wanted, KEYS, REGISTRY)
+
+
+@pytest.mark.parametrize("choice", DataplaneChoice)
+def test_the_instance_of_another_namespace_is_left_alone(
+    host: Host, config: RelayConfig, choice: DataplaneChoice
+) -> None:
+    with host.inside(), closing(open_dataplane(config, KEYS, REGISTRY)):
+        pass
+    wanted = replace(config, dataplane=choice)
+    with new_host() as other, other.inside(), pytest.raises(DataplaneError, match="--instance"):
+        open_dataplane(wanted, KEYS, REGISTRY)
+    pins = Pins(config.instance)
+    with bpfsys.pinned(pins.link("a")) as link, bpfsys.pinned(pins.program) as program:
+        assert bpfsys.link_info(link).program_id == bpfsys.program_info(program).id
+
+
+def test_a_relay_without_interfaces_takes_a_loaded_program_out_of_the_way(
+    host: Host, config: RelayConfig
+) -> None:
+    with host.inside():
+        open_dataplane(config, KEYS, REGISTRY).close()
+        with closing(open_dataplane(replace(config, interfaces=()), KEYS, REGISTRY)) as dataplane:
+            assert isinstance(dataplane, XdpDataplane)
+            assert not dataplane.forwards

@@ -6,6 +6,7 @@ from pathlib import Path
 import aioice
 import pytest
 
+from relay.config.directory import Directory
 from relay.config.registry import Registry, Transceiver
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.userspace import UserspaceDataplane
@@ -14,9 +15,9 @@ from relay.run.config import RelayConfig
 from relay.wire.announcement import is_announcement
 from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
-from tests.relay.conftest import FIRST, Scene
+from tests.relay.conftest import FIRST
 
-from .stage import PORTS, WAIT, Peer
+from .stage import PORTS, WAIT, Peer, scene_now
 
 NOBODY = aioice.Candidate.from_sdp("1 1 udp 1 192.0.2.254 9 typ host")
 
@@ -29,7 +30,7 @@ def vip() -> Endpoint:
 
 
 async def test_full_ice_server_connects_and_talks(vip: Endpoint, tmp_path: Path) -> None:
-    scene = Scene()
+    scene = scene_now()
     server = aioice.Connection(
         ice_controlling=False, local_username=scene.ufrag(), local_password="p" * 24
     )
@@ -56,7 +57,7 @@ async def test_full_ice_server_connects_and_talks(vip: Endpoint, tmp_path: Path)
         one.remote_username, one.remote_password = other.local_username, other.local_password
         await one.add_remote_candidate(None)
     try:
-        async with Agent(config, scene.keys, registry, UserspaceDataplane()) as agent:
+        async with Agent(config, scene.keys, Directory(registry), UserspaceDataplane()) as agent:
             # `connect` returns when a pair is nominated on either side.
             await asyncio.wait_for(asyncio.gather(client.connect(), server.connect()), 2 * WAIT)
             await client.send(b"\x80question")

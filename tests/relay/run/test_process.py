@@ -1,17 +1,21 @@
 """The process that `icelane relay run` becomes."""
 
+import array
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import pytest
 
 from relay.admin.transport import ask
+from relay.config.privatefiles import write_private
 from relay.config.registry import Registry, Transceiver
 from relay.dataplane.kernel.config import LoadConfig
 from relay.netns.host import Host
@@ -19,7 +23,8 @@ from relay.run.process import shard_seed
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
-from tests.relay.cli.commands import ICELANE, LIMIT, free_port
+from tests.ports import free_port
+from tests.relay.cli.commands import ICELANE, LIMIT
 from tests.relay.dataplane.loading import load, running_program
 
 KEYS = KeyRing({0: bytes(range(32))}, signing_slot=0)
@@ -31,9 +36,9 @@ Start = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts relays in a folder with the files they need; all are killed in the end."""
-    (tmp_path / "keys.toml").write_text(KEYS.dumps())
+    write_private(tmp_path / "keys.toml", KEYS.dumps().encode())
     (tmp_path / "registry.toml").write_text(REGISTRY)
-    vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    vip = f"127.0.0.1:{free_port()}"
     processes = []
 
     def run(**options: str) -> subprocess.Popen[str]:
@@ -107,7 +112,7 @@ class TestServing:
     def test_it_warns_where_clients_are_told_of_tcp_and_it_does_not_listen(
         self, start: Start, tmp_path: Path, workers: str
     ) -> None:
-        vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        vip = f"127.0.0.1:{free_port()}"
         (tmp_path / "registry.toml").write_text(
             f'[[relay]]\nvip = "{vip}"\ntcp = "{vip}"\n{REGISTRY}'
         )
@@ -138,7 +143,7 @@ class TestRefused:
     def test_a_registry_that_tells_clients_another_address(
         self, start: Start, tmp_path: Path
     ) -> None:
-        vip = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        vip = f"127.0.0.1:{free_port()}"
         (tmp_path / "registry.toml").write_text(f'[[relay]]\nvip = "{vip}"\n{REGISTRY}')
         said = refused(start(vip=vip, advertise="203.0.113.10:3478"), code=2)
         assert said.startswith(f"icelane: the registry tells clients {vip}, and the relay is told")
@@ -148,16 +153,17 @@ class TestRefused:
     ) -> None:
         first = start()
         ready(first)
-        said = refused(start(vip=f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"), code=1)
+        said = refused(start(vip=f"127.0.0.1:{free_port()}"), code=1)
         assert said.startswith("icelane: another agent runs as this instance")
         assert ask(tmp_path / "admin.sock", "status")["pid"] == first.pid
 
     def test_ctrl_c_before_it_serves_ends_as_a_shell_expects_it(
         self, start: Start, tmp_path: Path
     ) -> None:
-        os.mkfifo(tmp_path / "slow.toml")
+        os.mkfifo(tmp_path / "slow.toml", 0o600)  # as a key file is
         process = start(keys="slow.toml")
-        with _opened_when_read(tmp_path / "slow.toml"):  # and never written
+        with _opened_when_read(tmp_path / "slow.toml") as keys:  # and never all of it
+            _wait_until_it_waits_for_more_than(b"#", keys, process.pid)
             process.send_signal(signal.SIGINT)
             assert refused(process, code=130) == ""
         assert not (tmp_path / "admin.sock").exists()
@@ -188,15 +194,40 @@ class TestRefused:
         assert running_program(host, "b") == before
 
 
-def _opened_when_read(fifo: Path) -> TextIO:
-    """A FIFO opened for writing as soon as somebody reads it."""
+def _opened_when_read(fifo: Path) -> BinaryIO:
+    """A FIFO opened for writing as soon as somebody opens it for reading."""
     deadline = time.monotonic() + LIMIT
     while True:
         try:
-            return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "w")
+            return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0)
         except OSError:
             assert time.monotonic() < deadline, "nobody reads it"
             time.sleep(0.01)
+
+
+def _wait_until_it_waits_for_more_than(text: bytes, fifo: BinaryIO, pid: int) -> None:
+    """Write to a FIFO until its reader has read that and sleeps in the next read.
+
+    A signal that reaches Python between its last look for signals and the system call is not
+    seen before that call ends: a few tens of microseconds after the FIFO's opening.
+    """
+    fifo.write(text)
+    deadline = time.monotonic() + LIMIT
+    while _unread(fifo) or _state(pid) != "S":
+        assert time.monotonic() < deadline, "it does not read"
+        time.sleep(0.01)
+
+
+def _unread(fifo: BinaryIO) -> int:
+    """Bytes that were written and not read."""
+    found = array.array("i", [0])
+    fcntl.ioctl(fifo, termios.FIONREAD, found)
+    return found[0]
+
+
+def _state(pid: int) -> str:
+    """What a process does, by the letter of /proc/PID/stat."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class TestShardSeed:

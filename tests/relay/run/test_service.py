@@ -113,6 +113,11 @@ def test_the_collector_looks_at_new_objects_and_seldom_at_all() -> None:
     assert everything <= 1  # that of starting
 
 
+def test_each_service_collects_so() -> None:
+    lines = ended(started("import gc; log.info(gc.get_threshold()[2])"), signal.SIGTERM)
+    assert lines[1].endswith("INFO service: 1000")
+
+
 COUNT = "import resource; log.info(str(resource.getrlimit(resource.RLIMIT_NOFILE)))"
 
 
@@ -131,3 +136,23 @@ def test_it_may_open_as_many_files_as_the_hard_limit_has(soft: int, hard: int) -
     assert any(line.endswith(f"({hard}, {hard})") for line in lines)
     warned = any(f"only {hard} files may be open" in line for line in lines)
     assert warned == (hard == 128)
+
+
+def test_what_wants_more_files_than_it_may_have_says_how_many() -> None:
+    script = "from relay.run.service import *; log_to_stderr(); raise_open_files(70_000)"
+    limited = ["prlimit", "--nofile=64:20000", "--", sys.executable, "-c", script]
+    done = subprocess.run(limited, check=True, capture_output=True, text=True, timeout=LIMIT)
+    assert "only 20000 files may be open at once (the hard limit)" in done.stderr
+    assert "LimitNOFILE=70000 in a unit or `ulimit -n 70000` as root" in done.stderr
+
+
+def test_it_may_end_by_itself() -> None:
+    """Such as a relay whose place another one has taken."""
+    code = SERVICE.format(start="pass", verbose=False)
+    assert code.count('number}"))') == 1
+    ending = code.replace('number}"))', 'number}", until=lambda _: asyncio.sleep(0.01)))')
+    done = subprocess.run(
+        [sys.executable, "-c", ending], capture_output=True, text=True, timeout=LIMIT, check=True
+    )
+    assert done.stdout == "ready: serving 4711\n"
+    assert done.stderr.splitlines()[-1].endswith("INFO service: closed")

@@ -41,6 +41,9 @@ admin = "/run/icelane/blue.sock"
 metrics = "127.0.0.1:9100"
 max-flows = 1000
 idle = 120
+setup-rate = 9000
+setup-rate-per-prefix = 300
+setup-rate-per-ufrag = 30
 workers = 1
 """
 
@@ -75,6 +78,9 @@ def test_a_file_with_everything(tmp_path: Path) -> None:
         metrics=Endpoint("127.0.0.1", 9100),
         max_flows=1000,
         idle=120,
+        setup_rate=9000,
+        setup_rate_per_prefix=300,
+        setup_rate_per_ufrag=30,
     )
 
 
@@ -155,7 +161,10 @@ def test_one_value_needs_no_list_and_is_kept_once() -> None:
         ({"keys": 5}, "keys: must be a text"),
         ({"keys": ""}, "keys: must be a text"),
         ({"keys": "~nobody-of-this-name/keys.toml"}, "keys: .*home"),
-        ({"registry": None}, "--registry FILE is missing"),
+        (
+            {"registry": None},
+            "nothing says where transceivers are: name the .* with --registry",
+        ),
         ({"dataplane": "dpdk"}, "dataplane: 'dpdk' is none of xdp, userspace, auto"),
         ({"dataplane": 5}, "dataplane: 5 is none of"),
         ({"dataplane": "xdp"}, "the XDP dataplane needs an interface: name it with --interface"),
@@ -164,9 +173,9 @@ def test_one_value_needs_no_list_and_is_kept_once() -> None:
         ({"redis": "http://127.0.0.1:6379"}, "redis: .* is no URL of Redis"),
         ({"redis": "redis://127.0.0.1:port/"}, "redis: .* is no URL of Redis"),
         ({"redis": "redis://[::1/"}, "redis: .* is no URL of Redis"),
-        ({"instance": "../blue"}, "an instance's name has letters"),
-        ({"instance": "x" * 65}, "an instance's name has letters"),
-        ({"instance": "blue\n"}, "an instance's name has letters"),
+        ({"instance": "../blue"}, "such a name has letters"),
+        ({"instance": "x" * 65}, "such a name has letters"),
+        ({"instance": "blue\n"}, "such a name has letters"),
         ({"metrics": "9100"}, "metrics: '9100' is not a transport address"),
         ({"max_flows": 0}, "max-flows: must be at least 1"),
         ({"max_flows": 1.5}, "max-flows: must be a whole number"),

@@ -22,7 +22,8 @@ from relay.run.sockets import AgentSockets
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
-from tests.relay.conftest import ADDRESSES, ALICE, FIRST
+from tests.ports import free_port
+from tests.relay.conftest import ALICE
 
 HOST = "127.0.0.1"
 
@@ -33,11 +34,15 @@ class Heard:
 
     datagrams: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def from_client(self, data: bytes, source: Source) -> None:
-        self.datagrams.append((data, source))
+    def from_client(self, data: bytes, source: Source, tos: int = 0) -> None:
+        self.datagrams.append((data, source, tos))
 
-    def from_transceiver(self, flow: Flow, data: bytes) -> None:
-        self.datagrams.append((flow, data))
+    def from_transceiver(self, flow: Flow, data: bytes, tos: int) -> None:
+        self.datagrams.append((flow, data, tos))
+
+    def at_upstream(self, upstream: bytes) -> Flow | None:
+        self.datagrams.append((upstream,))
+        return None
 
     def disconnected(self, flow: Flow) -> None:
         self.datagrams.append((flow,))
@@ -55,15 +60,13 @@ class SteeringDataplane(UserspaceDataplane):
         self.steered.append(Endpoint.of(udp.getsockname()))
 
 
-def free(kind: socket.SocketKind) -> Endpoint:
-    with socket.socket(socket.AF_INET, kind) as unused:
-        unused.bind((HOST, 0))
-        return Endpoint.of(unused.getsockname())
+def free() -> Endpoint:
+    return Endpoint(HOST, free_port())
 
 
 def config_of(tcp: tuple[Endpoint, ...] = ()) -> RelayConfig:
     return RelayConfig(
-        vips=(free(socket.SOCK_DGRAM),),
+        vips=(free(),),
         tcp=tcp,
         upstreams=(HOST,),
         keys=Path("keys.toml"),
@@ -98,15 +101,16 @@ async def test_where_ports_are_steered_clients_over_tcp_have_sockets_of_their_ow
     assert isinstance(ends._over_udp, SteeredSocket)
     assert isinstance(ends._over_tcp, PerFlowSockets)
     assert [each.host for each in dataplane.steered] == [HOST]
-    upstream = free(socket.SOCK_DGRAM)
-    parts = FlowTuple(ALICE, ALICE, upstream, ADDRESSES[FIRST], bytes(21), transport=Transport.TCP)
+    upstream = free()
+    transceiver = free()  # one that can be reached on any host
+    parts = FlowTuple(ALICE, ALICE, upstream, transceiver, bytes(21), transport=Transport.TCP)
     assert ends.open(Flow(parts, State.PENDING, 0.0, 0.0))
     with pytest.raises(OSError, match="in use"), socket.socket(type=socket.SOCK_DGRAM) as taken:
         taken.bind(upstream)
 
 
 async def test_clients_connect_where_it_is_said_and_nowhere_else(closing: ExitStack) -> None:
-    address = free(socket.SOCK_STREAM)
+    address = free()
     config = config_of((address,))
     sockets(config, UserspaceDataplane()).open(closing)
     socket.create_connection(address, 5).close()

@@ -76,7 +76,7 @@ def test_it_keeps_less_than_one_frame(stream: bytes, cuts: list[int]) -> None:
     try:
         for piece in pieces(stream, cuts):
             list(reader.feed(piece))
-            assert len(reader._rest) < HEADER_SIZE + LONGEST
+            assert len(reader.rest) < HEADER_SIZE + LONGEST
     except FramingError:
         return
 
@@ -88,3 +88,12 @@ def test_it_knows_whether_a_frame_has_begun() -> None:
         assert reader.is_midway
     assert list(reader.feed(b"b")) == [b"ab"]
     assert not reader.is_midway
+
+
+@given(st.binary(min_size=1, max_size=LONGEST), st.integers(0, LONGEST + HEADER_SIZE))
+def test_another_reader_goes_on_in_the_middle_of_a_frame(datagram: bytes, cut: int) -> None:
+    stream = frame(datagram)
+    first = FrameReader(LONGEST)
+    told = list(first.feed(stream[:cut]))
+    told += FrameReader(LONGEST, first.rest).feed(stream[cut:])
+    assert told == [datagram]

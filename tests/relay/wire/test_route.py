@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire.errors import RouteError, RouteFormatError, RouteKeyError, RouteTagError
-from relay.wire.keys import UNROUTABLE_SLOT, KeyRing
+from relay.wire.keys import KeyRing
+from relay.wire.keysource import UNROUTABLE_SLOT, Role
 from relay.wire.route import (
     EXPIRY_UNIT,
     MAX_LIFETIME,
@@ -17,6 +18,7 @@ from relay.wire.route import (
     Target,
     decode,
     mint,
+    open_kept,
     open_raw,
     open_ufrag,
 )
@@ -88,6 +90,14 @@ class TestFormat:
 
     def test_a_target_is_written_for_people(self) -> None:
         assert str(Target(1, 20, 3)) == "1/20.3"
+        assert Target.parse("1/20.3") == Target(1, 20, 3)
+
+    @pytest.mark.parametrize(
+        "text", ["", "1/20", "1/20.3 ", "1/20.3.4", "-1/2.3", "1/2.x", "²/2.3"]
+    )
+    def test_what_is_no_target_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"is not cluster/slot\.generation"):
+            Target.parse(text)
 
 
 class TestMint:
@@ -275,3 +285,41 @@ class TestExpiry:
         raw[7:9] = ((int.from_bytes(raw[7:9], "big") + 100) % 0x10000).to_bytes(2, "big")
         with pytest.raises(RouteTagError):
             open_raw(bytes(raw), KEYS)
+
+
+class TestKept:
+    """The route of a flow that was set up before."""
+
+    OLD = KeyRing({0: bytes(range(32))}, signing_slot=0)
+
+    def test_it_is_taken_when_its_key_has_left(self) -> None:
+        route = mint(TARGET, self.OLD, now=NOW, lifetime=60, nonce=NONCE)
+        assert open_kept(route.raw, self.OLD) == route
+        assert open_kept(route.raw, KeyRing({1: bytes(32)}, signing_slot=1)) == route
+
+    def test_it_is_verified_while_its_key_is_there(self) -> None:
+        route = mint(TARGET, self.OLD, now=NOW, lifetime=60, nonce=NONCE)
+        with pytest.raises(RouteTagError):
+            open_kept(route.raw, KeyRing({0: bytes(32)}, signing_slot=0))
+
+    def test_one_that_no_key_can_have_signed_is_refused(self) -> None:
+        with pytest.raises(RouteKeyError):
+            open_kept(bytes([UNROUTABLE_SLOT << 3]) + bytes(20), self.OLD)
+        with pytest.raises(RouteFormatError):
+            open_kept(bytes(20), self.OLD)
+
+
+def test_the_keys_of_one_cluster_open_no_route_of_another() -> None:
+    keys = KEYS.exported(TARGET.cluster, Role.TRANSCEIVER)
+    ours = mint(TARGET, keys, now=NOW, lifetime=60, nonce=NONCE)
+    assert open_ufrag(ours.ufrag, KEYS) == ours
+    others = TARGET._replace(cluster=TARGET.cluster + 1)
+    theirs = mint(others, KEYS, now=NOW, lifetime=60, nonce=NONCE)
+    with pytest.raises(RouteKeyError, match="no key of cluster"):
+        open_ufrag(theirs.ufrag, keys)
+    # Nor can they forge one, by any of their keys.
+    forged = theirs.raw[:13] + tag(
+        keys.route_key(TARGET.cluster, keys.signing_slot), theirs.raw[:13]
+    )
+    with pytest.raises(RouteTagError):
+        open_raw(forged, KEYS)

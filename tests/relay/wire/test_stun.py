@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 import socket
 import struct
 from collections.abc import Callable
@@ -326,6 +328,39 @@ class TestIntegrity:
             verify_integrity(data, PASSWORD)
         else:
             with pytest.raises(IntegrityError, match="does not verify"):
+                verify_integrity(data, PASSWORD)
+
+
+class TestSha256:
+    """RFC 8489, section 14.6."""
+
+    MESSAGE = Message(MessageClass.REQUEST, BINDING, TRANSACTION, (OTHER, USER))
+    DATA = MESSAGE.serialize(PASSWORD, Attribute.MESSAGE_INTEGRITY_SHA256)
+
+    def test_it_verifies_with_its_password_only(self) -> None:
+        verify_integrity(self.DATA, PASSWORD)
+        with pytest.raises(IntegrityError, match="MESSAGE-INTEGRITY-SHA256 does not verify"):
+            verify_integrity(self.DATA, b"another")
+
+    def test_it_is_the_hash_of_what_stands_before_it(self) -> None:
+        end = len(self.DATA) - 8 - 36
+        length = (end + 36 - HEADER_SIZE).to_bytes(2, "big")
+        covered = self.DATA[:2] + length + self.DATA[4:end]
+        expected = hmac.new(PASSWORD, covered, hashlib.sha256).digest()
+        assert self.DATA[end + 4 : end + 36] == expected
+
+    @pytest.mark.parametrize("size", [0, 4, 12, 15, 16, 20, 28, 31, 36])
+    def test_it_may_be_cut_to_sixteen_bytes(self, size: int) -> None:
+        head = Message(MessageClass.REQUEST, BINDING, TRANSACTION, (USER,)).serialize()
+        length = (len(head) - HEADER_SIZE + 4 + (size + 3 & ~3)).to_bytes(2, "big")
+        covered = head[:2] + (len(head) - HEADER_SIZE + 4 + size).to_bytes(2, "big") + head[4:]
+        value = hmac.new(PASSWORD, covered, hashlib.sha256).digest()[:size].ljust(size, b"x")
+        attribute = (0x001C).to_bytes(2, "big") + size.to_bytes(2, "big") + value
+        data = head[:2] + length + head[4:] + attribute + bytes(-size % 4)
+        if size in (16, 20, 28):
+            verify_integrity(data, PASSWORD)
+        else:
+            with pytest.raises(IntegrityError, match="SHA256"):
                 verify_integrity(data, PASSWORD)
 
 

@@ -2,14 +2,19 @@
 
 from base64 import b64decode
 
+from relay.wire.announcement import SIZE, is_announcement
 from relay.wire.demux import Kind, classify
 from relay.wire.errors import RouteFormatError, RouteKeyError, RouteTagError, StunError
 from relay.wire.keys import KeyRing
-from relay.wire.route import decode, open_ufrag
+from relay.wire.route import VERSION, decode, open_raw, open_ufrag
 from relay.wire.stun import BINDING, MessageClass, header, server_ufrag
 
 ROUTED, NO_ROUTE, FORGED = "stun_routed", "stun_no_route", "stun_forged"
 UNKNOWN_KEY, MALFORMED = "stun_unknown_key", "stun_malformed"
+REMOTE, ANNOUNCED = "stun_remote", "edge_announced"
+# A cluster that is elsewhere, as the program was told.
+ELSEWHERE = 9
+_ROUTE = slice(68, 89)  # where an announcement has it
 
 
 def verdict(payload: bytes, keys: KeyRing, cluster: int) -> str:
@@ -24,7 +29,7 @@ def verdict(payload: bytes, keys: KeyRing, cluster: int) -> str:
         case Kind.DTLS | Kind.RTP:
             return "unknown_client"
         case Kind.OTHER:
-            return "not_webrtc"
+            return announcement_verdict(payload, keys, cluster)
     try:
         head = header(payload)
     except StunError:
@@ -42,9 +47,34 @@ def request_verdict(payload: bytes, keys: KeyRing, cluster: int) -> str:
     except (StunError, RouteFormatError):
         return NO_ROUTE
     except RouteKeyError:
-        return UNKNOWN_KEY
+        found = UNKNOWN_KEY
     except RouteTagError:
         found = FORGED
     else:
         found = ROUTED
-    return found if decode(b64decode(ufrag)).target.cluster == cluster else UNKNOWN_KEY
+    return _of_cluster(found, decode(b64decode(ufrag)).target.cluster, cluster)
+
+
+def announcement_verdict(payload: bytes, keys: KeyRing, cluster: int) -> str:
+    """The same for a datagram of no protocol of RFC 7983: perhaps an edge's announcement."""
+    if len(payload) != SIZE or not is_announcement(payload):
+        return "not_webrtc"
+    raw = payload[_ROUTE]
+    if raw[0] >> 6 != VERSION:
+        return "not_webrtc"
+    if decode(raw).cluster != cluster:
+        return UNKNOWN_KEY
+    try:
+        open_raw(raw, keys)
+    except RouteKeyError:
+        return UNKNOWN_KEY
+    except RouteTagError:
+        return FORGED
+    return ANNOUNCED
+
+
+def _of_cluster(found: str, named: int, cluster: int) -> str:
+    """What is found of a route that names a cluster, where keys of one cluster are known."""
+    if named == ELSEWHERE:
+        return REMOTE
+    return found if named == cluster else UNKNOWN_KEY

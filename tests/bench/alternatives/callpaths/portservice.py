@@ -20,9 +20,9 @@ from relay.wire.route import Target
 from relay.wire.transport import Candidate
 from signaling.callid import CALLS
 from transceiver.backend import EchoBackend
+from transceiver.calls import CallRequest, Calls
 from transceiver.errors import OfferError
 from transceiver.mux import Mux
-from transceiver.session import Sessions
 
 _TARGET = Target(cluster=1, slot=1, generation=1)
 
@@ -37,7 +37,7 @@ class PortService:
     def __init__(self, host: str) -> None:
         self._host = host
         self._keys = KeyRing.generate(secrets.token_bytes)
-        self._calls: dict[str, tuple[Sessions, ExitStack]] = {}
+        self._calls: dict[str, tuple[Calls, ExitStack]] = {}
 
     def application(self) -> web.Application:
         """The routes."""
@@ -54,23 +54,26 @@ class PortService:
             mux = Mux(sock, self._keys, _TARGET)
             mux.open()
             stack.callback(mux.close)
-            sessions = Sessions(mux, self._keys, _TARGET, capacity=1, backend=EchoBackend)
+            calls = Calls(mux, self._keys, _TARGET, capacity=1, backend=EchoBackend)
+            calls.open()
             candidate = Candidate(Endpoint.of(sock.getsockname()))
             try:
-                session, answer = await sessions.create(await request.text(), [candidate])
+                call, answer = calls.create(CallRequest(await request.text(), [candidate]))
             except OfferError as error:
                 return web.json_response({"error": {"message": str(error)}}, status=400)
-            self._calls[session.id] = (sessions, stack.pop_all())
-        headers = {"Location": f"{CALLS}/{session.id}"}
+            self._calls[call.id] = (calls, stack.pop_all())
+        headers = {"Location": f"{CALLS}/{call.id}"}
         return web.Response(text=answer, status=201, headers=headers)
 
     async def _hang_up(self, request: web.Request) -> web.Response:
         name = request.match_info["call"]
         if name not in self._calls:
             return web.Response(status=404)
-        sessions, stack = self._calls.pop(name)
+        calls, stack = self._calls.pop(name)
         with stack:
-            return web.json_response(await sessions.end(name) or {})
+            statistics = calls.end(name)
+            await calls.close()
+        return web.json_response(statistics or {})
 
 
 async def _main(listen: Endpoint, host: str) -> None:

@@ -17,8 +17,10 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from tests.bench.compare.systems.routes import TARGET
 from tests.bench.compare.traffic.checks import PASSWORD
-from transceiver.ice import Credentials, IceAgent, Send
-from transceiver.mux import MAX_DATAGRAM, Mux
+from transceiver.commands import Send
+from transceiver.datagrams import MAX_DATAGRAM
+from transceiver.ice import Credentials, IceAgent
+from transceiver.mux import Mux
 
 _SPARE_FILES = 64  # that a process has besides its sessions' sockets
 
@@ -37,7 +39,7 @@ class Session:
         self.agent = IceAgent(Credentials(ufrag(number), PASSWORD.decode()))
         self._sock = sock
 
-    def datagram(self, data: bytes) -> None:
+    def datagram(self, data: bytes, source: Endpoint) -> None:
         """Take media; nobody listens."""
 
     def reachable(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.xdp import XdpDataplane
+from relay.run.config import DEFAULT_SETUP_RATE
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from tests.bench.compare.systems.flows import NumberedFlows
@@ -64,7 +65,7 @@ class Icelane:
             opened = setup.install(flows) if flows > MAX_CHECKED else None
             with testbed.start(command, ready="^ready", cores=self.workers) as started:
                 if opened is None:
-                    opened = open_flows(testbed, testbed.vip, setup.route.ufrag, flows)
+                    opened = open_flows(testbed, testbed.vip, setup.new_ufrag, flows)
                 yield RunningSystem(opened, started.pids, setup.new_ufrag)
         finally:
             xdp.unload(setup.instance)
@@ -89,6 +90,8 @@ class _Setup:
             "instance": self.instance,
             "max_flows": max_flows,
             "idle": _IDLE_SECONDS,
+            # All its clients have one address.
+            "setup_rate_per_prefix": DEFAULT_SETUP_RATE,
         }
         self._config = write_relay_files(
             testbed.directory, self._keys, TARGET, testbed.transceiver, settings

@@ -51,7 +51,7 @@ class Nftables:
             try:
                 for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
                     relay.sysctl(f"netfilter/{name}", _IDLE_SECONDS)
-                opened = open_flows(testbed, testbed.vip, NO_UFRAG, flows)
+                opened = open_flows(testbed, testbed.vip, lambda: NO_UFRAG, flows)
                 yield RunningSystem(opened, new_ufrag=lambda: NO_UFRAG)
             finally:
                 _nft(relay, "delete table ip icelane_bench\n")

@@ -44,7 +44,7 @@ class Nginx:
         file.write_text(configuration(testbed, flows), encoding="ascii")
         command = [_program() or "nginx", "-e", "stderr", "-p", str(testbed.directory)]
         with testbed.start([*command, "-c", str(file)], ready="start worker process ") as started:
-            opened = open_flows(testbed, testbed.vip, NO_UFRAG, flows)
+            opened = open_flows(testbed, testbed.vip, lambda: NO_UFRAG, flows)
             yield RunningSystem(opened, started.pids, lambda: NO_UFRAG, started.restart)
 
 

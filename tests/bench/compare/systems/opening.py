@@ -37,20 +37,22 @@ RETRANSMIT_SECONDS = 0.25  # after which a request is sent again
 BASE_SECONDS, FLOW_SECONDS = 10.0, 0.004  # how long opening may take: altogether, and for each flow
 
 
-def open_flows(testbed: Testbed, vip: Endpoint, ufrag: str, count: int) -> list[Flow]:
+def open_flows(
+    testbed: Testbed, vip: Endpoint, new_ufrag: Callable[[], str], count: int
+) -> list[Flow]:
     """Open the flows of the first `count` clients.
 
     Args:
         testbed: Where.
         vip: Where clients send to.
-        ufrag: What they name as the server's ufrag; only Icelane looks at it.
+        new_ufrag: Makes what each names as the server's ufrag; only Icelane looks at it.
         count: How many.
 
     Raises:
         LabError: Some do not open in time.
     """
     with raw_socket(testbed) as clients, _transceiver_socket(testbed) as transceiver:
-        opening = Opening(testbed.client, vip, ufrag, count)
+        opening = Opening(testbed.client, vip, new_ufrag, count)
         deadline = time.monotonic() + BASE_SECONDS + FLOW_SECONDS * count
         with selectors.DefaultSelector() as selector:
             selector.register(clients, selectors.EVENT_READ)
@@ -88,16 +90,20 @@ class Opening:
     Args:
         client: The transport address of the client with a number.
         vip: Where clients send to.
-        ufrag: What they name as the server's ufrag.
+        new_ufrag: Makes what each names as the server's ufrag.
         count: How many flows.
     """
 
     def __init__(
-        self, client: Callable[[int], Endpoint], vip: Endpoint, ufrag: str, count: int
+        self,
+        client: Callable[[int], Endpoint],
+        vip: Endpoint,
+        new_ufrag: Callable[[], str],
+        count: int,
     ) -> None:
         self._client = client
         self._vip = vip
-        self._ufrag = ufrag
+        self._new_ufrag = new_ufrag
         self._count = count
         self._mark = secrets.token_bytes(MARK_SIZE)
         self._next = 0
@@ -124,7 +130,7 @@ class Opening:
                 packets_due.append(pending.data)
         while self._next < self._count and len(self._pending) < WINDOW:
             client = self._client(self._next)
-            data = binding_request(client, self._vip, self._ufrag, self._mark, self._next)
+            data = binding_request(client, self._vip, self._new_ufrag(), self._mark, self._next)
             self._pending[self._next] = _Pending(data, now)
             packets_due.append(data)
             self._next += 1

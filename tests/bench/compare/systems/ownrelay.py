@@ -62,7 +62,7 @@ class OwnRelay:
             return new_route(keys).ufrag
 
         with testbed.start(command, ready="^ready") as started:
-            opened = open_flows(testbed, testbed.vip, new_ufrag(), flows)
+            opened = open_flows(testbed, testbed.vip, new_ufrag, flows)
             yield RunningSystem(opened, started.pids, new_ufrag, started.restart)
 
 

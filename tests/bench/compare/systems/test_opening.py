@@ -12,7 +12,10 @@ from tests.lab import frame
 from tests.lab.errors import LabError
 
 VIP = Endpoint("198.18.255.10", 3478)
-UFRAG = "an-ufrag"
+
+
+def new_ufrag() -> str:
+    return "an-ufrag"
 
 
 def client(number: int) -> Endpoint:
@@ -37,7 +40,7 @@ def forward(made: Opening, packet: bytes, number: int) -> bytes:
 
 
 def test_a_request_is_a_real_one() -> None:
-    (packet,) = Opening(client, VIP, UFRAG, 1).due(0.0)
+    (packet,) = Opening(client, VIP, new_ufrag, 1).due(0.0)
     request = parsed(packet)
     assert (request.source, request.destination, request.intact) == (client(0), VIP, True)
     assert stun.username(request.payload) == b"an-ufrag:bench"
@@ -45,7 +48,7 @@ def test_a_request_is_a_real_one() -> None:
 
 
 def test_a_flow_is_open_when_its_answer_is_back() -> None:
-    made = Opening(client, VIP, UFRAG, 2)
+    made = Opening(client, VIP, new_ufrag, 2)
     first, second = made.due(0.0)
     made.receive(forward(made, second, 1))
     assert (made.opened, made.requested, made.done) == (1, 1, False)
@@ -55,7 +58,7 @@ def test_a_flow_is_open_when_its_answer_is_back() -> None:
 
 
 def test_what_is_lost_is_sent_again() -> None:
-    made = Opening(client, VIP, UFRAG, 1)
+    made = Opening(client, VIP, new_ufrag, 1)
     (packet,) = made.due(5.0)
     assert made.due(5.0 + opening.RETRANSMIT_SECONDS / 2) == []
     assert made.wait(5.0 + opening.RETRANSMIT_SECONDS / 2) == pytest.approx(
@@ -65,7 +68,7 @@ def test_what_is_lost_is_sent_again() -> None:
 
 
 def test_only_so_many_are_under_way() -> None:
-    made = Opening(client, VIP, UFRAG, opening.WINDOW + 1)
+    made = Opening(client, VIP, new_ufrag, opening.WINDOW + 1)
     requests = made.due(0.0)
     assert len(requests) == opening.WINDOW
     made.receive(forward(made, requests[7], 7))
@@ -73,7 +76,7 @@ def test_only_so_many_are_under_way() -> None:
 
 
 def test_an_answer_counts_once_and_only_on_its_own_path() -> None:
-    made = Opening(client, VIP, UFRAG, 2)
+    made = Opening(client, VIP, new_ufrag, 2)
     first, _ = made.due(0.0)
     answer = made.answer(parsed(first).payload, upstream(0))
     assert answer is not None
@@ -87,17 +90,17 @@ def test_an_answer_counts_once_and_only_on_its_own_path() -> None:
 
 @pytest.mark.parametrize("data", [b"", bytes(40), b"\x80\x6f" + bytes(30)])
 def test_what_is_no_request_gets_no_answer(data: bytes) -> None:
-    assert Opening(client, VIP, UFRAG, 1).answer(data, upstream(0)) is None
+    assert Opening(client, VIP, new_ufrag, 1).answer(data, upstream(0)) is None
 
 
 def test_the_requests_of_another_opening_get_no_answer() -> None:
-    (packet,) = Opening(client, VIP, UFRAG, 1).due(0.0)
-    assert Opening(client, VIP, UFRAG, 1).answer(parsed(packet).payload, upstream(0)) is None
+    (packet,) = Opening(client, VIP, new_ufrag, 1).due(0.0)
+    assert Opening(client, VIP, new_ufrag, 1).answer(parsed(packet).payload, upstream(0)) is None
 
 
 @pytest.mark.netns
 def test_flows_open_through_a_router(routed: Testbed) -> None:
-    flows = open_flows(routed, routed.transceiver, UFRAG, 300)
+    flows = open_flows(routed, routed.transceiver, new_ufrag, 300)
     assert [each.to_transceiver.source for each in flows] == [routed.client(n) for n in range(300)]
     assert {each.to_transceiver.destination for each in flows} == {routed.transceiver}
     assert [each.to_client.destination for each in flows] == [routed.client(n) for n in range(300)]
@@ -108,4 +111,4 @@ def test_flows_open_through_a_router(routed: Testbed) -> None:
 def test_flows_that_do_not_open_are_told(routed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "BASE_SECONDS", 0.1)
     with pytest.raises(LabError, match="Of 2 flows 0 opened in time"):
-        open_flows(routed, routed.vip, UFRAG, 2)
+        open_flows(routed, routed.vip, new_ufrag, 2)

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from relay.dataplane.kernel import bpfattr, bpfsys
 from relay.dataplane.kernel.bpfsys import Command
+from tests.signals import handled
 
 _LIVE_FRAMES = 2  # BPF_F_TEST_XDP_LIVE_FRAMES
 _UNTIL_STOPPED = (1 << 31) - 1
@@ -40,13 +41,13 @@ def run_frames(program: int, frame: bytes, ifindex: int, batch: int, seconds: fl
         flags=_LIVE_FRAMES,
         batch_size=batch,
     )
-    signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        with suppress(InterruptedError):
-            bpfsys.bpf(Command.PROG_TEST_RUN, attributes)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    with handled(lambda *_: None, signal.SIGALRM):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            with suppress(InterruptedError):
+                bpfsys.bpf(Command.PROG_TEST_RUN, attributes)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Burst:

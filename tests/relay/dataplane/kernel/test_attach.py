@@ -12,6 +12,7 @@ from relay.dataplane.kernel.config import LoadConfig, Mode
 from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 from relay.netns.host import Host
+from relay.netns.offload import Offload, set_offload
 from tests.lab.xdp_pass import attach_xdp_pass
 from tests.relay.dataplane.loading import NewConfig, load, program_of, running_program
 
@@ -90,11 +91,45 @@ class TestMode:
         xdp.unload(running.instance)
         with host.netlink() as netlink:
             netlink.link("add", ifname="j", kind="veth", peer="j-far")
+            with host.inside():
+                set_offload("j-far", Offload.GRO, on=True)
             for name in ("j", "j-far"):
                 (index,) = netlink.link_lookup(ifname=name)
                 netlink.link("set", index=index, mtu=9000, state="up")
         config = new_config("j", mode=Mode.NATIVE)
         assert load(host, config).interfaces == {"j": "native"}
+        xdp.unload(config.instance)
+
+    @pytest.fixture
+    def deaf(self, host: Host, running: LoadConfig) -> Iterator[Host]:
+        """A host whose interface k is a veth whose other end takes no frames of XDP."""
+        xdp.unload(running.instance)
+        with host.netlink() as netlink:
+            netlink.link("add", ifname="k", kind="veth", peer="k-far")
+            for name in ("k", "k-far"):
+                netlink.link("set", index=netlink.link_lookup(ifname=name)[0], state="up")
+            yield host
+            netlink.link("del", index=netlink.link_lookup(ifname="k")[0])
+
+    def test_native_is_refused_where_nothing_would_arrive(
+        self, deaf: Host, new_config: NewConfig
+    ) -> None:
+        config = new_config("a", "k", mode=Mode.NATIVE)
+        with pytest.raises(DataplaneError, match=r"^k runs.*nothing that it sends.*ethtool -K"):
+            load(deaf, config)
+        assert not Pins(config.instance).directory.exists()
+        with deaf.inside():
+            assert attached_mode("a") is attached_mode("k") is None
+
+    def test_auto_is_generic_where_nothing_would_arrive(
+        self, deaf: Host, new_config: NewConfig
+    ) -> None:
+        config = new_config("a", "k")
+        report = load(deaf, config)
+        assert report.interfaces == {"a": "generic", "k": "generic"}
+        assert any(
+            "k runs the program, and nothing that it sends" in said for said in report.warnings
+        )
         xdp.unload(config.instance)
 
     def test_native_is_refused_in_the_drivers_words(

@@ -111,9 +111,9 @@ def test_the_kernel_tells_of_a_map_and_its_types(pins: Pins) -> None:
 
 def test_a_per_cpu_map_has_a_value_for_every_possible_processor(pins: Pins) -> None:
     assert bpfsys.possible_cpus() >= (os.cpu_count() or 1)
-    with bpfsys.pinned(pins.map("token_buckets")) as fd:
+    with bpfsys.pinned(pins.map("counters")) as fd:
         size = bpfsys.map_info(fd).value_size * bpfsys.possible_cpus()
-        values = bytes(range(size))
+        values = bytes(each % 256 for each in range(size))
         bpfsys.map_update(fd, bytes(4), values)
         assert bpfsys.map_lookup(fd, bytes(4), size) == values
 

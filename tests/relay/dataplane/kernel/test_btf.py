@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from relay.dataplane.errors import BtfError
-from relay.dataplane.kernel.btf import Btf, Layout, Leaf
+from relay.dataplane.kernel.btf import Btf, Layout, Leaf, read_btf
 
 
 def table(types: bytes, names: tuple[str, ...] = ()) -> bytes:
@@ -28,6 +28,14 @@ def test_a_number() -> None:
     assert layout == Layout("u32", 4, (Leaf("", 0, 4, 1, "u32"),))
     assert layout.number(5) == struct.pack("=I", 5)
     assert layout.show(layout.number(5)) == {"": 5}
+
+
+def test_a_table_that_is_read_again_is_not_parsed_again() -> None:
+    one, other = table(U32, ("u32",)), table(U32, ("u64",))
+    types = read_btf(one)
+    assert read_btf(bytes(bytearray(one))) is types
+    assert read_btf(other).layout(1).name == "u64"
+    assert read_btf(one).layout(1).name == "u32"
 
 
 def test_typedefs_name_what_they_rename() -> None:

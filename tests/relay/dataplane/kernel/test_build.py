@@ -12,7 +12,7 @@ pytestmark = pytest.mark.bpf
 def test_it_has_all_programs_and_maps_and_the_layouts_of_their_entries() -> None:
     built = objects.build().object  # in a process of its own: it may change its mounts
     assert built.key == current_key()
-    tails = {"relay_ip6", "relay_triage", "relay_request", "relay_forward"}
+    tails = {"relay_triage", "relay_request", "relay_forward", "relay_announced"}
     own = {"relay", "pass_all", "steer", "ticks", *losses.TRACEPOINTS}
     assert set(built.programs) == own | tails
     assert built.programs["steer"].type == bpfload.PROG_TYPE_SK_LOOKUP

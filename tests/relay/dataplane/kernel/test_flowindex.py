@@ -1,6 +1,8 @@
 """The hash table of tuples in plain memory: nothing is lost, up to the fill that it promises."""
 
 import random
+from collections import Counter
+from itertools import product
 
 import pytest
 
@@ -25,10 +27,10 @@ def client(number: int) -> Endpoint:
 class Table:
     """An index in memory of its own, with the hashes of what it holds by position."""
 
-    def __init__(self, buckets: int) -> None:
+    def __init__(self, buckets: int, stash: int = 0) -> None:
         self.hashes: dict[int, int] = {}
-        entries = memoryview(bytearray(64 * buckets)).cast("Q")
-        self.index = FlowIndex(entries, self.hashes.__getitem__)
+        self.entries = memoryview(bytearray(64 * (buckets + stash))).cast("Q")
+        self.index = FlowIndex(self.entries, buckets, self.hashes.__getitem__)
 
     def add(self, hashed: int) -> bool:
         place = self.index.make_place(hashed)
@@ -40,8 +42,9 @@ class Table:
         return True
 
     def found(self, hashed: int) -> int | None:
-        place = self.index.find(hashed)
-        return None if place is None else self.index.position(place)
+        places = self.index.look(hashed)[0]
+        assert len(places) < 2
+        return self.index.position(places[0]) if places else None
 
 
 def hashes(count: int) -> list[int]:
@@ -65,6 +68,24 @@ def test_the_tuples_of_a_network_spread_as_well() -> None:
         assert table.add(hash_tuple(SEED, source.packed, VIP.packed))
 
 
+@pytest.mark.parametrize("vip", [VIP, VIP6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize(("addresses", "ports"), [(20, 5_000), (2, 50_000), (100_000, 1)])
+def test_the_two_buckets_of_clients_are_as_if_by_chance(
+    vip: Endpoint, addresses: int, ports: int
+) -> None:
+    """More even is as bad: what follows a pattern leaves no way round a full bucket."""
+    prefix = VIP.packed[:12] if vip is VIP else VIP6.packed[:12]
+    pairs: Counter[tuple[int, int]] = Counter()
+    for address, port in product(range(addresses), range(10_000, 10_000 + ports)):
+        packed = prefix + address.to_bytes(4, "big") + port.to_bytes(2, "big")
+        hashed = hash_tuple(SEED, packed, vip.packed)
+        pairs[hashed >> 24 & 0xFF, hashed >> 56] += 1
+    cells = 1 << 16
+    expected = addresses * ports / cells
+    squares = sum((pairs[each] - expected) ** 2 for each in product(range(256), range(256)))
+    assert squares / expected / cells == pytest.approx(1.0, abs=0.03)  # chi-squared: 5 sigma
+
+
 def test_full_buckets_refuse_and_nothing_moves_away() -> None:
     table = Table(2)
     wanted = hashes(2 * BUCKET_ENTRIES + 10)
@@ -78,12 +99,42 @@ def test_what_is_cleared_is_not_found_and_its_place_is_used_again() -> None:
     table = Table(2)
     first, second = hashes(2)
     table.add(first)
-    place = table.index.find(first)
-    assert place is not None
+    (place,) = table.index.look(first)[0]
     table.index.clear(place)
     assert (table.found(first), table.index.position(place)) == (None, None)
     assert table.add(second)
     assert table.found(second) == 1
+
+
+def test_what_finds_no_place_is_in_the_stash_until_there_is_one() -> None:
+    table = Table(2, stash=1)
+    wanted = hashes(2 * BUCKET_ENTRIES + BUCKET_ENTRIES)
+    assert all(map(table.add, wanted))
+    assert (table.index.stashed, table.add(1)) == (BUCKET_ENTRIES, False)
+    assert [table.found(hashed) for hashed in wanted] == list(range(len(wanted)))
+    gone = wanted[::3]
+    for hashed in gone:
+        table.index.clear(*table.index.look(hashed)[0])
+        left = [each for each in wanted if table.found(each) is not None]
+        assert table.index.stashed == max(0, len(left) - 2 * BUCKET_ENTRIES)
+    assert left == [each for each in wanted if each not in gone]
+    assert table.index.stashed == 0
+
+
+def test_a_tuple_that_shares_bucket_and_tag_is_in_the_stash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("relay.dataplane.kernel.flowindex.tag_of", lambda _: 5)
+    table = Table(1, stash=1)
+    first, second, third = hashes(3)
+    assert table.add(first)
+    assert table.add(second)
+    assert not table.add(third)  # nor two of the stash
+    assert [table.index.position(place) for place in table.index.look(first)[0]] == [0, 1]
+    assert table.index.stashed == 1
+    table.index.clear(table.index.look(first)[0][0])
+    assert [table.index.position(place) for place in table.index.look(second)[0]] == [1]
+    assert table.index.stashed == 0
 
 
 def test_a_hash_depends_on_all_of_a_tuple() -> None:

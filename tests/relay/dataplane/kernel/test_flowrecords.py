@@ -72,6 +72,32 @@ def test_idle_are_those_whose_transceiver_was_last_seen_before(records: FlowReco
     assert [each for batch in records.idle(11) for each in batch] == [1, 2]
 
 
+@pytest.mark.bpf
+def test_bytes_that_were_carried_only_grow(records: FlowRecords) -> None:
+    """They outlive their flow, and another one in its place; others' bytes are not among them."""
+
+    def passed(position: int, sent: int, returned: int) -> None:
+        longs = records._flows.element(position).cast("Q")
+        longs[3] += sent
+        longs[4] += returned
+
+    ends = Ends(CLIENT, vip=1, upstream=2, transceiver=3, kind=CONFIRMED)
+    add(records, 5, ends)
+    passed(5, 1000, 2000)
+    assert records.carried() == (0, 0)
+    passed(5, 10, 20)
+    assert records.carried() == (10, 20)
+    records.clear(5)
+    assert records.carried() == (10, 20)
+    add(records, 5, ends)
+    passed(5, 1, 2)
+    assert records.carried() == (11, 22)
+    add(records, 6, ends)
+    records.write_counts(6, (7, 700, 1), (7, 800, 1))
+    passed(6, 4, 8)
+    assert records.carried() == (15, 30)
+
+
 def test_the_kind_of_a_flow_is_of_its_families() -> None:
     kinds = {kind_of(one, other) for one in (CLIENT, CLIENT6) for other in (CLIENT, CLIENT6)}
     assert kinds == {

@@ -7,17 +7,21 @@ from itertools import chain
 import pytest
 
 from relay.core.flowtuple import FlowTuple
+from relay.core.sleeping import route_word
 from relay.dataplane.errors import DataplaneFull
 from relay.dataplane.flowrecord import FlowRecord
 from relay.dataplane.kernel.flowindex import FlowIndex
 from relay.dataplane.kernel.flowtable import FlowTable
+from relay.dataplane.kernel.memory import MappedArray
 from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.relay.dataplane.loading import (
     MAX_FLOWS,
+    ROUTE,
     SEEN_WITHIN,
+    VIP,
     NewConfig,
     count_packets,
     entries,
@@ -102,6 +106,38 @@ def test_removing_is_complete_and_may_be_repeated(flows: FlowTable, pins: Pins) 
     assert (flows.count(), entries(pins)["flow_index"]) == (0, [])
 
 
+def test_an_index_that_lacks_flows_is_written_from_their_records(
+    flows: FlowTable, pins: Pins
+) -> None:
+    old = flow(1)
+    for each in (old, moved(old), flow(2), flow(3)):
+        flows.install(each)
+    before = entries(pins)
+    with closing(MappedArray(pins.opened("flow_index"))) as index:
+        index.octets[:] = bytes(len(index.octets))
+    flows.install(flow(3))
+    assert flows.write_index() == 0
+    assert {name: sorted(words) for name, words in entries(pins).items()} == {
+        name: sorted(words) for name, words in before.items()
+    }
+    for each in (moved(old), flow(2), flow(3)):
+        assert flows.of_client(each.from_client) == each
+
+
+def test_what_finds_no_place_in_an_index_is_counted(
+    flows: FlowTable, pins: Pins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        flows.install(flow(number))
+    with closing(MappedArray(pins.opened("flow_index"))) as index:
+        index.octets[:] = bytes(len(index.octets))
+    with monkeypatch.context() as patched:
+        patched.setattr(FlowIndex, "make_place", lambda *_: None)
+        patched.setattr(FlowIndex, "look", lambda *_: ([], None))
+        assert flows.write_index() == 2
+    assert flows.write_index() == 0
+
+
 def test_a_full_table_refuses_and_evicts_nobody(flows: FlowTable, pins: Pins) -> None:
     for number in range(1, MAX_FLOWS + 1):
         flows.install(flow(number))
@@ -149,6 +185,29 @@ def test_who_comes_later_counts_what_is_there(flows: FlowTable, pins: Pins) -> N
         later.remove(flow(1))
         later.install(flow(100))
         assert set(later.tuples()) == {flow(n) for n in (*range(2, MAX_FLOWS + 1), 100)}
+
+
+def test_who_comes_later_finds_each_flow_without_reading_all(flows: FlowTable, pins: Pins) -> None:
+    old, new = flow(1), moved(flow(1))
+    other_route = flow(3, route=bytes(21))
+    for each in (old, new, flow(2), other_route):
+        flows.install(each)
+    with closing(FlowTable(pins)) as later:
+        [(address, lowest, taken), *_] = later.adopt({VIP})
+        ports = [lowest + at for at, one in enumerate(taken) if one]
+        assert address == new.packed_upstream[:-2]
+        # Not the port of the old one, which only its transceiver has still.
+        assert ports == sorted(each.upstream.port for each in (new, flow(2), other_route))
+        assert sorted(later.routes()) == sorted(map(route_word, (new.route, ROUTE, bytes(21))))
+        for each in (new, flow(2), other_route):
+            assert later.of_client(each.from_client) == each
+            assert later.at_upstream(each.packed_upstream) == each
+        assert later.at_upstream(old.packed_upstream) == old
+        assert later.of_client(flow(4).from_client) is None
+        assert later.of_client(flow(1)._replace(vip=flow(1).client).from_client) is None
+        assert later.at_upstream(flow(4).packed_upstream) is None
+        assert later.at_upstream(flow(1).packed_client) is None
+        assert not any(any(taken) for _, _, taken in later.adopt(set()))
 
 
 def test_addresses_that_are_not_the_relays(flows: FlowTable) -> None:

@@ -12,7 +12,7 @@ FDS = Path("/proc/self/fd")
 @pytest.mark.bpf
 def test_waiting_may_be_repeated_and_leaves_no_descriptor() -> None:
     before = len(list(FDS.iterdir()))
-    with GracePeriod() as grace:
+    with GracePeriod.make() as grace:
         for _ in range(3):
             grace.wait()
     assert len(list(FDS.iterdir())) == before

@@ -4,11 +4,14 @@ import pytest
 
 from relay.dataplane.kernel.ingresses import (
     LOOPBACK,
+    PROBES,
     Ingress,
     find_ingresses,
     find_outside,
+    is_ingress,
     outside,
     sides,
+    slots,
     write_ingresses,
 )
 from relay.dataplane.kernel.pins import PinnedMap, Pins
@@ -97,7 +100,8 @@ def test_they_are_found_with_their_mac_addresses(maps_host: Host) -> None:
         (index,) = netlink.link_lookup(ifname="a")
         (link,) = netlink.get_links(index)
         (found,) = find_ingresses([index], [])
-    assert found == Ingress(index, bytes.fromhex(link.get("address").replace(":", "")))
+    mac = bytes.fromhex(link.get("address").replace(":", ""))
+    assert found == Ingress(index, mac, redirects=True)  # as a veth
 
 
 @pytest.mark.bpf
@@ -109,6 +113,18 @@ def test_the_program_knows_them_and_no_former_ones(pins: Pins) -> None:
 
     write_ingresses(pins, [Ingress(70, MAC), Ingress(3, MAC, transceivers=False)])
     assert written() == [(3, 1), (70, 3)]
-    # 70 and 6 share a slot: of the second nothing is known, so nothing is checked.
-    write_ingresses(pins, [Ingress(70, MAC), Ingress(6, MAC)])
-    assert written() == [(70, 3)]
+    write_ingresses(pins, [Ingress(70, MAC), Ingress(6, MAC)])  # both in slot 6 of 64
+    assert written() == [(70, 3), (6, 3)]
+    assert [is_ingress(pins, index) for index in (70, 6, 134, 7)] == [True, True, False, False]
+
+
+def test_interfaces_that_share_a_slot_get_the_next_ones() -> None:
+    found = [Ingress(index, MAC) for index in (126, 62, 63, 5)]
+    placed = {slot: each.index for slot, each in slots(found, 64).items()}
+    assert placed == {62: 126, 63: 62, 0: 63, 5: 5}
+
+
+def test_one_whose_slots_are_all_taken_is_left_out() -> None:
+    alike = [Ingress(64 * number, MAC) for number in range(PROBES)]
+    assert len(slots(alike, 64)) == PROBES
+    assert len(slots([*alike, Ingress(64 * PROBES, MAC)], 64)) == PROBES  # one too many

@@ -80,6 +80,20 @@ def test_another_size_is_refused_and_what_runs_goes_on(host: Host, running: Load
     assert flows(running) == [FLOW]
 
 
+def test_without_a_size_the_running_programs_stays(host: Host, running: LoadConfig) -> None:
+    report = load(host, replace(running, max_flows=None, reload=True))
+    assert (report.outcome, report.max_flows) == (Outcome.REPLACED, 8)
+    assert flows(running) == [FLOW]
+
+
+def test_without_a_size_there_is_room_for_all_upstream_ports(
+    host: Host, running: LoadConfig, new_config: NewConfig
+) -> None:
+    xdp.unload(running.instance)
+    config = replace(new_config("a"), max_flows=None)
+    assert load(host, config).max_flows == config.ports
+
+
 CHANGES = {
     "value": (
         "struct flow_ends ends;\n\tstruct address client;",
@@ -111,22 +125,24 @@ def changed_sources(tmp_path: Path) -> Callable[[str], Path]:
     return change
 
 
+def _load_changed(changed: Path, config: LoadConfig, answers: "multiprocessing.Queue[str]") -> None:
+    for module in (sources, build):
+        vars(module)["source_directory"] = lambda: changed
+    vars(objects)["find_or_build"] = lambda: objects.Found(build.build(), None)
+    try:
+        answers.put(loader.load(config).outcome)
+    except DataplaneError as error:
+        answers.put(str(error))
+
+
 def load_from(changed: Path, host: Host, config: LoadConfig) -> str:
     """Load from other sources, in a process of its own; what it says."""
 
-    def load_changed(answers: "multiprocessing.Queue[str]") -> None:
-        for module in (sources, build):
-            vars(module)["source_directory"] = lambda: changed
-        vars(objects)["find_or_build"] = lambda: objects.Found(build.build(), None)
-        try:
-            answers.put(loader.load(config).outcome)
-        except DataplaneError as error:
-            answers.put(str(error))
-
-    processes = multiprocessing.get_context("fork")
+    # Not forked: a thread of this process may hold a lock, which nobody would let go of there.
+    processes = multiprocessing.get_context("spawn")
     answers = processes.Queue()
     with host.inside():
-        child = processes.Process(target=load_changed, args=(answers,))
+        child = processes.Process(target=_load_changed, args=(changed, config, answers))
         child.start()
     answer: str = answers.get(timeout=30)
     child.join()
@@ -250,6 +266,12 @@ def test_without_root_it_is_said(new_config: NewConfig) -> None:
     assert said == "The XDP dataplane needs root: run it as root, such as with sudo.\n"
 
 
+def open_programs() -> int:
+    """How many descriptors of BPF programs this process has."""
+    files = [each for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    return [str(each.readlink()) for each in files].count("anon_inode:bpf-prog")
+
+
 def test_what_the_verifier_refuses_is_told_in_its_words(
     host: Host, new_config: NewConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,8 +281,9 @@ def test_what_the_verifier_refuses_is_told_in_its_words(
     programs["relay"] = replace(programs["relay"], instructions=forever, maps=())
     broken = objects.Found(replace(found.object, programs=programs), None)
     monkeypatch.setattr(objects, "find_or_build", lambda: broken)
-    config = new_config("a")
+    config, before = new_config("a"), open_programs()
     with pytest.raises(DataplaneError, match=r"refuses the BPF program relay \(.*; .*insn"):
         load(host, config)
+    assert open_programs() == before  # those that it takes are closed
     assert config.instance not in instances()
     assert not Pins(config.instance).directory.exists()

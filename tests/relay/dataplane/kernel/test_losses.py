@@ -62,3 +62,29 @@ def test_an_instance_counts_for_its_own_namespace(pins: Pins) -> None:
     assert {"tracepoint-xdp_redirect_err", "tracepoint-xdp_devmap_xmit"} <= {
         path.name for path in pins.directory.iterdir()
     }
+
+
+COUNTERS = {"forwarded_to_transceiver": 100, "forwarded_to_client": 50, "no_route": 7}
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize(
+    ("lost", "from_clients", "to_transceiver", "to_client"),
+    [(0, 0, 100, 50), (30, 30, 70, 50), (30, 0, 100, 20), (30, 10, 90, 30), (120, 0, 30, 0)],
+)
+def test_what_was_lost_was_not_forwarded(
+    pins: Pins, lost: int, from_clients: int, to_transceiver: int, to_client: int
+) -> None:
+    with PinnedMap(pins.map("losses")) as table:
+        key, before = table.key.number(0), table.lookup(table.key.number(0))
+        assert before is not None
+        try:
+            row = {"transmit_dropped": lost, "from_clients": from_clients}
+            table.update(key, table.value.pack(row))
+            assert losses.delivered(table, COUNTERS.copy) == {
+                "forwarded_to_transceiver": to_transceiver,
+                "forwarded_to_client": to_client,
+                "no_route": 7,
+            }
+        finally:
+            table.update(key, before)

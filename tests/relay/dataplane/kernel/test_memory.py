@@ -13,7 +13,7 @@ pytestmark = pytest.mark.bpf
 
 def test_what_is_stored_is_in_the_map_and_the_other_way_round(pins: Pins) -> None:
     path = pins.map("transceivers")
-    with closing(MappedArray(path)) as memory, PinnedMap(path) as table:
+    with closing(MappedArray(PinnedMap(path))) as memory, PinnedMap(path) as table:
         assert (memory.count, memory.stride) == (table.info.max_entries, 24)
         memory.words[memory.stride // 4 * 5] = 0x01020304
         fence()
@@ -27,7 +27,7 @@ def test_what_is_stored_is_in_the_map_and_the_other_way_round(pins: Pins) -> Non
 
 
 def test_all_views_are_of_the_same_bytes(pins: Pins) -> None:
-    with closing(MappedArray(pins.map("flow_routes"))) as memory:
+    with closing(MappedArray(pins.opened("flow_routes"))) as memory:
         memory.longs[3] = 1 << 40
         assert memory.octets[24:32].tolist().count(0) == 7
         assert memory.words[6:8].tolist().count(0) == 1
@@ -36,7 +36,7 @@ def test_all_views_are_of_the_same_bytes(pins: Pins) -> None:
 
 
 def test_a_view_outlives_the_closing(pins: Pins) -> None:
-    memory = MappedArray(pins.map("flow_routes"))
+    memory = MappedArray(pins.opened("flow_routes"))
     element = memory.element(0)
     memory.close()
     assert len(element) == 24
@@ -44,4 +44,4 @@ def test_a_view_outlives_the_closing(pins: Pins) -> None:
 
 def test_a_map_that_is_not_there(pins: Pins) -> None:
     with pytest.raises(DataplaneError, match="icelane relay load"):
-        MappedArray(pins.map("nothing"))
+        MappedArray(pins.opened("nothing"))

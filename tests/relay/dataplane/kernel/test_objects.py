@@ -90,6 +90,13 @@ def test_one_of_somebody_else_is_none(built: BpfObject) -> None:
 
 
 @pytest.mark.usefixtures("places")
+def test_a_build_that_takes_too_long_is_stopped_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "BUILD_LIMIT", 0.05)
+    with pytest.raises(DataplaneError, match=r"so it was stopped: .*`icelane relay build`"):
+        objects.build()
+
+
+@pytest.mark.usefixtures("places")
 def test_without_bcc_it_is_said_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -117,13 +117,13 @@ def test_a_hash_is_made_to_hold_what_is_wanted(pins: Pins) -> None:
 
 
 def test_per_cpu_values_are_shown_one_by_one(pins: Pins) -> None:
-    with PinnedMap(pins.map("token_buckets")) as buckets:
-        size = buckets.value.size
+    with PinnedMap(pins.map("counters")) as counters:
+        size = counters.value.size
         values = b"".join(bytes([cpu + 1]) * size for cpu in range(bpfsys.possible_cpus()))
-        buckets.update(buckets.key.number(0), values)
-        assert buckets.by_cpu(buckets.lookup(buckets.key.number(0)) or b"") == [
+        counters.update(counters.key.number(0), values)
+        assert counters.by_cpu(counters.lookup(counters.key.number(0)) or b"") == [
             bytes([cpu + 1]) * size for cpu in range(bpfsys.possible_cpus())
         ]
-        shown = [each for each in buckets.show() if each["key"] == {"": 0}]
+        shown = [each for each in counters.show() if each["key"] == {"": 0}]
     assert [each["cpu"] for each in shown] == list(range(bpfsys.possible_cpus()))
-    assert shown[0]["value"] == {"credit_ns": 0x0101010101010101, "updated_ns": 0x0101010101010101}
+    assert set(shown[0]["value"].values()) == {0x0101010101010101}

@@ -15,7 +15,7 @@ HEADER = 16  # bytes of struct nlmsghdr
 def received(fields: dict[str, Any]) -> Link:
     """What is read from a message that pyroute2 wrote."""
     message = ifinfmsg()
-    message.update(fields)
+    message.update({"ifi_type": 1} | fields)
     message.encode()
     return rtnetlink._link(bytes(message.data)[HEADER:])
 

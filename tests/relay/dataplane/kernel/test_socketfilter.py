@@ -1,13 +1,13 @@
 """Socket filters on real sockets: what they let through, what they drop, and what they count."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 
 import pytest
 
 from relay.dataplane.kernel.ingresses import LOOPBACK
-from relay.dataplane.kernel.socketfilter import SocketFilters
+from relay.dataplane.kernel.socketfilter import FilterPrograms, SocketFilters
 
 pytestmark = pytest.mark.bpf
 
@@ -37,6 +37,10 @@ class Pair:
         self.sender.close()
 
 
+def filtered(outside: Collection[int]) -> SocketFilters:
+    return SocketFilters(FilterPrograms(outside))
+
+
 @pytest.fixture(params=["127.0.0.1", "::1"], ids=["ipv4", "ipv6"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with closing(Pair(request.param)) as made:
@@ -45,7 +49,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("to_transceivers", [True, False])
 def test_what_is_spent_is_dropped_and_counted(pair: Pair, *, to_transceivers: bool) -> None:
-    with closing(SocketFilters({OTHER, THIRD})) as filters:
+    with closing(filtered({OTHER, THIRD})) as filters:
         filters.attach(pair.receiver, to_transceivers=to_transceivers)
         pair.send(b"spent", ttl=1)
         pair.send(b"nearly", ttl=2)
@@ -57,7 +61,7 @@ def test_what_is_spent_is_dropped_and_counted(pair: Pair, *, to_transceivers: bo
 def test_what_comes_from_outside_to_an_upstream_address_is_dropped(
     pair: Pair, outside: set[int]
 ) -> None:
-    with closing(SocketFilters(outside)) as filters:
+    with closing(filtered(outside)) as filters:
         filters.attach(pair.receiver, to_transceivers=True)
         for _ in range(3):
             pair.send(b"a lie")
@@ -68,7 +72,7 @@ def test_what_comes_from_outside_to_an_upstream_address_is_dropped(
 
 
 def test_sockets_keep_their_filter(pair: Pair) -> None:
-    with closing(SocketFilters(())) as filters:
+    with closing(filtered(())) as filters:
         filters.attach(pair.receiver, to_transceivers=True)
         assert filters.dropped() == {}
     pair.send(b"spent", ttl=1)

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from relay import linux
+from relay.dataplane.kernel import loforwarding
 from relay.dataplane.kernel.networkchanges import Change
 from relay.dataplane.kernel.nexthops import WATCH_LEASE, NextHops
 from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.privileged import AsRoot
 from relay.dataplane.kernel.settings import write_settings
+from relay.dataplane.kernel.txports import renew_tx_ports, write_tx_ports
 from relay.dataplane.kernel.upkeep import Upkeep
 from relay.dataplane.xdp import XdpDataplane
 from relay.netns.host import Host
@@ -26,7 +30,11 @@ LIMIT = 5.0  # seconds
 @contextmanager
 def keeping_up(host: Host, pins: Pins) -> Iterator[tuple[NextHops, Upkeep]]:
     loop = asyncio.get_running_loop()
-    with NextHops(pins) as hops, host.inside(), closing(Upkeep(pins, hops, loop)) as upkeep:
+    with (
+        NextHops(pins) as hops,
+        host.inside(),
+        closing(Upkeep(AsRoot(pins.instance), hops, loop)) as upkeep,
+    ):
         yield hops, upkeep
 
 
@@ -128,12 +136,52 @@ async def test_a_dataplane_is_watched_once_and_counts(maps_host: Host, pins: Pin
     with closing(XdpDataplane(pins.instance)) as dataplane:
         assert dataplane.changes() == {change.value: 0 for change in Change}
         with maps_host.inside():
-            dataplane.watch(asyncio.get_running_loop())
+            dataplane.watch(asyncio.get_running_loop(), lambda: None)
             with NextHops(pins) as hops:
                 generation = hops.generation
-                dataplane.watch(asyncio.get_running_loop())
+                dataplane.watch(asyncio.get_running_loop(), lambda: None)
                 assert hops.generation == generation
         await set_link(maps_host, "b", mtu=1400)
         await become(lambda: dataplane.changes()["links"] > 0)
     assert watched(pins) == 0
     await set_link(maps_host, "b", mtu=1500)
+
+
+@pytest.mark.parametrize("written", ["ipv4/ip_forward", "ipv6/conf/all/forwarding"])
+async def test_forwarding_that_somebody_switches_off_goes_on_at_once(
+    maps_host: Host, pins: Pins, written: str
+) -> None:
+    def is_on() -> bool:
+        with maps_host.inside():
+            return all(linux.sysctl(name) == 1 for name in loforwarding.SETTINGS)
+
+    with keeping_up(maps_host, pins) as (_, upkeep):
+        upkeep.mended()
+        maps_host.sysctl(written, 1)
+        await become(is_on)
+        maps_host.sysctl(written, 0)
+        await become(is_on)
+        assert any("had been switched off" in each for each in upkeep.mended())
+        assert upkeep.mended() == []
+
+
+async def test_the_ways_out_are_looked_at_when_an_interface_comes(
+    maps_host: Host, pins: Pins
+) -> None:
+    """So is a VLAN that is made while the relay runs; this one is only gone from the table."""
+    with maps_host.inside():
+        renew_tx_ports(pins)
+    right = tx_ports(pins)
+    assert len(right) == 2
+    with keeping_up(maps_host, pins):
+        await asyncio.sleep(0)
+        write_tx_ports(pins, [])
+        await set_link(maps_host, "b", mtu=1400)
+        await become(lambda: tx_ports(pins) == right)
+    await set_link(maps_host, "b", mtu=1500)
+
+
+def tx_ports(pins: Pins) -> list[int]:
+    with PinnedMap(pins.map("tx_ports")) as table:
+        rows = [each["value"] for each in table.show()]
+    return [int(row["ifindex"]) for row in rows if row["ifindex"]]

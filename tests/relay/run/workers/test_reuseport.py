@@ -3,6 +3,7 @@
 import select
 import socket
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -12,17 +13,14 @@ from relay.run.workers import reuseport
 from relay.run.workers.reuseport import open_reuseport_group
 from relay.run.workers.shard import shard_of
 from relay.wire.endpoint import Endpoint
-from tests.relay.cli.commands import free_port
+from tests.ports import free_port
 
 SEED = 0xC0FF_EE11
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"], ids=["IPv4", "IPv6"])
 def vip(request: pytest.FixtureRequest) -> Endpoint:
-    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as free:
-        free.bind((request.param, 0))
-        return Endpoint.of(free.getsockname())
+    return Endpoint(request.param, free_port(request.param))
 
 
 def test_each_worker_has_a_socket_on_the_vip(vip: Endpoint) -> None:
@@ -42,6 +40,31 @@ def test_a_client_reaches_one_of_them_only(vip: Endpoint) -> None:
             ready, _, _ = select.select(group, [], [], 5)
             assert ready == [owner]
             assert owner.recv(10) == bytes([number])
+
+
+def test_nothing_comes_to_a_worker_while_others_have_no_socket_yet(
+    vip: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's flow would be at two workers: at one that got its packet then, and at its own."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(bind_udp(vip._replace(port=0))) for _ in range(8)]
+
+        def bind_while_clients_send(*args: Any, **options: Any) -> socket.socket:
+            bound = bind_udp(*args, **options)
+            for client in clients:
+                client.sendto(b"early", vip)
+            return bound
+
+        monkeypatch.setattr(reuseport, "bind_udp", bind_while_clients_send)
+        group = [stack.enter_context(udp) for udp in open_reuseport_group(vip, 3, SEED)]
+        for client in clients:
+            client.sendto(b"late", vip)
+        for client in clients:
+            address = Endpoint.of(client.getsockname())
+            udp = group[shard_of(address, 3, SEED)]
+            udp.settimeout(5)
+            assert udp.recvfrom(10)[0] == b"late"
+        assert select.select(group, [], [], 0)[0] == []
 
 
 def test_datagrams_wait_in_the_socket_of_a_worker_that_does_not_read(vip: Endpoint) -> None:
@@ -71,7 +94,7 @@ def test_an_address_of_another_host_is_refused_in_words() -> None:
 def test_a_group_that_the_kernel_refuses_leaves_the_port_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    vip = Endpoint("127.0.0.1", free_port(socket.SOCK_DGRAM))
+    vip = Endpoint("127.0.0.1", free_port())
     monkeypatch.setattr(reuseport, "reuseport_program", lambda *_: b"\xff" * 8)
     with pytest.raises(
         BindError, match="cannot be shared among workers: Invalid argument"

@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 
 from relay.admin.transport import ask
+from relay.config.privatefiles import write_private
 from relay.errors import AdminError
 from relay.run.workers.shard import shard_of
 from relay.wire import stun
@@ -23,7 +24,8 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.framing import frame
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, mint
-from tests.relay.conftest import RTP, RedisServer
+from tests.ports import free_port
+from tests.relay.conftest import FLOWS, RTP, RedisServer
 from tests.relay.forwarding.tcppair import TcpClient
 
 ICELANE = Path(sys.executable).with_name("icelane")
@@ -73,7 +75,7 @@ class Relay:
         with udp_socket() as free:
             self.vip = address(free)
         self.clients = [udp_socket(f"127.0.0.{2 + number}") for number in range(CLIENTS)]
-        (directory / "keys.toml").write_text(KEYS.dumps())
+        write_private(directory / "keys.toml", KEYS.dumps().encode())
         (directory / "registry.toml").write_text(
             "[[transceiver]]\ncluster = 1\nslot = 1\ngeneration = 1\n"
             f'address = "{address(self.transceiver)}"\n'
@@ -226,6 +228,46 @@ def test_worker_that_is_killed_is_started_again_and_the_other_goes_on(relay: Rel
     assert "Traceback" not in said
 
 
+def test_worker_that_hangs_is_replaced(relay: Relay) -> None:
+    metrics = Endpoint("127.0.0.1", free_port())
+    relay.start(metrics=str(metrics))
+    upstreams = {client: relay.connect(client) for client in relay.clients}
+    pids = relay.pids()
+    os.kill(pids[0], signal.SIGSTOP)
+    wait_until(lambda: relay.ask("counters").get("workers_restarted") == 1, "it is replaced")
+    assert relay.ask("counters")["workers_hung"] == 1
+    for client, upstream in upstreams.items():
+        if relay.worker_of(client) == 0:
+            assert relay.connect(client) == upstream
+        relay.passes(client, upstream)
+    wait_until(lambda: relay.pids()[0] != pids[0], "another process has its place")
+    assert relay.pids()[1] == pids[1]
+    with urllib.request.urlopen(f"http://{metrics}/readyz", timeout=LIMIT) as answer:
+        assert answer.read() == b"ok\n"
+    _, said = relay.stop()
+    assert "worker 0 hung (it said nothing for 10 s) and is started again" in said
+    assert "Traceback" not in said
+
+
+def test_worker_that_ends_again_and_again_is_started_more_and_more_seldom(relay: Relay) -> None:
+    relay.start()
+    in_its_way = relay.admin.with_name(f"{relay.admin.name}.0")
+    pid = relay.pids()[0]
+    os.kill(pid, signal.SIGSTOP)
+    in_its_way.unlink()
+    in_its_way.mkdir()  # from now on it does not start
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    wait_until(lambda: relay.ask("counters").get("workers_not_started") == 4, "it is tried again")
+    assert time.monotonic() - killed >= 0.1 + 0.2 + 0.4 + 0.8  # the pauses before
+    assert not relay.ask("status")["ready"]
+    in_its_way.rmdir()
+    wait_until(lambda: relay.ask("status")["ready"], "it is back")
+    _, said = relay.stop()
+    assert "worker 0 does not start; see what it says above; trying again" in said
+    assert "Traceback" not in said
+
+
 def test_datagrams_wait_while_a_worker_is_started_again(relay: Relay) -> None:
     relay.start()
     client = relay.clients[0]
@@ -256,7 +298,7 @@ def test_each_worker_restores_its_own_flows(relay: Relay, redis_server: RedisSer
     relay.start(redis=redis_server.url)
     upstreams = {client: relay.connect(client) for client in relay.clients}
     keeper = redis_server.client()
-    wait_until(lambda: keeper.dbsize() == CLIENTS, "the flows are mirrored")
+    wait_until(lambda: len(keeper.keys(FLOWS)) == CLIENTS, "the flows are mirrored")
     relay.stop()
     relay.start(redis=redis_server.url)
     wait_until(lambda: relay.ask("flow_counts")["confirmed"] == CLIENTS, "they are restored")
@@ -291,16 +333,14 @@ def test_clients_over_tcp_are_accepted_by_whichever_worker_is_there(relay: Relay
 
 
 def test_metrics_are_those_of_all_workers(relay: Relay) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        metrics = Endpoint.of(free.getsockname())
+    metrics = Endpoint("127.0.0.1", free_port())
     relay.start(metrics=str(metrics))
     for client in relay.clients:
         relay.connect(client)
     with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=LIMIT) as answer:
         text = answer.read().decode()
     assert f'icelane_relay_flows{{state="confirmed"}} {CLIENTS}.0' in text
-    assert f'icelane_relay_agent_datagrams_total{{reason="confirmed"}} {CLIENTS}.0' in text
+    assert f'icelane_relay_events_total{{event="confirmed"}} {CLIENTS}.0' in text
 
 
 def test_switch_says_what_to_do(relay: Relay) -> None:

@@ -21,3 +21,8 @@ def test_it_binds_its_sockets_itself() -> None:
 def test_workers_share_no_sockets_by_default() -> None:
     first, second = (Worker(Shard(index, 2, 0)) for index in range(2))
     assert first.sockets is not second.sockets
+
+
+def test_a_part_knows_that_there_are_others() -> None:
+    assert WHOLE.is_whole
+    assert not Worker(Shard(0, 2, 0)).is_whole

@@ -1,0 +1,195 @@
+"""What an agent of the XDP dataplane needs privileges for, in one place.
+
+All else it does on maps that are open, which takes none. Either this process does it itself, being
+root (`AsRoot`), or a process beside it that is (`relay.run.helper`).
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from socket import if_nameindex
+from typing import Protocol
+
+from relay.dataplane.kernel import (
+    bpfsys,
+    kinds,
+    loader,
+    loforwarding,
+    neighbours,
+    owner,
+    proof,
+    renames,
+    rtnetlink,
+    unseen,
+)
+from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
+from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id, update_links
+from relay.dataplane.kernel.reattach import reattach
+from relay.errors import DataplaneError
+
+
+class Privileged(Instance, Protocol):
+    """An instance for an agent. Its methods may block, for as long as the kernel verifies."""
+
+    def trouble(self) -> str | None:
+        """Why none of this can be done any more; None while it can."""
+
+    def is_loaded(self) -> bool:
+        """Whether the program is loaded, as far as this user may see."""
+
+    def require_not_elsewhere(self) -> None:
+        """Make sure that no relay in another network namespace has it, as far as is seen.
+
+        Raises:
+            DataplaneError: One has; the text says what to do.
+        """
+
+    def table(self) -> int | None:
+        """The kernel's number of the table of flows, as far as this user may see.
+
+        It is another one after the program was unloaded and loaded anew; None where it is not
+        loaded, or in another network namespace.
+        """
+
+    def has(self, name: str) -> bool:
+        """Whether there is a map of this name."""
+
+    def load(self, config: LoadConfig) -> LoadReport:
+        """Load the program and attach it, or keep the one that runs; see `loader.load`.
+
+        Raises:
+            DataplaneError: That was not possible and nothing changed; the text says what to do.
+        """
+
+    def unload(self) -> bool:
+        """Detach the program and remove its maps, flows and all; says whether it was loaded.
+
+        Raises:
+            DataplaneError: This is not root.
+        """
+
+    def open_steer_sockets(self) -> int:
+        """The map of the sockets that packets are steered to, open; the caller closes it.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
+
+    def forward(self, *, on: bool) -> None:
+        """Let the program forward from the next packet on, or pass all up.
+
+        Raises:
+            DataplaneError: Another version loaded the instance.
+        """
+
+    def follow_interfaces(self, *, on: bool, mode: Mode) -> list[str]:
+        """Follow those that were renamed, and attach the program to those that came back.
+
+        Args:
+            on: Whether it forwards there, or passes all up.
+            mode: How it is attached.
+
+        Returns:
+            What the administrator should know.
+
+        Raises:
+            DataplaneError: One cannot run it; the text says why.
+            OSError: The kernel refuses.
+        """
+
+    def run_generic(self, *, on: bool) -> None:
+        """Attach the program in generic mode; between the two, everything goes to the agent."""
+
+    def refusing(self, asked: Mapping[str, int]) -> list[str]:
+        """Those of some interfaces whose drivers take nothing; see `proof.find_refusing`."""
+
+    def mend_forwarding(self) -> list[str]:
+        """See `loforwarding.mend`."""
+
+    def probe_neighbours(self) -> None:
+        """See `neighbours.probe_stale`."""
+
+    def unseen(self) -> list[str]:
+        """What is amiss about this host that nobody here can mend, in words."""
+
+
+class AsRoot(Pins):
+    """What this process does itself."""
+
+    def trouble(self) -> str | None:
+        """See `Privileged.trouble`."""
+        return None
+
+    def is_loaded(self) -> bool:
+        """See `Privileged.is_loaded`."""
+        try:
+            return self.loaded()
+        except PermissionError:
+            return False
+
+    def require_not_elsewhere(self) -> None:
+        """See `Privileged.require_not_elsewhere`."""
+        with suppress(PermissionError):
+            owner.require_not_elsewhere(self)
+
+    def table(self) -> int | None:
+        """See `Privileged.table`."""
+        try:
+            owner.require_not_elsewhere(self)
+            return table_id(self)
+        except (PermissionError, DataplaneError):
+            return None
+
+    def has(self, name: str) -> bool:
+        """See `Privileged.has`."""
+        return name in self.maps()
+
+    def load(self, config: LoadConfig) -> LoadReport:
+        """See `Privileged.load`."""
+        return loader.load(config)
+
+    def unload(self) -> bool:
+        """See `Privileged.unload`."""
+        loaded = bool(self.maps() or self.links())
+        try:
+            self.remove()
+        except PermissionError:
+            raise DataplaneError("Unloading the program needs root.") from None
+        return loaded
+
+    def open_steer_sockets(self) -> int:
+        """See `Privileged.open_steer_sockets`."""
+        return bpfsys.obj_get(self.steer_sockets)
+
+    def forward(self, *, on: bool) -> None:
+        """See `Privileged.forward`."""
+        with locked():
+            update_links(self, self.running(on=on))
+
+    def follow_interfaces(self, *, on: bool, mode: Mode) -> list[str]:
+        """See `Privileged.follow_interfaces`."""
+        with locked():  # a loader may be faster
+            return renames.follow(self) + reattach(self, self.running(on=on), mode)
+
+    def run_generic(self, *, on: bool) -> None:
+        """See `Privileged.run_generic`."""
+        with locked():
+            for link in self.links().values():
+                detach(link, forget=False)
+            reattach(self, self.running(on=on), Mode.GENERIC)
+
+    def refusing(self, asked: Mapping[str, int]) -> list[str]:
+        """See `Privileged.refusing`."""
+        return proof.find_refusing(self, asked)
+
+    def mend_forwarding(self) -> list[str]:
+        """See `Privileged.mend_forwarding`."""
+        return loforwarding.mend()
+
+    def probe_neighbours(self) -> None:
+        """See `Privileged.probe_neighbours`."""
+        neighbours.probe_stale(self.links())
+
+    def unseen(self) -> list[str]:
+        """See `Privileged.unseen`."""
+        attached, names = self.linked().values(), dict(if_nameindex())
+        return [*unseen.look(), *kinds.unfit(rtnetlink.links(), attached, names)]

@@ -1,0 +1,55 @@
+"""Clients whose flows are being looked up, and the datagrams that wait for the answer; pure."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from relay.core.flowtuple import Source
+
+ASKED_FOR = 10.0  # seconds in which one client is looked up once
+MOST = 4_096
+WAITING = 3  # datagrams of a client: 60 ms of a voice
+
+
+@dataclass(slots=True)
+class _Question:
+    until: float  # monotonic seconds: the answer is enough till then
+    waiting: list[bytes] = field(default_factory=list)
+    answered: bool = False
+
+
+class Asked:
+    """Whom the mirror was asked for, so that nobody is asked for again and again."""
+
+    def __init__(self) -> None:
+        self._questions: OrderedDict[bytes, _Question] = OrderedDict()  # soonest to end first
+
+    def ask(self, source: Source, data: bytes, now: float) -> bool | None:
+        """Take a datagram of a client that is not known.
+
+        Returns:
+            True: look the client up. False: that is under way, or has been done. None: too many
+            are looked up.
+        """
+        while self._questions and next(iter(self._questions.values())).until <= now:
+            self._questions.popitem(last=False)
+        question = self._questions.get(source)
+        if question is not None:
+            if not question.answered and len(question.waiting) < WAITING:
+                question.waiting.append(data)
+            return False
+        if len(self._questions) >= MOST:
+            return None
+        self._questions[source] = _Question(now + ASKED_FOR, [data])
+        return True
+
+    def answer(self, source: Source) -> list[bytes]:
+        """The datagrams that waited for a client's answer, in their order; none from now on."""
+        question = self._questions.get(source)
+        if question is None:
+            return []
+        waiting, question.waiting, question.answered = question.waiting, [], True
+        return waiting
+
+    def forget(self, source: Source) -> None:
+        """A client may be asked for anew: nobody has answered, or things have changed."""
+        self._questions.pop(source, None)

@@ -1,0 +1,148 @@
+"""A client of Redis from a URL: one server, Redis Cluster, or whatever Sentinel says is the master.
+
+redis://[USER:PASSWORD@]HOST:PORT/DB      rediss:// with TLS, unix:///PATH
+redis+cluster://HOST:PORT,HOST:PORT       rediss+cluster:// with TLS; any of the nodes tells of all
+redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.client import Pipeline
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+Client = Redis | RedisCluster
+Pipe = Pipeline | ClusterPipeline
+
+#: What a client raises when Redis cannot be asked, or refuses. A cluster of which no node answers
+#: raises what is no `RedisError`.
+FAILURES = (RedisError, RedisClusterException, OSError)
+
+_DEFAULT_PORT = 6379
+_DEFAULT_SENTINEL_PORT = 26379
+
+
+def connect(url: str, timeout: float, *, check_every: float = 0.0) -> Client:
+    """A client that connects when it is first used.
+
+    Args:
+        url: See above.
+        timeout: Seconds for a connection, and for an answer.
+        check_every: How often it is looked whether a connection that only listens lives, in
+            seconds; 0: never.
+
+    Raises:
+        ValueError: The URL is malformed.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "health_check_interval": check_every,
+        "protocol": 2,
+    }
+    scheme = url.partition("://")[0]
+    kind, _, way = scheme.partition("+")
+    if way == "cluster":
+        return _cluster(url, kind, options)
+    if way == "sentinel":
+        return _sentinel(url, options)
+    # Whoever asks has his own ways to wait and try again.
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+
+
+def _cluster(url: str, kind: str, options: dict[str, Any]) -> RedisCluster:
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    first, _, others = hosts.partition(",")
+    nodes = [ClusterNode(*each) for each in _addresses(others, _DEFAULT_PORT)]
+    # A second try comes after another look at who is in the cluster.
+    retry = Retry(NoBackoff(), 1)
+    one = parts._replace(scheme=kind, netloc=f"{credentials}{at}{first}").geturl()
+    return RedisCluster.from_url(one, startup_nodes=nodes, retry=retry, **options)
+
+
+def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:
+    """Hosts with their ports, as they stand in a URL."""
+    split = [urlsplit(f"//{each}") for each in hosts.split(",") if each]
+    return [(each.hostname or "", each.port or port) for each in split]
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Redis:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    master, _, database = parts.path.strip("/").partition("/")
+    if not master:
+        # Without the URL: there may be a password in it.
+        raise ValueError("the URL names no master: write redis+sentinel://HOST:PORT/MASTER")
+    if credentials:
+        options |= {"username": unquote(user) or None, "password": unquote(password)}
+    addresses = _addresses(hosts, _DEFAULT_SENTINEL_PORT)
+    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    sentinel = Sentinel(addresses, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(master, db=int(database or 0), **options)
+    return client
+
+
+# What is raised, the first that fits, and what an operator is told; {} is its text.
+_BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
+    (RedisTimeoutError, "it does not answer"),
+    (TimeoutError, "it does not answer"),
+    (BusyLoadingError, "it still loads its data"),
+    (AuthenticationError, "it refuses the user or password of the URL: {}"),
+    (NoPermissionError, "it does not permit it: {}"),
+    (OutOfMemoryError, "it is full, and takes nothing new: raise its maxmemory"),
+    (ReadOnlyError, "it is a replica: name the master, or all of them by redis+sentinel://"),
+    (RedisConnectionError, "it cannot be reached: {}"),
+    (OSError, "it cannot be reached: {}"),
+)
+_BY_CODE = {
+    "MISCONF": "it takes no writes, for it cannot save to its disk (MISCONF)",
+    "NOREPLICAS": "it takes no writes, for it lacks replicas (min-replicas-to-write)",
+}
+
+
+def in_words(error: Exception) -> str:
+    """Why Redis cannot be asked, or refuses: for an operator, with what he can do."""
+    if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
+        error = error.__cause__  # such as a wrong password, refused while the library connects
+    text = str(error) or type(error).__name__
+    by_class = (words.format(text) for kind, words in _BY_CLASS if isinstance(error, kind))
+    return next(by_class, _BY_CODE.get(text.partition(" ")[0], text))
+
+
+def is_elsewhere(answer: object) -> bool:
+    """Whether what answers is a master no more: who connects anew may find another one."""
+    if isinstance(answer, ReadOnlyError):
+        return True
+    return isinstance(answer, RedisError) and str(answer).startswith("NOREPLICAS")
+
+
+def require_wanted() -> None:
+    """Raise the cancellation that the library has lost, after each use of a client.
+
+    It connects by asyncio.wait_for, which before Python 3.12 forgets one that comes when what it
+    waits for ends at that moment; whoever cancelled would wait for ever.
+
+    Raises:
+        CancelledError: The task is to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

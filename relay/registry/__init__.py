@@ -1,0 +1,1 @@
+"""The registry in Redis: transceivers and relays announce themselves, all others listen."""

@@ -1,0 +1,46 @@
+"""The route that says whether this server serves."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import hdrs, web
+
+from relay.supervision import Faults
+from signaling.pool import TransceiverPool
+from signaling.routes import Access, Route
+
+
+class HealthRoutes:
+    """Liveness of this server, whatever the state of the transceivers.
+
+    Args:
+        pool: The transceivers.
+        faults: What broke while requests were handled.
+        registry: Says why what is known of the fleet may be old; None while it is not.
+    """
+
+    def __init__(
+        self, pool: TransceiverPool, faults: Faults, registry: Callable[[], str | None]
+    ) -> None:
+        self._pool = pool
+        self._faults = faults
+        self._registry = registry
+
+    def routes(self) -> Sequence[Route]:
+        """The routes."""
+        return [Route(hdrs.METH_GET, "/healthz", self._health, Access.ANYBODY)]
+
+    async def _health(self, _: web.Request) -> web.Response:
+        pool = self._pool
+        return web.json_response(
+            {
+                "status": "ok",
+                "transceivers": {
+                    "registered": pool.size,
+                    "reachable": pool.reachable,
+                    "with_room": pool.with_room,
+                },
+                "registry": {"trouble": self._registry()},
+                "failing": pool.failing,
+                "faults": dict(self._faults.counters),
+            }
+        )

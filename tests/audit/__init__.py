@@ -1,0 +1,1 @@
+"""Whether advisories are known of the locked dependencies: `make audit`."""

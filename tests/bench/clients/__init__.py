@@ -1,0 +1,1 @@
+"""Real clients through all scenarios: who comes through what."""

@@ -1,0 +1,58 @@
+"""`python -m tests.bench failover`, in small: calls outlive a relay, and coming back costs nothing.
+
+How long it takes is not judged here.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.bench.__main__ import app
+from tests.bench.failover.measure import HAPPENINGS, LONGEST
+
+CALLS = 6
+COSTS_NOTHING = ("nothing", "and boots", "and goes on", "and arrive", "drained", "and wanted")
+
+
+@pytest.mark.netns
+@pytest.mark.bpf
+@pytest.mark.e2e
+@pytest.mark.parametrize("dataplane", ["xdp", "userspace"])
+def test_calls_outlive_whatever_happens_to_a_relay(tmp_path: Path, dataplane: str) -> None:
+    scale = ("--times", "1", "--without-mirror", "0", "--calls", str(CALLS), "--flows", "0")
+    output = str(tmp_path / "figures.json")
+    done = CliRunner().invoke(
+        app, ["failover", "--json", "-o", output, "--dataplane", dataplane, *scale]
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["figures"]
+    assert json.loads(Path(output).read_text("utf-8"))["figures"] == found
+    # All calls were there before each of them, and are heard again after it: whoever is not is
+    # silent for all of the time that is looked at.
+    counted = {each["what"]: 0 for each in found}
+    for each in found:
+        counted[each["what"]] += each["count"]
+    happened = [name for each in HAPPENINGS for name in (each.name, each.back)]
+    assert counted == dict.fromkeys(["nothing", *happened], CALLS)
+    assert max(each["silence"][2] for each in found) < 1000 * LONGEST
+    lost = {each["what"]: 0 for each in found}
+    for each in found:
+        lost[each["what"]] += each["lost"]
+    assert {what: lost[what] for what in COSTS_NOTHING} == dict.fromkeys(COSTS_NOTHING, 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--what", "weather"), "there is no 'weather'; there are: machine dies"),
+        (("--dataplane", "steam"), "there is no 'steam'; there are: xdp, userspace"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_what_there_is(
+    option: tuple[str, str], told: str
+) -> None:
+    done = CliRunner().invoke(app, ["failover", *option])
+    assert done.exit_code != 0
+    assert told in done.output

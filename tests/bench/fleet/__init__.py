@@ -1,0 +1,1 @@
+"""Many relays behind one address, with many flows, each of which is killed in turn."""

@@ -1,0 +1,1 @@
+"""Calls that go on, and begin, while strangers flood the relay."""

@@ -1,0 +1,1 @@
+"""Whether calls leave anything behind, however they end."""

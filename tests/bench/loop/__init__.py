@@ -1,0 +1,1 @@
+"""For how long an agent with many flows serves nobody, whatever else it does."""

@@ -1,0 +1,1 @@
+"""Speech over a network that loses and delays packets: this playout beside libwebrtc's NetEQ."""

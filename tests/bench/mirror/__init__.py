@@ -1,0 +1,1 @@
+"""What a record of the mirror costs: a relay, and Redis."""

@@ -1,0 +1,1 @@
+"""What the one socket of all sessions costs for a datagram."""

@@ -1,0 +1,1 @@
+"""How long packets go the old way after the network of a relay changes."""

@@ -1,0 +1,1 @@
+"""An agent that comes back: how long until it serves, and how long it is busy at a time."""

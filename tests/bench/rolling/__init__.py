@@ -1,0 +1,1 @@
+"""Every component of a site is replaced, one after the other, under calls."""

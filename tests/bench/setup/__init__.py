@@ -1,0 +1,1 @@
+"""How many round trips the set-up of a call takes, step by step."""

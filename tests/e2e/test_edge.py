@@ -1,0 +1,130 @@
+"""Calls through an edge: client - edge - 60 ms - relay of the cluster - transceiver."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.edge.network import CLIENT_ADDRESS, EDGE, EDGE_VIP, MEDIA, RELAY, RELAY_VIP
+from tests.lab.edge.site import EdgeCall, EdgeSite, Settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.netns]
+
+STAGES = (EDGE, RELAY)
+DISTANCE = 0.06  # seconds of a round trip between edge and relay
+LIMIT = 60.0  # seconds until what must happen has happened
+ENDLESS = 120.0  # seconds; such a call is hung up
+
+
+@pytest.fixture(scope="module", params=[pytest.param("xdp", marks=pytest.mark.bpf), "userspace"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EdgeSite]:
+    name, directory = f"edge-{request.param}", tmp_path_factory.mktemp("edge")
+    with EdgeSite(Settings(name, dataplane=request.param), directory) as site:
+        site.set_distance(DISTANCE)
+        yield site
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {LIMIT} s: {what}"
+        time.sleep(0.05)
+
+
+def flow_at(site: EdgeSite, stage: str) -> dict[str, Any] | None:
+    """The flow of the only call that is under way."""
+    flows = [each for each in site.status(stage)["flows"] if each["state"] == "confirmed"]
+    return flows[-1] if flows else None
+
+
+def packets(site: EdgeSite, stage: str) -> int:
+    """How many of it have reached the transceiver and the client, the fewer of both."""
+    flow = flow_at(site, stage)
+    return min(flow[way]["packets"] for way in ("to_transceiver", "to_client")) if flow else 0
+
+
+def wait_for_media(site: EdgeSite) -> None:
+    before = [packets(site, stage) for stage in STAGES]
+    eventually(
+        lambda: all(
+            packets(site, stage) > count + 50 for stage, count in zip(STAGES, before, strict=True)
+        ),
+        "media at both stages",
+    )
+
+
+def hang_up(call: EdgeCall) -> dict[str, Any]:
+    call.interrupt()
+    return call.report()
+
+
+def require_nothing_lost(report: dict[str, Any]) -> None:
+    assert report["ok"], report["error"]
+    assert report["sent"] > 25  # among the packets that were waited for are others
+    assert (report["lost_to_server"], report["lost_to_client"]) == (0, 0)
+
+
+def test_a_call_through_an_edge(site: EdgeSite) -> None:
+    with site.call(ENDLESS) as call:
+        wait_for_media(site)
+        edge, relay = (flow_at(site, stage) for stage in STAGES)
+        report = hang_up(call)
+    require_nothing_lost(report)
+    # The client knows the edge alone, and the transceiver the client.
+    assert report["remote"] == str(EDGE_VIP)
+    assert edge is not None
+    assert relay is not None
+    assert report["far_end"]["session"]["client"] == edge["client"]
+    assert edge["client"].startswith(f"{CLIENT_ADDRESS}:")
+    assert (edge["transceiver"], relay["transceiver"]) == (str(RELAY_VIP), str(MEDIA))
+    assert relay["client"] == edge["upstream"]
+    setup = report["setup_ms"]
+    assert setup["ice"] - setup["answer"] >= DISTANCE * 1000  # a check and its answer
+    if "xdp" in site.settings.dataplane:
+        for flow in (edge, relay):  # all but the first check and its answer
+            for way in ("to_transceiver", "to_client"):
+                assert flow[way]["userspace_packets"] == 1
+    # Both stages let go of it, and did not have to wait until it was silent for long.
+    eventually(
+        lambda: all(flow_at(site, stage) is None for stage in STAGES), "there are no flows left"
+    )
+    for stage in STAGES:
+        assert site.status(stage)["counters"]["goodbye"] >= 1
+
+
+@pytest.mark.parametrize("site", [pytest.param("xdp", marks=pytest.mark.bpf)], indirect=True)
+def test_the_death_of_either_agent_costs_nothing(site: EdgeSite) -> None:
+    """In userspace, what an agent forwards is lost with it."""
+    with site.call(ENDLESS) as call:
+        wait_for_media(site)
+        for stage in STAGES:
+            site.kill(stage)
+            site.start(stage)
+        wait_for_media(site)
+        report = hang_up(call)
+    require_nothing_lost(report)
+    for stage in STAGES:
+        counters = site.status(stage)["counters"]
+        assert counters["adopted"] == 1
+        # Neither agent knows who the client is, and both hear that the call has ended.
+        assert counters["goodbye"] >= 1
+
+
+def test_the_edge_holds_no_key_of_the_cluster(site: EdgeSite) -> None:
+    held = re.findall("[0-9a-f]{32,}", "".join(path.read_text() for path in site.edge_files))
+    masters = re.findall("[0-9a-f]{64}", site.keys.dumps())
+    assert len(held) == 3  # its own master key and spread secret, and the edge key of the cluster
+    assert not set(held) & set(masters)
+
+
+def test_the_edge_reads_its_keys_of_the_cluster_again(site: EdgeSite) -> None:
+    newer, slot = site.keys.added(secrets.token_bytes)
+    site.give_edge(newer)
+    eventually(lambda: site.edge_slots() == [0, slot], "it has the new key, too")
+    site.give_edge(site.keys)
+    eventually(lambda: site.edge_slots() == [0], "it has not that any more")

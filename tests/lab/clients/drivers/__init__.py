@@ -1,0 +1,1 @@
+"""The programs of the clients; see `tests.lab.clients` for their interface."""

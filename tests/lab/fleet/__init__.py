@@ -1,0 +1,1 @@
+"""Several relays behind a router, which hears of them by BGP and BFD."""

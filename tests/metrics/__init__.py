@@ -1,0 +1,1 @@
+"""The reference of all metrics, dashboards and alerts, and what holds them to a running system."""

@@ -1,0 +1,70 @@
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from relay.config.privatefiles import locked, require_private, write_private
+from relay.errors import ConfigError
+from relay.wire.errors import KeyFileError
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610, 0o666])
+def test_a_file_that_others_can_read_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "secret"
+    write_private(path, b"x")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"others can read file .*{mode:04o}.*chmod 600 {path}$"):
+        require_private(path, "file")
+    path.chmod(0o400)
+    require_private(path, "file")
+
+
+def test_the_error_is_of_the_wanted_type(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match=r"cannot read file .*No such file.*; make one"):
+        require_private(tmp_path / "none", "file", error=KeyFileError, missing="make one")
+
+
+def test_it_is_written_as_a_whole_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "secret", b"one")
+        write_private(tmp_path / "secret", b"two")
+    finally:
+        os.umask(before)
+    (path,) = tmp_path.iterdir()
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o600)
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_private(tmp_path / "directory", b"x")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others")
+def test_the_file_of_a_service_stays_its_own_when_root_changes_it(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_private(path, b"one")
+    os.chown(path, 65534, 65533)
+    write_private(path, b"two")
+    now = path.stat()
+    assert (path.read_bytes(), now.st_uid, now.st_gid) == (b"two", 65534, 65533)
+    assert stat.S_IMODE(now.st_mode) == 0o600
+
+
+def test_who_changes_it_at_the_same_time_waits(tmp_path: Path) -> None:
+    path = tmp_path / "number"
+    write_private(path, b"0")
+
+    def count() -> None:
+        with locked(tmp_path):
+            write_private(path, str(int(path.read_text()) + 1).encode())
+
+    threads = [threading.Thread(target=count) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() == "20"

@@ -1,0 +1,84 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from relay.config.watched import Watched
+from relay.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    write(path, "1")
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace_unseen(path: Path, text: str) -> None:
+    told, other = path.stat(), path.with_name("other")
+    write(other, text)
+    os.utime(other, ns=(told.st_atime_ns, told.st_mtime_ns))
+    other.replace(path)
+
+
+def watched(path: Path) -> Watched[int]:
+    def load() -> int:
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"bad: {error}") from None
+
+    return Watched([path], load, "the number")
+
+
+async def test_a_file_is_read_again_when_it_changes_and_only_then(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    number = watched(file)
+    await number.look()
+    assert (number.content, caplog.messages) == (1, [])
+    write(file, "22")
+    await number.look()
+    await number.look()
+    assert (number.content, caplog.messages) == (22, ["read the number again, which had changed"])
+
+
+async def test_one_that_is_replaced_with_the_same_time_and_size_has_changed(file: Path) -> None:
+    number = watched(file)
+    replace_unseen(file, "2")
+    await number.look()
+    assert number.content == 2
+
+
+@pytest.mark.parametrize("broken", ["", None])
+async def test_a_broken_one_changes_nothing_and_is_told_once(
+    file: Path, caplog: pytest.LogCaptureFixture, broken: str | None
+) -> None:
+    number = watched(file)
+    if broken is None:
+        remove(file)
+    else:
+        write(file, broken)
+    for _ in range(3):
+        await number.look()
+    assert number.content == 1
+    (message,) = caplog.messages
+    assert message.startswith("bad: ")
+    assert message.endswith(": what was there before stays in force")
+    write(file, "3")
+    await number.look()
+    assert number.content == 3
+
+
+def test_one_that_cannot_be_used_at_first_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="bad"):
+        watched(tmp_path / "none")

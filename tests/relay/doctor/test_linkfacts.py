@@ -1,0 +1,48 @@
+"""What real interfaces say of themselves."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from relay.doctor import linkfacts
+from relay.netns.host import Host
+from tests.relay.dataplane.conftest import new_host
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with new_host() as host:
+        yield host
+
+
+def test_those_that_are_named_are_looked_at(host: Host) -> None:
+    with host.netlink() as netlink:
+        (index,) = netlink.link_lookup(ifname="a")
+        netlink.link("set", index=index, mtu=9000)
+        with host.inside():
+            found, absent = linkfacts.interfaces(("a", "lo", "nosuch"))
+    lo, a = found
+    assert absent == ["nosuch"]
+    assert (a.name, a.driver, a.mtu, a.up, a.refused) == ("a", "veth", 9000, True, None)
+    assert a.native in (True, None)  # kernels before 6.3 do not tell
+    assert a.merges is not True
+    assert "is the loopback interface" in (lo.refused or "")
+
+
+def test_offloads_that_hide_something_are_told(host: Host) -> None:
+    with host.netlink() as netlink:
+        netlink.link("add", ifname="c", kind="veth", peer="c-far")
+        with host.inside():
+            (found,), _ = linkfacts.interfaces(("c",))
+    assert "c is a veth whose other end leaves checksums" in found.hidden[0]
+
+
+def test_without_names_those_that_have_addresses_are_looked_at(host: Host) -> None:
+    with host.netlink() as netlink:
+        (index,) = netlink.link_lookup(ifname="b")
+        netlink.addr("add", index=index, address="192.0.2.1", prefixlen=24)
+        with host.inside():
+            found, _ = linkfacts.interfaces(())
+    assert [each.name for each in found] == ["b"]

@@ -1,0 +1,52 @@
+"""Clients that are looked up."""
+
+from relay.core.flowtuple import Source
+from relay.mirror.asked import ASKED_FOR, MOST, WAITING, Asked
+from tests.relay.conftest import ALICE, MALLORY, VIP
+
+ONE, OTHER = Source(ALICE, VIP), Source(MALLORY, VIP)
+
+
+def test_a_client_is_looked_up_once_and_its_datagrams_wait() -> None:
+    asked = Asked()
+    assert asked.ask(ONE, b"1", 0.0) is True
+    assert asked.ask(OTHER, b"other", 0.0) is True
+    for number in range(2, WAITING + 3):
+        assert asked.ask(ONE, str(number).encode(), 0.0) is False
+    assert asked.answer(ONE) == [b"1", b"2", b"3"]
+
+
+def test_nothing_waits_for_an_answer_that_has_come() -> None:
+    asked = Asked()
+    asked.ask(ONE, b"1", 0.0)
+    asked.answer(ONE)
+    assert asked.ask(ONE, b"2", ASKED_FOR - 0.1) is False
+    assert asked.answer(ONE) == []
+
+
+def test_a_client_is_looked_up_again_after_a_while() -> None:
+    asked = Asked()
+    asked.ask(ONE, b"1", 0.0)
+    asked.answer(ONE)
+    assert asked.ask(ONE, b"2", ASKED_FOR) is True
+    assert asked.answer(ONE) == [b"2"]
+
+
+def test_a_client_for_whom_no_answer_came_is_looked_up_again_at_once() -> None:
+    asked = Asked()
+    asked.ask(ONE, b"1", 0.0)
+    asked.forget(ONE)
+    assert asked.ask(ONE, b"2", 0.1) is True
+    assert asked.answer(ONE) == [b"2"]
+
+
+def test_no_more_than_so_many_are_looked_up_at_a_time() -> None:
+    asked = Asked()
+    for number in range(MOST):
+        assert asked.ask(Source(ALICE._replace(port=number + 1), VIP), b"x", 0.0) is True
+    assert asked.ask(OTHER, b"x", 0.0) is None
+    assert asked.ask(OTHER, b"x", ASKED_FOR) is True
+
+
+def test_nobody_waits_who_was_not_asked_for() -> None:
+    assert Asked().answer(ONE) == []

@@ -1,0 +1,101 @@
+"""An agent's side of its helper: maps by descriptor, and what is left when it has ended."""
+
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from relay.dataplane import xdp
+from relay.dataplane.kernel.config import Mode
+from relay.dataplane.xdp import XdpDataplane
+from relay.errors import DataplaneError
+from relay.run.config import RelayConfig
+from relay.run.helper.client import ENDED, Helper
+from relay.run.helper.server import Server
+
+pytestmark = [pytest.mark.netns, pytest.mark.bpf]
+FDS = Path("/proc/self/fd")
+
+
+def test_a_dataplane_works_by_it(helper: Helper, config: RelayConfig) -> None:
+    with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
+        assert dataplane.reconcile() == []
+        assert not dataplane.is_orphaned()
+        dataplane.deactivate()
+        assert not dataplane.forwards
+        dataplane.activate()
+        assert set(dataplane.counters()) > {"forwarded_to_client", "redirect_failed"}
+        assert [*dataplane.tuples()] == []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("192.0.2.1", 0))
+            dataplane.steer(udp)
+
+
+def test_the_pin_tells_that_an_instance_was_unloaded_or_loaded_anew(
+    helper: Helper, server: Server, config: RelayConfig
+) -> None:
+    first = helper.table()
+    assert first == helper.table() is not None
+    assert helper.has("counters")
+    xdp.unload(config.instance)
+    assert helper.table() is None
+    assert not helper.has("counters")
+    with pytest.raises(DataplaneError, match="no pinned map"):
+        helper.opened("counters")
+    server.answer({"do": "load", "route_keys": [], "remote": [], "pass_all": False})
+    assert helper.table() not in {None, first}
+    helper.opened("counters").close()
+
+
+def test_nothing_is_asked_for_what_is_open(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times a second the event loop asks whether the table is there, and may not wait."""
+    helper.table()
+    monkeypatch.setattr(helper, "_ask", None)
+    assert helper.table() is not None
+    assert helper.mend_forwarding() == []
+    assert helper.refusing({}) == []
+
+
+def test_maps_stay_usable_when_it_has_ended_and_that_is_told(
+    helper: Helper, config: RelayConfig
+) -> None:
+    with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
+        dataplane.reconcile()
+        helper.close()
+        assert helper.trouble() == ENDED
+        with pytest.raises(DataplaneError, match="helper has ended"):
+            dataplane.deactivate()
+        assert dataplane.forwards
+        assert dataplane.reconcile() == [ENDED]
+        assert dataplane.reconcile() == []
+        assert dataplane.trouble == ENDED
+        assert dataplane.count() == 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"no JSON", b'{"value": [1]}'])
+def test_an_end_in_the_middle_of_an_answer_is_one(answer: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = len(list(FDS.iterdir()))
+    with closing(Helper(ours, "default")) as helper, theirs:
+        assert helper.trouble() is None
+        theirs.send(answer) if answer else theirs.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(DataplaneError, match="helper has ended"):
+            helper.open_steer_sockets()
+    assert len(list(FDS.iterdir())) == before - 2
+
+
+def test_it_leaves_no_descriptor(helper: Helper, config: RelayConfig) -> None:
+    before = len(list(FDS.iterdir()))
+    with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
+        dataplane.reconcile()
+    held = len(list(FDS.iterdir()))
+    with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
+        dataplane.reconcile()
+    assert len(list(FDS.iterdir())) == held
+    helper.close()
+    assert len(list(FDS.iterdir())) <= before
+
+
+def test_an_interface_in_another_mode_is_none_of_its_business(helper: Helper) -> None:
+    assert helper.follow_interfaces(on=True, mode=Mode.GENERIC) == []

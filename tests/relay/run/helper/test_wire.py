@@ -1,0 +1,55 @@
+"""Packets of JSON between an agent and its helper, with descriptors."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.run.helper import wire
+
+FDS = Path("/proc/self/fd")
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        yield one, other
+
+
+def test_messages_stay_apart_and_bring_their_descriptors(pair: Pair) -> None:
+    with open(os.devnull, "rb") as file:  # noqa: PTH123
+        wire.send(pair[0], {"do": "this"}, [file.fileno()])
+    wire.send(pair[0], {"do": "that"})
+    message, files = wire.receive(pair[1])
+    assert (message, len(files)) == ({"do": "this"}, 1)
+    assert os.fstat(files[0]).st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+    assert not os.get_inheritable(files[0])
+    os.close(files[0])
+    assert wire.receive(pair[1]) == ({"do": "that"}, [])
+
+
+@pytest.mark.parametrize("data", [b"no JSON", b"[]", b"7", b"[" * 100_000, b"\xff"])
+def test_what_is_no_message_is_refused_and_its_descriptors_closed(pair: Pair, data: bytes) -> None:
+    before = len(list(FDS.iterdir()))
+    socket.send_fds(pair[0], [data], [0])
+    with pytest.raises(ValueError, match="no message"):
+        wire.receive(pair[1])
+    assert len(list(FDS.iterdir())) == before
+
+
+def test_what_is_too_long_is_refused(pair: Pair) -> None:
+    pair[0].send(b'"' + b"x" * wire.MOST + b'"')
+    with pytest.raises(ValueError, match="no message"):
+        wire.receive(pair[1])
+
+
+def test_the_other_ends_end_is_told(pair: Pair) -> None:
+    pair[0].close()
+    with pytest.raises(EOFError):
+        wire.receive(pair[1])
+    with pytest.raises(BrokenPipeError):
+        wire.send(pair[1], {})

@@ -1,0 +1,1 @@
+"""The offline agent: an ordinary Realtime service that hears, answers and speaks by itself."""

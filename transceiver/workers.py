@@ -1,0 +1,131 @@
+"""Several transceivers as one service: a process for each slot, started and stopped together.
+
+They share nothing, as transceivers on several hosts would not: signaling places calls on them, and
+the relay finds them by their routes. So one that ends takes its own calls with it and no others.
+Their sockets are kept here: what is sent to one meanwhile waits until it is started again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from relay.children import STOP_SECONDS, Child
+from relay.handover import give
+from relay.listen import listening
+from relay.supervision import Supervisor
+from relay.wire.endpoint import Endpoint
+from transceiver.server import TransceiverConfig, bind_media
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is given when it starts.
+
+    Attributes:
+        config: What it serves, with the addresses of its sockets.
+        media: The descriptor of its UDP socket, which it inherits.
+        control: That of the socket on which connections to its control API wait.
+    """
+
+    config: TransceiverConfig
+    media: int
+    control: int
+
+
+class Workers:
+    """The processes of a service that serve while the context is entered.
+
+    Args:
+        configs: What each of them serves.
+        command: Makes the command line of one, which becomes a child (see `relay.children`). It is
+            given the descriptor of a `Task` (see `relay.handover`).
+        media: UDP sockets that are already bound, instead of `listen` of each; they become ours.
+
+    Attributes:
+        configs: The same with the addresses that they got, once entered.
+        counters: How often workers were started again.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TransceiverConfig],
+        command: Callable[[int], Sequence[str]],
+        media: Sequence[socket.socket] = (),
+    ) -> None:
+        self.configs = configs
+        self.counters: Counter[str] = Counter()
+        self.children: list[Child] = []
+        self._command = command
+        self._media = media
+        self._closing = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start all of them.
+
+        Raises:
+            BindError: An address cannot be listened on.
+            WorkerError: One does not start; the others are stopped again.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            self._open(stack)
+            stack.push_async_callback(self._stop)
+            started = (child.start() for child in self.children)
+            for error in await asyncio.gather(*started, return_exceptions=True):
+                if error is not None:
+                    raise error
+            supervisor = Supervisor()
+            supervisor.faults.guard(asyncio.get_running_loop())
+            stack.push_async_callback(supervisor.stop)
+            for child in self.children:
+                supervisor.start(child.name, child.keep, essential=True)
+            self._closing = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop all of them, at once: each ends its calls."""
+        await self._closing.aclose()
+
+    def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        media = [stack.enter_context(sock) for sock in self._media] or [
+            stack.enter_context(bind_media(config.listen)) for config in self.configs
+        ]
+        control = [
+            stack.enter_context(listening(config.control, "the control API"))
+            for config in self.configs
+        ]
+        self.configs = [
+            replace(
+                config,
+                listen=_address(udp),
+                control=_address(tcp),
+            )
+            for config, udp, tcp in zip(self.configs, media, control, strict=True)
+        ]
+        for config, udp, tcp in zip(self.configs, media, control, strict=True):
+            fd = give(Task(config, udp.fileno(), tcp.fileno()))
+            stack.callback(os.close, fd)
+            self.children.append(
+                Child(
+                    f"worker {len(self.children)}",
+                    self._command(fd),
+                    fds=(fd, udp.fileno(), tcp.fileno()),
+                    counters=self.counters,
+                    log=_log,
+                    stop_seconds=STOP_SECONDS + config.drain,
+                )
+            )
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self.children))
+
+
+def _address(sock: socket.socket) -> Endpoint:
+    return Endpoint.of(sock.getsockname())
