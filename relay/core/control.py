@@ -3,15 +3,12 @@
 A transceiver says goodbye; so does a cluster's relay to an edge. An edge says who its client is.
 """
 
-from collections import Counter
 from typing import Protocol
 
 from relay.core import farewell
-from relay.core.confirmed import ConfirmedFlows
 from relay.core.flow import Announce, Command, Flow, Instant, NoteEdge, Remove, SendToClient
+from relay.core.flows import Flows
 from relay.core.flowtuple import Source
-from relay.core.introductions import Introductions
-from relay.core.pending import PendingFlows
 from relay.core.remote import RemoteClusters
 from relay.wire.announcement import Announcement, is_announcement
 from relay.wire.route import TARGET
@@ -29,46 +26,30 @@ class Control:
     """Does what control datagrams ask for.
 
     Args:
-        confirmed: The confirmed flows.
-        pending: The pending flows.
+        flows: The flows.
         remote: The clusters elsewhere, whose relays sign with keys of their own.
-        introductions: What edges say of clients.
         mover: Goes on with flows of clients that come through another edge.
-        counters: Where what happens is counted.
         grace: How long a flow goes on after a goodbye, in seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        confirmed: ConfirmedFlows,
-        pending: PendingFlows,
-        remote: RemoteClusters,
-        introductions: Introductions,
-        mover: Mover,
-        counters: Counter[str],
-        grace: float,
-    ) -> None:
-        self._confirmed = confirmed
-        self._pending = pending
+    def __init__(self, flows: Flows, remote: RemoteClusters, mover: Mover, *, grace: float) -> None:
+        self._flows = flows
         self._remote = remote
-        self._introductions = introductions
         self._mover = mover
-        self._counters = counters
         self._grace = grace
 
     def from_client(self, data: bytes, source: Source, now: Instant) -> list[Command]:
         """Take one from a client, of whom only an edge has something to say here."""
-        flow = self._confirmed.get(source)
+        flow = self._flows.confirmed.get(source)
         if source.transport is Transport.TCP or not is_announcement(data):
-            self._counters["unknown_source" if flow is None else "control_from_client"] += 1
+            self._flows.counters["unknown_source" if flow is None else "control_from_client"] += 1
             return []
-        said = self._introductions.hear(data, source, flow.introduced if flow else None, now)
+        said = self._flows.introductions.hear(data, source, flow.introduced if flow else None, now)
         if isinstance(said, str):
-            self._counters[said] += 1
+            self._flows.counters[said] += 1
             return []
-        self._counters["introduced"] += 1
-        noted = self._introductions.is_noted(source.client, now)
+        self._flows.counters["introduced"] += 1
+        noted = self._flows.introductions.is_noted(source.client, now)
         commands: list[Command] = [] if noted else [NoteEdge(source.client)]
         return commands + self._introduced(said, source, flow, now)
 
@@ -77,14 +58,14 @@ class Control:
     ) -> list[Command]:
         """Go by what an edge says of a client, of whom there may be a confirmed flow from there."""
         if flow is not None and flow.addresses.route == said.route:
-            self._introductions.gone(flow)
+            self._flows.introductions.gone(flow)
             told = self._introduce(flow, said, now)
-            self._introductions.confirmed(flow)
+            self._flows.introductions.confirmed(flow)
             return told
-        begun = self._pending.get(source, said.route[TARGET])
+        begun = self._flows.pending.get(source, said.route[TARGET])
         if begun is not None and begun.addresses.route == said.route:
             return self._introduce(begun, said, now)
-        old = self._introductions.moved(said) if flow is None else None
+        old = self._flows.introductions.moved(said) if flow is None else None
         return [] if old is None else self._mover.move(old, source, said, now)
 
     def _introduce(self, flow: Flow, said: Announcement, now: Instant) -> list[Command]:
@@ -101,7 +82,7 @@ class Control:
         """
         if flow.introduced is None:
             return []
-        told = self._introductions.goodbye(flow, flow.introduced.client)
+        told = self._flows.introductions.goodbye(flow, flow.introduced.client)
         return [SendToClient(flow, told)]
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
@@ -109,12 +90,12 @@ class Control:
         parts = flow.addresses
         said = farewell.hear(data, flow, self._remote.signers(parts.route))
         if isinstance(said, str):
-            self._counters[said] += 1
+            self._flows.counters[said] += 1
             return []
-        self._counters["goodbye"] += 1
+        self._flows.counters["goodbye"] += 1
         commands: list[Command] = []
         if said.client.packed != parts.packed_client:  # it came through an edge, which has a flow
-            told = self._introductions.goodbye(flow, said.client)
+            told = self._flows.introductions.goodbye(flow, said.client)
             commands.append(SendToClient(flow, told))
         if flow.has_ended:
             return commands

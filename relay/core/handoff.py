@@ -3,16 +3,12 @@
 Both run on one host, and share its monotonic clock: times mean the same to both.
 """
 
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
-from relay.core.confirmed import ConfirmedFlows
 from relay.core.flow import Flow, Instant, State
+from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple
-from relay.core.introductions import Introductions
-from relay.core.pending import PendingFlows
-from relay.core.upstreamports import UpstreamPorts
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
@@ -89,30 +85,13 @@ class Handoff:
     """The flows of a session table, as its agent hands them to a successor, or takes them.
 
     Args:
+        flows: The flows.
         vips: The public addresses served here.
-        confirmed: The confirmed flows.
-        pending: The pending ones.
-        ports: The upstream addresses.
-        introductions: What edges say of clients.
-        counters: Where what happens is counted.
     """
 
-    def __init__(
-        self,
-        vips: Container[Endpoint],
-        *,
-        confirmed: ConfirmedFlows,
-        pending: PendingFlows,
-        ports: UpstreamPorts,
-        introductions: Introductions,
-        counters: Counter[str],
-    ) -> None:
+    def __init__(self, flows: Flows, vips: Container[Endpoint]) -> None:
+        self._flows = flows
         self._vips = vips
-        self._confirmed = confirmed
-        self._pending = pending
-        self._ports = ports
-        self._introductions = introductions
-        self._counters = counters
 
     def flows(self, *, adopted: bool) -> Iterator[tuple[Flow, Written]]:
         """All flows that are awake, each as it is written.
@@ -121,12 +100,12 @@ class Handoff:
             adopted: Whether the successor adopts those that the dataplane has. Of those, it is only
                 told what an edge has said of their clients.
         """
-        for flow in self._confirmed:
+        for flow in self._flows.confirmed:
             in_dataplane = not (flow.is_connection or flow.has_ended)
             if not (adopted and in_dataplane) or flow.introduced is not None:
                 yield flow, write(flow, answered=True)
-        for flow in self._pending:
-            yield flow, write(flow, answered=not self._pending.is_unanswered(flow))
+        for flow in self._flows.pending:
+            yield flow, write(flow, answered=not self._flows.pending.is_unanswered(flow))
 
     def take(self, written: Written) -> Flow | None:
         """Go on with a flow; None if it is none of this relay's any more, or has no room.
@@ -140,36 +119,36 @@ class Handoff:
         flow, answered = read(written)
         parts = flow.addresses
         is_confirmed = flow.state is State.CONFIRMED
-        if is_confirmed and flow.introduced is not None and self._confirmed.holds(flow):
+        if is_confirmed and flow.introduced is not None and self._flows.confirmed.holds(flow):
             self._introduce(flow, flow.introduced)
             return None
         if (
             parts.vip not in self._vips
-            or (is_confirmed and self._confirmed.full)
-            or (is_confirmed and self._confirmed.has(parts.from_client))
-            or not self._ports.claim(flow)
+            or (is_confirmed and self._flows.confirmed.full)
+            or (is_confirmed and self._flows.confirmed.has(parts.from_client))
+            or not self._flows.ports.claim(flow)
         ):
-            self._counters["not_taken_over"] += 1
+            self._flows.counters["not_taken_over"] += 1
             return None
-        self._counters["inherited"] += 1
+        self._flows.counters["inherited"] += 1
         if is_confirmed:
-            self._confirmed.put(flow)
-            self._introductions.confirmed(flow)
+            self._flows.confirmed.put(flow)
+            self._flows.introductions.confirmed(flow)
             return flow
-        self._pending.add(flow)
+        self._flows.pending.add(flow)
         if answered:
-            self._pending.answered(flow)
+            self._flows.pending.answered(flow)
         return flow
 
     def _introduce(self, handed: Flow, said: Announcement) -> None:
-        flow = self._confirmed.get(handed.addresses.from_client)
+        flow = self._flows.confirmed.get(handed.addresses.from_client)
         if flow is not None:
             flow.epoch, flow.claimed = handed.epoch, handed.claimed
-            self._introductions.note(flow, said)
+            self._flows.introductions.note(flow, said)
 
     def resting(self) -> list[tuple[str, float]]:
         """The upstream addresses that rest, and until when, in seconds of the monotonic clock."""
-        return [(upstream.hex(), until) for upstream, until in self._ports.resting()]
+        return [(upstream.hex(), until) for upstream, until in self._flows.ports.resting()]
 
     def let_rest(self, resting: Iterable[tuple[str, float]]) -> None:
         """Let them go on resting.
@@ -179,4 +158,4 @@ class Handoff:
             TypeError: Likewise.
         """
         for upstream, until in resting:
-            self._ports.let_rest(bytes.fromhex(upstream), until)
+            self._flows.ports.let_rest(bytes.fromhex(upstream), until)

@@ -1,16 +1,11 @@
 """New flows: who gets one, and who gives way to it."""
 
-from collections import Counter
-
 from relay.clocks import LEEWAY
 from relay.config.registry import Finder
-from relay.core.confirmed import ConfirmedFlows
 from relay.core.flow import Alarm, CloseUpstream, Command, Flow, Instant, State
+from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple, Source
-from relay.core.introductions import Introductions
-from relay.core.pending import PendingFlows
 from relay.core.remote import RemoteClusters
-from relay.core.upstreamports import UpstreamPorts
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import TARGET, Route
 
@@ -24,33 +19,15 @@ class Newcomers:
     """Makes pending flows of checks whose routes are valid.
 
     Args:
-        pending: Where they go, and have places.
-        confirmed: The other flows of a route count, too.
-        upstreams: The upstream addresses.
+        flows: Where they go, and have places; the confirmed flows of a route count, too.
         registry: The transceivers.
         remote: The clusters elsewhere.
-        introductions: What edges say of clients.
-        counters: Where it is counted who gets none, and why.
     """
 
-    def __init__(
-        self,
-        pending: PendingFlows,
-        confirmed: ConfirmedFlows,
-        *,
-        upstreams: UpstreamPorts,
-        registry: Finder,
-        remote: RemoteClusters,
-        introductions: Introductions,
-        counters: Counter[str],
-    ) -> None:
-        self._pending = pending
-        self._confirmed = confirmed
-        self._upstreams = upstreams
+    def __init__(self, flows: Flows, registry: Finder, remote: RemoteClusters) -> None:
+        self._flows = flows
         self._registry = registry
         self._remote = remote
-        self._introductions = introductions
-        self._counters = counters
 
     def admit(
         self, route: Route, source: Source, now: Instant
@@ -58,7 +35,7 @@ class Newcomers:
         """A new pending flow, if there is a place, and what is done to those that leave it."""
         commands: list[Command] = []
         is_remote = self._remote.lead(route.raw)
-        introduced = self._introductions.of(source, route.raw, now)
+        introduced = self._flows.introductions.of(source, route.raw, now)
         client = introduced.client.packed if introduced else source.packed_client
         destination = self._destination(route, source, is_remote=is_remote)
         if route.expired(now.unix - LEEWAY):
@@ -72,7 +49,7 @@ class Newcomers:
         else:
             towards = destination.packed
             # It comes last: a port that was taken rests when it is given back.
-            upstream = self._upstreams.take(source, towards, now.monotonic)
+            upstream = self._flows.ports.take(source, towards, now.monotonic)
             if upstream is not None:
                 parts = source.ends, upstream, towards, route.raw, source.mark
                 flow = Flow(
@@ -83,10 +60,10 @@ class Newcomers:
                     opened=now,
                     introduced=introduced,
                 )
-                self._pending.add(flow)
+                self._flows.pending.add(flow)
                 return flow, commands
             reason = "no_upstream_port"
-        self._counters[reason] += 1
+        self._flows.counters[reason] += 1
         return None, commands
 
     def _destination(self, route: Route, source: Source, *, is_remote: bool) -> Endpoint | None:
@@ -99,12 +76,12 @@ class Newcomers:
     def _make_place(
         self, route: bytes, client: bytes, now: Instant, commands: list[Command]
     ) -> str | None:
-        admission = self._pending.admit(
-            route, client, now.monotonic, confirmed=self._confirmed.of_route(route)
+        admission = self._flows.pending.admit(
+            route, client, now.monotonic, confirmed=self._flows.confirmed.of_route(route)
         )
         for leaving in admission.leaving:
-            self._counters["pending_replaced"] += 1
+            self._flows.counters["pending_replaced"] += 1
             # Its port is free at once: nobody has ever used it.
-            self._upstreams.release(leaving, now.monotonic, 0.0)
+            self._flows.ports.release(leaving, now.monotonic, 0.0)
             commands.append(CloseUpstream(leaving))
         return admission.refusal

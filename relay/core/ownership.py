@@ -3,10 +3,6 @@
 Clocks are not compared. Each take-over raises the flow's epoch, and the higher one has the client.
 """
 
-from collections import Counter
-from typing import Protocol
-
-from relay.core.confirmed import ConfirmedFlows
 from relay.core.flow import (
     Announce,
     Command,
@@ -18,63 +14,32 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple, Source
-from relay.core.introductions import Introductions
-from relay.core.pending import PendingFlows
+from relay.core.lifecycle import Lifecycle
 from relay.core.recovery import Recovery
-from relay.core.upstreamports import UpstreamPorts
 from relay.wire.announcement import MAX_EPOCH, Announcement
 
 # More than a relay has pending flows by default. Whoever is not noted waits for his next check.
 MOST_DISPLACED = 8_192
 
 
-class Steps(Protocol):
-    """What the session table does with a flow, whatever the reason."""
-
-    def confirm(self, flow: Flow, now: Instant) -> list[Command]:
-        """It is confirmed from now on."""
-
-    def drop(self, flow: Flow, now: Instant) -> list[Command]:
-        """It goes."""
-
-    def last_heard(self, flow: Flow) -> float:
-        """When its client last sent something, monotonic seconds."""
-
-
 class Ownership:
     """Does with flows what the mirror says.
 
     Args:
-        steps: The table's.
-        confirmed: Its confirmed flows.
-        pending: Its pending flows.
-        ports: The upstream addresses.
+        flows: The flows.
+        lifecycle: Their steps.
         recovery: Makes flows of what is said of them.
-        introductions: What edges say of clients.
-        counters: Where what happens is counted.
         kept_for: For how long a client must have been silent to have left, in seconds.
     """
 
     def __init__(
-        self,
-        steps: Steps,
-        *,
-        confirmed: ConfirmedFlows,
-        pending: PendingFlows,
-        ports: UpstreamPorts,
-        recovery: Recovery,
-        introductions: Introductions,
-        counters: Counter[str],
-        kept_for: float,
+        self, flows: Flows, lifecycle: Lifecycle, recovery: Recovery, *, kept_for: float
     ) -> None:
-        self._steps = steps
-        self._confirmed = confirmed
-        self._pending = pending
-        self._ports = ports
+        self._flows = flows
+        self._lifecycle = lifecycle
         self._recovery = recovery
-        self._introductions = introductions
-        self._counters = counters
         self._kept_for = kept_for
         self._displaced: set[bytes] = set()  # clients whose pending flows had to make way
 
@@ -100,28 +65,28 @@ class Ownership:
                 another's is taken over, as its client has come here.
             introduced: What an edge has said of its client.
         """
-        if self._confirmed.has(stored.from_client):
-            self._confirmed.note_epoch(stored, epoch)
+        if self._flows.confirmed.has(stored.from_client):
+            self._flows.confirmed.note_epoch(stored, epoch)
             self._note_client(stored, introduced)
             return []
-        flow = None if self._confirmed.full else self._recovery.verified(stored, now)
+        flow = None if self._flows.confirmed.full else self._recovery.verified(stored, now)
         if flow is None:
-            self._counters["restore_refused"] += 1
+            self._flows.counters["restore_refused"] += 1
             return []
         flow.introduced = introduced
-        begun = self._pending.get(stored.from_client, stored.packed_target)
+        begun = self._flows.pending.get(stored.from_client, stored.packed_target)
         if begun is not None:
             # A check has come before the mirror's answer, and the transceiver follows that.
-            self._pending.discard(begun)
+            self._flows.pending.discard(begun)
             # It says nothing of who sent it, so its route may be another.
             begun.addresses = stored.at(begun.addresses.packed_upstream)
             begun.introduced = begun.introduced or introduced
             return self._restored(begun, epoch, now, own=own, kept=False)
         commands = self._make_way(stored, now) if own else []
         undisturbed = not commands and stored.from_client not in self._displaced
-        kept = own and self._ports.claim(flow)
-        if not kept and not self._ports.move(flow, now.monotonic):
-            self._counters["restore_refused"] += 1
+        kept = own and self._flows.ports.claim(flow)
+        if not kept and not self._flows.ports.move(flow, now.monotonic):
+            self._flows.counters["restore_refused"] += 1
             return commands
         commands.append(OpenUpstream(flow))
         kept = kept and undisturbed
@@ -129,10 +94,10 @@ class Ownership:
 
     def _note_client(self, stored: FlowTuple, said: Announcement | None) -> None:
         """Take from the mirror who the client is of a flow that was here before the agent."""
-        flow = self._confirmed.get(stored.from_client) if said is not None else None
+        flow = self._flows.confirmed.get(stored.from_client) if said is not None else None
         if said is None or flow is None or flow.addresses != stored or flow.introduced is not None:
             return
-        self._introductions.note(flow, said)
+        self._flows.introductions.note(flow, said)
 
     def _restored(
         self, flow: Flow, epoch: int, now: Instant, *, own: bool, kept: bool
@@ -144,8 +109,8 @@ class Ownership:
         """
         flow.epoch = epoch if kept else min(epoch + 1, MAX_EPOCH)
         flow.claimed = kept
-        self._counters["restored" if own else "taken_over"] += 1
-        confirmed = self._steps.confirm(flow, now)
+        self._flows.counters["restored" if own else "taken_over"] += 1
+        confirmed = self._lifecycle.confirm(flow, now)
         return [Announce(flow, now), *([Install(flow)] if kept else confirmed)]
 
     def move(self, flow: Flow, source: Source, said: Announcement, now: Instant) -> list[Command]:
@@ -161,17 +126,17 @@ class Ownership:
         there = source.ends, parts.packed_upstream, parts.packed_transceiver, parts.route
         at = now.monotonic
         moved = Flow(FlowTuple.of(*there), State.CONFIRMED, at, at, opened=now, introduced=said)
-        if not self._ports.move(moved, at):
-            self._counters["no_upstream_port"] += 1
+        if not self._flows.ports.move(moved, at):
+            self._flows.counters["no_upstream_port"] += 1
             return []
         moved.epoch = min(max(flow.epoch, 1) + 1, MAX_EPOCH)
-        self._counters["moved_by_edge"] += 1
+        self._flows.counters["moved_by_edge"] += 1
         return [
             OpenUpstream(moved),
-            *self._steps.drop(flow, now),  # first: there may be no room for both
+            *self._lifecycle.drop(flow, now),  # first: there may be no room for both
             Forget(flow),
             Announce(moved, now),
-            *self._steps.confirm(moved, now),
+            *self._lifecycle.confirm(moved, now),
         ]
 
     def _make_way(self, stored: FlowTuple, now: Instant) -> list[Command]:
@@ -181,14 +146,14 @@ class Ownership:
         believe that client there. Should that one have a flow, too, it has to be told as well.
         """
         upstream = stored.packed_upstream
-        there = [each for each in self._pending if each.addresses.packed_upstream == upstream]
+        there = [each for each in self._flows.pending if each.addresses.packed_upstream == upstream]
         if len(self._displaced) < MOST_DISPLACED:
             self._displaced.update(each.addresses.from_client for each in there)
-        return [command for flow in there for command in self._steps.drop(flow, now)]
+        return [command for flow in there for command in self._lifecycle.drop(flow, now)]
 
     def claimed(self, flow: FlowTuple) -> None:
         """A flow is this relay's in the mirror, too."""
-        if (awake := self._confirmed.awake(flow)) is not None:
+        if (awake := self._flows.confirmed.awake(flow)) is not None:
             awake.claimed = True
 
     def contested(self, flow: FlowTuple, epoch: int, now: Instant) -> list[Command]:
@@ -196,10 +161,10 @@ class Ownership:
 
         It was there before, unless this relay's client has gone: that one has it then.
         """
-        ours = self._confirmed.get(flow.from_client)
+        ours = self._flows.confirmed.get(flow.from_client)
         if ours is None or ours.addresses != flow:
             return []
-        if now.monotonic - self._steps.last_heard(ours) >= self._kept_for:
+        if now.monotonic - self._lifecycle.last_heard(ours) >= self._kept_for:
             return self._leave_to_another(ours, now)
         return self._insist(ours, epoch, now)
 
@@ -216,12 +181,12 @@ class Ownership:
             now: The time.
             is_here: Whether the client has come back already: this relay takes it over then.
         """
-        ours = self._confirmed.get(flow.from_client)
+        ours = self._flows.confirmed.get(flow.from_client)
         # One that is not claimed yet will be; it will turn out then which one has the client.
         if ours is None or not ours.claimed or ours.epoch >= epoch:
             return []
         if is_here:
-            self._counters["taken_back"] += 1
+            self._flows.counters["taken_back"] += 1
             return self._insist(ours, epoch, now)
         return self._leave_to_another(ours, now)
 
@@ -232,5 +197,5 @@ class Ownership:
         return [Announce(flow, now), Store(flow)]
 
     def _leave_to_another(self, flow: Flow, now: Instant) -> list[Command]:
-        self._counters["lost_to_another"] += 1
-        return self._steps.drop(flow, now)
+        self._flows.counters["lost_to_another"] += 1
+        return self._lifecycle.drop(flow, now)

@@ -37,11 +37,8 @@ from relay.core.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
     Announce,
-    CloseUpstream,
     Command,
     Flow,
-    Forget,
-    Install,
     Instant,
     OpenUpstream,
     Recall,
@@ -51,14 +48,15 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple, Source
 from relay.core.handoff import Handoff
 from relay.core.introductions import Introductions
+from relay.core.lifecycle import Lifecycle
 from relay.core.limits import Limits
 from relay.core.newcomers import Newcomers
 from relay.core.ownership import Ownership
 from relay.core.pending import PendingFlows
-from relay.core.ports import QUARANTINE, SHORT_REST
 from relay.core.recovery import Recovery
 from relay.core.remote import RemoteClusters
 from relay.core.sleeping import Installed, SleepingFlows
@@ -98,6 +96,7 @@ class SessionTable:
         counters: What happened, in datagrams, bytes or flows by reason.
         setups: How long flows took from their first check to the one that confirmed them.
         limits: Bounds and times.
+        lifecycle: The steps that flows take.
         ownership: Does with flows what the mirror says.
         handoff: Hands flows to an agent's successor.
     """
@@ -118,51 +117,27 @@ class SessionTable:
         self.counters: Counter[str] = Counter()
         self.setups = Histogram(SETUPS)
         self.limits = limits or Limits()
-        self._upstreams = UpstreamPorts(upstreams)
         self._vips = vips
         self._keys = keys
-        self._remote = RemoteClusters(registry, keys, edge_keys or EdgeKeys())
+        self._remote = remote = RemoteClusters(registry, keys, edge_keys or EdgeKeys())
+        self._upstreams = UpstreamPorts(upstreams)
         self._introductions = Introductions(keys)
         self._confirmed = ConfirmedFlows(self.limits)
-        self._pending = PendingFlows(self.limits, randbelow, self._remote.lead)
-        self._newcomers = Newcomers(
-            self._pending,
-            self._confirmed,
-            upstreams=self._upstreams,
-            registry=registry,
-            remote=self._remote,
-            introductions=self._introductions,
-            counters=self.counters,
+        self._pending = PendingFlows(self.limits, randbelow, remote.lead)
+        flows = Flows(
+            self._confirmed, self._pending, self._upstreams, self._introductions, self.counters
         )
+        self.lifecycle = Lifecycle(flows, heard)
         self.ownership = Ownership(
-            self,
-            confirmed=self._confirmed,
-            pending=self._pending,
-            ports=self._upstreams,
-            recovery=Recovery(vips, self._upstreams, registry, keys, self._remote),
-            introductions=self._introductions,
-            counters=self.counters,
+            flows,
+            self.lifecycle,
+            Recovery(vips, self._upstreams, registry, keys, remote),
             kept_for=self.limits.address_kept,
         )
-        self._control = Control(
-            confirmed=self._confirmed,
-            pending=self._pending,
-            remote=self._remote,
-            introductions=self._introductions,
-            mover=self.ownership,
-            counters=self.counters,
-            grace=self.limits.goodbye_grace,
-        )
-        self.handoff = Handoff(
-            vips,
-            confirmed=self._confirmed,
-            pending=self._pending,
-            ports=self._upstreams,
-            introductions=self._introductions,
-            counters=self.counters,
-        )
+        self.handoff = Handoff(flows, vips)
+        self._newcomers = Newcomers(flows, registry, remote)
+        self._control = Control(flows, remote, self.ownership, grace=self.limits.goodbye_grace)
         self._admission = admission
-        self._heard = heard
         self._since = NEVER  # since when it has flows
         self._announced_at = 0.0  # Unix seconds
         self._alarms = FillAlarms()
@@ -221,7 +196,7 @@ class SessionTable:
         """
         self.counters["disconnected"] += 1
         self._pending.keep_place(flow.addresses.route, now.monotonic)
-        return self.drop(flow, now)
+        return self.lifecycle.drop(flow, now)
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
@@ -251,10 +226,10 @@ class SessionTable:
             self._pending.answered(flow)
             self.counters["refused_full"] += 1
             text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
-            return [Alarm(text), *self.drop(flow, now)]
+            return [Alarm(text), *self.lifecycle.drop(flow, now)]
         self.counters["confirmed"] += 1
         self.setups.observe(now.monotonic - flow.opened.monotonic)
-        return self.confirm(flow, now) + self._to_client(flow, data, now)
+        return self.lifecycle.confirm(flow, now) + self._to_client(flow, data, now)
 
     def adopt(self, installed: Installed, now: Instant) -> list[Command]:
         """Take over the flows that the dataplane forwarded before this agent started.
@@ -291,7 +266,7 @@ class SessionTable:
             if flow is None or flow.addresses.upstream != addresses.upstream:
                 commands.append(Remove(_stray(addresses)))
             elif self._silent(flow, now):
-                commands += self._expire(flow, now)
+                commands += self.lifecycle.expire(flow, now)
         return commands
 
     def sweep(self, now: Instant, *, dataplane_forwards: bool = False) -> list[Command]:
@@ -305,13 +280,13 @@ class SessionTable:
         commands: list[Command] = []
         for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
-            commands += self.drop(flow, now)
+            commands += self.lifecycle.drop(flow, now)
         for flow in self._confirmed.ended(now.monotonic):
             self.counters["ended"] += 1
-            commands += self._control.ending(flow) + self._end(flow, now)
+            commands += self._control.ending(flow) + self.lifecycle.end(flow, now)
         for flow in [each for each in self._confirmed if self._silent(each, now)]:
             if flow.is_connection or not dataplane_forwards:
-                commands += self._expire(flow, now)
+                commands += self.lifecycle.expire(flow, now)
         commands += map(Store, self._confirmed.to_store(now.monotonic))
         fullest = self._upstreams.busy(now.monotonic)
         commands += map(Alarm, self._alarms.look(self.used(now), fullest))
@@ -324,44 +299,6 @@ class SessionTable:
             "pending": (len(self._pending), self.limits.pending),
             "ports": self._upstreams.count(now.monotonic),
         }
-
-    def installed(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow is in the dataplane: what its client had before goes."""
-        old, flow.replaces = flow.replaces, None
-        if old is None:
-            return []
-        self.counters["rebound"] += 1
-        self._introductions.gone(old)
-        self._upstreams.release(old, now.monotonic)
-        # Install has replaced the client's side of the old flow, and Remove leaves that alone.
-        removed: list[Command] = [] if old.is_connection else [Remove(old)]
-        return [CloseUpstream(old), *removed]
-
-    def not_installed(self, flow: Flow, now: Instant) -> list[Command]:
-        """The dataplane has no room for a flow: what its client had before goes on."""
-        self.counters["given_up"] += 1
-        old, flow.replaces = flow.replaces, None
-        commands = self.drop(flow, now)
-        if old is not None:
-            self._confirmed.put(old)
-        return commands
-
-    def change_port(self, flow: Flow, now: Instant) -> bool:
-        """Another process has a pending flow's upstream port: choose another one.
-
-        Returns False when there is none; the flow is then gone. The lost port stays taken for
-        ever, so that nobody tries it again.
-        """
-        if self._upstreams.move(flow, now.monotonic):
-            return True
-        self.counters["no_upstream_port"] += 1
-        self._discard(flow)
-        return False
-
-    def give_up(self, flow: Flow, now: Instant) -> list[Command]:
-        """The agent cannot serve a flow: there is no socket for it."""
-        self.counters["given_up"] += 1
-        return self.drop(flow, now)
 
     def announcement(self, wanted: Announce) -> bytes | None:
         """The datagram by which a flow is announced; None if there is no key to sign it with."""
@@ -431,25 +368,10 @@ class SessionTable:
         # Nobody pretends to be at the other end of a connection.
         if old is None or old.has_ended or flow.is_connection:
             return False
-        return now.monotonic - self.last_heard(old) < self.limits.address_kept
+        return now.monotonic - self.lifecycle.last_heard(old) < self.limits.address_kept
 
-    def last_heard(self, flow: Flow) -> float:
-        """When a flow's client last sent something, monotonic seconds."""
-        return max(flow.last_from_client, self._heard(flow.addresses))
-
-    def confirm(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow is confirmed from now on, in the place of the one that its client had."""
-        self._pending.discard(flow)
-        flow.state = State.CONFIRMED
-        flow.transactions = ()
-        flow.stored_at = now.monotonic
-        flow.replaces = self._confirmed.put(flow)
-        self._introductions.confirmed(flow)
-        if flow.replaces is not None:
-            flow.epoch = max(flow.epoch, flow.replaces.epoch)
-        if flow.is_connection:
-            return self.installed(flow, now)
-        return [Install(flow), Store(flow)]
+    def _silent(self, flow: Flow, now: Instant) -> bool:
+        return self._confirmed.is_silent(flow, now.monotonic)
 
     # Forwarding
 
@@ -468,33 +390,6 @@ class SessionTable:
         self.counters["forwarded_to_clients"] += 1
         self.counters["bytes_to_clients"] += len(data)
         return [SendToClient(flow, data)]
-
-    # Flows come and go
-
-    def _discard(self, flow: Flow) -> None:
-        """Take a flow out of the table, without a word to anybody."""
-        self._pending.discard(flow)
-        self._confirmed.discard(flow)
-        self._introductions.gone(flow)
-
-    def _silent(self, flow: Flow, now: Instant) -> bool:
-        return self._confirmed.is_silent(flow, now.monotonic)
-
-    def _expire(self, flow: Flow, now: Instant) -> list[Command]:
-        self.counters["expired"] += 1
-        return self._end(flow, now)
-
-    def _end(self, flow: Flow, now: Instant) -> list[Command]:
-        commands = self.drop(flow, now)
-        return commands if flow.is_connection else [*commands, Forget(flow)]
-
-    def drop(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow goes, and its port rests."""
-        rest = SHORT_REST if self._pending.is_unanswered(flow) else QUARANTINE
-        self._discard(flow)
-        self._upstreams.release(flow, now.monotonic, rest)
-        is_installed = flow.state is State.CONFIRMED and not flow.is_connection
-        return [*([Remove(flow)] if is_installed else []), CloseUpstream(flow)]
 
 
 def _stray(addresses: FlowTuple) -> Flow:

@@ -165,7 +165,7 @@ class Executor:
                 opened = self._ends.open(flow)
             except BindError as error:
                 self.alarm("no upstream socket: %s", error)
-                self.execute(self._table.give_up(flow, now()))
+                self.execute(self._table.lifecycle.give_up(flow, now()))
                 return False
             if opened:
                 return True
@@ -176,7 +176,7 @@ class Executor:
                     "another process has the upstream port %s of a flow", flow.addresses.upstream
                 )
                 return True
-            if not self._table.change_port(flow, now()):
+            if not self._table.lifecycle.change_port(flow, now()):
                 return False
 
     def _install(self, flow: Flow) -> bool:
@@ -188,7 +188,7 @@ class Executor:
             self.alarm("a new flow could not be installed: %s", error)
         else:
             self._ends.confirm(flow)
-            self.execute(self._table.installed(flow, now()))
+            self.execute(self._table.lifecycle.installed(flow, now()))
             return True
-        self.execute(self._table.not_installed(flow, now()))
+        self.execute(self._table.lifecycle.not_installed(flow, now()))
         return False

@@ -151,7 +151,7 @@ class Scene:
         for command in commands:
             done.append(command)
             if isinstance(command, Install):
-                done += self.table.installed(command.flow, self.now)
+                done += self.table.lifecycle.installed(command.flow, self.now)
             if isinstance(command, Store):
                 self.table.ownership.claimed(command.flow.addresses)
         return words(done)

@@ -143,7 +143,7 @@ class _Trial:
             success.serialize(b"password"), flow, self._now
         ):
             if isinstance(command, Install):
-                self._table.installed(command.flow, self._now)
+                self._table.lifecycle.installed(command.flow, self._now)
 
     def _check(self) -> bytes:
         return stun.Message(

@@ -120,7 +120,7 @@ def test_a_flow_stays_at_the_port_that_its_check_was_given(own: bool) -> None:
         scene.client(scene.request(), stranger)
         if scene.flow(stranger).addresses.upstream == before.upstream:
             break
-        scene.table.give_up(scene.flow(stranger), scene.now)
+        scene.table.lifecycle.give_up(scene.flow(stranger), scene.now)
         scene.wait(6.0)  # its port has rested
     scene.client(scene.request())
     begun = scene.flow().addresses.upstream

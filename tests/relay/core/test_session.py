@@ -420,7 +420,10 @@ def test_a_flow_that_the_dataplane_refuses_leaves_the_one_that_was_there(scene: 
     assert isinstance(
         scene.table.from_transceiver(scene.answer(request), new, scene.now)[0], Install
     )
-    assert words(scene.table.not_installed(new, scene.now)) == [f"remove {TWO}", f"close {TWO}"]
+    assert words(scene.table.lifecycle.not_installed(new, scene.now)) == [
+        f"remove {TWO}",
+        f"close {TWO}",
+    ]
     assert list(scene.table) == [old]
     assert scene.client(RTP) == [f"RTP -> {ONE}"]
     assert scene.pool.busy(scene.now.monotonic) == 2 / 100  # the other port rests
@@ -541,15 +544,18 @@ def test_port_of_another_process_is_not_tried_again() -> None:
     scene.client(scene.request())
     flow = scene.flow()
     lost = flow.addresses.upstream
-    assert scene.table.change_port(flow, scene.now)
+    assert scene.table.lifecycle.change_port(flow, scene.now)
     assert flow.addresses.upstream != lost
-    assert not scene.table.change_port(flow, scene.now)
+    assert not scene.table.lifecycle.change_port(flow, scene.now)
     assert scene.states() == []
 
 
 def test_flow_that_the_dataplane_refuses_is_given_up(scene: Scene) -> None:
     flow = scene.connect()
-    assert words(scene.table.not_installed(flow, scene.now)) == [f"remove {ONE}", f"close {ONE}"]
+    assert words(scene.table.lifecycle.not_installed(flow, scene.now)) == [
+        f"remove {ONE}",
+        f"close {ONE}",
+    ]
     assert scene.states() == []
 
 

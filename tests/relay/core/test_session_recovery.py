@@ -112,7 +112,7 @@ def test_adopted_flow_is_rebound_as_another_is() -> None:
     adopt(scene, before)
     scene.wait(60.0)  # it is silent
     scene.connect(target=SECOND)
-    scene.table.installed(scene.flow(target=SECOND), scene.now)
+    scene.table.lifecycle.installed(scene.flow(target=SECOND), scene.now)
     assert scene.states() == [(ALICE, State.CONFIRMED)]
     assert scene.counted()["rebound"] == 1
 

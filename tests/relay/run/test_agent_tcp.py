@@ -233,7 +233,9 @@ async def test_the_connection_ends_with_its_flow(stage4: TcpStage) -> None:
         with TcpClient(stage4.vip) as client:
             await stage4.check(client)
             (flow,) = agent._table
-            agent._executor.execute(agent._table.give_up(flow, Instant(flow.last_from_client, 0.0)))
+            agent._executor.execute(
+                agent._table.lifecycle.give_up(flow, Instant(flow.last_from_client, 0.0))
+            )
             assert await client.is_ended()
 
 

@@ -36,6 +36,6 @@ async def test_flow_that_went_while_others_were_stored_is_not_written_again(scen
         flow.stored_at = float("-inf")
         flow.last_from_transceiver = time.monotonic()
     kept = Kept(scene)
-    kept.meanwhile = lambda: scene.table.give_up(flows[1], scene.now)
+    kept.meanwhile = lambda: scene.table.lifecycle.give_up(flows[1], scene.now)
     await kept.keep.sweep()
     assert kept.executed == [Store(flows[0])]
