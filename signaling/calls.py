@@ -109,11 +109,15 @@ class CallRoutes:
             return
         with self._quotas.placing(key.name):
             try:
-                self._quotas.require_room(key.name, key.quota, self._pool.calls_of(key.name))
+                self._quotas.require_room(
+                    key.name, key.quota, self._pool.members.calls_of(key.name)
+                )
             except QuotaError:
-                await self._pool.refresh()  # a call may just have ended
+                await self._pool.members.refresh()  # a call may just have ended
                 with told_of_quota():
-                    self._quotas.require_room(key.name, key.quota, self._pool.calls_of(key.name))
+                    self._quotas.require_room(
+                        key.name, key.quota, self._pool.members.calls_of(key.name)
+                    )
             yield
 
     async def _place(self, offer: str, client: str, negotiated: int | None, setup: Setup) -> Call:

@@ -35,12 +35,12 @@ class HealthRoutes:
             {
                 "status": "ok",
                 "transceivers": {
-                    "registered": pool.size,
-                    "reachable": pool.reachable,
-                    "with_room": pool.with_room,
+                    "registered": pool.members.size,
+                    "reachable": pool.members.reachable,
+                    "with_room": pool.members.with_room,
                 },
                 "registry": {"trouble": self._registry()},
-                "failing": pool.failing,
+                "failing": pool.members.failing,
                 "faults": dict(self._faults.counters),
             }
         )

@@ -151,12 +151,12 @@ def measure_fleet(
     yield PLACED, {result: pool.placements[result] for result in PLACEMENTS}
     yield ATTEMPTS, {reason: pool.refusals[reason] for reason in REFUSALS}
     states = {
-        "registered": pool.size,
-        "reachable": pool.reachable,
-        "draining": pool.draining,
-        "with_room": pool.with_room,
+        "registered": pool.members.size,
+        "reachable": pool.members.reachable,
+        "draining": pool.members.draining,
+        "with_room": pool.members.with_room,
     }
     yield TRANSCEIVERS, states
     yield REGISTRY, alone(float(registry() is None))
-    yield WORKING, {**tasks, "poll": not pool.failing}
+    yield WORKING, {**tasks, "poll": not pool.members.failing}
     yield FAULTS, alone(sum(faults.values()))

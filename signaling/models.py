@@ -39,7 +39,9 @@ class ModelRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         """Those that the caller may use."""
         key = caller_of(request).key
-        models = await self._of(key.name if key else None).now(list(self._pool.controls.values()))
+        models = await self._of(key.name if key else None).now(
+            list(self._pool.members.controls.values())
+        )
         listed = [
             models[name]
             for name in sorted(models)

@@ -42,7 +42,7 @@ class OwnCallRoutes:
                 "insufficient_permissions",
                 "Calls are listed to who has an API key, and this server knows none.",
             )
-        controls = self._pool.controls
+        controls = self._pool.members.controls
         asked = (control.sessions(principal) for control in controls.values())
         answers = await asyncio.gather(*asked)
         calls = [

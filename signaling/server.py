@@ -33,6 +33,7 @@ from signaling.calls import CallRoutes
 from signaling.client import LOOPBACK, Origin, client_of, region_of
 from signaling.clientsecrets import ClientSecretRoutes
 from signaling.health import HealthRoutes
+from signaling.members import PoolConfig
 from signaling.metrics import Requests, measure_fleet
 from signaling.models import ModelRoutes
 from signaling.offer import MAX_BODY
@@ -40,7 +41,7 @@ from signaling.openapi import OpenApiRoutes
 from signaling.owncalls import OwnCallRoutes
 from signaling.pageroutes import PageRoutes
 from signaling.placement import Near
-from signaling.pool import PoolConfig, TransceiverPool
+from signaling.pool import TransceiverPool
 from signaling.regions import Regions
 from signaling.relays import INTERVAL as LOOK_AT_RELAYS
 from signaling.relays import Dataplanes, RelayRoutes
@@ -121,7 +122,7 @@ class SignalingServer:
         self._pool = TransceiverPool(
             registry.transceivers, random=random, config=pool or PoolConfig()
         )
-        registry.on_change(lambda: self._pool.update(registry.transceivers))
+        registry.on_change(lambda: self._pool.members.update(registry.transceivers))
         self._dataplanes = Dataplanes(lambda: registry.relays, dataplane)
         self._sockets = WebSocketRoutes(self._pool, self._quotas)
         calls = CallRoutes(self._pool, self._steer, self._quotas)

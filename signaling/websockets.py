@@ -138,7 +138,7 @@ class WebSocketRoutes:
             self._quotas.begin(name, quota, time.monotonic())
         with self._quotas.placing(name):
             with told_of_quota():
-                self._quotas.require_room(name, quota, self._pool.calls_of(name))
+                self._quotas.require_room(name, quota, self._pool.members.calls_of(name))
             yield
 
     async def _beside(self, call_id: str, caller: Caller) -> aiohttp.ClientWebSocketResponse:

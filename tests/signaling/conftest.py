@@ -23,7 +23,7 @@ from relay.wire.route import Target
 from signaling.auth.apikeys import new_key
 from signaling.auth.privatefiles import change_api_keys
 from signaling.callid import CALLS
-from signaling.pool import PoolConfig
+from signaling.members import PoolConfig
 from signaling.server import SignalingServer
 from transceiver.server import Transceiver as RealTransceiver
 from transceiver.server import TransceiverConfig

@@ -441,7 +441,7 @@ async def test_a_principal_has_as_many_calls_as_his_quota_and_another_one_when_o
         next(iter(transceiver.calls)).end("consent lost")
         assert (await call(server.url, alice))[0] == 201
         assert (await call(server.url, alice))[0] == 429
-        await another._pool.refresh()  # as it does each second
+        await another._pool.members.refresh()  # as it does each second
         assert (await call(another.url, alice))[0] == 429
 
 

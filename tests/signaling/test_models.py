@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 
 from relay.wire.route import Target
+from signaling.members import PoolConfig
 from signaling.models import MODELS, ModelRoutes
-from signaling.pool import PoolConfig, TransceiverPool
+from signaling.pool import TransceiverPool
 from tests.signaling.conftest import Keys, until
 
 
@@ -111,7 +112,7 @@ async def test_those_of_a_transceiver_that_comes_are_listed_at_once(
     ):
         for health, wanted in (({}, ["a"]), (api.health, ["a", "late"])):
             late.health = health
-            await until(lambda: server._pool.reachable == len(wanted))  # noqa: B023
+            await until(lambda: server._pool.members.reachable == len(wanted))  # noqa: B023
             async with http.get(server.url + MODELS) as response:
                 assert [each["id"] for each in (await response.json())["data"]] == wanted
 

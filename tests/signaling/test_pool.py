@@ -19,8 +19,9 @@ from signaling.errors import (
     OfferRejectedError,
     SessionNotFoundError,
 )
+from signaling.members import PoolConfig
 from signaling.placement import Load, Near
-from signaling.pool import PoolConfig, TransceiverPool
+from signaling.pool import TransceiverPool
 from tests.signaling.conftest import POOL
 
 SELDOM = replace(POOL, poll_interval=60.0)  # only what a test does changes the loads
