@@ -20,6 +20,8 @@ CLIENT_PACKAGES := chromium chromium-driver firefox-esr golang-go golang-github-
     python3-gst-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-base \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
+# The compiler that tests/fuzz/run.py names; libFuzzer and the sanitizers come with the second one.
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 TEST_PACKAGES := $(CLIENT_PACKAGES) $(FUZZ_PACKAGES) $(DEMO_PACKAGES) espeak-ng faketime tcpdump rsync qemu-utils \
     janus prometheus $(BENCH_PACKAGES)
 # What makes and runs a virtual machine.
@@ -232,8 +234,6 @@ soak: root setup ## calls for half an hour, while agent, workers, Redis and link
 bench-scale: packages $(VENV)/.bench ## a fleet for the world's calls, simulated, of what the project measured, in 2 minutes
 	@mkdir -p $(BENCH) && $(BIN)/python -m tests.bench scale --output $(BENCH)/scale.json $(ARGS)
 
-# Names for the compiler in tests/fuzz/run.py; libFuzzer and the sanitizers come with the second one.
-FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 .PHONY: fuzz fuzz-packages audit
 fuzz-packages:
 	$(call apt,$(FUZZ_PACKAGES))

@@ -1,10 +1,8 @@
 """What signaling tells Prometheus, apart from its clients."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import Target
@@ -12,22 +10,8 @@ from signaling.callid import CALLS
 from signaling.metrics import METRICS
 from signaling.pool import PLACEMENTS
 from tests.ports import free_port
+from tests.scraping import scrape
 from tests.signaling.conftest import AUDIO, SDP
-
-Samples = Mapping[str, Mapping[tuple[str, ...], float]]
-
-
-async def scrape(http: aiohttp.ClientSession, metrics: Endpoint) -> tuple[str, Samples]:
-    """The text, and the samples by name and by the values of their labels."""
-    async with http.get(f"http://{metrics}/metrics") as response:
-        assert response.headers["Content-Type"].startswith("text/plain; version=")
-        text = await response.text()
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = tuple(value for _, value in sorted(sample.labels.items()))
-            found.setdefault(sample.name, {})[labels] = sample.value
-    return text, found
 
 
 async def test_every_metric_that_is_declared_is_served(

@@ -4,30 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.scraping import Samples, scrape
 from transceiver.metrics import METRICS
 from transceiver.server import Transceiver
 
 
-async def scrape(transceiver: Transceiver) -> dict[str, dict[tuple[str, ...], float]]:
-    """The samples by name, and by the values of their labels."""
-    url = f"http://{transceiver.control}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        assert response.headers["Content-Type"].startswith("text/plain; version=")
-        text = await response.text()
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = tuple(value for _, value in sorted(sample.labels.items()))
-            found.setdefault(sample.name, {})[labels] = sample.value
-    return found
+async def samples(transceiver: Transceiver) -> Samples:
+    """What it tells now."""
+    async with aiohttp.ClientSession() as http:
+        return (await scrape(http, transceiver.control))[1]
 
 
 async def test_every_metric_that_is_declared_is_served(transceiver: Transceiver) -> None:
-    url = f"http://{transceiver.control}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as response:
-        text = await response.text()
+    async with aiohttp.ClientSession() as http:
+        text, _ = await scrape(http, transceiver.control)
     for metric in METRICS:
         assert f"# TYPE {metric.name} {metric.kind}\n" in text
 
@@ -36,7 +27,7 @@ async def test_a_refused_request_is_counted_by_its_code(
     transceiver: Transceiver, caller: Callable[..., Any]
 ) -> None:
     await caller().request("POST", "/v1/sessions", {"sdp": "hello"})
-    found = await scrape(transceiver)
+    found = await samples(transceiver)
     assert found["icelane_transceiver_control_errors_total"] == {("invalid_candidates",): 1}
     assert found["icelane_transceiver_calls_total"] == {(): 0}
 
@@ -47,13 +38,13 @@ async def test_a_call_is_counted_from_its_beginning_to_its_end(
     client = caller()
     await client.call(transceiver.address)
     await until(lambda: client.hears(5))
-    found = await scrape(transceiver)
+    found = await samples(transceiver)
     assert found["icelane_transceiver_calls_total"] == {(): 1}
     assert found["icelane_transceiver_places_taken"] == {(): 1}
     assert found["icelane_transceiver_sessions"][("connected",)] == 1
     assert found["icelane_transceiver_setup_seconds_count"][("dtls",)] == 1
     await client.request("DELETE", f"/v1/sessions/{client.id}")
-    found = await scrape(transceiver)
+    found = await samples(transceiver)
     assert found["icelane_transceiver_sessions"] == {("new",): 0, ("connected",): 0}
     ended = found["icelane_transceiver_calls_ended_total"]
     assert {reason for reason, count in ended.items() if count} == {("hung_up",)}

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -206,6 +207,11 @@ class Client:
     def _place(self, offer: str) -> str:
         stream = self._environment.get(NEGOTIATED)
         path = CALLS if stream is None else f"{CALLS}?dcid={stream}"
+        if select.select([self._signaling.sock], [], [], 0)[0]:
+            # Signaling has closed it, as it waited for long: a browser connects anew, too.
+            self._signaling.close()
+            with self._lab.hosts[CLIENT].inside():
+                self._signaling.connect()
         response, body = _post(self._signaling, path, offer.encode(), "application/sdp", 201)
         self._location = response.getheader("Location")
         return body
