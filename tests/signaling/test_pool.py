@@ -52,7 +52,7 @@ async def test_a_draining_transceiver_gets_nothing(control: Any) -> None:
         for _ in range(10):
             await known.place("v=0", [], "client")
         assert (len(draining.offers), len(other.offers)) == (0, 10)
-        assert (known.size, known.reachable, known.with_room) == (2, 2, 1)
+        assert (known.members.size, known.members.reachable, known.members.with_room) == (2, 2, 1)
 
 
 async def test_an_unreachable_transceiver_gets_nothing_until_it_answers(
@@ -65,10 +65,10 @@ async def test_an_unreachable_transceiver_gets_nothing_until_it_answers(
         with pytest.raises(NoTransceiverError, match="none of the 1 transceivers"):
             await known.place("v=0", [], "client")
         silent.delay = 0
-        await until(lambda: known.reachable == 1)
+        await until(lambda: known.members.reachable == 1)
         assert (await known.place("v=0", [], "client")).id == "rtc_1-1-0-abc"
         silent.delay = 5
-        await until(lambda: known.reachable == 0)
+        await until(lambda: known.members.reachable == 0)
     told = [record.getMessage() for record in caplog.records if "signaling" in record.name]
     assert [each.split(":")[0] for each in told] == [
         "transceiver 1/1/0 is unreachable",
@@ -133,7 +133,7 @@ async def test_a_fault_at_one_offer_is_none_of_the_transceiver(
         async with control(created=answer).running() as api, pool(api.url, config=SELDOM) as known:
             with pytest.raises((CallBrokeError, OfferRejectedError)):
                 await known.place("v=0", [], "client")
-            assert known.reachable == 1
+            assert known.members.reachable == 1
             api.created = (201, {"id": "rtc_abc", "sdp": "v=0"})
             assert (await known.place("v=0", [], "client")).id == "rtc_1-1-0-abc"
     assert not [each for each in caplog.records if each.exc_info]
@@ -157,7 +157,7 @@ async def test_a_refusal_that_says_the_load_gives_the_place_back(control: Any) -
         for _ in range(25):
             with pytest.raises(OfferRejectedError):
                 await known.place("v=0", [], "client")
-        assert known.with_room == 1
+        assert known.members.with_room == 1
         assert api.asked == 1
 
 
@@ -197,7 +197,7 @@ async def test_one_that_cannot_be_connected_to_is_asked_for_its_health(control: 
         # The first one is gone; whoever meets it is served by the other.
         for _ in range(10):
             assert (await known.place("v=0", [], "client")).id == "rtc_1-2-0-abc"
-        await until(lambda: known.reachable == 1)
+        await until(lambda: known.members.reachable == 1)
         await known.__aexit__()
 
 
@@ -208,19 +208,19 @@ async def _entered(known: TransceiverPool) -> TransceiverPool:
 async def test_one_slow_health_check_is_no_illness(control: Any) -> None:
     hasty = replace(SELDOM, poll_timeout=0.1)
     async with control().running() as api, pool(api.url, config=hasty) as known:
-        (target,) = known._clients
+        (target,) = known.members._clients
         api.delay = 0.5
-        await known._poll(target)
-        assert known.reachable == 1
+        await known.members._poll(target)
+        assert known.members.reachable == 1
         api.headers[LOAD] = '{"sessions": 1, "capacity": 10, "draining": false}'
         await known.place("v=0", [], "client")  # an answer: it was only slow
-        await known._poll(target)
-        assert known.reachable == 1
-        await known._poll(target)
-        assert known.reachable == 0
+        await known.members._poll(target)
+        assert known.members.reachable == 1
+        await known.members._poll(target)
+        assert known.members.reachable == 0
         api.delay = 0.0
-        await known._poll(target)
-        assert known.reachable == 1
+        await known.members._poll(target)
+        assert known.members.reachable == 1
 
 
 async def test_a_call_for_which_nobody_waits_any_more_is_hung_up(control: Any) -> None:
@@ -257,7 +257,7 @@ async def test_a_crowd_is_told_so_if_everybody_says_it(control: Any) -> None:
 
 async def test_one_without_a_control_api_is_left_out(control: Any) -> None:
     async with control().running() as api, pool(None, api.url) as known:
-        assert known.size == 1
+        assert known.members.size == 1
         assert (await known.place("v=0", [], "client")).id == "rtc_1-2-0-abc"
 
 
@@ -279,12 +279,12 @@ async def test_poll_that_breaks_goes_on_and_nothing_is_placed_meanwhile(
         return await healthy(self)
 
     async with control().running() as running, pool(running.url) as known:
-        assert known.with_room == 1
+        assert known.members.with_room == 1
         monkeypatch.setattr(ControlClient, "health", health)
-        await until(lambda: known.failing == ["poll 1/1/0"])
-        assert known.reachable == 0
+        await until(lambda: known.members.failing == ["poll 1/1/0"])
+        assert known.members.reachable == 0
         broken = False
-        await until(lambda: known.reachable == 1 and known.failing == [])
+        await until(lambda: known.members.reachable == 1 and known.members.failing == [])
     errors = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "poll 1/1/0 failed: ZeroDivisionError" in errors[0].getMessage()
@@ -301,9 +301,9 @@ class TestUpdate:
             first = await stack.enter_async_context(control().running())
             second = await stack.enter_async_context(control().running())
             known = await stack.enter_async_context(pool(first.url, config=SELDOM))
-            known.update([self.at(2, second.url)])
-            assert known.size == 1
-            await until(lambda: known.reachable == 1)
+            known.members.update([self.at(2, second.url)])
+            assert known.members.size == 1
+            await until(lambda: known.members.reachable == 1)
             await known.place("v=0", [], "client")
             assert (len(first.offers), len(second.offers)) == (0, 1)
             with pytest.raises(SessionNotFoundError):
@@ -312,26 +312,26 @@ class TestUpdate:
     async def test_one_that_stays_is_not_asked_anew(self, control: Any) -> None:
         async with control().running() as one, pool(one.url, config=SELDOM) as known:
             asked = one.asked
-            known.update([self.at(1, one.url)])
+            known.members.update([self.at(1, one.url)])
             await known.place("v=0", [], "client")
             assert one.asked == asked
 
     async def test_before_it_is_entered_it_takes_them_too(self, control: Any) -> None:
         async with control().running() as one:
             known = pool()
-            known.update([self.at(1, one.url)])
+            known.members.update([self.at(1, one.url)])
             async with known:
-                assert known.reachable == 1
+                assert known.members.reachable == 1
 
     async def test_an_answer_of_one_that_has_gone_meanwhile_is_nobodys(self, control: Any) -> None:
         async with control(delay=0.3).running() as slow, control().running() as quick:
             config = replace(POOL, poll_interval=0.01)
             async with pool(slow.url, config=config) as known:
-                known.update([self.at(1, quick.url)])
-                known.update([self.at(2, quick.url)])
-                await until(lambda: known.reachable == 1)
+                known.members.update([self.at(1, quick.url)])
+                known.members.update([self.at(2, quick.url)])
+                await until(lambda: known.members.reachable == 1)
                 await asyncio.sleep(0.4)  # the slow one answers meanwhile
-                assert (known.size, known.reachable) == (1, 1)
+                assert (known.members.size, known.members.reachable) == (1, 1)
 
     async def test_calls_are_placed_near_their_ingress(self, control: Any) -> None:
         async with AsyncExitStack() as stack:
