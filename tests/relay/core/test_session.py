@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.clocks import LEEWAY
 from relay.core.admission import Admission
-from relay.core.flow import Announce, Flow, Install, Instant, State
+from relay.core.flow import Announce, Flow, Instant, State
 from relay.core.flowtuple import Source
 from relay.core.limits import Limits
 from relay.core.ports import QUARANTINE, SHORT_REST
@@ -411,24 +411,6 @@ def test_an_address_belongs_to_the_session_that_lives_there(
     assert scene.flow(target=SECOND).state is State.PENDING
 
 
-def test_a_flow_that_the_dataplane_refuses_leaves_the_one_that_was_there(scene: Scene) -> None:
-    old = scene.connect()
-    scene.wait(Limits().address_kept)
-    request = scene.request(scene.ufrag(SECOND))
-    scene.client(request)
-    new = scene.flow(target=SECOND)
-    assert isinstance(
-        scene.table.from_transceiver(scene.answer(request), new, scene.now)[0], Install
-    )
-    assert words(scene.table.lifecycle.not_installed(new, scene.now)) == [
-        f"remove {TWO}",
-        f"close {TWO}",
-    ]
-    assert list(scene.table) == [old]
-    assert scene.client(RTP) == [f"RTP -> {ONE}"]
-    assert scene.pool.busy(scene.now.monotonic) == 2 / 100  # the other port rests
-
-
 def test_rebinding_that_is_refused_leaves_the_flow(scene: Scene) -> None:
     scene.connect()
     request = scene.request(scene.ufrag(SECOND))
@@ -537,26 +519,6 @@ def test_no_port_left_refuses_new_flows() -> None:
     scene.connect()
     assert scene.client(scene.request(), MALLORY) == []
     assert scene.counted()["no_upstream_port"] == 1
-
-
-def test_port_of_another_process_is_not_tried_again() -> None:
-    scene = Scene(ports=range(20_000, 20_002))
-    scene.client(scene.request())
-    flow = scene.flow()
-    lost = flow.addresses.upstream
-    assert scene.table.lifecycle.change_port(flow, scene.now)
-    assert flow.addresses.upstream != lost
-    assert not scene.table.lifecycle.change_port(flow, scene.now)
-    assert scene.states() == []
-
-
-def test_flow_that_the_dataplane_refuses_is_given_up(scene: Scene) -> None:
-    flow = scene.connect()
-    assert words(scene.table.lifecycle.not_installed(flow, scene.now)) == [
-        f"remove {ONE}",
-        f"close {ONE}",
-    ]
-    assert scene.states() == []
 
 
 def test_unix_time_that_jumps_expires_no_confirmed_flow(scene: Scene) -> None:
