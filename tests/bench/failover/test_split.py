@@ -76,4 +76,4 @@ def test_relays_that_were_split_agree_on_the_one_that_the_client_reaches(
     reached = Counter(gap.after for gap in gaps)
     assert reached == Counter(name for (name,) in holders(site).values())
     assert (reached.total(), reached[lonely.name] >= len(its)) == (COUNT, True)
-    assert [gap.lost for gap in gaps if gap.lost] == []
+    assert [gap for gap in gaps if gap.lost] == []
