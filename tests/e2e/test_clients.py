@@ -10,7 +10,7 @@ from tests.lab.clients.outcome import Outcome, Scenario, Verdict
 from tests.lab.config import Options
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.e2e, pytest.mark.netns]
+pytestmark = [pytest.mark.e2e, pytest.mark.netns, pytest.mark.alone]
 
 # A relay whose agent is down answers with ICMP that its port is unreachable, where the kernel does
 # not forward. libwebrtc's own sockets, other than a browser's, never read again after that.

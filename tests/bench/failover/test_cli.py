@@ -19,6 +19,7 @@ COSTS_NOTHING = ("nothing", "and boots", "and goes on", "and arrive", "drained",
 @pytest.mark.netns
 @pytest.mark.bpf
 @pytest.mark.e2e
+@pytest.mark.alone
 @pytest.mark.parametrize("dataplane", ["xdp", "userspace"])
 def test_calls_outlive_whatever_happens_to_a_relay(tmp_path: Path, dataplane: str) -> None:
     scale = ("--times", "1", "--without-mirror", "0", "--calls", str(CALLS), "--flows", "0")

@@ -11,7 +11,7 @@ from tests.bench.failover.flows import Flows
 from tests.lab.fleet.network import relays
 from tests.lab.fleet.site import Settings, Site
 
-pytestmark = [pytest.mark.netns, pytest.mark.bpf]
+pytestmark = [pytest.mark.netns, pytest.mark.bpf, pytest.mark.alone]
 
 *THREE, SPARE = FOUR = relays(4)
 COUNT, RATE = 60, 10.0

@@ -11,7 +11,7 @@ from tests.bench.failover.plan import CALLS, Form
 from tests.lab.fleet.network import RELAYS
 from tests.lab.fleet.site import Site, require
 
-pytestmark = [pytest.mark.netns, pytest.mark.bpf, pytest.mark.e2e]
+pytestmark = [pytest.mark.netns, pytest.mark.bpf, pytest.mark.e2e, pytest.mark.alone]
 
 COUNT = 8
 LIMIT = 20.0  # seconds

@@ -14,7 +14,7 @@ from tests.bench.compare.testbed.system import Flow, Leg, RunningSystem
 from tests.bench.compare.testbed.testbed import Testbed
 from tests.lab.errors import LabError
 
-pytestmark = [pytest.mark.bpf, pytest.mark.netns]
+pytestmark = [pytest.mark.bpf, pytest.mark.netns, pytest.mark.alone]
 
 SECONDS = 0.1
 
