@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.output import AsJson, print_json, print_rows
-from relay.config.settings import PREFIX
+from relay.config.found import PREFIX
 
 app = typer.Typer(
     no_args_is_help=True,

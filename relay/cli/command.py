@@ -1,4 +1,4 @@
-"""How commands explain themselves: plain help for 80 columns, with examples, like kubectl's or gh's.
+"""How commands explain themselves: plain help for 80 columns, with examples, as kubectl has it.
 
 A command's docstring is its help. Paragraphs are wrapped anew, and what stands below ``Examples:``
 is shown as it is. Options and arguments that are missing are told all at once.
@@ -70,7 +70,8 @@ class Group(TyperGroup):
         _write_text(self, ctx, formatter)
         for heading, names in self.headings():
             found = [(name, self.get_command(ctx, name)) for name in names]
-            rows = [(name, first_sentence(each)) for name, each in found if each and not each.hidden]
+            shown = [(name, each) for name, each in found if each and not each.hidden]
+            rows = [(name, first_sentence(each)) for name, each in shown]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)

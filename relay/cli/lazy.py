@@ -57,8 +57,10 @@ class LazyCommands(MutableMapping[str, Any]):
 
 
 class LazyGroup(Commands):
-    """The root of a command line whose commands are lazy; a subclass says where they are, and below which heading
-    the help has each."""
+    """The root of a command line whose commands are lazy.
+
+    A subclass says where they are, and below which heading the help has each.
+    """
 
     places: ClassVar[Mapping[str, str]] = {}
     sections: ClassVar[Mapping[str, Iterable[str]]] = {}
