@@ -18,8 +18,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
-from relay.config.networks import Network
 from relay.config.entryreader import MAX_NAME
+from relay.config.networks import Network
 from relay.config.places import Places
 from relay.config.toml import read_toml, unknown
 from relay.errors import ConfigError
