@@ -41,7 +41,7 @@ def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
     from relay.cli.door import show_to_phones, signaling_server
 
     log_to_stderr(verbose)
-    directory = _directory(settings)
+    directory = known_directory(settings)
     server = signaling_server(
         settings.listen, directory, settings, regions=settings.regions, metrics=settings.metrics
     )
@@ -49,7 +49,7 @@ def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
     asyncio.run(serve(_serving(server, directory, settings), lambda each: f"ready {each.url}"))
 
 
-def _directory(settings: SignalingSettings) -> Directory:
+def known_directory(settings: SignalingSettings) -> Directory:
     """What is known at the start.
 
     Raises:

@@ -64,7 +64,7 @@ def _comment(info: FieldInfo) -> Iterator[str]:
     text = info.description or ""
     told = [f"{text[:1].upper()}{text[1:]}."]
     if is_list(info):
-        told.append("Several: [..., ...].")
+        told.append("May be a list.")
     if info.is_required():
         told.append("Needed.")
     elif info.annotation is not bool:

@@ -1,4 +1,4 @@
-"""Values of settings as they may be shown: for people or as plain data, and without secrets. Pure."""
+"""Values of settings as they may be shown, without secrets: for people or as plain data. Pure."""
 
 from pathlib import Path
 from typing import Any
