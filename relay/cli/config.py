@@ -48,7 +48,7 @@ def check(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"A service whose settings must be there: {_SECTIONS}. Default: those of the file.",
+            help=f"A service whose settings it must have: {_SECTIONS}. Default: as it has them.",
             autocompletion=lambda: list(TREE),
         ),
     ] = None,

@@ -192,7 +192,7 @@ class Uses:
             )
 
     def is_there(self, *names: str) -> bool:
-        """Whether files that settings name are there, or none is named; notes those that are not."""
+        """Whether the files that settings name are there, if any; notes those that are not."""
         missing = []
         for name in names:
             paths = getattr(self.settings, name)

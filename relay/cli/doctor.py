@@ -33,6 +33,10 @@ def doctor(settings: DoctorSettings, *, stun: Stun = None, as_json: AsJson = Fal
     It takes the settings of `icelane relay run`, all of them optional: without any it looks at the
     host alone. It changes nothing; without root it says what it could not see. Exit code 1: at
     least one thing failed; 0: none did, though there may be warnings.
+
+    Examples:
+        icelane doctor
+        icelane doctor --config icelane.toml --json
     """
     from relay.doctor.examine import examine
     from relay.doctor.finding import any_failed

@@ -12,7 +12,11 @@ app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_hel
 
 @app.command("list")
 def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> None:
-    """List the pinned maps of a relay, with their layouts."""
+    """List the pinned maps of a relay, with their layouts.
+
+    Examples:
+        icelane maps list
+    """
     from relay.dataplane.kernel.pins import PinnedMap, Pins
     from relay.errors import DataplaneError
 
@@ -45,7 +49,12 @@ def dump_map(
     instance: Instance = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Print a map's entries, decoded by the type information that the kernel keeps with it."""
+    """Print a map's entries, decoded by the type information that the kernel keeps with it.
+
+    Examples:
+        icelane maps dump settings
+        icelane maps dump counters --json
+    """
     from relay.dataplane.kernel.pins import PinnedMap, Pins
     from relay.errors import DataplaneError
 

@@ -32,7 +32,11 @@ Clusters = Annotated[
 
 @app.command("list")
 def list_(*, redis: Redis, keys: Keys, cluster: Clusters = None, as_json: AsJson = False) -> None:
-    """List the transceivers and relays that have announced themselves."""
+    """List the transceivers and relays that have announced themselves.
+
+    Examples:
+        icelane registry list --redis redis://127.0.0.1:6379/0 --keys keys.toml
+    """
     found = _found(redis, keys, cluster or [1])
     if as_json:
         print_json(found)
@@ -53,7 +57,11 @@ def show(
     cluster: Clusters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that a transceiver or a relay has announced."""
+    """Show all that a transceiver or a relay has announced.
+
+    Examples:
+        icelane registry show 1/7 --redis redis://127.0.0.1:6379/0 --keys keys.toml
+    """
     found = [each for each in _found(redis, keys, cluster or [1]) if each["name"] == name]
     if not found:
         raise ConfigError(f"the registry has no {name}: `icelane registry list` has those it has")

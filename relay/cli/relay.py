@@ -27,7 +27,14 @@ _SECONDS = 60.0  # an agent with many flows takes some, and one that has to comp
 @app.command()
 @with_settings(RelaySettings)
 def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
-    """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
+    """Serve: route clients by their ufrag, forward them, in the kernel where it can be had.
+
+    Examples:
+        icelane relay run --config icelane.toml
+        icelane relay run --config icelane.toml --takeover   # in place of the one that runs
+        icelane relay run --vip 203.0.113.10:3478 --upstream 192.0.2.1 --keys keys.toml \\
+            --registry registry.toml --interface eth0 --interface eth1
+    """
     from relay.handover import replace_this_process
 
     config = settings.config()
@@ -38,14 +45,22 @@ def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
 @app.command()
 @with_settings(RelaySettings, only=_LOADED | {"instance", "max_flows"})
 def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
-    """Compile, load and attach the XDP program; over a running one, replace it and keep flows."""
+    """Compile, load and attach the XDP program; over a running one, replace it and keep flows.
+
+    It needs no registry: without one the clusters are those of --cluster, or 1.
+
+    Examples:
+        icelane relay load --config icelane.toml
+        icelane relay load --vip 203.0.113.10:3478 --upstream 192.0.2.1 --interface eth0 \\
+            --keys keys.toml
+    """
     from relay.admin.place import is_somebody
     from relay.config.keyfile import load_keys
     from relay.dataplane import xdp
     from relay.dataplane.kernel.config import Outcome
     from relay.wire.keysource import Role
 
-    relay = settings.config()
+    relay = settings.config(routes=False)
     registry = relay.directory()
     keys = load_keys(relay.keys, Role.RELAY, registry.clusters)
     wanted = relay.load_config(keys, registry)
@@ -86,7 +101,12 @@ def build(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compile the XDP program and keep it, so that loading needs neither compiler nor headers."""
+    """Compile the XDP program and keep it, so that loading needs neither compiler nor headers.
+
+    Examples:
+        icelane relay build
+        icelane relay build --if-missing
+    """
     from relay.dataplane.kernel import objects
 
     found = objects.find_or_build() if if_missing else objects.build()
@@ -114,7 +134,12 @@ def unload(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Detach the XDP program and remove its maps; a running agent first takes its flows over."""
+    """Detach the XDP program and remove its maps; a running agent first takes its flows over.
+
+    Examples:
+        icelane relay unload
+        icelane relay unload --instance blue
+    """
     from relay.admin.place import default_path, is_somebody
     from relay.dataplane import xdp
 
@@ -148,7 +173,12 @@ def drain(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Want no new clients: no answer advertises the relay any more. It forwards as ever."""
+    """Want no new clients: no answer advertises the relay any more. It forwards as ever.
+
+    Examples:
+        icelane relay drain
+        icelane relay drain --end   # want clients again
+    """
     from relay.admin.place import default_path
     from relay.admin.transport import ask
 
@@ -167,7 +197,12 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is loaded into the kernel, with or without an agent."""
+    """Show what is loaded into the kernel, with or without an agent.
+
+    Examples:
+        icelane relay status
+        icelane relay status --json | jq '.[].flows'
+    """
     from relay.dataplane import xdp
     from relay.dataplane.hostfacts import HostFacts
     from relay.dataplane.kernel import pins

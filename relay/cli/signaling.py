@@ -37,7 +37,12 @@ def _group() -> None:
 @app.command()
 @with_settings(SignalingSettings)
 def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
-    """Serve the call routes and the page to talk from, until SIGTERM or SIGINT."""
+    """Serve the call routes and the page to talk from, until SIGTERM or SIGINT.
+
+    Examples:
+        icelane signaling run --config icelane.toml
+        icelane signaling run --listen 127.0.0.1:8080 --registry registry.toml
+    """
     from relay.cli.door import show_to_phones, signaling_server
 
     log_to_stderr(verbose)

@@ -261,13 +261,17 @@ class RelaySettings(Settings):
         "a packet; that one ends",
     )
 
-    def config(self) -> RelayConfig:
+    def config(self, *, routes: bool = True) -> RelayConfig:
         """What the relay is told.
+
+        Args:
+            routes: Whether it must know where transceivers are: who only loads the program into
+                the kernel sends nothing.
 
         Raises:
             ConflictError: Some settings do not go together.
         """
-        if self.registry is None and self.redis is None:
+        if routes and self.registry is None and self.redis is None:
             raise ConflictError(
                 Conflict(
                     "nothing says where transceivers are",
