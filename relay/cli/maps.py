@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay.cli.complete import maps
 from relay.cli.output import AsJson, Instance, print_json, print_rows
 
 app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_help=True)
@@ -44,7 +45,7 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
 
 @app.command("dump")
 def dump_map(
-    name: Annotated[str, typer.Argument(help="A map that `icelane maps list` shows.")],
+    name: Annotated[str, typer.Argument(help="A map that `icelane maps list` shows.", autocompletion=maps)],
     *,
     instance: Instance = "default",
     as_json: AsJson = False,

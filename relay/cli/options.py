@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
+from relay.cli.complete import instances, interfaces
 from relay.cli.tree import TREE
 from relay.config.conflict import ConflictError, option
 from relay.config.found import PREFIX, Found, is_list
@@ -25,6 +26,10 @@ CONFIG = Annotated[
         readable=False,  # who reads it says why not, and what helps
     ),
 ]
+
+
+# Settings whose values this host knows.
+_COMPLETED = {"instance": instances, "interface": interfaces}
 
 
 def with_settings(
@@ -111,6 +116,8 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     if isinstance(info.default, StrEnum):
         choices = list(type(info.default))
         details |= {"metavar": "|".join(choices), "autocompletion": lambda: choices}
+    elif name in _COMPLETED:
+        details["autocompletion"] = _COMPLETED[name]
     if kind is str and not info.is_required():
         details["show_default"] = str(extra["shown"] or info.default)
     annotation: Any = list[str] if is_list(info) else kind

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay.cli.complete import instances
 from relay.errors import AdminError
 
 _DEFAULT = "default"
@@ -35,12 +36,19 @@ def _the_one_that_runs(context: typer.Context, instance: str) -> str:
 
 
 #: For kernels, in which an instance's maps are.
-Instance = Annotated[str, typer.Option(help="Which relay, where several share a host.")]
+Instance = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Which relay, where several share a host.", autocompletion=instances
+    ),
+]
 #: For agents; without one, that which runs. Its default is empty.
 Running = Annotated[
     str,
     typer.Option(
         "--instance",
+        metavar="NAME",
+        autocompletion=instances,
         help="Which relay, where several run. Default: the one that runs here.",
         callback=_the_one_that_runs,
         show_default=False,
@@ -50,7 +58,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log more.")]
 Admin = Annotated[
     Path | None,
-    typer.Option(help="The agent's admin socket, if it is not the default one.", readable=False),
+    typer.Option(
+        metavar="PATH",
+        help="The agent's admin socket, if it is not the default one.",
+        readable=False,
+    ),
 ]
 
 

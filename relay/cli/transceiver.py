@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import controls
 from relay.cli.options import with_settings
 from relay.cli.output import AsJson, Verbose, print_json
 from relay.errors import AdminError
@@ -115,7 +116,12 @@ def _ready(serving: Sequence["TransceiverConfig"], target: str | None = None) ->
 @app.command()
 def drain(
     control: Annotated[
-        str, typer.Argument(metavar="URL", help="Its control API, such as http://192.0.2.2:9000.")
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="Its control API, such as http://192.0.2.2:9000.",
+            autocompletion=controls,
+        ),
     ],
     *,
     end: Annotated[bool, typer.Option("--end", help="Let it take calls again.")] = False,
