@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable, Iterable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ _Completer = Callable[[typer.Context], list[str]]
 def _quiet(complete: Callable[[typer.Context], Iterable[str]]) -> _Completer:
     """A completer that offers nothing where it cannot find out: nobody asked for an error."""
 
-    @wraps(complete)
     def offered(ctx: typer.Context) -> list[str]:
         try:
             return list(dict.fromkeys(complete(ctx)))

@@ -45,7 +45,9 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
 
 @app.command("dump")
 def dump_map(
-    name: Annotated[str, typer.Argument(help="A map that `icelane maps list` shows.", autocompletion=maps)],
+    name: Annotated[
+        str, typer.Argument(help="A map that `icelane maps list` shows.", autocompletion=maps)
+    ],
     *,
     instance: Instance = "default",
     as_json: AsJson = False,

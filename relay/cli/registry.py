@@ -27,7 +27,9 @@ Keys = Annotated[
 ]
 Clusters = Annotated[
     list[int] | None,
-    typer.Option("--cluster", metavar="NUMBER", min=0, max=0xFFFF, help="A cluster of it. Default: 1."),
+    typer.Option(
+        "--cluster", metavar="NUMBER", min=0, max=0xFFFF, help="A cluster of it. Default: 1."
+    ),
 ]
 
 
@@ -50,7 +52,12 @@ def list_(*, redis: Redis, keys: Keys, cluster: Clusters = None, as_json: AsJson
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="As `list` names it: a relay, or CLUSTER/SLOT.", autocompletion=announced)
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As `list` names it: a relay, or CLUSTER/SLOT.",
+            autocompletion=announced,
+        ),
     ],
     *,
     redis: Redis,
@@ -63,7 +70,8 @@ def show(
     Examples:
         icelane registry show 1/7 --redis redis://127.0.0.1:6379/0 --keys keys.toml
     """
-    entry = next((each for each in found(redis, keys, cluster or [1]) if each["name"] == name), None)
+    entries = found(redis, keys, cluster or [1])
+    entry = next((each for each in entries if each["name"] == name), None)
     if entry is None:
         raise FleetError(f"the registry has no {name}: `icelane registry list` has those it has")
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import instances
 from relay.cli.options import with_settings
 from relay.cli.output import Admin, AsJson, Instance, Verbose, print_json, print_rows
 from relay.run.settings import RelaySettings
@@ -32,8 +33,7 @@ def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
     Examples:
         icelane relay run --config icelane.toml
         icelane relay run --config icelane.toml --takeover   # in place of the one that runs
-        icelane relay run --vip 203.0.113.10:3478 --upstream 192.0.2.1 --keys keys.toml \\
-            --registry registry.toml --interface eth0 --interface eth1
+        icelane relay run --config icelane.toml --interface eth0 --interface eth1
     """
     from relay.handover import replace_this_process
 
@@ -51,8 +51,7 @@ def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
 
     Examples:
         icelane relay load --config icelane.toml
-        icelane relay load --vip 203.0.113.10:3478 --upstream 192.0.2.1 --interface eth0 \\
-            --keys keys.toml
+        icelane relay load --config icelane.toml --interface eth0
     """
     from relay.admin.place import is_somebody
     from relay.config.keyfile import load_keys
@@ -193,7 +192,12 @@ def drain(
 def status(
     *,
     instance: Annotated[
-        str | None, typer.Option(help="One relay; without it, all that are loaded.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="One relay; without it, all that are loaded.",
+            autocompletion=instances,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
