@@ -1,7 +1,8 @@
 """How commands explain themselves: plain help for 80 columns, with examples, as kubectl has it.
 
 A command's docstring is its help. Paragraphs are wrapped anew, and what stands below ``Examples:``
-is shown as it is. Options and arguments that are missing are told all at once.
+is shown as it is; an epilog that begins so will do, too. Options and arguments that are missing are
+told all at once.
 """
 
 import re
@@ -76,9 +77,6 @@ class Group(TyperGroup):
                 with formatter.section(heading):
                     formatter.write_dl(rows)
         _write_parameters(self, ctx, formatter)
-        if self.epilog:
-            formatter.write_paragraph()
-            formatter.write_text(self.epilog)
 
 
 def dress(app: typer.Typer) -> typer.Typer:
@@ -102,6 +100,13 @@ def split_help(text: str) -> tuple[str, list[str]]:
     return prose.rstrip(), [line[margin:] for line in lines]
 
 
+def examples_of(command: Any) -> list[str]:
+    """The lines of a command's examples."""
+    _, examples = split_help(command.help or "")
+    _, of_epilog = split_help(command.epilog or "")
+    return examples + [line for line in of_epilog if line]
+
+
 def first_sentence(command: Any) -> str:
     """What a list of commands says of one."""
     paragraph = split_help(command.help or "")[0].partition("\n\n")[0]
@@ -111,7 +116,8 @@ def first_sentence(command: Any) -> str:
 
 def _write_text(command: Any, ctx: Any, formatter: Any) -> None:
     command.format_usage(ctx, formatter)
-    prose, examples = split_help(command.help or "")
+    prose, _ = split_help(command.help or "")
+    examples = examples_of(command)
     if prose:
         formatter.write_paragraph()
         formatter.write_text(prose)

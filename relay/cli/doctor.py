@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.options import with_settings
-from relay.cli.output import AsJson, print_json
+from relay.cli.output import AsJson, console, print_json
 from relay.doctor.settings import DoctorSettings
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ def doctor(settings: DoctorSettings, *, stun: Stun = None, as_json: AsJson = Fal
 
 def _print(found: Sequence["Finding"]) -> None:
     """A table on a terminal, and elsewhere a line for each, with what mends it below."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        _print_table(console, found)
+    screen = console()
+    if screen.is_terminal:
+        _print_table(screen, found)
     else:
         width = max(len(each.name) for each in found)
         for each in found:
@@ -64,10 +62,10 @@ def _print(found: Sequence["Finding"]) -> None:
             if each.fix:
                 print(f"{'':7}  {'':{width}}  -> {each.fix}")
     counts = {name: sum(each.verdict == name for each in found) for name in _COLOURS}
-    console.print(", ".join(f"{count} {name}" for name, count in counts.items() if count))
+    screen.print(", ".join(f"{count} {name}" for name, count in counts.items() if count))
 
 
-def _print_table(console: "Console", found: Sequence["Finding"]) -> None:
+def _print_table(screen: "Console", found: Sequence["Finding"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -80,4 +78,4 @@ def _print_table(console: "Console", found: Sequence["Finding"]) -> None:
         if each.fix:
             said.append(f"\n→ {each.fix}", style="bold")
         table.add_row(Text(each.verdict, style=_COLOURS[each.verdict]), Text(each.name), said)
-    console.print(table)
+    screen.print(table)

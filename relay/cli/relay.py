@@ -9,7 +9,7 @@ import typer
 
 from relay.cli.complete import instances
 from relay.cli.options import with_settings
-from relay.cli.output import Admin, AsJson, Instance, Verbose, print_json, print_rows
+from relay.cli.output import Admin, AsJson, Instance, Verbose, console, print_json, print_rows
 from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -256,17 +256,15 @@ def _told_by_agent(instance: str) -> Mapping[str, Any]:
 
 
 def _print_status(found: "xdp.Status") -> None:
-    from rich.console import Console
-
     attached = ", ".join(
         f"{name} ({how or 'not attached here'})" for name, how in found.interfaces.items()
     )
-    console = Console(highlight=False)
-    console.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
+    screen = console()
+    screen.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
     stashed = f" ({found.stashed:,} in the stash)" if found.stashed else ""
-    console.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
+    screen.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
     for each in found.unseen:
-        console.print(each)
+        screen.print(each)
     rows = [
         {"reason": name, "packets": f"{count:,}"} for name, count in found.counters.items() if count
     ]

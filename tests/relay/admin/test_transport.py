@@ -200,6 +200,12 @@ async def test_a_path_that_cannot_be_used_is_refused_in_words(
         await serve(tmp_path / name, {})
 
 
+async def test_a_folder_that_somebody_names_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(AdminError, match=r"there is no directory .*new; choose another with --adm"):
+        await serve(tmp_path / "new" / "a.sock", {})
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")
 async def test_a_folder_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
