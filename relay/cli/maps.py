@@ -55,7 +55,7 @@ def dump_map(
     """Print a map's entries, decoded by the type information that the kernel keeps with it.
 
     Examples:
-        icelane maps dump settings
+        icelane maps dump gates
         icelane maps dump counters --json
     """
     from relay.dataplane.kernel.pins import PinnedMap, Pins

@@ -46,7 +46,7 @@ async def refuse(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     """An admin socket at which somebody answers."""
-    path = tmp_path / "icelane" / "default.sock"
+    path = tmp_path / "default.sock"
     server = await serve(
         path, {"status": tell_status, "switch": refuse, "echo": echo, "count": count}
     )
