@@ -10,7 +10,7 @@ from typing import Any
 from relay.cli.contradictions import contradictions
 from relay.cli.tree import TREE
 from relay.config.conflict import ConflictError, written
-from relay.config.found import Found
+from relay.config.found import PREFIX, Found
 from relay.config.settings import Settings
 from relay.config.toml import read_toml
 from relay.errors import ConfigError
@@ -160,7 +160,9 @@ def _described(document: Mapping[str, Any]) -> Collection[str]:
 
 def _in_section(problem: str, file: Path, section: str) -> str:
     """A problem that has no place of its own, such as something that is missing."""
-    return problem if _PLACE.match(problem) else f"{file}: [{section}] {problem}"
+    if problem.startswith(PREFIX) or _PLACE.match(problem):
+        return problem
+    return f"{file}: [{section}] {problem}"
 
 
 @dataclass

@@ -55,8 +55,8 @@ def dump_map(
     """Print a map's entries, decoded by the type information that the kernel keeps with it.
 
     Examples:
-        icelane maps dump gates
-        icelane maps dump counters --json
+        icelane maps dump counters
+        icelane maps dump build --json
     """
     from relay.dataplane.kernel.pins import PinnedMap, Pins
     from relay.errors import DataplaneError

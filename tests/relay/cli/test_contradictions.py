@@ -1,12 +1,14 @@
 """Settings that are right one by one, and contradict each other."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from relay.cli.contradictions import contradictions
 from relay.cli.tree import TREE
-from relay.config.settings import Settings
+
+if TYPE_CHECKING:
+    from relay.config.settings import Settings
 
 LEAST: dict[str, dict[str, Any]] = {
     "relay": {

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+
 import pytest
 
 from relay.cli.tree import TREE
