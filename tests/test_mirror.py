@@ -129,6 +129,7 @@ WITHOUT = {
 }
 # Tests of several modules together, and what they are about.
 TOGETHER = {
+    "tests/relay/cli/test_everywhere.py": "all commands: output, exit codes, JSON, secret files",
     "tests/relay/cli/test_files.py": "all commands, where a file that they need cannot be used",
     "tests/relay/core/test_session_tcp.py": "session.py, where clients come over TCP",
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",

@@ -195,52 +195,73 @@ def status(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="One relay; without it, all that are loaded.",
+            help="One relay; without it, all of this host.",
             autocompletion=instances,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is loaded into the kernel, with or without an agent.
+    """Show the relays of this host: what is loaded into the kernel, and who runs in userspace.
+
+    What is loaded is shown with or without an agent.
 
     Examples:
         icelane relay status
         icelane relay status --json | jq '.[].flows'
     """
+    from relay.admin.place import running
     from relay.dataplane import xdp
-    from relay.dataplane.hostfacts import HostFacts
     from relay.dataplane.kernel import pins
     from relay.errors import DataplaneError
-    from relay.run.starttimes import StartTimes
 
-    found = []
-    for name in [instance] if instance is not None else pins.instances():
+    names = [instance] if instance is not None else sorted({*pins.instances(), *running()})
+    agents = {name: _told_by_agent(name) for name in names}
+    found: dict[str, xdp.Status | None] = {}
+    for name, agent in agents.items():
         try:
-            found.append(xdp.status(name))
+            found[name] = xdp.status(name)
         except DataplaneError as error:
-            if instance is not None:
+            if agent.get("dataplane") == "userspace":
+                found[name] = None
+            elif instance is not None:
                 raise
-            # Such as one of another version: it is no reason to hide the others.
-            typer.echo(f"icelane: {name}: {error}", err=True)
-    told = [_told_by_agent(each.instance) for each in found]
+            else:
+                # Such as one of another version: it is no reason to hide the others.
+                typer.echo(f"icelane: {name}: {error}", err=True)
     if as_json:
-        print_json(
-            [
-                asdict(each) | {name: agent.get(name) for name in ("host", "start", "trouble")}
-                for each, agent in zip(found, told, strict=True)
-            ]
-        )
+        print_json([_as_json(name, each, agents[name]) for name, each in found.items()])
         return
     if not found:
-        print("Nothing is loaded. Load the program with `icelane relay load`.")
-    for each, agent in zip(found, told, strict=True):
-        _print_status(each)
-        if agent.get("host"):  # an older agent does not tell
-            print(f"When its agent started: {HostFacts.load(agent['host'])}.")
-        if agent.get("start"):
-            print(f"It {StartTimes.from_json(agent['start'])}.")
-        if agent.get("trouble"):
-            print(f"Trouble: {agent['trouble']}")
+        print("No relay runs or is loaded: start one with `icelane relay run` or `icelane up`.")
+    for name, each in found.items():
+        if each is None:
+            used, most = agents[name]["used"]["flows"], agents[name]["limits"]["flows"]
+            print(f"{name} in userspace\nflows {used:,} of {most:,}")
+        else:
+            _print_status(each)
+        _print_agent(agents[name])
+
+
+def _as_json(name: str, loaded: "xdp.Status | None", agent: Mapping[str, Any]) -> dict[str, Any]:
+    """A relay as plain data; what only a program in the kernel has is empty in userspace."""
+    told = {key: agent.get(key) for key in ("dataplane", "host", "start", "trouble")}
+    if loaded is not None:
+        return asdict(loaded) | told
+    flows = {"flows": agent["used"]["flows"], "max_flows": agent["limits"]["flows"]}
+    program = {"interfaces": {}, "stashed": 0, "program": None, "counters": {}, "unseen": []}
+    return {"instance": name} | flows | program | told
+
+
+def _print_agent(agent: Mapping[str, Any]) -> None:
+    from relay.dataplane.hostfacts import HostFacts
+    from relay.run.starttimes import StartTimes
+
+    if agent.get("host"):  # an older agent does not tell
+        print(f"When its agent started: {HostFacts.load(agent['host'])}.")
+    if agent.get("start"):
+        print(f"It {StartTimes.from_json(agent['start'])}.")
+    if agent.get("trouble"):
+        print(f"Trouble: {agent['trouble']}")
 
 
 def _told_by_agent(instance: str) -> Mapping[str, Any]:
