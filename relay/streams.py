@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.errors import OutputError
 
-PIPE_CLOSED = 1  # exit code, as click has it
+PIPE_CLOSED = 141  # exit code: 128 and the number of SIGPIPE, as a shell tells it of other tools
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
+from relay.config.entryreader import MAX_NAME
 from relay.config.networks import Network
-from relay.config.registry import MAX_NAME
+from relay.config.places import Places
 from relay.config.toml import read_toml, unknown
 from relay.errors import ConfigError
 
@@ -64,26 +65,36 @@ class Regions:
         Raises:
             RegionsError: It cannot be read, or is wrong: it names all that is.
         """
+        document = read_toml(path, "regions", error=RegionsError)
         try:
-            return cls.of(read_toml(path, "regions", error=RegionsError))
+            return cls.of(document, Places(path))
         except RegionsError as error:
-            raise RegionsError(*(f"regions {path}: {each}" for each in error.problems)) from None
+            raise RegionsError(*(f"regions {each}" for each in error.problems)) from None
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
+    def of(cls, document: Mapping[str, Any], places: Places | None = None) -> Self:
         """Take what is in a file.
+
+        Args:
+            document: What is in it.
+            places: Where that stands in it.
 
         Raises:
             RegionsError: Something in it is wrong.
         """
-        problems = [unknown(name, _KNOWN) for name in document if name not in _KNOWN]
+        places = places or Places()
+        problems = [
+            places.tell(unknown(name, _KNOWN), name) for name in document if name not in _KNOWN
+        ]
         default, spill = document.get("default"), document.get("spill", 1.0)
         if default is not None and not _is_name(default):
-            problems.append(f"default must be a text of 1 to {MAX_NAME} characters")
+            problem = f"default must be a text of 1 to {MAX_NAME} characters"
+            problems.append(places.tell(problem, "default"))
         if isinstance(spill, bool) or not isinstance(spill, int | float) or not 0 < spill <= 1:
-            problems.append("spill must be a number above 0 and at most 1")
-        prefixes = _prefixes(document.get("prefixes", {}), problems)
-        following = _next(document.get("next", {}), problems)
+            problem = "spill must be a number above 0 and at most 1"
+            problems.append(places.tell(problem, "spill"))
+        prefixes = _prefixes(document.get("prefixes", {}), places, problems)
+        following = _next(document.get("next", {}), places, problems)
         if problems:
             raise RegionsError(*problems)
         return cls(prefixes, default, following, float(spill))
@@ -110,33 +121,38 @@ class Regions:
         return region, *self.next.get(region, ())
 
 
-def _prefixes(table: object, problems: list[str]) -> dict[Network, str]:
+def _prefixes(table: object, places: Places, problems: list[str]) -> dict[Network, str]:
+    def note(problem: str, *keys: str) -> None:
+        problems.append(places.tell(problem, "prefixes", *keys))
+
     if not isinstance(table, dict):
-        problems.append("write [prefixes] above the prefixes")
+        note("write [prefixes] above the prefixes")
         return {}
     found: dict[Network, str] = {}
     for text, region in table.items():
         try:
             prefix = ip_network(text)
         except ValueError as error:
-            problems.append(f"prefixes: {error}")
+            note(f"prefixes: {error}", text)
             continue
         if prefix.version == 6 and prefix.prefixlen > MAX_BITS_OF_IPV6:
-            problems.append(f"prefixes: {text} is longer than /{MAX_BITS_OF_IPV6}")
+            note(f"prefixes: {text} is longer than /{MAX_BITS_OF_IPV6}", text)
         if not _is_name(region):
-            problems.append(f"prefixes: the region of {text} must be a text")
+            note(f"prefixes: the region of {text} must be a text", text)
             continue
         found[prefix] = region
     return found
 
 
-def _next(table: object, problems: list[str]) -> dict[str, tuple[str, ...]]:
+def _next(table: object, places: Places, problems: list[str]) -> dict[str, tuple[str, ...]]:
     if not isinstance(table, dict):
-        problems.append("write [next] above the regions that stand in for others")
+        problem = "write [next] above the regions that stand in for others"
+        problems.append(places.tell(problem, "next"))
         return {}
     for region, others in table.items():
         if not isinstance(others, list) or not all(map(_is_name, others)):
-            problems.append(f'next: write {region} = ["REGION", "REGION"], the nearest first')
+            problem = f'next: write {region} = ["REGION", "REGION"], the nearest first'
+            problems.append(places.tell(problem, "next", region))
     return {} if problems else {region: tuple(others) for region, others in table.items()}
 
 

@@ -40,6 +40,7 @@ class DoorSettings(Settings):
         help="the API keys, as `icelane keys api` writes them; who has none gets in nowhere",
         metavar="FILE",
         shown="none: everybody may call",
+        example="api-keys.toml",
     )
     open: bool = setting(False, help="let everybody call who reaches the address, without API keys")
     secret_file: FilePath | None = setting(
@@ -48,15 +49,21 @@ class DoorSettings(Settings):
         "or more",
         metavar="FILE",
         shown="a secret until this process ends",
+        example="client.secret",
     )
     tls_cert: FilePath | None = setting(
         None,
         help="serve HTTPS with this certificate (PEM), which is read again when it changes",
         metavar="FILE",
         shown="none: HTTP",
+        example="cert.pem",
     )
     tls_key: FilePath | None = setting(
-        None, help="the certificate's private key (PEM)", metavar="FILE", shown="none"
+        None,
+        help="the certificate's private key (PEM)",
+        metavar="FILE",
+        shown="none",
+        example="key.pem",
     )
     tls_self_signed: bool = setting(
         False, help="serve HTTPS with a certificate of one's own, such as for a phone"
@@ -72,12 +79,14 @@ class DoorSettings(Settings):
         help="the header in which these proxies tell a client's region, which his calls then have",
         metavar="NAME",
         shown="none",
+        example="X-Region",
     )
     ice_servers: IceServers = setting(
         (),
         help="a STUN or TURN server that WHIP tells clients of, with user name and credential",
         metavar="URL",
         shown="none",
+        example="stun:stun.example.net:3478",
     )
     patch_without_if_match: bool = setting(
         False, help="take a PATCH of WHIP without If-Match, as some older clients send it"
@@ -94,7 +103,11 @@ class SignalingSettings(DoorSettings):
 
     section: ClassVar[str] = "signaling"
 
-    listen: Address = setting(help="where to serve HTTP", metavar="IP:PORT")
+    listen: Address = setting(
+        help="where to serve HTTP",
+        metavar="IP:PORT",
+        example="127.0.0.1:8080",
+    )
     registry: FilePath | None = setting(
         None,
         help="the registry file: relays and transceivers; it is read again when it changes",
@@ -118,6 +131,7 @@ class SignalingSettings(DoorSettings):
         help="a cluster whose registry is followed",
         metavar="NUMBER",
         shown="those of the file, or 1",
+        example=1,
     )
     allow: Networks = setting(
         PRIVATE,
@@ -126,7 +140,11 @@ class SignalingSettings(DoorSettings):
         shown="the private ones",
     )
     metrics: Address | None = setting(
-        None, help="serve Prometheus metrics over HTTP here", metavar="IP:PORT", shown="nowhere"
+        None,
+        help="serve Prometheus metrics over HTTP here",
+        metavar="IP:PORT",
+        shown="nowhere",
+        example="127.0.0.1:9101",
     )
     regions: FilePath | None = setting(
         None,

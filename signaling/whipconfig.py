@@ -43,6 +43,10 @@ class IceServer:
             raise ValueError("has a user name or credential with quotes or other than ASCII")
         return cls(url, *rest)
 
+    def __str__(self) -> str:
+        """It for people, without its credential."""
+        return self.url if self.username is None else f"{self.url} {self.username} ..."
+
     @property
     def link(self) -> str:
         """The value of a Link header."""

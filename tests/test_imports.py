@@ -213,6 +213,7 @@ def test_the_caller_knows_of_the_relay_its_wire_and_why_files_fail_only() -> Non
             "pydantic",
             {
                 *("relay.config.fields", "relay.config.settings", "relay.run.settings"),
+                *("relay.config.found", "relay.config.example"),
                 *("transceiver.settings", "transceiver.agent.settings"),
                 *("signaling.settings", "relay.cli.options"),
             },

@@ -17,6 +17,18 @@ WITHOUT = {
         "tests/e2e/test_up.py",
         "it joins all three services: only a call through them shows that they meet",
     ),
+    "relay/config/entryreader.py": (
+        "tests/relay/config/test_registry.py",
+        "it reads the entries of a registry file, tested as what the registry does",
+    ),
+    "relay/config/found.py": (
+        "tests/relay/config/test_settings.py",
+        "what is found is what settings are made of, tested as what they do",
+    ),
+    "relay/cli/configfiles.py": (
+        "tests/relay/cli/test_configcheck.py",
+        "what each service makes of its settings is told by a check of them",
+    ),
     "relay/cli/up.py": ("tests/e2e/test_up.py", "it passes its settings on to allinone.py"),
     "relay/dataplane/errors.py": (
         "tests/relay/test_errors.py",
@@ -121,6 +133,7 @@ WITHOUT = {
 }
 # Tests of several modules together, and what they are about.
 TOGETHER = {
+    "tests/relay/cli/test_everywhere.py": "all commands: output, exit codes, JSON, secret files",
     "tests/relay/cli/test_files.py": "all commands, where a file that they need cannot be used",
     "tests/relay/core/test_session_tcp.py": "session.py, where clients come over TCP",
     "tests/relay/core/test_session_recovery.py": "session.py, where flows come back at a start",

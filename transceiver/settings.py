@@ -51,18 +51,21 @@ class AnsweringSettings(Settings):
         help="where each call's end is recorded, in a line of JSON",
         metavar="FILE",
         shown="none",
+        example="calls.jsonl",
     )
     webhook: Text | None = setting(
         None,
         help="where each record is POSTed as well, signed (Standard Webhooks)",
         metavar="URL",
         shown="nowhere",
+        example="https://example.net/calls",
     )
     webhook_secret_file: FilePath | None = setting(
         None,
         help="what signs webhooks: lines of whsec_ and base64; or ICELANE_WEBHOOK_SECRET",
         metavar="FILE",
         shown="none",
+        example="webhook.secret",
     )
 
 
@@ -72,10 +75,14 @@ class TransceiverSettings(AnsweringSettings):
     section: ClassVar[str] = "transceiver"
 
     listen: HostAddress = setting(
-        help="UDP address of media, as relays reach it", metavar="IP:PORT"
+        help="UDP address of media, as relays reach it",
+        metavar="IP:PORT",
+        example="192.0.2.2:5000",
     )
     control: Address = setting(
-        help="address of the control API (HTTP, for signaling; internal)", metavar="IP:PORT"
+        help="address of the control API (HTTP, for signaling; internal)",
+        metavar="IP:PORT",
+        example="192.0.2.2:9000",
     )
     control_public: bool = setting(
         False, help="serve it where strangers may reach it, who could place calls and end them"
@@ -89,6 +96,7 @@ class TransceiverSettings(AnsweringSettings):
         help="number of this transceiver in it, or auto: whichever the registry in Redis gives",
         metavar="NUMBER",
         shown=f"auto with Redis, else {DEFAULT_SLOT}",
+        example="auto",
     )
     generation: Annotated[WholeNumber, Field(ge=0, le=0xFF)] = setting(
         1, help="counts the owners of the slot; with Redis the registry counts", metavar="NUMBER"
@@ -104,6 +112,7 @@ class TransceiverSettings(AnsweringSettings):
         help="where it is: calls are placed near to their ingress",
         metavar="NAME",
         shown="none",
+        example="eu",
     )
     drain: Annotated[Number, Field(ge=0)] = setting(
         0.0,
@@ -125,6 +134,7 @@ class TransceiverSettings(AnsweringSettings):
         help="who answers calls: echo, ws://... or wss://..., or one of the table by its name",
         metavar="BACKEND",
         shown="the first of the table, or echo",
+        example="echo",
     )
 
     def each_worker(self) -> tuple[Self, ...]:

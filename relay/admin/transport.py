@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from relay import linux
-from relay.admin.place import require_nobody
+from relay.admin.place import default_path, require_nobody
 from relay.errors import AdminError
 
 MAX_LINE = 1 << 16
@@ -197,7 +197,10 @@ def _silent(path: Path, error: OSError | ValueError) -> AdminError:
 
 
 def _listener(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent == default_path("").parent:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not path.parent.exists():  # somebody has named it, and root could make what is mistyped
+        raise AdminError(f"there is no directory {path.parent}; choose another with --admin")
     if path.parent.stat().st_uid not in (os.geteuid(), 0):
         raise AdminError(f"{path.parent} belongs to somebody else; choose another with --admin")
     with _turn(path):

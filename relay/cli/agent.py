@@ -26,6 +26,10 @@ def run(settings: AgentSettings, *, verbose: Verbose = False) -> None:
     """Serve Realtime sessions until SIGTERM or SIGINT.
 
     Prints one line that begins with `ready` when it serves; logs go to standard error.
+
+    Examples:
+        icelane agent run
+        icelane agent run --listen 127.0.0.1:8091 --capacity 20
     """
     log_to_stderr(verbose)
     asyncio.run(serve(agent_service(settings), lambda each: f"ready {each.url}"))

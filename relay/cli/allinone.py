@@ -103,6 +103,7 @@ def run(up: UpSettings, *, as_json: bool = False, verbose: bool = False) -> None
     choice_of_table = None if up.backend == AGENT else up.backend
     table = Table.of(choice_of_table, up.backends, os.environ)
     webhook = WebhookConfig.of(up.webhook, up.webhook_secret_file, os.environ)
+    require_interface(up)
     choice = _choice(up.dataplane, up.interface)
     vip = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
     require_free(up.listen, socket.SOCK_STREAM, "the page", "--listen")
@@ -229,11 +230,19 @@ def _media(relay: Relay) -> str:
     return f"media at {told}" + (f", received at {relay.vip}" if relay.advertise else "")
 
 
-def _choice(wanted: DataplaneChoice, interfaces: tuple[str, ...]) -> DataplaneChoice:
-    if wanted is DataplaneChoice.XDP and not interfaces:
+def require_interface(up: UpSettings) -> None:
+    """Make sure that XDP has an interface, if it must be XDP.
+
+    Raises:
+        ConflictError: It has none.
+    """
+    if up.dataplane is DataplaneChoice.XDP and not up.interface:
         raise ConflictError(
             Conflict("the XDP dataplane needs the public interface", ("name it with {interface}",))
         )
+
+
+def _choice(wanted: DataplaneChoice, interfaces: tuple[str, ...]) -> DataplaneChoice:
     if wanted is DataplaneChoice.AUTO and not (interfaces and _may_make_networks()):
         _log.info("userspace dataplane: XDP needs root, its capabilities and --interface")
         return DataplaneChoice.USERSPACE

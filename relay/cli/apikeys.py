@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.output import AsJson, print_json, print_rows
-from relay.config.settings import PREFIX
+from relay.config.found import PREFIX
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,7 +55,11 @@ def new(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and show it, once: only its hash is kept. The file is made where there is none."""
+    """Make a key and show it, once: only its hash is kept. The file is made where there is none.
+
+    Examples:
+        icelane keys api new anna --keys-file api-keys.toml --days 90 --calls 10
+    """
     from signaling.auth.apikeys import RANDOM_BYTES, Quota, new_key
     from signaling.auth.privatefiles import change_api_keys
 
@@ -78,7 +82,11 @@ def new(
 
 @app.command(name="list")
 def list_(keys_file: KeysFile, *, as_json: AsJson = False) -> None:
-    """List the keys, without what is secret."""
+    """List the keys, without what is secret.
+
+    Examples:
+        icelane keys api list --keys-file api-keys.toml
+    """
     from signaling.auth.apikeys import timestamp
     from signaling.auth.privatefiles import load_api_keys
 
@@ -106,7 +114,11 @@ def list_(keys_file: KeysFile, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(name: Name, keys_file: KeysFile, *, as_json: AsJson = False) -> None:
-    """Take a key away: nothing begins with it any more, nor with client secrets made with it."""
+    """Take a key away: nothing begins with it any more, nor with client secrets made with it.
+
+    Examples:
+        icelane keys api revoke anna --keys-file api-keys.toml
+    """
     from signaling.auth.privatefiles import change_api_keys, load_api_keys
 
     load_api_keys(keys_file)  # where there is no file, none is made

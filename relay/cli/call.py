@@ -64,6 +64,11 @@ def call(
     be used, 4 when signaling cannot be reached, 5 when it refuses the call, 6 when ICE fails,
     7 when DTLS fails, 8 when no audio comes back, 9 when the other side ends the call early,
     130 when it was interrupted before it was set up.
+
+    Examples:
+        icelane call http://127.0.0.1:8080
+        icelane call https://voice.example.net --model agent --seconds 30 --record answer.wav
+        icelane call http://127.0.0.1:8080 --json | jq .rtt
     """
     from relay.caller.call import SPEECH, CallPlan, place_call
     from relay.caller.output import JsonLinesOutput, JsonOutput, Output, TerminalOutput

@@ -63,7 +63,13 @@ def list_(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """List calls, the youngest first: all of them, or those of an API key."""
+    """List calls, the youngest first: all of them, or those of an API key.
+
+    Examples:
+        icelane calls list
+        icelane calls list --registry registry.toml --json
+        ICELANE_API_KEY=... icelane calls list --server https://voice.example.net
+    """
     if server is not None:
         from relay.cli.owncalls import own_calls, row
 
@@ -91,7 +97,11 @@ def show(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of a call."""
+    """Show all that is known of a call.
+
+    Examples:
+        icelane calls show CALL
+    """
     from relay.cli.callview import lines
 
     if server is not None:
@@ -123,7 +133,11 @@ def hangup(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a call."""
+    """End a call.
+
+    Examples:
+        icelane calls hangup CALL
+    """
     if server is not None:
         from relay.cli.owncalls import hang_up
 

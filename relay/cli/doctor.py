@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.options import with_settings
-from relay.cli.output import AsJson, print_json
+from relay.cli.output import AsJson, console, print_json
 from relay.doctor.settings import DoctorSettings
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ def doctor(settings: DoctorSettings, *, stun: Stun = None, as_json: AsJson = Fal
     It takes the settings of `icelane relay run`, all of them optional: without any it looks at the
     host alone. It changes nothing; without root it says what it could not see. Exit code 1: at
     least one thing failed; 0: none did, though there may be warnings.
+
+    Examples:
+        icelane doctor
+        icelane doctor --config icelane.toml --json
     """
     from relay.doctor.examine import examine
     from relay.doctor.finding import any_failed
@@ -48,11 +52,9 @@ def doctor(settings: DoctorSettings, *, stun: Stun = None, as_json: AsJson = Fal
 
 def _print(found: Sequence["Finding"]) -> None:
     """A table on a terminal, and elsewhere a line for each, with what mends it below."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        _print_table(console, found)
+    screen = console()
+    if screen.is_terminal:
+        _print_table(screen, found)
     else:
         width = max(len(each.name) for each in found)
         for each in found:
@@ -60,10 +62,10 @@ def _print(found: Sequence["Finding"]) -> None:
             if each.fix:
                 print(f"{'':7}  {'':{width}}  -> {each.fix}")
     counts = {name: sum(each.verdict == name for each in found) for name in _COLOURS}
-    console.print(", ".join(f"{count} {name}" for name, count in counts.items() if count))
+    screen.print(", ".join(f"{count} {name}" for name, count in counts.items() if count))
 
 
-def _print_table(console: "Console", found: Sequence["Finding"]) -> None:
+def _print_table(screen: "Console", found: Sequence["Finding"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -76,4 +78,4 @@ def _print_table(console: "Console", found: Sequence["Finding"]) -> None:
         if each.fix:
             said.append(f"\n→ {each.fix}", style="bold")
         table.add_row(Text(each.verdict, style=_COLOURS[each.verdict]), Text(each.name), said)
-    console.print(table)
+    screen.print(table)

@@ -144,26 +144,35 @@ def qr_code(text: str) -> str:
     )
 
 
-def _tls(listen: Endpoint, settings: DoorSettings) -> TlsFiles | None:
-    if settings.tls_self_signed:
-        if settings.tls_cert or settings.tls_key:
-            raise ConflictError(
-                Conflict(
-                    "there are two certificates to serve with",
-                    ("leave {tls_self_signed}", "leave {tls_cert} and {tls_key}"),
-                )
+def require_one_certificate(settings: DoorSettings) -> None:
+    """Make sure that at most one certificate is named, and with its key.
+
+    Raises:
+        ConflictError: There are two, or a half.
+    """
+    if settings.tls_self_signed and (settings.tls_cert or settings.tls_key):
+        raise ConflictError(
+            Conflict(
+                "there are two certificates to serve with",
+                ("leave {tls_self_signed}", "leave {tls_cert} and {tls_key}"),
             )
-        path = state_directory(os.environ) / _OWN_CERTIFICATE
-        keep_certificate(path, _hosts(listen), datetime.now(UTC))
-        return TlsFiles(path, path)
-    if settings.tls_cert is None and settings.tls_key is None:
-        return None
-    if settings.tls_cert is None or settings.tls_key is None:
+        )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ConflictError(
             Conflict(
                 "a certificate and its key go together", ("name both, {tls_cert} and {tls_key}",)
             )
         )
+
+
+def _tls(listen: Endpoint, settings: DoorSettings) -> TlsFiles | None:
+    require_one_certificate(settings)
+    if settings.tls_self_signed:
+        path = state_directory(os.environ) / _OWN_CERTIFICATE
+        keep_certificate(path, _hosts(listen), datetime.now(UTC))
+        return TlsFiles(path, path)
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
     return TlsFiles(settings.tls_cert, settings.tls_key)
 
 

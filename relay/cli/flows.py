@@ -11,7 +11,12 @@ def flows(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the relay's flows: from its agent, or from the pinned maps where no agent runs."""
+    """List the relay's flows: from its agent, or from the pinned maps where no agent runs.
+
+    Examples:
+        icelane flows
+        icelane flows --json | jq length
+    """
     from rich.console import Console
 
     from relay.admin.flowview import flow_table

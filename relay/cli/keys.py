@@ -40,26 +40,39 @@ def new(
             metavar="FILE", help="Where to write it; nothing is overwritten.", readable=False
         ),
     ],
+    *,
+    as_json: AsJson = False,
 ) -> None:
-    """Write a key file with one new master key, for relays and transceivers, for its owner only."""
-    text = KeyRing.generate(secrets.token_bytes).dumps()
+    """Write a key file with one new master key, for relays and transceivers, for its owner only.
+
+    Examples:
+        icelane keys new keys.toml
+    """
+    ring = KeyRing.generate(secrets.token_bytes)
     if path.is_dir():
         raise KeyFileError(f"{path} is a directory; name a file in it")
     try:
         path.touch(mode=0o600, exist_ok=False)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(ring.dumps(), encoding="utf-8")
     except FileExistsError:
         raise KeyFileError(
             f"{path} exists: remove it first, if no relay uses it any more"
         ) from None
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {unwritable(error)}") from None
-    typer.echo(f"wrote {path}")
+    if as_json:
+        print_json({"file": str(path), "slots": _slots(ring)})
+    else:
+        typer.echo(f"wrote {path}")
 
 
 @app.command()
 def add(path: KeyFilePath, *, as_json: AsJson = False) -> None:
-    """Add a new key, which verifies and does not sign yet: the first step of a rotation."""
+    """Add a new key, which verifies and does not sign yet: the first step of a rotation.
+
+    Examples:
+        icelane keys add keys.toml
+    """
     added: list[int] = []
 
     def change(ring: KeyRing) -> KeyRing:
@@ -88,7 +101,11 @@ def rotate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign with the new key: the second step, when every relay has it. The old one verifies on."""
+    """Sign with the new key: the second step, when every relay has it. The old one verifies on.
+
+    Examples:
+        icelane keys rotate keys.toml
+    """
     before: list[int] = []
 
     def change(ring: KeyRing) -> KeyRing:
@@ -119,7 +136,11 @@ def retire(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take an old key away: the last step. Calls go on; routes of that key open no new ones."""
+    """Take an old key away: the last step. Calls go on; routes of that key open no new ones.
+
+    Examples:
+        icelane keys retire keys.toml --slot 0
+    """
 
     def change(ring: KeyRing) -> KeyRing:
         retired = ring.retired(slot)
@@ -137,7 +158,11 @@ def retire(
 
 @app.command("list")
 def list_(path: KeyFilePath, *, as_json: AsJson = False) -> None:
-    """List the slots that hold a key, without what is secret."""
+    """List the slots that hold a key, without what is secret.
+
+    Examples:
+        icelane keys list keys.toml
+    """
     rows = _slots(load_keys(path))
     if as_json:
         print_json(rows)
@@ -154,10 +179,15 @@ def export(
     *,
     role: Annotated[Role, typer.Option("--for", help="Which service it is for.")],
     cluster: Annotated[int, typer.Option(min=0, max=0xFFFF, help="Of which cluster.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Write the keys that one service of one cluster needs: from them no other can be derived.
 
     Call it again after each step of a rotation; an earlier export is replaced.
+
+    Examples:
+        icelane keys export keys.toml relay-keys.toml --for relay
+        icelane keys export keys.toml edge-2.toml --for edge --cluster 2
     """
     exported = load_keys(path).exported(cluster, role)
     if target.exists() and load_keys(target).masters is not None:
@@ -166,7 +196,12 @@ def export(
         write_private(target, exported.dumps().encode("ascii"))
     except OSError as error:
         raise KeyFileError(f"cannot write {target}: {unwritable(error)}") from None
-    typer.echo(f"wrote {target}, the keys of cluster {cluster} for {role.named}")
+    if as_json:
+        print_json(
+            {"file": str(target), "cluster": cluster, "for": role, "slots": _slots(exported)}
+        )
+    else:
+        typer.echo(f"wrote {target}, the keys of cluster {cluster} for {role.named}")
 
 
 @app.command()
@@ -177,7 +212,11 @@ def check(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a running relay whether it has taken the keys of its file; ends with 1 while not."""
+    """Ask a running relay whether it has taken the keys of its file; ends with 1 while not.
+
+    Examples:
+        icelane keys check keys.toml
+    """
     from relay.admin.place import default_path
     from relay.admin.transport import ask
 

@@ -1,12 +1,13 @@
 """Commands that are imported when they are asked for: most of a short command's time is imports."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
 from typer.main import get_command, get_group
 
+from relay.cli.command import dress
 from relay.cli.errors import Commands
 
 
@@ -56,9 +57,13 @@ class LazyCommands(MutableMapping[str, Any]):
 
 
 class LazyGroup(Commands):
-    """The root of a command line whose commands are lazy; a subclass says where they are."""
+    """The root of a command line whose commands are lazy.
+
+    A subclass says where they are, and below which heading the help has each.
+    """
 
     places: ClassVar[Mapping[str, str]] = {}
+    sections: ClassVar[Mapping[str, Iterable[str]]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,13 +73,19 @@ class LazyGroup(Commands):
         """The names of the commands."""
         return list(self.commands)
 
+    def headings(self) -> Iterable[tuple[str, Iterable[str]]]:
+        """The names of the commands below headings; those without one stand at the end."""
+        named = {name for names in self.sections.values() for name in names}
+        rest = [name for name in self.commands if name not in named]
+        return [*self.sections.items(), ("Others", rest)]
+
 
 def _command(name: str, module: Any) -> Any:
     if hasattr(module, "app"):
-        made: Any = get_group(module.app)
+        made: Any = get_group(dress(module.app))
     else:
         alone = typer.Typer(add_completion=False)
         alone.command(name)(getattr(module, name))
-        made = get_command(alone)
+        made = get_command(dress(alone))
     made.name = name
     return made

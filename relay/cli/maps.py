@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relay.cli.complete import maps
 from relay.cli.output import AsJson, Instance, print_json, print_rows
 
 app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_help=True)
@@ -12,7 +13,11 @@ app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_hel
 
 @app.command("list")
 def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> None:
-    """List the pinned maps of a relay, with their layouts."""
+    """List the pinned maps of a relay, with their layouts.
+
+    Examples:
+        icelane maps list
+    """
     from relay.dataplane.kernel.pins import PinnedMap, Pins
     from relay.errors import DataplaneError
 
@@ -40,12 +45,19 @@ def list_maps(*, instance: Instance = "default", as_json: AsJson = False) -> Non
 
 @app.command("dump")
 def dump_map(
-    name: Annotated[str, typer.Argument(help="A map that `icelane maps list` shows.")],
+    name: Annotated[
+        str, typer.Argument(help="A map that `icelane maps list` shows.", autocompletion=maps)
+    ],
     *,
     instance: Instance = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Print a map's entries, decoded by the type information that the kernel keeps with it."""
+    """Print a map's entries, decoded by the type information that the kernel keeps with it.
+
+    Examples:
+        icelane maps dump counters
+        icelane maps dump build --json
+    """
     from relay.dataplane.kernel.pins import PinnedMap, Pins
     from relay.errors import DataplaneError
 

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
+from relay.cli.complete import instances, interfaces
 from relay.cli.tree import TREE
 from relay.config.conflict import ConflictError, option
-from relay.config.settings import PREFIX, Settings, is_list
+from relay.config.found import PREFIX, Found, is_list
+from relay.config.settings import Settings
 
 CONFIG = Annotated[
     Path | None,
@@ -24,6 +26,10 @@ CONFIG = Annotated[
         readable=False,  # who reads it says why not, and what helps
     ),
 ]
+
+
+# Settings whose values this host knows.
+_COMPLETED = {"instance": instances, "interface": interfaces}
 
 
 def with_settings(
@@ -40,29 +46,58 @@ def with_settings(
     offered = [name for name in _own_first(model) if only is None or name in only]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        _settings, *own = inspect.signature(command, eval_str=True).parameters.values()
-
-        def run(config: Path | None = None, **values: Any) -> None:
-            others = {each.name: values.pop(each.name) for each in own}
-            settings = model.load(values, tree=TREE, file=config, environment=os.environ)
+        def run(found: Found[Settings], **others: Any) -> None:
             try:
-                command(settings, **others)
+                command(found.settings(offered), **others)
             except ConflictError as error:
                 raise error.among(offered) from None
 
-        parameters = [
-            inspect.Parameter(
-                "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=CONFIG
-            ),
-            *(_parameter(name, model.model_fields[name]) for name in offered),
-            *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
-        ]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
-        return run
+        _settings, *own = inspect.signature(command, eval_str=True).parameters.values()
+        return _with_options(model, offered, run, own)
 
     return decorate
+
+
+def with_found(model: type[Settings]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command what is found of a section's settings, whether it can be used or not.
+
+    The command gets the same options as by `with_settings`.
+
+    Args:
+        model: The section.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _found, *own = inspect.signature(command, eval_str=True).parameters.values()
+        return _with_options(model, _own_first(model), command, own)
+
+    return decorate
+
+
+def _with_options(
+    model: type[Settings],
+    offered: Sequence[str],
+    command: Callable[..., None],
+    own: Sequence[inspect.Parameter],
+) -> Callable[..., None]:
+    """A command that has options for settings, and those of its own behind them."""
+
+    def run(config: Path | None = None, **values: Any) -> None:
+        others = {each.name: values.pop(each.name) for each in own}
+        command(model.find(values, tree=TREE, file=config, environment=os.environ), **others)
+
+    parameters = [
+        inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=CONFIG
+        ),
+        *(_parameter(name, model.model_fields[name]) for name in offered),
+        *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
+    ]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
 def _own_first(model: type[Settings]) -> list[str]:
@@ -81,6 +116,8 @@ def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
     if isinstance(info.default, StrEnum):
         choices = list(type(info.default))
         details |= {"metavar": "|".join(choices), "autocompletion": lambda: choices}
+    elif name in _COMPLETED:
+        details["autocompletion"] = _COMPLETED[name]
     if kind is str and not info.is_required():
         details["show_default"] = str(extra["shown"] or info.default)
     annotation: Any = list[str] if is_list(info) else kind

@@ -4,13 +4,18 @@ The JSON of a listing is an array with an object for each row; that of anything 
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import instances
 from relay.errors import AdminError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _DEFAULT = "default"
 
@@ -35,12 +40,19 @@ def _the_one_that_runs(context: typer.Context, instance: str) -> str:
 
 
 #: For kernels, in which an instance's maps are.
-Instance = Annotated[str, typer.Option(help="Which relay, where several share a host.")]
+Instance = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Which relay, where several share a host.", autocompletion=instances
+    ),
+]
 #: For agents; without one, that which runs. Its default is empty.
 Running = Annotated[
     str,
     typer.Option(
         "--instance",
+        metavar="NAME",
+        autocompletion=instances,
         help="Which relay, where several run. Default: the one that runs here.",
         callback=_the_one_that_runs,
         show_default=False,
@@ -50,7 +62,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log more.")]
 Admin = Annotated[
     Path | None,
-    typer.Option(help="The agent's admin socket, if it is not the default one.", readable=False),
+    typer.Option(
+        metavar="PATH",
+        help="The agent's admin socket, if it is not the default one.",
+        readable=False,
+    ),
 ]
 
 
@@ -59,21 +75,28 @@ def print_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def console(*, stderr: bool = False) -> "Console":
+    """Where tables are drawn: colour and bold on a terminal only, and not where NO_COLOR is set."""
+    from rich.console import Console
+
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(highlight=False, stderr=stderr, color_system=None if plain else "auto")
+
+
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     """Print records that share their fields: as a table, or below each other where too wide."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    screen = console()
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-    if sum(widths.values()) + 2 * len(widths) <= console.width:
+    if sum(widths.values()) + 2 * len(widths) <= screen.width:
         table = Table(box=None, pad_edge=False)
         for name in widths:
             table.add_column(name)
         for row in rows:
             table.add_row(*map(Text, row.values()))  # brackets in a value are no markup
-        console.print(table)
+        screen.print(table)
         return
     margin = max(map(len, widths))
     for row in rows:

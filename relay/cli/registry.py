@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import announced
 from relay.cli.output import AsJson, print_json, print_rows
-from relay.errors import ConfigError
+from relay.errors import ConfigError, FleetError
 
 if TYPE_CHECKING:
     from relay.registry.entry import Entry
@@ -26,18 +27,24 @@ Keys = Annotated[
 ]
 Clusters = Annotated[
     list[int] | None,
-    typer.Option("--cluster", metavar="NUMBER", min=0, max=0xFFFF, help="Which.  Default: 1."),
+    typer.Option(
+        "--cluster", metavar="NUMBER", min=0, max=0xFFFF, help="A cluster of it. Default: 1."
+    ),
 ]
 
 
 @app.command("list")
 def list_(*, redis: Redis, keys: Keys, cluster: Clusters = None, as_json: AsJson = False) -> None:
-    """List the transceivers and relays that have announced themselves."""
-    found = _found(redis, keys, cluster or [1])
+    """List the transceivers and relays that have announced themselves.
+
+    Examples:
+        icelane registry list --redis redis://127.0.0.1:6379/0 --keys keys.toml
+    """
+    entries = found(redis, keys, cluster or [1])
     if as_json:
-        print_json(found)
-    elif found:
-        print_rows([_row(each) for each in found])
+        print_json(entries)
+    elif entries:
+        print_rows([_row(each) for each in entries])
     else:
         typer.echo("Nobody has announced himself.", err=True)
 
@@ -45,7 +52,12 @@ def list_(*, redis: Redis, keys: Keys, cluster: Clusters = None, as_json: AsJson
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="As `list` names it: a relay, or CLUSTER/SLOT.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As `list` names it: a relay, or CLUSTER/SLOT.",
+            autocompletion=announced,
+        ),
     ],
     *,
     redis: Redis,
@@ -53,19 +65,24 @@ def show(
     cluster: Clusters = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that a transceiver or a relay has announced."""
-    found = [each for each in _found(redis, keys, cluster or [1]) if each["name"] == name]
-    if not found:
-        raise ConfigError(f"the registry has no {name}: `icelane registry list` has those it has")
+    """Show all that a transceiver or a relay has announced.
+
+    Examples:
+        icelane registry show 1/7 --redis redis://127.0.0.1:6379/0 --keys keys.toml
+    """
+    entries = found(redis, keys, cluster or [1])
+    entry = next((each for each in entries if each["name"] == name), None)
+    if entry is None:
+        raise FleetError(f"the registry has no {name}: `icelane registry list` has those it has")
     if as_json:
-        print_json(found[0])
+        print_json(entry)
         return
-    width = max(map(len, found[0]))
-    for key, value in found[0].items():
+    width = max(map(len, entry))
+    for key, value in entry.items():
         print(f"{key:{width}}  {_text(value)}")
 
 
-def _found(url: str, keys: Path, clusters: Sequence[int]) -> list[dict[str, Any]]:
+def found(url: str, keys: Path, clusters: Sequence[int]) -> list[dict[str, Any]]:
     """What stands there and verifies; what does not is told on standard error.
 
     Raises:
@@ -88,7 +105,7 @@ async def _read(url: str, keys: Any, clusters: Sequence[int]) -> list[dict[str, 
     from relay.registry.entry import EntryError, Heartbeat
     from relay.registry.store import RegistryStore
 
-    found = []
+    entries = []
     async with RegistryStore(url, keys) as store:
         for cluster in clusters:
             for line, age in await store.read(cluster):
@@ -97,8 +114,8 @@ async def _read(url: str, keys: Any, clusters: Sequence[int]) -> list[dict[str, 
                 except EntryError as error:
                     typer.echo(f"icelane: refused an entry of cluster {cluster}: {error}", err=True)
                 else:
-                    found.append(_described(entry, age))
-    return sorted(found, key=lambda each: (each["kind"], each["name"]))
+                    entries.append(_described(entry, age))
+    return sorted(entries, key=lambda each: (each["kind"], each["name"]))
 
 
 def _described(entry: "Entry", age: float) -> dict[str, Any]:

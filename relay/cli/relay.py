@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import instances
 from relay.cli.options import with_settings
-from relay.cli.output import Admin, AsJson, Instance, Verbose, print_json, print_rows
+from relay.cli.output import Admin, AsJson, Instance, Verbose, console, print_json, print_rows
 from relay.run.settings import RelaySettings
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ _SECONDS = 60.0  # an agent with many flows takes some, and one that has to comp
 @app.command()
 @with_settings(RelaySettings)
 def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
-    """Serve: route clients by their ufrag, forward them, in the kernel where it can be had."""
+    """Serve: route clients by their ufrag, forward them, in the kernel where it can be had.
+
+    Examples:
+        icelane relay run --config icelane.toml
+        icelane relay run --config icelane.toml --takeover   # in place of the one that runs
+        icelane relay run --config icelane.toml --interface eth0 --interface eth1
+    """
     from relay.handover import replace_this_process
 
     config = settings.config()
@@ -38,14 +45,21 @@ def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
 @app.command()
 @with_settings(RelaySettings, only=_LOADED | {"instance", "max_flows"})
 def load(settings: RelaySettings, *, as_json: AsJson = False) -> None:
-    """Compile, load and attach the XDP program; over a running one, replace it and keep flows."""
+    """Compile, load and attach the XDP program; over a running one, replace it and keep flows.
+
+    It needs no registry: without one the clusters are those of --cluster, or 1.
+
+    Examples:
+        icelane relay load --config icelane.toml
+        icelane relay load --config icelane.toml --interface eth0
+    """
     from relay.admin.place import is_somebody
     from relay.config.keyfile import load_keys
     from relay.dataplane import xdp
     from relay.dataplane.kernel.config import Outcome
     from relay.wire.keysource import Role
 
-    relay = settings.config()
+    relay = settings.config(routes=False)
     registry = relay.directory()
     keys = load_keys(relay.keys, Role.RELAY, registry.clusters)
     wanted = relay.load_config(keys, registry)
@@ -86,7 +100,12 @@ def build(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compile the XDP program and keep it, so that loading needs neither compiler nor headers."""
+    """Compile the XDP program and keep it, so that loading needs neither compiler nor headers.
+
+    Examples:
+        icelane relay build
+        icelane relay build --if-missing
+    """
     from relay.dataplane.kernel import objects
 
     found = objects.find_or_build() if if_missing else objects.build()
@@ -114,7 +133,12 @@ def unload(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Detach the XDP program and remove its maps; a running agent first takes its flows over."""
+    """Detach the XDP program and remove its maps; a running agent first takes its flows over.
+
+    Examples:
+        icelane relay unload
+        icelane relay unload --instance blue
+    """
     from relay.admin.place import default_path, is_somebody
     from relay.dataplane import xdp
 
@@ -148,7 +172,12 @@ def drain(
     admin: Admin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Want no new clients: no answer advertises the relay any more. It forwards as ever."""
+    """Want no new clients: no answer advertises the relay any more. It forwards as ever.
+
+    Examples:
+        icelane relay drain
+        icelane relay drain --end   # want clients again
+    """
     from relay.admin.place import default_path
     from relay.admin.transport import ask
 
@@ -163,45 +192,76 @@ def drain(
 def status(
     *,
     instance: Annotated[
-        str | None, typer.Option(help="One relay; without it, all that are loaded.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="One relay; without it, all of this host.",
+            autocompletion=instances,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is loaded into the kernel, with or without an agent."""
+    """Show the relays of this host: what is loaded into the kernel, and who runs in userspace.
+
+    What is loaded is shown with or without an agent.
+
+    Examples:
+        icelane relay status
+        icelane relay status --json | jq '.[].flows'
+    """
+    from relay.admin.place import running
     from relay.dataplane import xdp
-    from relay.dataplane.hostfacts import HostFacts
     from relay.dataplane.kernel import pins
     from relay.errors import DataplaneError
-    from relay.run.starttimes import StartTimes
 
-    found = []
-    for name in [instance] if instance is not None else pins.instances():
+    names = [instance] if instance is not None else sorted({*pins.instances(), *running()})
+    agents = {name: _told_by_agent(name) for name in names}
+    found: dict[str, xdp.Status | None] = {}
+    for name, agent in agents.items():
         try:
-            found.append(xdp.status(name))
+            found[name] = xdp.status(name)
         except DataplaneError as error:
-            if instance is not None:
+            if agent.get("dataplane") == "userspace":
+                found[name] = None
+            elif instance is not None:
                 raise
-            # Such as one of another version: it is no reason to hide the others.
-            typer.echo(f"icelane: {name}: {error}", err=True)
-    told = [_told_by_agent(each.instance) for each in found]
+            else:
+                # Such as one of another version: it is no reason to hide the others.
+                typer.echo(f"icelane: {name}: {error}", err=True)
     if as_json:
-        print_json(
-            [
-                asdict(each) | {name: agent.get(name) for name in ("host", "start", "trouble")}
-                for each, agent in zip(found, told, strict=True)
-            ]
-        )
+        print_json([_as_json(name, each, agents[name]) for name, each in found.items()])
         return
     if not found:
-        print("Nothing is loaded. Load the program with `icelane relay load`.")
-    for each, agent in zip(found, told, strict=True):
-        _print_status(each)
-        if agent.get("host"):  # an older agent does not tell
-            print(f"When its agent started: {HostFacts.load(agent['host'])}.")
-        if agent.get("start"):
-            print(f"It {StartTimes.from_json(agent['start'])}.")
-        if agent.get("trouble"):
-            print(f"Trouble: {agent['trouble']}")
+        print("No relay runs or is loaded: start one with `icelane relay run` or `icelane up`.")
+    for name, each in found.items():
+        if each is None:
+            used, most = agents[name]["used"]["flows"], agents[name]["limits"]["flows"]
+            print(f"{name} in userspace\nflows {used:,} of {most:,}")
+        else:
+            _print_status(each)
+        _print_agent(agents[name])
+
+
+def _as_json(name: str, loaded: "xdp.Status | None", agent: Mapping[str, Any]) -> dict[str, Any]:
+    """A relay as plain data; what only a program in the kernel has is empty in userspace."""
+    told = {key: agent.get(key) for key in ("dataplane", "host", "start", "trouble")}
+    if loaded is not None:
+        return asdict(loaded) | told
+    flows = {"flows": agent["used"]["flows"], "max_flows": agent["limits"]["flows"]}
+    program = {"interfaces": {}, "stashed": 0, "program": None, "counters": {}, "unseen": []}
+    return {"instance": name} | flows | program | told
+
+
+def _print_agent(agent: Mapping[str, Any]) -> None:
+    from relay.dataplane.hostfacts import HostFacts
+    from relay.run.starttimes import StartTimes
+
+    if agent.get("host"):  # an older agent does not tell
+        print(f"When its agent started: {HostFacts.load(agent['host'])}.")
+    if agent.get("start"):
+        print(f"It {StartTimes.from_json(agent['start'])}.")
+    if agent.get("trouble"):
+        print(f"Trouble: {agent['trouble']}")
 
 
 def _told_by_agent(instance: str) -> Mapping[str, Any]:
@@ -217,17 +277,15 @@ def _told_by_agent(instance: str) -> Mapping[str, Any]:
 
 
 def _print_status(found: "xdp.Status") -> None:
-    from rich.console import Console
-
     attached = ", ".join(
         f"{name} ({how or 'not attached here'})" for name, how in found.interfaces.items()
     )
-    console = Console(highlight=False)
-    console.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
+    screen = console()
+    screen.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
     stashed = f" ({found.stashed:,} in the stash)" if found.stashed else ""
-    console.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
+    screen.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
     for each in found.unseen:
-        console.print(each)
+        screen.print(each)
     rows = [
         {"reason": name, "packets": f"{count:,}"} for name, count in found.counters.items() if count
     ]

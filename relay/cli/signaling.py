@@ -37,11 +37,16 @@ def _group() -> None:
 @app.command()
 @with_settings(SignalingSettings)
 def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
-    """Serve the call routes and the page to talk from, until SIGTERM or SIGINT."""
+    """Serve the call routes and the page to talk from, until SIGTERM or SIGINT.
+
+    Examples:
+        icelane signaling run --config icelane.toml
+        icelane signaling run --listen 127.0.0.1:8080 --registry registry.toml
+    """
     from relay.cli.door import show_to_phones, signaling_server
 
     log_to_stderr(verbose)
-    directory = _directory(settings)
+    directory = known_directory(settings)
     server = signaling_server(
         settings.listen, directory, settings, regions=settings.regions, metrics=settings.metrics
     )
@@ -49,7 +54,7 @@ def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
     asyncio.run(serve(_serving(server, directory, settings), lambda each: f"ready {each.url}"))
 
 
-def _directory(settings: SignalingSettings) -> Directory:
+def known_directory(settings: SignalingSettings) -> Directory:
     """What is known at the start.
 
     Raises:

@@ -17,7 +17,12 @@ def top(
     ] = 1.0,
     count: Annotated[int, typer.Option(min=0, help="End after so many looks; 0 means never.")] = 0,
 ) -> None:
-    """Watch the relay's flows live, until Ctrl-C: rates, and who forwards them."""
+    """Watch the relay's flows live, until Ctrl-C: rates, and who forwards them.
+
+    Examples:
+        icelane top
+        icelane top --interval 5
+    """
     from rich.live import Live
 
     from relay.admin.flowview import LiveFlows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relay.cli.complete import controls
 from relay.cli.options import with_settings
 from relay.cli.output import AsJson, Verbose, print_json
 from relay.errors import AdminError
@@ -41,6 +42,10 @@ def run(settings: TransceiverSettings, *, verbose: Verbose = False) -> None:
     Prints one line that begins with `ready` when it serves; logs go to standard error. With
     several workers, each is a transceiver in a process of its own: media and control port and slot
     count up, and the registry has an entry for each.
+
+    Examples:
+        icelane transceiver run --config icelane.toml
+        icelane transceiver run --listen 192.0.2.2:5000 --control 192.0.2.2:9000 --keys keys.toml
     """
     from relay.cli.transceiverworker import worker_command
     from transceiver.fleet import announced, claimed
@@ -111,7 +116,12 @@ def _ready(serving: Sequence["TransceiverConfig"], target: str | None = None) ->
 @app.command()
 def drain(
     control: Annotated[
-        str, typer.Argument(metavar="URL", help="Its control API, such as http://192.0.2.2:9000.")
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="Its control API, such as http://192.0.2.2:9000.",
+            autocompletion=controls,
+        ),
     ],
     *,
     end: Annotated[bool, typer.Option("--end", help="Let it take calls again.")] = False,
@@ -120,7 +130,12 @@ def drain(
     ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Take no new calls; those that it has go on. With --wait, end with 1 while some still do."""
+    """Take no new calls; those that it has go on. With --wait, end with 1 while some still do.
+
+    Examples:
+        icelane transceiver drain http://192.0.2.2:9000 --wait 300
+        icelane transceiver drain http://192.0.2.2:9000 --end
+    """
     load = asyncio.run(_drain(control.rstrip("/"), draining=not end, wait=wait))
     if as_json:
         print_json(load)

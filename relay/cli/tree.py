@@ -36,6 +36,7 @@ class UpSettings(DoorSettings, AnsweringSettings):
         help="what clients are told in place of the VIP, behind a 1:1 NAT",
         metavar="IP:PORT",
         shown="the VIP",
+        example="198.51.100.7:3478",
     )
     tcp: HostAddresses = setting(
         (),
@@ -53,7 +54,11 @@ class UpSettings(DoorSettings, AnsweringSettings):
         help="what forwards: userspace, xdp, or auto: XDP where it can be had",
     )
     interface: Names = setting(
-        (), help="the public interface, which runs the XDP program", metavar="NAME", shown="none"
+        (),
+        help="the public interface, which runs the XDP program",
+        metavar="NAME",
+        shown="none",
+        example="eth0",
     )
     backend: Text | None = setting(
         None,
@@ -61,6 +66,7 @@ class UpSettings(DoorSettings, AnsweringSettings):
         "or one of the table by its name",
         metavar="BACKEND",
         shown="the first of the table, or agent",
+        example="agent",
     )
     workers: WorkerCount = setting(
         1,

@@ -34,8 +34,13 @@ def mint_ufrag(
     lifetime: Annotated[
         float, typer.Option(min=1, help="For how many seconds it may open flows.")
     ] = 4 * 3600,
+    as_json: AsJson = False,
 ) -> None:
-    """Print a ufrag that leads to a transceiver; give it to any WebRTC server as its own."""
+    """Print a ufrag that leads to a transceiver; give it to any WebRTC server as its own.
+
+    Examples:
+        icelane ufrag mint --keys keys.toml --slot 7
+    """
     ring = load_keys(keys)
     try:
         route = mint(
@@ -49,7 +54,10 @@ def mint_ufrag(
         raise ConfigError(f"--lifetime: {error}") from None
     except KeyError:
         raise ConfigError(f"key file {keys} has no keys of cluster {cluster} for routes") from None
-    typer.echo(route.ufrag)
+    if as_json:
+        print_json({"ufrag": route.ufrag} | _fields(route, time.time()))
+    else:
+        typer.echo(route.ufrag)
 
 
 @app.command()
@@ -62,7 +70,11 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where a ufrag leads, until when, and what is wrong with it, if it can be read at all."""
+    """Say where a ufrag leads, until when, and what is wrong with it, if it can be read at all.
+
+    Examples:
+        icelane ufrag show AAABAAABAQ6f/08fnxWV8mtd6amU --keys keys.toml
+    """
     route = read_ufrag(ufrag)
     fields = _fields(route, time.time()) | _verdict(route, keys)
     if as_json:
@@ -75,7 +87,11 @@ def show(
 
 @app.command("verify")
 def verify_ufrag(ufrag: Ufrag, *, keys: KeyFile, as_json: AsJson = False) -> None:
-    """Say whether a ufrag opens a flow at a relay with these keys; ends with 1 if not."""
+    """Say whether a ufrag opens a flow at a relay with these keys; ends with 1 if not.
+
+    Examples:
+        icelane ufrag verify AAABAAABAQ6f/08fnxWV8mtd6amU --keys keys.toml
+    """
     route = read_ufrag(ufrag)
     fields = _fields(route, time.time()) | _verdict(route, keys)
     opens = fields["tag"] == _VERIFIES and not fields["expired"]

@@ -19,7 +19,13 @@ def up(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve everything on this host: open the page in a browser and talk."""
+    """Serve everything on this host: open the page in a browser and talk.
+
+    Examples:
+        icelane up
+        icelane up --listen 0.0.0.0:8443 --tls-self-signed --open   # for a phone
+        icelane up --backend echo
+    """
     from relay.cli import allinone
 
     log_to_stderr(verbose)

@@ -1,7 +1,7 @@
 """Settings that are right one by one and do not go together."""
 
 import string
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from relay.errors import ConfigError
@@ -20,14 +20,18 @@ class Conflict:
     text: str
     remedies: tuple[str, ...] = ()
 
-    def sentence(self, offered: Collection[str] | None = None) -> str:
+    def sentence(
+        self, offered: Collection[str] | None = None, named: Callable[[str], str] | None = None
+    ) -> str:
         """The conflict for people.
 
         Args:
             offered: The settings that the command has; None for all.
+            named: How a setting is written; as an option, if it is not said.
         """
+        named = named or option
         helpful = [
-            remedy.format_map({name: option(name) for name in _settings_in(remedy)})
+            remedy.format_map({name: named(name) for name in _settings_in(remedy)})
             for remedy in self.remedies
             if offered is None or _settings_in(remedy) <= set(offered)
         ]
@@ -50,9 +54,14 @@ class ConflictError(ConfigError):
         return ConflictError(*self.conflicts, offered=offered)
 
 
+def written(name: str) -> str:
+    """How a setting is written in a file: ``max-flows``."""
+    return name.replace("_", "-")
+
+
 def option(name: str) -> str:
     """How a setting is written on the command line: ``--max-flows``."""
-    return "--" + name.replace("_", "-")
+    return f"--{written(name)}"
 
 
 def _settings_in(remedy: str) -> set[str]:

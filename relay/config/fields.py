@@ -25,6 +25,7 @@ def setting(
     help: str,  # noqa: A002  # as typer calls it
     metavar: str = "TEXT",
     shown: str | None = None,
+    example: Any = None,
 ) -> Any:
     """A field of a `Settings` model.
 
@@ -33,8 +34,9 @@ def setting(
         help: What it is, for `--help`.
         metavar: What is written behind its option.
         shown: The default as people read it, where that is not the value itself.
+        example: A value as one writes it into a file, for an example of one.
     """
-    extra: dict[str, Any] = {"metavar": metavar, "shown": shown}
+    extra: dict[str, Any] = {"metavar": metavar, "shown": shown, "example": example}
     return Field(default, description=help, json_schema_extra=extra)
 
 
@@ -114,13 +116,13 @@ def _redis_url(value: object) -> str:
         usable = False
     if not usable:
         raise ValueError(
-            f"{_without_secrets(text)!r} is no URL of Redis: write redis://HOST:PORT/DB, "
+            f"{without_secrets(text)!r} is no URL of Redis: write redis://HOST:PORT/DB, "
             "redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/MASTER"
         )
     return text
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """A URL as it may be shown: without user, password and query, in which one may be, too."""
     credentials, at, rest = url.partition("?")[0].rpartition("@")
     scheme, slashes, _ = credentials.partition("://")

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from relay.config.targets import Targets, parse_target
+from relay.config.entryreader import LIMITS, EntryReader, entries
+from relay.config.places import Places
+from relay.config.targets import Targets
 from relay.config.toml import read_toml, unknown
 from relay.errors import ConfigError
 from relay.wire.endpoint import Endpoint
-from relay.wire.errors import EndpointError
 from relay.wire.route import Target
 from relay.wire.transport import MAX_CANDIDATES, Candidate, Transport
-
-MAX_NAME = 128  # characters of a name or a region
-_LIMITS = {"cluster": 1 << 16, "slot": 1 << 24, "generation": 1 << 8}
 
 
 class RegistryError(ConfigError):
@@ -204,18 +202,22 @@ class Registry:
         Raises:
             RegistryError: It cannot be read, or entries in it are wrong: it names them all.
         """
-        document = read_toml(path, "registry", error=RegistryError)
+        document, places = read_toml(path, "registry", error=RegistryError), Places(path)
         try:
-            registry = cls.of(document)
+            registry = cls.of(document, places)
             if targets is not None:
-                registry.require(targets)
+                registry.require(targets, places)
         except RegistryError as error:
-            raise RegistryError(*(f"registry {path}: {each}" for each in error.problems)) from None
+            raise RegistryError(*(f"registry {each}" for each in error.problems)) from None
         return registry
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
+    def of(cls, document: Mapping[str, Any], places: Places | None = None) -> Self:
         """Take the tables of a registry file.
+
+        Args:
+            document: The tables.
+            places: Where they stand in it.
 
         Raises:
             RegistryError: Entries are wrong.
@@ -223,13 +225,17 @@ class Registry:
         tables = {
             "cluster": {"number", "vip"},
             "relay": {"vip", "advertise", "tcp", "name", "region", "health"},
-            "transceiver": {*_LIMITS, "address", "control", "region"},
+            "transceiver": {*LIMITS, "address", "control", "region"},
         }
-        problems = [unknown(name, tables, "table") for name in sorted(set(document) - set(tables))]
+        places = places or Places()
+        problems = [
+            places.tell(unknown(name, tables, "table"), name)
+            for name in sorted(set(document) - set(tables))
+        ]
         relays, transceivers, remote = [], [], []
         for name, known in tables.items():
-            for number, entry in _entries(document, name, problems):
-                reader = _Reader(entry, f"{name} {number}", problems)
+            for index, entry in entries(document, name, places, problems):
+                reader = EntryReader(entry, name, index, places, problems)
                 reader.expect(known)
                 if name == "cluster":
                     remote.append(RemoteCluster(reader.cluster(), reader.vips()))
@@ -255,21 +261,29 @@ class Registry:
                     )
         if problems:
             raise RegistryError(*problems)
-        return cls(tuple(transceivers), tuple(relays), tuple(remote))
+        try:
+            return cls(tuple(transceivers), tuple(relays), tuple(remote))
+        except RegistryError as error:
+            raise RegistryError(*map(places.tell, error.problems)) from None
 
-    def require(self, targets: Targets) -> None:
+    def require(self, targets: Targets, places: Places | None = None) -> None:
         """Make sure that transceivers, and relays of clusters elsewhere, are where they may be.
+
+        Args:
+            targets: Where they may be.
+            places: Where they stand in a file.
 
         Raises:
             RegistryError: Some are not: it names them all.
         """
+        places = places or Places()
         problems = [
-            f"transceiver {number}: {refusal}"
+            places.tell(f"transceiver {number}: {refusal}", "transceiver", number - 1, "address")
             for number, each in enumerate(self.transceivers, 1)
             if (refusal := targets.refusal(each.address)) is not None
         ]
         problems += [
-            f"cluster {number}: {refusal}"
+            places.tell(f"cluster {number}: {refusal}", "cluster", number - 1, "vip")
             for number, each in enumerate(self.remote, 1)
             for vip in each.vips
             if (refusal := targets.refusal_of_relay(vip)) is not None
@@ -307,109 +321,3 @@ class Registry:
     def remote_clusters(self) -> frozenset[int]:
         """The clusters elsewhere, to whose relays is forwarded."""
         return frozenset(self._vips)
-
-
-def _entries(
-    document: Mapping[str, Any], name: str, problems: list[str]
-) -> list[tuple[int, Mapping[str, Any]]]:
-    entries = document.get(name, [])
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-        problems.append(f"write [[{name}]] above each {name}")
-        return []
-    return list(enumerate(entries, 1))
-
-
-class _Reader:
-    """Reads the fields of one entry, and notes what is wrong with them.
-
-    What it returns of a wrong field is never used: somebody looks at the problems first.
-
-    Args:
-        entry: The entry.
-        where: Names it in problems.
-        problems: Where they are noted.
-    """
-
-    _NOBODY = Endpoint("192.0.2.0", 1)
-
-    def __init__(self, entry: Mapping[str, Any], where: str, problems: list[str]) -> None:
-        self._entry = entry
-        self._where = where
-        self._problems = problems
-
-    def expect(self, known: set[str]) -> None:
-        """Note the fields that nobody knows."""
-        for name in sorted(set(self._entry) - known):
-            self._note(unknown(name, known))
-
-    def target(self) -> Target:
-        """Cluster, slot and generation."""
-        return Target(*(self._number(name, limit) for name, limit in _LIMITS.items()))
-
-    def cluster(self) -> int:
-        """The number of a cluster elsewhere."""
-        return self._number("number", _LIMITS["cluster"])
-
-    def vips(self) -> tuple[Endpoint, ...]:
-        """The public addresses of its relays, of which there is one at least."""
-        if "vip" not in self._entry:
-            self._note('vip = "IP:PORT" is missing')
-        vips = self.host_addresses("vip")
-        if not vips and self._entry.get("vip") == []:
-            self._note("vip names no address of its relays")
-        return vips
-
-    def _number(self, name: str, limit: int) -> int:
-        value = self._entry.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit:
-            return value
-        self._note(f"{name} must be a number from 0 to {limit - 1}")
-        return 0
-
-    def host_address(self, name: str) -> Endpoint:
-        """The transport address of one host."""
-        text = self._entry.get(name)
-        if not isinstance(text, str):
-            self._note(f'{name} = "IP:PORT" is missing')
-            return self._NOBODY
-        return self._endpoint(name, text)
-
-    def host_addresses(self, name: str) -> tuple[Endpoint, ...]:
-        """Transport addresses of one host each, if there are any: one, or a list."""
-        value = self._entry.get(name, [])
-        texts = value if isinstance(value, list) else [value]
-        if not all(isinstance(each, str) for each in texts):
-            self._note(f'write {name} = "IP:PORT", or ["IP:PORT", "[IPv6]:PORT"]')
-            return ()
-        return tuple(dict.fromkeys(self._endpoint(name, text) for text in texts))
-
-    def _endpoint(self, name: str, text: str) -> Endpoint:
-        try:
-            endpoint = parse_target(text)
-        except EndpointError as error:
-            self._note(f"{name}: {error}")
-            return self._NOBODY
-        if not endpoint.is_one_host:
-            self._note(f"{name} {endpoint} is not the address of one host")
-        return endpoint
-
-    def url(self, name: str, example: str) -> str | None:
-        """A URL of HTTP, if there is one."""
-        url = self._entry.get(name)
-        if url is None:
-            return None
-        if isinstance(url, str) and url.startswith(("http://", "https://")):
-            return url
-        self._note(f"{name} must be a URL such as {example}")
-        return None
-
-    def text(self, name: str) -> str | None:
-        """A name, if there is one."""
-        text = self._entry.get(name)
-        if text is None or (isinstance(text, str) and 0 < len(text) <= MAX_NAME):
-            return text
-        self._note(f"{name} must be a text of 1 to {MAX_NAME} characters")
-        return None
-
-    def _note(self, problem: str) -> None:
-        self._problems.append(f"{self._where}: {problem}")

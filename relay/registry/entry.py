@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relay.config.registry import MAX_NAME, Relay, Transceiver
+from relay.config.entryreader import MAX_NAME
+from relay.config.registry import Relay, Transceiver
 from relay.config.targets import parse_target
 from relay.errors import FleetError
 from relay.wire.endpoint import Endpoint

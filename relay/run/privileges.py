@@ -41,6 +41,10 @@ class Account(NamedTuple):
     gid: int
     groups: tuple[int, ...]
 
+    def __str__(self) -> str:
+        """Its name."""
+        return self.name
+
 
 def account(name: str) -> Account:
     """The user of a name.

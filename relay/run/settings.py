@@ -93,12 +93,14 @@ class RelaySettings(Settings):
         help="an internal address towards transceivers; each has room for as many flows as there "
         "are ports",
         metavar="IP",
+        example="192.0.2.1",
     )
     advertise: OneHostAddresses = setting(
         (),
         help="what clients are told in place of the VIPs, behind a 1:1 NAT, by the registry",
         metavar="IP:PORT",
         shown="what the registry says, or the VIPs",
+        example="198.51.100.7:3478",
     )
     ports: Annotated[range, PlainValidator(parse_ports)] = setting(
         DEFAULT_PORTS,
@@ -130,6 +132,7 @@ class RelaySettings(Settings):
         help="a file of a cluster elsewhere; `icelane keys export --for edge` makes one there",
         metavar="FILE",
         shown="none: their relays take clients for this one",
+        example="edge-2.toml",
     )
     registry: FilePath | None = setting(
         None,
@@ -142,21 +145,28 @@ class RelaySettings(Settings):
         help="a cluster that it routes to, beside those of the registry file",
         metavar="NUMBER",
         shown=f"those of the file, or {DEFAULT_CLUSTER}",
+        example=1,
     )
     name: Text | None = setting(
         None,
         help="who it is in the mirror and registry, also after a restart; no two share one",
         metavar="NAME",
         shown="made of host name, instance and machine id",
+        example="relay-1",
     )
     region: Text | None = setting(
-        None, help="where it is, by which clients are steered", metavar="NAME", shown="none"
+        None,
+        help="where it is, by which clients are steered",
+        metavar="NAME",
+        shown="none",
+        example="eu",
     )
     allow: Networks = setting(
         (),
         help="a network in which transceivers may be",
         metavar="NETWORK",
         shown="the private ones for the registry in Redis, any for the registry file",
+        example="10.0.0.0/8",
     )
     dataplane: Dataplane = setting(
         DataplaneChoice.AUTO,
@@ -164,7 +174,11 @@ class RelaySettings(Settings):
         metavar="NAME",
     )
     interface: Names = setting(
-        (), help="an interface that runs the XDP program", metavar="NAME", shown="none"
+        (),
+        help="an interface that runs the XDP program",
+        metavar="NAME",
+        shown="none",
+        example="eth0",
     )
     mode: Annotated[Mode, PlainValidator(one_of(Mode))] = setting(
         Mode.AUTO,
@@ -189,9 +203,14 @@ class RelaySettings(Settings):
         help="the path of the admin socket",
         metavar="PATH",
         shown="/run/icelane/INSTANCE.sock",
+        example="/run/icelane/relay.sock",
     )
     metrics: Address | None = setting(
-        None, help="serve Prometheus metrics over HTTP here", metavar="IP:PORT", shown="nowhere"
+        None,
+        help="serve Prometheus metrics over HTTP here",
+        metavar="IP:PORT",
+        shown="nowhere",
+        example="127.0.0.1:9100",
     )
     metrics_public: bool = setting(False, help="serve them where strangers may reach them, too")
     max_flows: Annotated[WholeNumber, Field(ge=1)] | None = setting(
@@ -199,6 +218,7 @@ class RelaySettings(Settings):
         help="the most confirmed flows; the kernel takes memory for them at once",
         metavar="NUMBER",
         shown="as many as upstream ports",
+        example=20_000,
     )
     idle: Annotated[Number, Field(ge=MIN_IDLE)] = setting(
         DEFAULT_IDLE,
@@ -232,6 +252,7 @@ class RelaySettings(Settings):
         help="whom to become, without any capability, when root starts it; for XDP a helper stays",
         metavar="NAME",
         shown="nobody else",
+        example="nobody",
     )
 
     takeover: bool = setting(
@@ -240,13 +261,17 @@ class RelaySettings(Settings):
         "a packet; that one ends",
     )
 
-    def config(self) -> RelayConfig:
+    def config(self, *, routes: bool = True) -> RelayConfig:
         """What the relay is told.
+
+        Args:
+            routes: Whether it must know where transceivers are: who only loads the program into
+                the kernel sends nothing.
 
         Raises:
             ConflictError: Some settings do not go together.
         """
-        if self.registry is None and self.redis is None:
+        if routes and self.registry is None and self.redis is None:
             raise ConflictError(
                 Conflict(
                     "nothing says where transceivers are",

@@ -25,7 +25,23 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Option(help="Name of the lab; several can be up at the same time.")]
+
+def _labs() -> list[str]:
+    from tests.lab.lab import names
+
+    return names()
+
+
+def _hosts(ctx: typer.Context) -> list[str]:
+    from tests.lab.lab import Lab
+
+    return list(Lab(ctx.params.get("name") or "default").hosts)
+
+
+Name = Annotated[
+    str,
+    typer.Option(help="Name of the lab; several can be up at the same time.", autocompletion=_labs),
+]
 
 
 class Dataplane(StrEnum):
@@ -92,7 +108,9 @@ def down(name: Name = "default") -> None:
     "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 def execute(
-    host: Annotated[str, typer.Argument(help="client, relay, transceiver, or nat.")],
+    host: Annotated[
+        str, typer.Argument(help="client, relay, transceiver, or nat.", autocompletion=_hosts)
+    ],
     command: Annotated[list[str], typer.Argument(help="The command with its arguments.")],
     name: Name = "default",
 ) -> None:

@@ -32,6 +32,11 @@ def silent(_: str) -> None:
     """Ignore a progress message."""
 
 
+def names() -> list[str]:
+    """The labs that are up."""
+    return sorted(each.name.removeprefix("lab-") for each in RUN.glob("lab-*/"))
+
+
 class Lab:
     """A lab, whether it is up or not.
 

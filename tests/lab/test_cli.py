@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from tests.lab.__main__ import app
@@ -32,6 +34,15 @@ def test_without_root_the_error_says_what_to_do(
     assert result.exit_code == 1
     assert "sudo" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_shell_can_be_told_the_hosts() -> None:
+    command: Any = get_command(app)
+    execute = command.commands["exec"]
+    (host,) = [each for each in execute.params if each.name == "host"]
+    with execute.make_context("exec", ["client", "true"]) as context:
+        offered = [each.value for each in host.shell_complete(context, "")]
+    assert {"client", "relay", "transceiver"} <= set(offered)
 
 
 def test_an_invalid_name_is_refused() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+from relay.config.places import Places
 from relay.config.toml import read_toml, unknown
 from relay.errors import ConfigError
 from relay.files import unreadable
@@ -125,26 +126,32 @@ class Table:
         Raises:
             ConfigError: It cannot be read, or entries are wrong: it names them all.
         """
-        document = read_toml(path, "table of back ends")
-        problems = [unknown(name, ["backend"], "table") for name in document if name != "backend"]
+        document, places = read_toml(path, "table of back ends"), Places(path)
+        problems = [
+            places.tell(unknown(name, ["backend"], "table"), name)
+            for name in document
+            if name != "backend"
+        ]
         entries = document.get("backend")
         if not isinstance(entries, list) or not entries:
-            problems.append("write [[backend]] above the settings of each back end")
+            problems.append(
+                places.tell("write [[backend]] above the settings of each back end", "backend")
+            )
             entries = []
         readers = [
-            _Reader(entry, index, path.parent, environment)
-            for index, entry in enumerate(entries, 1)
+            _Reader(entry, index, path.parent, environment, places)
+            for index, entry in enumerate(entries)
         ]
         services = tuple(reader.service() for reader in readers)
         problems += [problem for reader in readers for problem in reader.problems]
         names = [service.name for service in services]
         problems += [
-            f"two back ends are called {name}"
+            places.tell(f"two back ends are called {name}")
             for name in dict.fromkeys(names)
             if name and names.count(name) > 1
         ]
         if problems:
-            raise ConfigError(*(f"table of back ends {path}: {each}" for each in problems))
+            raise ConfigError(*(f"table of back ends {each}" for each in problems))
         return cls(services)
 
     def beginning_with(self, choice: str) -> "Table":
@@ -211,11 +218,18 @@ class _Reader:
     """
 
     def __init__(
-        self, entry: object, index: int, directory: Path, environment: Mapping[str, str]
+        self,
+        entry: object,
+        index: int,
+        directory: Path,
+        environment: Mapping[str, str],
+        places: Places,
     ) -> None:
         self.problems: list[str] = []
         self._entry: dict[str, Any] = entry if isinstance(entry, dict) else {}
-        self._place = f"back end {self._entry.get('name', index)}"
+        self._called = f"back end {self._entry.get('name', index + 1)}"
+        self._index = index
+        self._places = places
         self._directory = directory
         self._environment = environment
 
@@ -223,16 +237,18 @@ class _Reader:
         """The back end; `problems` has what is wrong."""
         for name in self._entry:
             if name not in _KEYS:
-                self._wrong(unknown(name, _KEYS))
+                self._wrong(unknown(name, _KEYS), name)
         name = self._text("name", needed=True)
         url = self._text("url", needed=True)
         if url and url != ECHO and (problem := _url_problem(url)) is not None:
-            self._wrong(problem)
+            self._wrong(problem, "url")
         auth = self._text("auth") or Auth.BEARER
         if auth == Auth.BEARER and "@" in url.partition("?")[0] and self._has_key():
-            self._wrong("user name and password in url, or a key of auth bearer: give one of them")
+            self._wrong(
+                "user name and password in url, or a key of auth bearer: give one of them", "url"
+            )
         if auth not in list(Auth):
-            self._wrong(f"auth {auth!r} is none of {', '.join(Auth)}")
+            self._wrong(f"auth {auth!r} is none of {', '.join(Auth)}", "auth")
             auth = Auth.BEARER
         return Service(
             name,
@@ -247,22 +263,24 @@ class _Reader:
     def _has_key(self) -> bool:
         return "key-file" in self._entry or "key-env" in self._entry
 
-    def _wrong(self, problem: str) -> None:
-        self.problems.append(f"{self._place}: {problem}")
+    def _wrong(self, problem: str, name: str = "name") -> None:
+        told = f"{self._called}: {problem}"
+        self.problems.append(self._places.tell(told, "backend", self._index, name))
 
     def _text(self, name: str, *, needed: bool = False) -> str:
         value = self._entry.get(name)
         if value is None and not needed:
             return ""
         if not isinstance(value, str) or not value:
-            self._wrong(f"{name} must be a text" if value is not None else f"{name} is missing")
+            problem = f"{name} must be a text" if value is not None else f"{name} is missing"
+            self._wrong(problem, name)
             return ""
         return value
 
     def _texts(self, name: str) -> tuple[str, ...]:
         value = self._entry.get(name, [])
         if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-            self._wrong(f"{name} must be a list of texts")
+            self._wrong(f"{name} must be a list of texts", name)
             return ()
         return tuple(value)
 
@@ -270,16 +288,19 @@ class _Reader:
         """The key, from a file or from the environment."""
         file, variable = self._text("key-file"), self._text("key-env")
         if file and variable:
-            self._wrong("give key-file or key-env, not both")
+            self._wrong("give key-file or key-env, not both", "key-env")
             return ""
         if variable:
             key = self._environment.get(variable, "").strip()
             if not key:
-                self._wrong(f"the environment has no {variable}")
+                self._wrong(f"the environment has no {variable}", "key-env")
         else:
             key = self._read(self._directory / Path(file).expanduser()) if file else ""
         if not key.isascii() or any(each.isspace() for each in key):
-            self._wrong("its key is no key: one word of ASCII is needed")
+            self._wrong(
+                "its key is no key: one word of ASCII is needed",
+                "key-env" if variable else "key-file",
+            )
             return ""
         return key
 
@@ -289,15 +310,15 @@ class _Reader:
             key = path.read_text(encoding="utf-8").strip()
         except OSError as error:
             remedy = unreadable(error, missing="write the key into it, and chmod 600 it")
-            self._wrong(f"cannot read key file {path}: {remedy}")
+            self._wrong(f"cannot read key file {path}: {remedy}", "key-file")
             return ""
         except UnicodeDecodeError:
-            self._wrong(f"key file {path} is not text (UTF-8)")
+            self._wrong(f"key file {path} is not text (UTF-8)", "key-file")
             return ""
         if mode & stat.S_IROTH:
-            self._wrong(f"key file {path} can be read by everybody: chmod 600 {path}")
+            self._wrong(f"key file {path} can be read by everybody: chmod 600 {path}", "key-file")
         elif not key:
-            self._wrong(f"key file {path} is empty")
+            self._wrong(f"key file {path} is empty", "key-file")
         return key
 
 

@@ -87,7 +87,10 @@ class LoadConfig:
             DataplaneError: There is no interface, or no room for a flow.
         """
         if not self.interfaces:
-            raise DataplaneError("The XDP dataplane needs an interface: name one with --interface.")
+            raise DataplaneError(
+                "The XDP dataplane needs an interface: give one to `icelane relay run` or `load` "
+                "with --interface."
+            )
         if self.max_flows is not None and not 1 <= self.max_flows <= MOST_FLOWS:
             raise DataplaneError(f"{self.max_flows} flows: choose from 1 to {MOST_FLOWS:,}.")
 

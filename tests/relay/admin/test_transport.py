@@ -46,7 +46,7 @@ async def refuse(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     """An admin socket at which somebody answers."""
-    path = tmp_path / "icelane" / "default.sock"
+    path = tmp_path / "default.sock"
     server = await serve(
         path, {"status": tell_status, "switch": refuse, "echo": echo, "count": count}
     )
@@ -198,6 +198,12 @@ async def test_a_path_that_cannot_be_used_is_refused_in_words(
     (tmp_path / "folder").mkdir()
     with pytest.raises(AdminError, match=says):
         await serve(tmp_path / name, {})
+
+
+async def test_a_folder_that_somebody_names_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(AdminError, match=r"there is no directory .*new; choose another with --adm"):
+        await serve(tmp_path / "new" / "a.sock", {})
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder away")

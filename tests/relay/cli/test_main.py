@@ -124,7 +124,7 @@ WRONG = {
     "no registry": ([*RELAY, *VIP, "--registry", "x"], "cannot read registry x: No such file"),
     "registry is none": (
         [*RELAY, *VIP, "--registry", "keys.toml"],
-        "registry keys.toml: unknown table keys: known are cluster, relay, transceiver",
+        "registry keys.toml:2: unknown table keys: known are cluster, relay, transceiver",
     ),
     "Redis is no URL": ([*RELAY, *VIP, "--redis", "x"], "write redis://HOST:PORT/DB"),
     "XDP without interface": (

@@ -232,7 +232,7 @@ class TestOnly:
     def test_others_have_no_option(self, probe: Probe) -> None:
         result = probe.run(*LEAST, "--idle", "150")
         assert result.exit_code == 2
-        assert "No such option" in result.stderr
+        assert result.stderr.startswith("icelane: no such option: --idle")
 
     def test_others_come_from_file_and_environment(self, probe: Probe, tmp_path: Path) -> None:
         (tmp_path / "relay.toml").write_text("idle = 150\n")

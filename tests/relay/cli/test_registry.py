@@ -70,7 +70,7 @@ def test_nobody_is_there(where: list[str]) -> None:
     listed = icelane("registry", "list", *where)
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert json.loads(icelane("registry", "list", "--json", *where).stdout) == []
-    assert "has no 1/7" in refused(icelane("registry", "show", "1/7", *where))
+    assert "has no 1/7" in refused(icelane("registry", "show", "1/7", *where), code=1)
 
 
 def test_what_others_wrote_is_told_and_not_listed(

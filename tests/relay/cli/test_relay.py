@@ -1,6 +1,8 @@
 """`icelane relay load|unload|status|build`, on a real interface; test_main.py has `relay run`."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from typer.testing import Result
 
 from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.pins import Pins
-from tests.relay.cli.commands import icelane, refused
+from relay.wire.endpoint import Endpoint
+from tests.ports import free_port
+from tests.relay.cli.commands import ICELANE, icelane, refused
 from tests.relay.cli.conftest import FLOW, HostIcelane, write_files
 
 pytestmark = pytest.mark.bpf
@@ -34,6 +38,40 @@ class TestLoaded:
         text = host_icelane("relay", "status", "--instance", instance).stdout
         assert f"{instance} on a (native)" in text
         assert "flows 1 of 10" in text
+
+    def test_status_names_one_in_userspace(self, tmp_path: Path) -> None:
+        name = f"test-status-{os.getpid()}"
+        files = write_files(tmp_path, Endpoint("127.0.0.1", 5000))
+        vip = Endpoint("127.0.0.1", free_port())
+        options = ["--vip", str(vip), "--upstream", "127.0.0.1", "--keys", str(files.keys)]
+        options += ["--registry", str(files.registry), "--dataplane", "userspace"]
+        with subprocess.Popen(
+            [ICELANE, "relay", "run", *options, "--instance", name], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            try:
+                assert process.stdout.readline().startswith(b"ready")
+                for arguments in ([], ["--instance", name]):
+                    listed = json.loads(icelane("relay", "status", *arguments, "--json").stdout)
+                    (status,) = [each for each in listed if each["instance"] == name]
+                    assert (status["dataplane"], status["flows"]) == ("userspace", 0)
+                    assert f"{name} in userspace" in icelane("relay", "status", *arguments).stdout
+                line = refused(icelane("dataplane", "switch", "xdp", "--instance", name), code=1)
+                assert "needs an interface: give one to `icelane relay run`" in line
+            finally:
+                process.terminate()
+
+    def test_without_a_registry_it_is_loaded_all_the_same(
+        self, host_icelane: HostIcelane, instance: str, tmp_path: Path
+    ) -> None:
+        files = write_files(tmp_path, FLOW.transceiver)
+        result = host_icelane(
+            *("relay", "load", "--instance", instance, "--interface", "a", "--json"),
+            *("--vip", "203.0.113.10:3478", "--upstream", "192.0.2.1", "--max-flows", "10"),
+            *("--keys", files.keys),
+        )
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["outcome"] == "replaced"
 
     def test_status_lists_all_instances(self, host_icelane: HostIcelane, instance: str) -> None:
         found = json.loads(host_icelane("relay", "status", "--json").stdout)

@@ -170,7 +170,7 @@ def test_home_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_setting_keeps_what_its_option_says() -> None:
-    field = setting(5, help="how many", metavar="NUMBER", shown="five")
+    field = setting(5, help="how many", metavar="NUMBER", shown="five", example=6)
     assert (field.default, field.description) == (5, "how many")
-    assert field.json_schema_extra == {"metavar": "NUMBER", "shown": "five"}
+    assert field.json_schema_extra == {"metavar": "NUMBER", "shown": "five", "example": 6}
     assert setting(help="which", metavar="NAME").is_required()

@@ -244,7 +244,7 @@ def test_the_same_slot_of_two_clusters_is_two_slots() -> None:
         (None, r"cannot read registry .*registry\.toml: No such file"),
         (b"[[relay]", r"registry .*registry\.toml is not valid TOML"),
         (b"\xff\xfe", r"registry\.toml is not text"),
-        (b'[[relay]]\nvip = ""', r"registry .*registry\.toml: relay 1: vip: '' is not"),
+        (b'[[relay]]\nvip = ""', r"registry .*registry\.toml:2: relay 1: vip: '' is not"),
     ],
     ids=["missing", "no TOML", "no text", "wrong entry"],
 )

@@ -39,11 +39,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def mistakes(file: Path, text: str, **options: object) -> list[str]:
-    """What is said of a file, without the file's name."""
+    """What is said of a file, without the file's name: the line comes first."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         Server.load({"keys": None} | options, tree=TREE, file=file)
-    return [each.removeprefix(f"{file}: ") for each in caught.value.problems]
+    return [each.removeprefix(f"{file}:") for each in caught.value.problems]
 
 
 def test_options_outweigh_the_environment_and_that_outweighs_the_file(file: Path) -> None:
@@ -112,11 +112,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Server.load({"keys": None, "idle": "soon"}, tree=TREE, file=file, environment=environment)
     assert caught.value.problems == (
-        f"{file}: unknown setting kyes: did you mean keys?",
-        f"{file}: [client] unknown setting second: did you mean seconds?",
+        f"{file}:1: unknown setting kyes: did you mean keys?",
+        f"{file}:5: [client] unknown setting second: did you mean seconds?",
         "unknown variable ICELANE_SERVER_IDEL: did you mean ICELANE_SERVER_IDLE?",
         "--keys FILE is missing: the key file",
-        f"{file}: [server] workers: must be a whole number",
+        f"{file}:3: [server] workers: must be a whole number",
         "--idle: must be a number",
         "ICELANE_SERVER_FORCE: must be true or false",
     )
@@ -142,11 +142,13 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(file: Path) -> None:
 def test_a_wrong_value_is_refused_in_words(file: Path, line: str, says: str) -> None:
     setting_name = line.split(" ", maxsplit=1)[0]
     head = "" if setting_name == "keys" else "keys = '/a'\n"
-    assert mistakes(file, f"{head}[server]\n{line}\n") == [f"[server] {setting_name}: {says}"]
+    assert mistakes(file, f"{head}[server]\n{line}\n") == [
+        f"{3 if head else 2}: [server] {setting_name}: {says}"
+    ]
 
 
 def test_a_section_that_is_none_is_refused(file: Path) -> None:
-    assert "write [server] above the settings of server" in mistakes(file, "server = 5")
+    assert "1: write [server] above the settings of server" in mistakes(file, "server = 5")
 
 
 def test_a_setting_that_a_command_cannot_give_is_named_without_an_option() -> None:
