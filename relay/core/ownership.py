@@ -35,8 +35,8 @@ class Steps(Protocol):
     def confirm(self, flow: Flow, now: Instant) -> list[Command]:
         """It is confirmed from now on."""
 
-    def drop(self, flow: Flow, now: Instant) -> list[Command]:
-        """It goes."""
+    def drop(self, flow: Flow, now: Instant, why: str) -> list[Command]:
+        """It goes, for a reason as the counters call it."""
 
     def last_heard(self, flow: Flow) -> float:
         """When its client last sent something, monotonic seconds."""
@@ -168,7 +168,7 @@ class Ownership:
         self._counters["moved_by_edge"] += 1
         return [
             OpenUpstream(moved),
-            *self._steps.drop(flow, now),  # first: there may be no room for both
+            *self._steps.drop(flow, now, "moved_by_edge"),  # first: there may be no room for both
             Forget(flow),
             Announce(moved, now),
             *self._steps.confirm(moved, now),
@@ -184,7 +184,7 @@ class Ownership:
         there = [each for each in self._pending if each.addresses.packed_upstream == upstream]
         if len(self._displaced) < MOST_DISPLACED:
             self._displaced.update(each.addresses.from_client for each in there)
-        return [command for flow in there for command in self._steps.drop(flow, now)]
+        return [command for flow in there for command in self._steps.drop(flow, now, "displaced")]
 
     def claimed(self, flow: FlowTuple) -> None:
         """A flow is this relay's in the mirror, too."""
@@ -233,4 +233,4 @@ class Ownership:
 
     def _leave_to_another(self, flow: Flow, now: Instant) -> list[Command]:
         self._counters["lost_to_another"] += 1
-        return self._steps.drop(flow, now)
+        return self._steps.drop(flow, now, "lost_to_another")

@@ -51,6 +51,7 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flowevents import FlowEvents, Happened
 from relay.core.flowtuple import FlowTuple, Source
 from relay.core.handoff import Handoff
 from relay.core.introductions import Introductions
@@ -98,6 +99,7 @@ class SessionTable:
         counters: What happened, in datagrams, bytes or flows by reason.
         setups: How long flows took from their first check to the one that confirmed them.
         limits: Bounds and times.
+        events: Tells what happens to flows.
         ownership: Does with flows what the mirror says.
         handoff: Hands flows to an agent's successor.
     """
@@ -118,6 +120,7 @@ class SessionTable:
         self.counters: Counter[str] = Counter()
         self.setups = Histogram(SETUPS)
         self.limits = limits or Limits()
+        self.events = FlowEvents()
         self._upstreams = UpstreamPorts(upstreams)
         self._vips = vips
         self._keys = keys
@@ -221,7 +224,7 @@ class SessionTable:
         """
         self.counters["disconnected"] += 1
         self._pending.keep_place(flow.addresses.route, now.monotonic)
-        return self.drop(flow, now)
+        return self.drop(flow, now, "disconnected")
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
@@ -251,7 +254,7 @@ class SessionTable:
             self._pending.answered(flow)
             self.counters["refused_full"] += 1
             text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
-            return [Alarm(text), *self.drop(flow, now)]
+            return [Alarm(text), *self.drop(flow, now, "refused_full")]
         self.counters["confirmed"] += 1
         self.setups.observe(now.monotonic - flow.opened.monotonic)
         return self.confirm(flow, now) + self._to_client(flow, data, now)
@@ -305,10 +308,10 @@ class SessionTable:
         commands: list[Command] = []
         for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
-            commands += self.drop(flow, now)
+            commands += self.drop(flow, now, "pending_expired")
         for flow in self._confirmed.ended(now.monotonic):
             self.counters["ended"] += 1
-            commands += self._control.ending(flow) + self._end(flow, now)
+            commands += self._control.ending(flow) + self._end(flow, now, "ended")
         for flow in [each for each in self._confirmed if self._silent(each, now)]:
             if flow.is_connection or not dataplane_forwards:
                 commands += self._expire(flow, now)
@@ -331,6 +334,7 @@ class SessionTable:
         if old is None:
             return []
         self.counters["rebound"] += 1
+        self.events.tell(Happened.CLOSED, old, now, "rebound")
         self._introductions.gone(old)
         self._upstreams.release(old, now.monotonic)
         # Install has replaced the client's side of the old flow, and Remove leaves that alone.
@@ -341,7 +345,7 @@ class SessionTable:
         """The dataplane has no room for a flow: what its client had before goes on."""
         self.counters["given_up"] += 1
         old, flow.replaces = flow.replaces, None
-        commands = self.drop(flow, now)
+        commands = self.drop(flow, now, "given_up")
         if old is not None:
             self._confirmed.put(old)
         return commands
@@ -355,13 +359,14 @@ class SessionTable:
         if self._upstreams.move(flow, now.monotonic):
             return True
         self.counters["no_upstream_port"] += 1
+        self.events.tell(Happened.CLOSED, flow, now, "no_upstream_port")
         self._discard(flow)
         return False
 
     def give_up(self, flow: Flow, now: Instant) -> list[Command]:
         """The agent cannot serve a flow: there is no socket for it."""
         self.counters["given_up"] += 1
-        return self.drop(flow, now)
+        return self.drop(flow, now, "given_up")
 
     def announcement(self, wanted: Announce) -> bytes | None:
         """The datagram by which a flow is announced; None if there is no key to sign it with."""
@@ -405,8 +410,12 @@ class SessionTable:
         pending = self._pending.get(source, route.raw[TARGET])
         if pending is None:
             pending, commands = self._newcomers.admit(route, source, now)
+            for command in commands:
+                if isinstance(command, CloseUpstream):
+                    self.events.tell(Happened.CLOSED, command.flow, now, "pending_replaced")
             if pending is None:
                 return commands
+            self.events.tell(Happened.OPENED, pending, now)
             commands.append(OpenUpstream(pending))
         latest = (*pending.transactions, said.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]
@@ -445,6 +454,7 @@ class SessionTable:
         flow.stored_at = now.monotonic
         flow.replaces = self._confirmed.put(flow)
         self._introductions.confirmed(flow)
+        self.events.tell(Happened.CONFIRMED, flow, now)
         if flow.replaces is not None:
             flow.epoch = max(flow.epoch, flow.replaces.epoch)
         if flow.is_connection:
@@ -482,14 +492,36 @@ class SessionTable:
 
     def _expire(self, flow: Flow, now: Instant) -> list[Command]:
         self.counters["expired"] += 1
-        return self._end(flow, now)
+        return self._end(flow, now, "expired")
 
-    def _end(self, flow: Flow, now: Instant) -> list[Command]:
-        commands = self.drop(flow, now)
+    def _end(self, flow: Flow, now: Instant, why: str) -> list[Command]:
+        commands = self.drop(flow, now, why)
         return commands if flow.is_connection else [*commands, Forget(flow)]
 
-    def drop(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow goes, and its port rests."""
+    def close(self, addresses: FlowTuple, now: Instant) -> list[Command]:
+        """This very flow goes, as the operator says; none if it is not here.
+
+        Its client may have another one by its next check, as long as its ufrag opens flows.
+        """
+        flow = self._confirmed.get(addresses.from_client)
+        if flow is None or flow.addresses != addresses:
+            flow = self._pending.get(addresses.from_client, addresses.packed_target)
+        if flow is None or flow.addresses != addresses:
+            return []
+        self.counters["closed"] += 1
+        # The mirror has nothing of a pending one, but perhaps the one that its client has beside it.
+        is_pending = flow.state is State.PENDING
+        return self.drop(flow, now, "closed") if is_pending else self._end(flow, now, "closed")
+
+    def drop(self, flow: Flow, now: Instant, why: str) -> list[Command]:
+        """A flow goes, and its port rests.
+
+        Args:
+            flow: It.
+            now: The time.
+            why: The reason, as the counters call it.
+        """
+        self.events.tell(Happened.CLOSED, flow, now, why)
         rest = SHORT_REST if self._pending.is_unanswered(flow) else QUARANTINE
         self._discard(flow)
         self._upstreams.release(flow, now.monotonic, rest)
