@@ -68,9 +68,16 @@ class FlowEntry(NamedTuple):
             ValueError: It is something else.
             TypeError: Likewise.
         """
-        packed, state, opened, *counted = fields
-        activities = (Activity(*counted[at : at + 3]) for at in range(0, 12, 3))
-        return cls(FlowTuple.of(base64.b64decode(packed)), _STATES[state], *activities, opened)
+        text, state, opened, *counted = fields
+        return cls(
+            unpacked(text),
+            _STATES[state],
+            Activity(*counted[0:3]),
+            Activity(*counted[3:6]),
+            Activity(*counted[6:9]),
+            Activity(*counted[9:12]),
+            opened,
+        )
 
     def as_wire(self) -> list[Any]:
         """It in JSON, as an agent tells it: short, and soon made."""

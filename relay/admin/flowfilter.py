@@ -5,7 +5,9 @@ made into text there and sent.
 """
 
 import re
+import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -24,7 +26,6 @@ _ADDRESS = 16  # bytes of a packed endpoint without its port
 _MAPPED_BITS = 96  # before the bits of an IPv4 address in its packed form
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SLOT = re.compile(r"\d{1,5}/\d{1,8}", re.ASCII)
 
 Part = TypeVar("Part")
 
@@ -96,27 +97,33 @@ def parse_transceiver(text: str) -> Callable[[FlowTuple], bool]:
     Raises:
         ConfigError: It is none of these.
     """
-    if _SLOT.fullmatch(text):
-        slot = Target.parse(f"{text}.0").packed[:-1]  # of whatever generation
-        return lambda flow: flow.packed_target.startswith(slot)
-    try:
-        target = Target.parse(text).packed
-        return lambda flow: flow.packed_target == target
-    except ValueError:
-        pass
-    try:
-        packed = Endpoint.parse(text).packed
-        return lambda flow: flow.packed_transceiver == packed
-    except EndpointError:
-        pass
-    try:
-        prefix = Prefix.parse(text)
-    except ValueError:
-        raise ConfigError(
-            f"--transceiver {text!r}: write its address, such as 192.0.2.2:5000, or where routes "
-            "lead, such as 1/20 or 1/20.3 (cluster/slot.generation)"
-        ) from None
-    return lambda flow: prefix.has(flow.packed_transceiver)
+    for read in (_of_slot, _of_target, _at_address, _in_network):
+        with suppress(ValueError, struct.error):
+            return read(text)
+    raise ConfigError(
+        f"--transceiver {text!r}: write its address, such as 192.0.2.2:5000, or where routes "
+        "lead, such as 1/20 or 1/20.3 (cluster/slot.generation)"
+    )
+
+
+def _of_slot(text: str) -> Callable[[FlowTuple], bool]:
+    slot = Target.parse(f"{text}.0").packed[:-1]  # of whatever generation
+    return lambda flow: flow.packed_target.startswith(slot)
+
+
+def _of_target(text: str) -> Callable[[FlowTuple], bool]:
+    target = Target.parse(text).packed
+    return lambda flow: flow.packed_target == target
+
+
+def _at_address(text: str) -> Callable[[FlowTuple], bool]:
+    address = Endpoint.parse(text).packed
+    return lambda flow: flow.packed_transceiver == address
+
+
+def _in_network(text: str) -> Callable[[FlowTuple], bool]:
+    network = Prefix.parse(text)
+    return lambda flow: network.has(flow.packed_transceiver)
 
 
 def _is_client(packed: bytes, flow: FlowTuple) -> bool:

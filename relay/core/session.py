@@ -509,7 +509,7 @@ class SessionTable:
         if flow is None or flow.addresses != addresses:
             return []
         self.counters["closed"] += 1
-        # The mirror has nothing of a pending one, but perhaps the one that its client has beside it.
+        # The mirror has nothing of a pending one, but perhaps its client's confirmed one.
         is_pending = flow.state is State.PENDING
         return self.drop(flow, now, "closed") if is_pending else self._end(flow, now, "closed")
 
