@@ -128,7 +128,7 @@ class FlowEntry(NamedTuple):
     @property
     def id(self) -> str:
         """12 hex digits that stand for this very flow, with an agent or without."""
-        return hashlib.blake2b(self.addresses, digest_size=_ID_SIZE).hexdigest()
+        return id_of(self.addresses)
 
     def idle(self, now: float) -> float | None:
         """Seconds since the last packet of either side; None: there was none."""
@@ -155,6 +155,11 @@ class FlowEntry(NamedTuple):
             "to_client": _direction(self.kernel_out, self.agent_out),
             "idle_seconds": self.idle(now),
         }
+
+
+def id_of(addresses: FlowTuple) -> str:
+    """See `FlowEntry.id`."""
+    return hashlib.blake2b(addresses, digest_size=_ID_SIZE).hexdigest()
 
 
 def packed(addresses: FlowTuple) -> str:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from relay.admin.flowentry import FlowEntry
+from relay.admin.flowname import parse_name
 from relay.core.flow import State
 from relay.core.flowtuple import FlowTuple
 from relay.errors import ConfigError
@@ -135,6 +136,7 @@ class FlowFilter:
     """Which flows are meant: those to which all that is given applies.
 
     Attributes:
+        named: Whether a flow is called so.
         client: Whether a flow's client is one of those.
         transceiver: Whether its transceiver is.
         state: Its state.
@@ -145,6 +147,7 @@ class FlowFilter:
         texts: All this as it was written.
     """
 
+    named: Callable[[FlowTuple], bool] | None = None
     client: Callable[[FlowTuple], bool] | None = None
     transceiver: Callable[[FlowTuple], bool] | None = None
     state: State | None = None
@@ -158,6 +161,7 @@ class FlowFilter:
     def parse(
         cls,
         *,
+        named: str | None = None,
         client: str | None = None,
         transceiver: str | None = None,
         state: str | None = None,
@@ -172,6 +176,7 @@ class FlowFilter:
             ConfigError: Something of it means nothing; all mistakes are told at once.
         """
         texts = {
+            "named": named,
             "client": client,
             "transceiver": transceiver,
             "state": state,
@@ -192,6 +197,7 @@ class FlowFilter:
                 return None
 
         found = cls(
+            named=read(named, parse_name),
             client=read(client, parse_client),
             transceiver=read(transceiver, parse_transceiver),
             state=read(state, _state),
@@ -214,6 +220,7 @@ class FlowFilter:
         """Whether a flow may be meant, by what never changes; this is soon said."""
         return (
             (self.state is None or state is self.state)
+            and (self.named is None or self.named(addresses))
             and (self.client is None or self.client(addresses))
             and (self.transceiver is None or self.transceiver(addresses))
         )

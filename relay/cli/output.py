@@ -4,19 +4,21 @@ The JSON of a listing is an array with an object for each row; that of anything 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from relay.errors import AdminError
+from relay.errors import AdminError, DataplaneError
 
 _DEFAULT = "default"
 
 
-def _the_one_that_runs(context: typer.Context, instance: str) -> str:
+def the_one_that_runs(context: typer.Context, instance: str) -> str:
     """The instance that is named; else the only one that runs here, or the one called default.
+
+    Where no agent runs, the only one that is loaded.
 
     Raises:
         AdminError: Several run, and none is called that.
@@ -31,7 +33,22 @@ def _the_one_that_runs(context: typer.Context, instance: str) -> str:
         return found[0]
     if found and _DEFAULT not in found:
         raise AdminError(f"several relays run here: name one with --instance: {', '.join(found)}")
-    return _DEFAULT
+    return _DEFAULT if found else _the_one_that_is_loaded()
+
+
+def _the_one_that_is_loaded() -> str:
+    from relay.dataplane.kernel.pins import instances
+
+    try:
+        loaded = instances()
+    except DataplaneError:  # it needs root, which is told when something is asked of it
+        return _DEFAULT
+    return loaded[0] if len(loaded) == 1 else _DEFAULT
+
+
+def the_one_loaded(context: typer.Context, instance: str) -> str:
+    """The instance that is named; else the only one that is loaded, or the one called default."""
+    return instance or (_DEFAULT if context.resilient_parsing else _the_one_that_is_loaded())
 
 
 #: For kernels, in which an instance's maps are.
@@ -42,7 +59,17 @@ Running = Annotated[
     typer.Option(
         "--instance",
         help="Which relay, where several run. Default: the one that runs here.",
-        callback=_the_one_that_runs,
+        callback=the_one_that_runs,
+        show_default=False,
+    ),
+]
+#: For what is loaded; without one, that which is. Its default is empty.
+Loaded = Annotated[
+    str,
+    typer.Option(
+        "--instance",
+        help="Which relay, where several are loaded. Default: the one that is.",
+        callback=the_one_loaded,
         show_default=False,
     ),
 ]
@@ -57,6 +84,15 @@ Admin = Annotated[
 def print_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """Print what `--json` asks for."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def print_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print an array of objects, each in a line of its own, as they come."""
+    before = "[\n  "
+    for row in rows:
+        typer.echo(before + json.dumps(row), nl=False)
+        before = ",\n  "
+    typer.echo("[]" if before.startswith("[") else "\n]")
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:

@@ -64,7 +64,7 @@ def show(
 ) -> None:
     """Say where a ufrag leads, until when, and what is wrong with it, if it can be read at all."""
     route = read_ufrag(ufrag)
-    fields = _fields(route, time.time()) | _verdict(route, keys)
+    fields = route_fields(route, time.time()) | _verdict(route, keys)
     if as_json:
         print_json(fields)
         return
@@ -77,7 +77,7 @@ def show(
 def verify_ufrag(ufrag: Ufrag, *, keys: KeyFile, as_json: AsJson = False) -> None:
     """Say whether a ufrag opens a flow at a relay with these keys; ends with 1 if not."""
     route = read_ufrag(ufrag)
-    fields = _fields(route, time.time()) | _verdict(route, keys)
+    fields = route_fields(route, time.time()) | _verdict(route, keys)
     opens = fields["tag"] == _VERIFIES and not fields["expired"]
     if as_json:
         print_json(fields | {"opens": opens})
@@ -103,7 +103,8 @@ def _verdict(route: Route, keys: Path | None) -> dict[str, str]:
     return {"tag": _VERIFIES}
 
 
-def _fields(route: Route, now: float) -> dict[str, Any]:
+def route_fields(route: Route, now: float) -> dict[str, Any]:
+    """What a route says, at a moment of Unix time."""
     # The expiry is the low 16 bits of a number of units: the moment nearest to now is meant.
     units = int(now // EXPIRY_UNIT)
     distance = (route.expiry - units + (1 << 15)) % (1 << 16) - (1 << 15)
