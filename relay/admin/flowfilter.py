@@ -8,10 +8,9 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_network
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from relay.admin.flowentry import FlowEntry
@@ -155,7 +154,7 @@ class FlowFilter:
     younger: float | None = None
     idle: float | None = None
     one_way: bool = False
-    texts: Mapping[str, Any] = MappingProxyType({})
+    texts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(
