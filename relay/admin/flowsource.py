@@ -36,8 +36,6 @@ class AgentFlows:
         path: Its admin socket.
     """
 
-    has_agent = True
-
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -63,8 +61,6 @@ class PinnedFlows:
         instance: The relay.
         note: Why no agent was asked, if one might have been; else empty.
     """
-
-    has_agent = False
 
     def __init__(self, instance: str, note: str = "") -> None:
         self.instance = instance

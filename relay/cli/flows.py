@@ -9,7 +9,7 @@ from relay.errors import AdminError, ConfigError
 
 if TYPE_CHECKING:
     from relay.admin.flowfilter import FlowFilter
-    from relay.admin.flowsource import AgentFlows, PinnedFlows
+    from relay.admin.flowsource import PinnedFlows
 
 _EXAMPLES = """Examples:
 
@@ -91,7 +91,7 @@ def flows(
         _refuse_options(context)
         return
     from relay.admin.flowfilter import FlowFilter
-    from relay.admin.flowsource import find_flows
+    from relay.admin.flowsource import PinnedFlows, find_flows
     from relay.cli.flowlist import FlowView, print_flows
 
     wanted = FlowFilter.parse(
@@ -114,7 +114,7 @@ def flows(
         max_rate=max_rate,
     )
     source = find_flows(the_one_that_runs(context, instance), admin)
-    if not source.has_agent:
+    if isinstance(source, PinnedFlows):
         _say_what_is_missing(source, wanted)
     print_flows(source, wanted, view, as_json=as_json)
 
@@ -132,7 +132,7 @@ def _refuse_options(context: typer.Context) -> None:
         )
 
 
-def _say_what_is_missing(source: "AgentFlows | PinnedFlows", wanted: "FlowFilter") -> None:
+def _say_what_is_missing(source: "PinnedFlows", wanted: "FlowFilter") -> None:
     if wanted.asks_for_age:
         raise ConfigError("no agent runs, which alone knows how old flows are")
     if source.note:
@@ -171,12 +171,12 @@ def close(
     A client that lives comes back at its next check, as long as its ufrag opens new flows.
     """
     from relay.admin.flowentry import packed
-    from relay.admin.flowsource import find_flows
+    from relay.admin.flowsource import PinnedFlows, find_flows
     from relay.admin.question import ask
     from relay.cli.flowshow import the_one
 
     source = find_flows(instance, admin)
-    if not source.has_agent:
+    if isinstance(source, PinnedFlows):
         raise AdminError(
             "no agent runs, which alone closes flows: start it, or let the program go with all its "
             f"flows by `icelane relay unload --instance {instance}`"

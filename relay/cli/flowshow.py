@@ -124,7 +124,7 @@ def print_flow(told: dict[str, Any]) -> None:
 
 
 def _hop(hop: dict[str, Any] | None) -> str:
-    return hop["text"] if hop is not None else "none in the kernel: the agent sends, by its routes"
+    return hop["text"] if hop is not None else "none yet in the kernel"
 
 
 def _agents(agent: dict[str, Any] | None) -> dict[str, str]:

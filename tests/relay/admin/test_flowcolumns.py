@@ -75,7 +75,7 @@ def test_columns_by_name_in_the_order_given() -> None:
 
 
 def test_an_unknown_column_is_told_with_the_nearest_and_all() -> None:
-    with pytest.raises(ConfigError, match="'clint': did you mean client.* known are id, client"):
+    with pytest.raises(ConfigError, match=r"'clint': did you mean client.* known are id, client"):
         parse_columns("state,clint")
     with pytest.raises(ConfigError, match="names no column"):
         parse_columns(",")
