@@ -73,8 +73,9 @@ def test_filters_hold_for_the_table_and_for_json(
 
 
 def test_mistakes_are_told_before_anybody_is_asked(tmp_path: Path) -> None:
-    options = ["--columns", "clint", "--admin", tmp_path / "nobody.sock"]
-    assert "did you mean client?" in refused(icelane("flows", *options))
+    admin = tmp_path / "nobody.sock"
+    refusal = refused(icelane("flows", "--columns", "clint", "--admin", admin))
+    assert "did you mean client?" in refusal
     assert "go behind it" in refused(icelane("flows", "--limit", "3", "show", "20417"))
 
 
