@@ -1,6 +1,5 @@
 """`icelane maps`: what the pinned BPF maps hold, with or without an agent."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,6 +7,8 @@ import typer
 from relay.cli.output import AsJson, Loaded, print_json, print_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from relay.dataplane.kernel.pins import Items, PinnedMap
 
 app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_help=True)

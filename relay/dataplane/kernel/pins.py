@@ -367,11 +367,9 @@ class PinnedMap:
                 yield key, value
 
     def show(self, some: Items | None = None) -> Iterator[dict[str, Any]]:
-        """Some or all entries for people: key and value, one for each processor of a per-CPU map.
-
-        Of an array that user space writes as memory, zero is not in use, and among all left out.
-        """
+        """Entries for people, some or all in use: one for each processor of a per-CPU map."""
         for key, value in self.items() if some is None else some:
+            # Zero in an array that user space writes as memory is not in use.
             if some is None and self.info.flags & bpfsys.MMAPABLE and not any(value):
                 continue
             shown: dict[str, Any] = {"key": self.key.show(key)}
