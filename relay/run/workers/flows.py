@@ -59,9 +59,10 @@ class WorkerFlows:
 
     async def _watch(self, request: Mapping[str, Any], connection: socket.socket) -> None:
         with connection:
+            waiting = set(self._paths)
             telling = [
-                asyncio.create_task(_pass_on(path, request, connection, is_first=not number))
-                for number, path in enumerate(self._paths)
+                asyncio.create_task(_pass_on(path, request, connection, waiting))
+                for path in self._paths
             ]
             try:
                 await until_gone(connection)
@@ -72,9 +73,16 @@ class WorkerFlows:
 
 
 async def _pass_on(
-    path: Path, request: Mapping[str, Any], connection: socket.socket, *, is_first: bool
+    path: Path, request: Mapping[str, Any], connection: socket.socket, waiting: set[Path]
 ) -> None:
-    """Pass on what a worker tells, and what the one tells that is started in its place."""
+    """Pass on what a worker tells, and what the one tells that is started in its place.
+
+    Args:
+        path: Its admin socket.
+        request: What is asked.
+        connection: Who asks.
+        waiting: The workers that have not begun to tell.
+    """
     loop = asyncio.get_running_loop()
     question = json.dumps(request).encode() + b"\n"
     while True:
@@ -83,10 +91,10 @@ async def _pass_on(
             try:
                 writer.write(question)
                 while line := await reader.readline():
-                    # That it begins is said once, by the first of all.
-                    if b'"watching"' not in line or is_first:
-                        is_first = False
+                    # That they begin is said once, by the last of all.
+                    if b'"watching"' not in line or waiting == {path}:
                         await loop.sock_sendall(connection, line)
+                    waiting.discard(path)
             finally:
                 writer.close()
         await asyncio.sleep(RETRY_AFTER)
