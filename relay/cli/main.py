@@ -14,7 +14,7 @@ class Icelane(LazyGroup):
     places: ClassVar[Mapping[str, str]] = {
         name: f"relay.cli.{name}"
         for name in (
-            *("up", "call", "calls", "flows", "top"),
+            *("up", "call", "calls", "flows", "top", "stats"),
             *("relay", "transceiver", "signaling", "agent", "dataplane", "registry"),
             *("maps", "keys", "ufrag", "doctor"),
         )
