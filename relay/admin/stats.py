@@ -36,12 +36,12 @@ class Count(NamedTuple):
 class Stat(NamedTuple):
     """A counter with its rate since the look before; None where there was none."""
 
-    count: Count
+    counter: Count
     per_second: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """It for programs."""
-        count = self.count
+        count = self.counter
         shown: dict[str, Any] = {
             "source": count.source,
             "reason": count.reason,
@@ -55,7 +55,7 @@ class Stat(NamedTuple):
 
     def as_row(self, *, by_cpu: bool) -> dict[str, str]:
         """It for people."""
-        count = self.count
+        count = self.counter
         row = {
             "source": count.source,
             "reason": count.reason,

@@ -103,7 +103,7 @@ def _print(
     as_json: bool,
     in_line: bool = False,
 ) -> None:
-    seen = [each for each in stats if everything or each.count.total]
+    seen = [each for each in stats if everything or each.counter.total]
     if as_json:
         rows = [each.as_json() for each in seen]
         if in_line:
@@ -111,11 +111,13 @@ def _print(
         else:
             print_json(rows)
         return
-    sources = {each.count.source for each in seen}
+    sources = {each.counter.source for each in seen}
     # Only the kernel has processors, so each source is a table of its own where they are shown.
     for part in sorted(sources, reverse=True) if by_cpu else [None]:
         table = [
-            each.as_row(by_cpu=by_cpu) for each in seen if part is None or each.count.source == part
+            each.as_row(by_cpu=by_cpu)
+            for each in seen
+            if part is None or each.counter.source == part
         ]
         if table:
             print_rows(table)

@@ -26,7 +26,7 @@ def test_each_reason_has_a_verdict(reason: str, verdict: str) -> None:
 def test_rates_are_of_the_time_between_two_looks() -> None:
     before = agent_counts({"confirmed": 10, "expired": 9})
     after = agent_counts({"confirmed": 30, "expired": 3, "ended": 4})
-    found = {each.count.reason: each.per_second for each in rated(before, after, 2.0)}
+    found = {each.counter.reason: each.per_second for each in rated(before, after, 2.0)}
     assert found == {"confirmed": 10.0, "expired": 1.5, "ended": 2.0}
 
 

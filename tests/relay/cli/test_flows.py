@@ -102,21 +102,21 @@ def test_a_flow_that_is_not_there(relay: Running, command: str) -> None:
 
 async def test_a_flow_is_watched_from_its_first_check_until_it_is_closed(relay: Running) -> None:
     admin = str(relay.admin)
-    options = ("--admin", admin, "--client", "127.0.0.0/8", "--count", "2", "--json")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("127.0.0.1", 0))
+        name = str(Endpoint.of(client.getsockname()))
+        options = ("--admin", admin, "--client", name, "--count", "2", "--json")
         async with started("flows", "watch", *options) as watching:
-            told = asyncio.create_task(line(watching))
-            while not told.done():  # who watches is heard of by what happens
+            ended = asyncio.create_task(watching.wait())
+            while not ended.done():  # who watches is heard of by what happens
                 client.sendto(binding_request(), relay.vip)
                 await asyncio.sleep(0.05)
-                name = str(Endpoint.of(client.getsockname()))
                 await asyncio.to_thread(icelane, "flows", "close", name, "--admin", admin)
-            first, second = json.loads(await told), json.loads(await line(watching))
-            assert await watching.wait() == 0
-    assert {first["event"], second["event"]} == {"opened", "closed"}
-    assert first["client"] == second["client"] == name
-    closed = next(each for each in (first, second) if each["event"] == "closed")
+            events = [json.loads(await line(watching)) for _ in range(2)]
+            assert await ended == 0
+    assert {each["event"] for each in events} == {"opened", "closed"}
+    assert {each["client"] for each in events} == {name}
+    (closed,) = (each for each in events if each["event"] == "closed")
     assert closed["reason"] == "closed"
 
 
