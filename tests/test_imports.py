@@ -29,6 +29,8 @@ PURE = [
     *("transceiver.announcements", "transceiver.endings", "transceiver.quality"),
     "transceiver.bridge.latency",
     *("relay.files", "relay.admin.flowview", "relay.admin.listing", "relay.forwarding.flowcache"),
+    *(f"relay.admin.{name}" for name in ("flowentry", "flowfilter", "flowname", "flowcolumns")),
+    *("relay.admin.mapview", "relay.admin.stats"),
     *("relay.registry.entry", "relay.registry.table"),
     *(f"relay.doctor.{name}" for name in ("finding", "host", "links", "network")),
     *(f"relay.doctor.{name}" for name in ("addresses", "peers")),

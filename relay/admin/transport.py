@@ -15,7 +15,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterable,
     Iterator,
     Mapping,
 )
@@ -26,11 +25,12 @@ from typing import Any, Self
 
 from relay import linux
 from relay.admin.place import default_path, require_nobody
+from relay.admin.question import TIMEOUT, silent
+from relay.admin.question import ask as ask  # noqa: PLC0414  # for those who serve, too
 from relay.errors import AdminError
 
 MAX_LINE = 1 << 16
 MAX_PIECE = 1 << 24  # of an answer, which may hold a hundred flows
-TIMEOUT = 5.0  # seconds for an agent to answer
 # Two that start take turns, of a millisecond each.
 LOCK_TIMEOUT, LOCK_POLL = 2.0, 0.01  # seconds
 _BACKLOG = 100  # who connects and is not accepted yet
@@ -126,32 +126,6 @@ async def serve(
     return serving
 
 
-def ask(path: Path, command: str, timeout: float = TIMEOUT, **fields: object) -> dict[str, Any]:
-    """Ask the agent behind a socket.
-
-    Args:
-        path: The socket.
-        command: What is asked.
-        timeout: How long to wait for the answer, in seconds.
-        fields: What belongs to the command.
-
-    Raises:
-        AdminError: No agent answers there, or it says that it cannot do this.
-    """
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(timeout)
-            connection.connect(str(path))
-            connection.sendall(json.dumps({"command": command} | fields).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                answer = _joined(answers)
-    except (OSError, ValueError) as error:
-        raise _silent(path, error) from None
-    if "error" in answer:
-        raise AdminError(str(answer["error"]))
-    return answer
-
-
 def first_piece(path: Path, command: str) -> dict[str, Any]:
     """The first piece of an agent's answer alone; what would follow is not waited for.
 
@@ -166,7 +140,9 @@ def first_piece(path: Path, command: str) -> dict[str, Any]:
     return asyncio.run(first())
 
 
-async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], None]:
+async def pieces(
+    path: Path, command: str, **fields: object
+) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the agent behind a socket without blocking, and give its answer piece by piece.
 
     Raises:
@@ -176,7 +152,7 @@ async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], Non
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=MAX_PIECE)
         try:
-            writer.write(json.dumps({"command": command}).encode() + b"\n")
+            writer.write(json.dumps({"command": command} | fields).encode() + b"\n")
             more = True
             while more:
                 async with asyncio.timeout(TIMEOUT):
@@ -186,14 +162,7 @@ async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], Non
         finally:
             writer.close()
     except (OSError, ValueError) as error:
-        raise _silent(path, error) from None
-
-
-def _silent(path: Path, error: OSError | ValueError) -> AdminError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    if isinstance(error, PermissionError):
-        reason += "; run this as its user"
-    return AdminError(f"no agent answers at {path}: {reason or 'it took too long'}")
+        raise silent(path, error) from None
 
 
 def _listener(path: Path) -> socket.socket:
@@ -324,21 +293,3 @@ async def _reply(
             yield piece
     except AdminError as error:
         yield {"error": str(error)}
-
-
-def _joined(lines: Iterable[bytes]) -> dict[str, Any]:
-    """An answer from its pieces; ValueError when its end is missing."""
-    answer: dict[str, Any] = {}
-    for line in lines:
-        piece = json.loads(line)
-        if not isinstance(piece, dict):
-            raise ValueError("this is no answer")  # noqa: TRY004  # of whoever listens there
-        more = piece.pop("more", False)
-        for name, value in piece.items():
-            if isinstance(value, list):
-                answer.setdefault(name, []).extend(value)
-            else:
-                answer[name] = value
-        if not more:
-            return answer
-    raise ValueError("the answer has no end")

@@ -5,14 +5,14 @@ The JSON of a listing is an array with an object for each row; that of anything 
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relay.cli.complete import instances
-from relay.errors import AdminError
+from relay.errors import AdminError, DataplaneError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _DEFAULT = "default"
 
 
-def _the_one_that_runs(context: typer.Context, instance: str) -> str:
+def the_one_that_runs(context: typer.Context, instance: str) -> str:
     """The instance that is named; else the only one that runs here, or the one called default.
+
+    Where no agent runs, the only one that is loaded.
 
     Raises:
         AdminError: Several run, and none is called that.
@@ -36,7 +38,22 @@ def _the_one_that_runs(context: typer.Context, instance: str) -> str:
         return found[0]
     if found and _DEFAULT not in found:
         raise AdminError(f"several relays run here: name one with --instance: {', '.join(found)}")
-    return _DEFAULT
+    return _DEFAULT if found else _the_one_that_is_loaded()
+
+
+def _the_one_that_is_loaded() -> str:
+    from relay.dataplane.kernel.pins import instances
+
+    try:
+        loaded = instances()
+    except DataplaneError:  # it needs root, which is told when something is asked of it
+        return _DEFAULT
+    return loaded[0] if len(loaded) == 1 else _DEFAULT
+
+
+def the_one_loaded(context: typer.Context, instance: str) -> str:
+    """The instance that is named; else the only one that is loaded, or the one called default."""
+    return instance or (_DEFAULT if context.resilient_parsing else _the_one_that_is_loaded())
 
 
 #: For kernels, in which an instance's maps are.
@@ -54,7 +71,19 @@ Running = Annotated[
         metavar="NAME",
         autocompletion=instances,
         help="Which relay, where several run. Default: the one that runs here.",
-        callback=_the_one_that_runs,
+        callback=the_one_that_runs,
+        show_default=False,
+    ),
+]
+#: For what is loaded; without one, that which is. Its default is empty.
+Loaded = Annotated[
+    str,
+    typer.Option(
+        "--instance",
+        metavar="NAME",
+        autocompletion=instances,
+        help="Which relay, where several are loaded. Default: the one that is.",
+        callback=the_one_loaded,
         show_default=False,
     ),
 ]
@@ -81,6 +110,15 @@ def console(*, stderr: bool = False) -> "Console":
 
     plain = bool(os.environ.get("NO_COLOR"))
     return Console(highlight=False, stderr=stderr, color_system=None if plain else "auto")
+
+
+def print_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print an array of objects, each in a line of its own, as they come."""
+    before = "[\n  "
+    for row in rows:
+        typer.echo(before + json.dumps(row), nl=False)
+        before = ",\n  "
+    typer.echo("[]" if before.startswith("[") else "\n]")
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:

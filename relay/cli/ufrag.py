@@ -55,7 +55,7 @@ def mint_ufrag(
     except KeyError:
         raise ConfigError(f"key file {keys} has no keys of cluster {cluster} for routes") from None
     if as_json:
-        print_json({"ufrag": route.ufrag} | _fields(route, time.time()))
+        print_json({"ufrag": route.ufrag} | route_fields(route, time.time()))
     else:
         typer.echo(route.ufrag)
 
@@ -76,7 +76,7 @@ def show(
         icelane ufrag show AAABAAABAQ6f/08fnxWV8mtd6amU --keys keys.toml
     """
     route = read_ufrag(ufrag)
-    fields = _fields(route, time.time()) | _verdict(route, keys)
+    fields = route_fields(route, time.time()) | _verdict(route, keys)
     if as_json:
         print_json(fields)
         return
@@ -93,7 +93,7 @@ def verify_ufrag(ufrag: Ufrag, *, keys: KeyFile, as_json: AsJson = False) -> Non
         icelane ufrag verify AAABAAABAQ6f/08fnxWV8mtd6amU --keys keys.toml
     """
     route = read_ufrag(ufrag)
-    fields = _fields(route, time.time()) | _verdict(route, keys)
+    fields = route_fields(route, time.time()) | _verdict(route, keys)
     opens = fields["tag"] == _VERIFIES and not fields["expired"]
     if as_json:
         print_json(fields | {"opens": opens})
@@ -119,7 +119,8 @@ def _verdict(route: Route, keys: Path | None) -> dict[str, str]:
     return {"tag": _VERIFIES}
 
 
-def _fields(route: Route, now: float) -> dict[str, Any]:
+def route_fields(route: Route, now: float) -> dict[str, Any]:
+    """What a route says, at a moment of Unix time."""
     # The expiry is the low 16 bits of a number of units: the moment nearest to now is meant.
     units = int(now // EXPIRY_UNIT)
     distance = (route.expiry - units + (1 << 15)) % (1 << 16) - (1 << 15)

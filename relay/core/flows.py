@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from relay.core.confirmed import ConfirmedFlows
+from relay.core.flowevents import FlowEvents
 from relay.core.introductions import Introductions
 from relay.core.pending import PendingFlows
 from relay.core.upstreamports import UpstreamPorts
@@ -19,6 +20,7 @@ class Flows:
         ports: The upstream addresses.
         introductions: What edges say of clients.
         counters: Where what happens is counted, in datagrams, bytes or flows by reason.
+        events: Tells what happens to flows.
     """
 
     confirmed: ConfirmedFlows
@@ -26,3 +28,4 @@ class Flows:
     ports: UpstreamPorts
     introductions: Introductions
     counters: Counter[str]
+    events: FlowEvents

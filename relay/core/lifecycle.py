@@ -13,6 +13,7 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flowevents import Happened
 from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple
 from relay.core.ports import QUARANTINE, SHORT_REST
@@ -42,6 +43,7 @@ class Lifecycle:
         flow.stored_at = now.monotonic
         flow.replaces = self._flows.confirmed.put(flow)
         self._flows.introductions.confirmed(flow)
+        self._flows.events.tell(Happened.CONFIRMED, flow, now)
         if flow.replaces is not None:
             flow.epoch = max(flow.epoch, flow.replaces.epoch)
         if flow.is_connection:
@@ -54,6 +56,7 @@ class Lifecycle:
         if old is None:
             return []
         self._flows.counters["rebound"] += 1
+        self._flows.events.tell(Happened.CLOSED, old, now, "rebound")
         self._flows.introductions.gone(old)
         self._flows.ports.release(old, now.monotonic)
         # Install has replaced the client's side of the old flow, and Remove leaves that alone.
@@ -77,26 +80,49 @@ class Lifecycle:
         if self._flows.ports.move(flow, now.monotonic):
             return True
         self._flows.counters["no_upstream_port"] += 1
+        self._flows.events.tell(Happened.CLOSED, flow, now, "no_upstream_port")
         self._discard(flow)
         return False
 
     def give_up(self, flow: Flow, now: Instant) -> list[Command]:
         """The agent cannot serve a flow: there is no socket for it."""
         self._flows.counters["given_up"] += 1
-        return self.drop(flow, now)
+        return self.drop(flow, now, "given_up")
 
     def expire(self, flow: Flow, now: Instant) -> list[Command]:
         """A flow has been silent for too long."""
         self._flows.counters["expired"] += 1
-        return self.end(flow, now)
+        return self.end(flow, now, "expired")
 
-    def end(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow goes, and the mirror forgets it."""
-        commands = self.drop(flow, now)
+    def close(self, addresses: FlowTuple, now: Instant) -> list[Command]:
+        """This very flow goes, as the operator says; none if it is not here.
+
+        Its client may have another one by its next check, as long as its ufrag opens flows.
+        """
+        flow = self._flows.confirmed.get(addresses.from_client)
+        if flow is None or flow.addresses != addresses:
+            flow = self._flows.pending.get(addresses.from_client, addresses.packed_target)
+        if flow is None or flow.addresses != addresses:
+            return []
+        self._flows.counters["closed"] += 1
+        # The mirror has nothing of a pending one, but perhaps its client's confirmed one.
+        is_pending = flow.state is State.PENDING
+        return self.drop(flow, now, "closed") if is_pending else self.end(flow, now, "closed")
+
+    def end(self, flow: Flow, now: Instant, why: str) -> list[Command]:
+        """A flow goes, for a reason as `drop` takes it, and the mirror forgets it."""
+        commands = self.drop(flow, now, why)
         return commands if flow.is_connection else [*commands, Forget(flow)]
 
-    def drop(self, flow: Flow, now: Instant) -> list[Command]:
-        """A flow goes, and its port rests."""
+    def drop(self, flow: Flow, now: Instant, why: str) -> list[Command]:
+        """A flow goes, and its port rests.
+
+        Args:
+            flow: It.
+            now: The time.
+            why: The reason, as the counters call it.
+        """
+        self._flows.events.tell(Happened.CLOSED, flow, now, why)
         rest = SHORT_REST if self._flows.pending.is_unanswered(flow) else QUARANTINE
         self._discard(flow)
         self._flows.ports.release(flow, now.monotonic, rest)

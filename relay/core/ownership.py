@@ -133,7 +133,9 @@ class Ownership:
         self._flows.counters["moved_by_edge"] += 1
         return [
             OpenUpstream(moved),
-            *self._lifecycle.drop(flow, now),  # first: there may be no room for both
+            *self._lifecycle.drop(
+                flow, now, "moved_by_edge"
+            ),  # first: there may be no room for both
             Forget(flow),
             Announce(moved, now),
             *self._lifecycle.confirm(moved, now),
@@ -149,7 +151,8 @@ class Ownership:
         there = [each for each in self._flows.pending if each.addresses.packed_upstream == upstream]
         if len(self._displaced) < MOST_DISPLACED:
             self._displaced.update(each.addresses.from_client for each in there)
-        return [command for flow in there for command in self._lifecycle.drop(flow, now)]
+        why = "displaced"
+        return [command for flow in there for command in self._lifecycle.drop(flow, now, why)]
 
     def claimed(self, flow: FlowTuple) -> None:
         """A flow is this relay's in the mirror, too."""
@@ -198,4 +201,4 @@ class Ownership:
 
     def _leave_to_another(self, flow: Flow, now: Instant) -> list[Command]:
         self._flows.counters["lost_to_another"] += 1
-        return self._lifecycle.drop(flow, now)
+        return self._lifecycle.drop(flow, now, "lost_to_another")

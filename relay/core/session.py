@@ -37,6 +37,7 @@ from relay.core.flow import (
     TRANSACTIONS_KEPT,
     Alarm,
     Announce,
+    CloseUpstream,
     Command,
     Flow,
     Instant,
@@ -48,6 +49,7 @@ from relay.core.flow import (
     State,
     Store,
 )
+from relay.core.flowevents import FlowEvents, Happened
 from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple, Source
 from relay.core.handoff import Handoff
@@ -96,6 +98,7 @@ class SessionTable:
         counters: What happened, in datagrams, bytes or flows by reason.
         setups: How long flows took from their first check to the one that confirmed them.
         limits: Bounds and times.
+        events: Tells what happens to flows.
         lifecycle: The steps that flows take.
         ownership: Does with flows what the mirror says.
         handoff: Hands flows to an agent's successor.
@@ -117,6 +120,7 @@ class SessionTable:
         self.counters: Counter[str] = Counter()
         self.setups = Histogram(SETUPS)
         self.limits = limits or Limits()
+        self.events = FlowEvents()
         self._vips = vips
         self._keys = keys
         self._remote = remote = RemoteClusters(registry, keys, edge_keys or EdgeKeys())
@@ -125,7 +129,12 @@ class SessionTable:
         self._confirmed = ConfirmedFlows(self.limits)
         self._pending = PendingFlows(self.limits, randbelow, remote.lead)
         flows = Flows(
-            self._confirmed, self._pending, self._upstreams, self._introductions, self.counters
+            self._confirmed,
+            self._pending,
+            self._upstreams,
+            self._introductions,
+            self.counters,
+            self.events,
         )
         self.lifecycle = Lifecycle(flows, heard)
         self.ownership = Ownership(
@@ -196,7 +205,7 @@ class SessionTable:
         """
         self.counters["disconnected"] += 1
         self._pending.keep_place(flow.addresses.route, now.monotonic)
-        return self.lifecycle.drop(flow, now)
+        return self.lifecycle.drop(flow, now, "disconnected")
 
     def from_transceiver(self, data: bytes, flow: Flow, now: Instant) -> list[Command]:
         """Take a datagram that came from a flow's transceiver to its upstream address."""
@@ -226,7 +235,7 @@ class SessionTable:
             self._pending.answered(flow)
             self.counters["refused_full"] += 1
             text = f"all {self.limits.flows} flows are in use: a new one was refused (max-flows)"
-            return [Alarm(text), *self.lifecycle.drop(flow, now)]
+            return [Alarm(text), *self.lifecycle.drop(flow, now, "refused_full")]
         self.counters["confirmed"] += 1
         self.setups.observe(now.monotonic - flow.opened.monotonic)
         return self.lifecycle.confirm(flow, now) + self._to_client(flow, data, now)
@@ -280,10 +289,10 @@ class SessionTable:
         commands: list[Command] = []
         for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
-            commands += self.lifecycle.drop(flow, now)
+            commands += self.lifecycle.drop(flow, now, "pending_expired")
         for flow in self._confirmed.ended(now.monotonic):
             self.counters["ended"] += 1
-            commands += self._control.ending(flow) + self.lifecycle.end(flow, now)
+            commands += self._control.ending(flow) + self.lifecycle.end(flow, now, "ended")
         for flow in [each for each in self._confirmed if self._silent(each, now)]:
             if flow.is_connection or not dataplane_forwards:
                 commands += self.lifecycle.expire(flow, now)
@@ -342,8 +351,12 @@ class SessionTable:
         pending = self._pending.get(source, route.raw[TARGET])
         if pending is None:
             pending, commands = self._newcomers.admit(route, source, now)
+            for command in commands:
+                if isinstance(command, CloseUpstream):
+                    self.events.tell(Happened.CLOSED, command.flow, now, "pending_replaced")
             if pending is None:
                 return commands
+            self.events.tell(Happened.OPENED, pending, now)
             commands.append(OpenUpstream(pending))
         latest = (*pending.transactions, said.transaction_id)
         pending.transactions = latest[-TRANSACTIONS_KEPT:]

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from redis.exceptions import NoPermissionError
 
@@ -20,6 +20,7 @@ from relay.core.throttle import Throttle
 from relay.mirror import library
 from relay.mirror.asked import Asked
 from relay.mirror.dormant import DormantFlows
+from relay.mirror.fetching import fetch
 from relay.mirror.reading import Held, read
 from relay.mirror.record import Record, RecordError, client_of
 from relay.mirror.requests import Claim, LookUp, Refresh, Release, Request, Writer
@@ -187,6 +188,10 @@ class Mirror:
             asyncio.get_running_loop().call_later(PATIENCE, self._give_up, source)
         elif look_up is None:
             self._counters["mirror_recall_limited"] += 1
+
+    async def fetch(self, flow: FlowTuple) -> dict[str, Any] | None:
+        """See `relay.mirror.fetching.fetch`."""
+        return await fetch(self._redis, flow, self._keys)
 
     def read_again(self) -> None:
         """Read all flows soon: something may have been missed."""

@@ -6,17 +6,19 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from relay import linux
 from relay.admin import transport as admin
 from relay.admin.commands import AdminCommands
+from relay.admin.flowcommands import FlowCommands
 from relay.admin.listing import list_flows
 from relay.config.directory import Directory
 from relay.config.keyfile import KeyFile
 from relay.core.flow import (
+    Command,
     Flow,
     State,
 )
@@ -301,10 +303,18 @@ class Agent:
 
     async def _start(self) -> None:
         # First of all: it refuses a second agent of this instance.
+        flows = FlowCommands(
+            self._table,
+            dataplane=lambda: self._dataplane,
+            execute=self._execute,
+            now=now,
+            owner=self._config.identity,
+            fetch=self._mirroring.mirror.fetch if self._mirroring is not None else None,
+        )
         server = await admin.serve(
             self.admin_path,
-            AdminCommands(self).handlers,
-            self._succession.conversations,
+            {**AdminCommands(self).handlers, **flows.handlers},
+            {**self._succession.conversations, **flows.conversations},
             beside=self._succession.is_pending,
         )
         self._closing.callback(server.close)
@@ -418,6 +428,9 @@ class Agent:
         parts = flow.addresses
         sent = (parts.vip, parts.client), (parts.upstream, parts.transceiver)
         return parts if (source, destination) in sent else None
+
+    def _execute(self, commands: Iterable[Command]) -> None:
+        self._executor.execute(commands)
 
     # What happens
 

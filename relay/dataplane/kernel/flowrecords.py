@@ -23,7 +23,7 @@ _TRANSCEIVER_AT, _VIP_AT, _UPSTREAM_AT, _KIND_AT = 2, 4, 5, 6  # bytes
 _RECORD = Struct("=2sHBBBx16s2Q2I8x2I")  # struct flow: ends, client, then what is counted
 _TO_TRANSCEIVER, _TO_CLIENT = 0, 1  # enum direction, less 1
 _BYTES = 3  # words of eight bytes before them
-_SEEN = 14  # words of four bytes before it
+_BINDINGS, _SEEN = 12, 14  # words of four bytes before them
 _WIDTH = {"2Q": (1 << 64) - 1, "2I": (1 << 32) - 1}
 _CURRENT = bytes(0 < kind < REPLACED for kind in range(256))
 _BATCH = 1 << 14  # records that are looked at in one go: a few milliseconds
@@ -88,6 +88,11 @@ class FlowRecords:
             return None
         data = self._flows.element(position)
         return next(self._decoded(range(position, position + 1), data), None)
+
+    def bindings(self, position: int) -> tuple[int, int]:
+        """What names the next hops of a record, to the transceiver and to the client; 0: none."""
+        at = position * self._flows.stride // 4 + _BINDINGS
+        return self._flows.words[at + _TO_TRANSCEIVER], self._flows.words[at + _TO_CLIENT]
 
     def read_all(self) -> Iterator[Record]:
         """The records of all flows, but of those whose client another flow has by now."""

@@ -174,6 +174,11 @@ class FlowTable:
         record = self._find(flow)
         return FlowRecord(flow, *self._activities(record)) if record else FlowRecord(flow)
 
+    def bindings(self, flow: FlowTuple) -> tuple[int, int] | None:
+        """What names its next hops, see `relay.dataplane.kernel.hopview`; None: it is not there."""
+        record = self._find(flow)
+        return self._records.bindings(record.position) if record else None
+
     def records(self) -> Iterator[FlowRecord]:
         """Every flow with its activity."""
         for record, flow in self._listed():

@@ -5,7 +5,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -26,6 +26,7 @@ _TRACEPOINT = "tracepoint-"
 _NEW = "-new"
 # Who loads holds the lock for a second or less, while the kernel verifies.
 _LOCK_TIMEOUT, _LOCK_POLL = 30.0, 0.01  # seconds
+Items = Iterable[tuple[bytes, bytes]]
 _BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
 
 
@@ -365,13 +366,11 @@ class PinnedMap:
             if value is not None:
                 yield key, value
 
-    def show(self) -> Iterator[dict[str, Any]]:
-        """All entries for people: key and value, and for a per-CPU map one for each processor.
-
-        Of an array that user space writes as memory, zero is an entry that is not in use.
-        """
-        for key, value in self.items():
-            if self.info.flags & bpfsys.MMAPABLE and not any(value):
+    def show(self, some: Items | None = None) -> Iterator[dict[str, Any]]:
+        """Entries for people, some or all in use: one for each processor of a per-CPU map."""
+        for key, value in self.items() if some is None else some:
+            # Zero in an array that user space writes as memory is not in use.
+            if some is None and self.info.flags & bpfsys.MMAPABLE and not any(value):
                 continue
             shown: dict[str, Any] = {"key": self.key.show(key)}
             if not self.per_cpu:

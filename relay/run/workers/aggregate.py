@@ -31,14 +31,14 @@ def ask_all(paths: Sequence[Path], command: str) -> dict[str, int]:
 
 async def numbers(paths: Sequence[Path], command: str) -> dict[str, int]:
     """The same without blocking."""
-    return add_up([piece for path in paths async for piece in _answer(path, command)])
+    return add_up([piece for path in paths async for piece in answer_of(path, command)])
 
 
 async def keys(paths: Sequence[Path], ring: KeyRing) -> dict[str, Any]:
     """The key slots that every worker verifies by; one that is being started again will."""
     slots = set(ring.slots)
     for path in paths:
-        async for piece in _answer(path, "keys"):
+        async for piece in answer_of(path, "keys"):
             slots &= set(piece["slots"])
     return {"slots": sorted(slots), "signing": ring.signing_slot}
 
@@ -50,14 +50,14 @@ async def status(
     counters = add_up([head["counters"], await numbers(paths, "counters")])
     yield {**head, "counters": counters, "dataplane_counters": {}, "flows": []}
     for path in paths:
-        async for piece in _answer(path, "status"):
+        async for piece in answer_of(path, "status"):
             yield {"flows": piece["flows"]}
 
 
-async def _answer(path: Path, command: str) -> AsyncIterator[dict[str, Any]]:
+async def answer_of(path: Path, command: str, **fields: object) -> AsyncIterator[dict[str, Any]]:
     """A worker's answer, in pieces; nothing of one that is being started again."""
     try:
-        async for piece in admin.pieces(path, command):
+        async for piece in admin.pieces(path, command, **fields):
             yield piece
     except AdminError:
         return

@@ -28,6 +28,7 @@ from relay.run.takeover.handed import HandedSockets
 from relay.run.takeover.offer import COMMAND, Offer
 from relay.run.takeover.predecessor import Predecessor
 from relay.run.workers import aggregate
+from relay.run.workers.flows import WorkerFlows
 from relay.run.workers.reuseport import open_reuseport_group
 from relay.supervision import Supervisor
 from relay.wire.endpoint import Endpoint
@@ -181,6 +182,7 @@ class Workers:
         self._supervisor.faults.guard(loop)
         if self._predecessor is not None:
             self._closing.callback(self._predecessor.close)
+        flows = WorkerFlows(self._paths)
         # First of all: it refuses a second relay of this instance.
         server = await admin.serve(
             config.admin_path,
@@ -194,8 +196,9 @@ class Workers:
                 "setups": self._sum_of("setups"),
                 "switch": self._switch,
                 "drain": self._drain,
+                **flows.handlers,
             },
-            {COMMAND: self._offer().serve},
+            {COMMAND: self._offer().serve, **flows.conversations},
             beside=self._predecessor is not None,
         )
         self._closing.callback(server.close)

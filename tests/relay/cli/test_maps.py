@@ -73,6 +73,56 @@ class TestLoaded:
         named = "it has build, counters, dormant_clients, edges, flow_hash, flow_index"
         assert f"has no map 'flowz'; {named}" in result.stderr
 
+    def test_gates_and_counters_have_names(self, host_icelane: HostIcelane, instance: str) -> None:
+        def told(*command: str) -> Any:
+            options = ("--instance", instance, "--json")
+            return json.loads(host_icelane("maps", *command, *options).stdout)
+
+        gates = told("dump", "rate_limits")
+        assert [each["key"] for each in gates] == list(range(len(gates)))
+        assert {"stun_routed", "ufrag", "network"} <= {each["name"] for each in gates}
+        (ufrag,) = told("show", "rate_limits", "ufrag")
+        assert ufrag in gates
+        assert told("dump", "counters")[0]["key"] == 0
+        assert told("dump", "counters")[0]["value"]["not_ours"] >= 0
+
+    def test_an_entry_by_its_number_and_by_its_bytes(
+        self, host_icelane: HostIcelane, instance: str
+    ) -> None:
+        shown = [
+            host_icelane("maps", "show", "hops", key, "--instance", instance, "--json").stdout
+            for key in ("1", "hex:01000000", "hex:01 00 00 00")
+        ]
+        assert len(set(shown)) == 1
+        assert json.loads(shown[0])[0]["key"] == 1
+
+    def test_raw_is_the_bytes(self, host_icelane: HostIcelane, instance: str) -> None:
+        options = ("--raw", "--instance", instance, "--json")
+        ((entry),) = json.loads(host_icelane("maps", "show", "own_vips", "0", *options).stdout)
+        assert entry["key"] == "00 00 00 00"
+        assert bytes.fromhex(entry["value"]).startswith(bytes(10) + b"\xff\xff\xcb\x00\x71\x0a")
+
+    @pytest.mark.parametrize(
+        ("command", "code", "words"),
+        [
+            (("show", "hops", "x"), 2, "'x' is no key of hops: write a number, or its 4 bytes"),
+            (("show", "hops", "99999"), 1, "hops has no entry '99999'"),
+            (("show", "rate_limits", "nosuch"), 2, "write a name (stun_routed, "),
+            (("dump", "route_keys", "--raw"), 2, "route_keys holds secrets"),
+        ],
+        ids=lambda each: " ".join(each) if isinstance(each, tuple) else None,
+    )
+    def test_what_cannot_be_shown(
+        self,
+        host_icelane: HostIcelane,
+        instance: str,
+        command: tuple[str, ...],
+        code: int,
+        words: str,
+    ) -> None:
+        result = host_icelane("maps", *command, "--instance", instance)
+        assert words in refused(result, code=code)
+
 
 @pytest.mark.parametrize("command", [("list",), ("dump", "flow_records")], ids=lambda each: each[0])
 def test_what_is_not_loaded(host_icelane: HostIcelane, command: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from relay.cli.output import Admin, Running, print_json, print_rows
+from relay.dataplane.kernel import pins
 from relay.errors import AdminError
 
 ROWS = [
@@ -103,6 +104,15 @@ def test_without_a_name_the_relay_that_runs_is_meant(
         assert CliRunner().invoke(shown, arguments).output == f"{told}\n"
 
 
+def test_where_no_agent_runs_the_only_one_that_is_loaded_is_meant(runtime: Path) -> None:
+    for number, name in enumerate(("blue", "green")):
+        directory = runtime / "bpf" / name
+        directory.mkdir(parents=True)
+        (directory / "program").touch()
+        told = CliRunner().invoke(shown, []).output
+        assert told == ("default\n" if number else "blue\n")
+
+
 def test_of_several_relays_one_must_be_named(runtime: Path) -> None:
     with listening(runtime, ["up", "blue"]):
         error = CliRunner().invoke(shown, []).exception
@@ -121,7 +131,8 @@ def _show(*, instance: Running = "", admin: Admin = None) -> None:
 
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the agents of a user are."""
+    """Where the agents of a user are; nothing is loaded."""
+    monkeypatch.setattr(pins, "ROOT", tmp_path / "bpf")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return tmp_path

@@ -103,7 +103,7 @@ def test_a_flow_that_was_said_goodbye_to_ends_when_it_would_have() -> None:
 def test_a_port_that_rests_goes_on_resting() -> None:
     before = Scene(ports=range(20_000, 20_001))
     flow = before.connect()
-    before.table.lifecycle.drop(flow, before.now)
+    before.table.lifecycle.drop(flow, before.now, "ended")
     scene = successor(before, ports=range(20_000, 20_001))
     scene.client(scene.request())
     assert not list(scene.table)
