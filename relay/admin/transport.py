@@ -166,8 +166,15 @@ def first_piece(path: Path, command: str) -> dict[str, Any]:
     return asyncio.run(first())
 
 
-async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], None]:
+async def pieces(
+    path: Path, command: str, **fields: object
+) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the agent behind a socket without blocking, and give its answer piece by piece.
+
+    Args:
+        path: The socket.
+        command: What is asked.
+        fields: What belongs to the command.
 
     Raises:
         AdminError: No agent answers there, or it does not answer in time.
@@ -176,7 +183,7 @@ async def pieces(path: Path, command: str) -> AsyncGenerator[dict[str, Any], Non
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=MAX_PIECE)
         try:
-            writer.write(json.dumps({"command": command}).encode() + b"\n")
+            writer.write(json.dumps({"command": command} | fields).encode() + b"\n")
             more = True
             while more:
                 async with asyncio.timeout(TIMEOUT):
