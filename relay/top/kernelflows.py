@@ -73,8 +73,12 @@ class KernelFlows:
         self._id = table_id(self._pins)
         with ExitStack() as opened:
             self._table = opened.enter_context(closing(FlowTable(self._pins)))
-            self._memory = opened.enter_context(closing(MappedArray(self._pins.opened(FLOW_RECORDS))))
-            self._routes = opened.enter_context(closing(MappedArray(self._pins.opened(FLOW_ROUTES))))
+            self._memory = opened.enter_context(
+                closing(MappedArray(self._pins.opened(FLOW_RECORDS)))
+            )
+            self._routes = opened.enter_context(
+                closing(MappedArray(self._pins.opened(FLOW_ROUTES)))
+            )
             self._names = opened.enter_context(closing(Transceivers(self._pins)))
             self._hops = opened.enter_context(closing(Hops(self._pins)))
             self._open = opened.pop_all()
@@ -138,9 +142,9 @@ class KernelFlows:
         there = self._table.at(positions)
         return [self._row(position, flow) for position, flow in there]
 
-    def row_at(self, upstream: Endpoint) -> dict[str, Any] | None:
+    def row_at(self, upstream: str) -> dict[str, Any] | None:
         """That of the flow at an upstream address, if there is one."""
-        position = self._table.position(upstream.packed)
+        position = self._table.position(Endpoint.parse(upstream).packed)
         return next(iter(self.rows([position])), None) if position is not None else None
 
     def _sample(self) -> Sample:
@@ -192,7 +196,9 @@ class KernelFlows:
         if word.network is not None:
             fits = ~fits
             for half, shift in ((0, 64), (1, 0)):
-                mask, value = (number >> shift & (1 << 64) - 1 for number in (word.mask, word.network))
+                mask, value = (
+                    number >> shift & (1 << 64) - 1 for number in (word.mask, word.network)
+                )
                 fits &= records["client"][:, half] & np.uint64(mask) == np.uint64(value)
             if word.port is not None:
                 fits &= records["port"] == word.port
@@ -281,7 +287,9 @@ class KernelFlows:
             self._new.records["transceiver"][positions], return_index=True, return_inverse=True
         )
         sums = {
-            (name, column): np.bincount(index, self._moved_one(column, way)[positions], len(numbers))
+            (name, column): np.bincount(
+                index, self._moved_one(column, way)[positions], len(numbers)
+            )
             for name, way in _WAYS.items()
             for column in ("packets", "bytes")
         }
