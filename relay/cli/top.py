@@ -1,6 +1,6 @@
 """`icelane top`: the relay's flows, live."""
 
-import time
+import sys
 from typing import Annotated
 
 import typer
@@ -16,21 +16,20 @@ def top(
         float, typer.Option(min=0.1, max=60, help="Seconds between two looks.")
     ] = 1.0,
     count: Annotated[int, typer.Option(min=0, help="End after so many looks; 0 means never.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each look.")
+    ] = False,
 ) -> None:
-    """Watch the relay's flows live, until Ctrl-C: rates, and who forwards them."""
-    from rich.live import Live
+    """Watch a relay live: what it forwards and drops, and its flows by rate.
 
-    from relay.admin.flowview import LiveFlows
-    from relay.admin.snapshot import take_snapshot
+    On a terminal, ? explains the keys and q leaves. Into a pipe or a file it prints one look after
+    the other.
+    """
+    import asyncio
 
-    view = LiveFlows()
-    try:
-        with Live(view.render(take_snapshot(instance, admin), time.monotonic())) as live:
-            looks = 1
-            while looks != count:
-                time.sleep(interval)
-                snapshot = take_snapshot(instance, admin)
-                live.update(view.render(snapshot, time.monotonic()), refresh=True)
-                looks += 1
-    except KeyboardInterrupt:
-        return
+    from relay.top.live import print_looks, watch
+
+    if sys.stdout.isatty() and not as_json:
+        asyncio.run(watch(instance, admin, interval, count))
+    else:
+        asyncio.run(print_looks(instance, admin, interval, count, as_json=as_json))

@@ -74,16 +74,11 @@ def table(
             line.pad_right(max(0, width - line.cell_len))
             line.stylize("reverse")
         lines.append(line)
-    return [each for each in lines if _fit(each, width)]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")  # where even one column is too wide
+    return lines
 
 
 def _padded(column: Column, text: str, widths: Mapping[str, int]) -> str:
     width = widths[column.name]
     return text.rjust(width) if column.right else text.ljust(width)
-
-
-def _fit(line: Text, width: int) -> bool:
-    """Cut the line at the screen's edge, where even one column is too wide; always True."""
-    line.rstrip()
-    line.truncate(width, overflow="ellipsis")
-    return True

@@ -15,6 +15,40 @@ HISTORY = 120  # looks that sparklines know of
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a viewer wants to see.
+
+    Attributes:
+        limit: How many flows.
+        sort: One of `relay.admin.busiest.SORTS`.
+        reverse: Whether the other end comes first.
+        filter: See `relay.admin.flowfilter`.
+        shown: Client, VIP and transport of a flow that is shown alone.
+        transceivers: Whether the sums of transceivers are shown.
+    """
+
+    limit: int = 50
+    sort: str = "bits"
+    reverse: bool = False
+    filter: str = ""
+    shown: tuple[str, str, str] | None = None
+    transceivers: bool = False
+
+    def request(self, over: float) -> dict[str, Any]:
+        """The question to an agent, which looks for so many seconds."""
+        names = ("client", "vip", "transport")
+        return {
+            "limit": self.limit,
+            "over": over,
+            "sort": self.sort,
+            "reverse": self.reverse,
+            "filter": self.filter,
+            "show": self.shown and dict(zip(names, self.shown, strict=True)),
+            "transceivers": self.transceivers,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """What a dataplane forwards, a second."""
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.errors import AdminError, DataplaneError
 from relay.top import model, processors
-from relay.top.model import Look, Processor, Rates, Traffic
+from relay.top.model import Look, Processor, Rates, Traffic, Wanted
 
 if TYPE_CHECKING:
     from relay.top.kernelflows import KernelFlows
@@ -31,40 +31,6 @@ FLOWS_A_SECOND = 50_000
 QUICK = 0.2  # seconds that the first look takes, and the first after another question
 _FIRST_ANSWER = 1.0  # seconds in which an agent that lives has answered
 _STAT = Path("/proc/stat")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a viewer wants to see.
-
-    Attributes:
-        limit: How many flows.
-        sort: One of `relay.admin.busiest.SORTS`.
-        reverse: Whether the other end comes first.
-        filter: See `relay.admin.flowfilter`.
-        shown: Client, VIP and transport of a flow that is shown alone.
-        transceivers: Whether the sums of transceivers are shown.
-    """
-
-    limit: int = 50
-    sort: str = "bits"
-    reverse: bool = False
-    filter: str = ""
-    shown: tuple[str, str, str] | None = None
-    transceivers: bool = False
-
-    def request(self, over: float) -> dict[str, Any]:
-        """The question to an agent, which looks for so many seconds."""
-        names = ("client", "vip", "transport")
-        return {
-            "limit": self.limit,
-            "over": over,
-            "sort": self.sort,
-            "reverse": self.reverse,
-            "filter": self.filter,
-            "show": self.shown and dict(zip(names, self.shown, strict=True)),
-            "transceivers": self.transceivers,
-        }
 
 
 class Source:

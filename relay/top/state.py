@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from relay.admin.busiest import MOST_ROWS, SORTS
-from relay.top.source import Wanted
+from relay.top.model import Wanted
 
 Name = tuple[str, str, str]  # client, VIP and transport of a flow
 
