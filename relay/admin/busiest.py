@@ -1,8 +1,8 @@
 """Which of an agent's flows move most, of tens of thousands, at a small cost.
 
 An answer is about a short time: the agent notes what its flows have carried, waits, and looks
-again. So it keeps nothing for those who ask, and costs nothing while nobody does. It counts what the
-agent itself forwards; what the kernel does stands in its maps, which whoever asks reads by himself.
+again. So it keeps nothing for those who ask, and costs nothing while nobody does. It counts what
+the agent itself forwards; what the kernel does stands in its maps, which whoever asks reads.
 """
 
 import asyncio
@@ -91,8 +91,8 @@ class Question:
                 str(request.get("sort", "bits")),
                 bool(request.get("reverse", False)),
                 FlowFilter.parse(str(request.get("filter", ""))),
-                shown and b"".join(Endpoint.parse(shown[end]).packed for end in ("client", "vip")),
-                bool(shown) and shown.get("transport") == Transport.TCP.value,
+                _ends(shown) if shown is not None else None,
+                shown is not None and shown.get("transport") == Transport.TCP.value,
                 bool(request.get("transceivers", False)),
             )
         except (TypeError, ValueError, KeyError, AttributeError, EndpointError) as error:

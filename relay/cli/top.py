@@ -27,9 +27,19 @@ def top(
     """
     import asyncio
 
-    from relay.top.live import print_looks, watch
+    from relay.top.live import watch
+    from relay.top.plain import write_looks
+
+    def write(text: str) -> None:
+        typer.echo(text, nl=False)
+        sys.stdout.flush()
 
     if sys.stdout.isatty() and not as_json:
         asyncio.run(watch(instance, admin, interval, count))
-    else:
-        asyncio.run(print_looks(instance, admin, interval, count, as_json=as_json))
+        return
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    asyncio.run(
+        write_looks(
+            instance, admin, interval, count, as_json=as_json, ascii_only=ascii_only, write=write
+        )
+    )

@@ -21,7 +21,7 @@ def detail_lines(row: Row | None, name: tuple[str, str, str], width: int) -> lis
     """
     if row is None:
         client, vip, _ = name
-        return [Text(f"The flow of {client} to {vip} is not there (any more)."), _back()]
+        return [Text(f"The flow of {client} to {vip} is not there (any more).")]
     lines = [Text.assemble((f"{label:12}", "bold"), value) for label, value in _facts(row)]
     lines.append(Text())
     for way, title in (
@@ -29,11 +29,7 @@ def detail_lines(row: Row | None, name: tuple[str, str, str], width: int) -> lis
         ("to_client", "transceiver to client"),
     ):
         lines += _direction(title, row[way], width)
-    return [*lines, Text(), _back()]
-
-
-def _back() -> Text:
-    return Text("Esc: back to the list", "dim")
+    return lines
 
 
 def _facts(row: Row) -> Iterator[tuple[str, str]]:

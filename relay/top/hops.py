@@ -4,7 +4,6 @@ struct hop of bpf/relay.h.
 """
 
 from ipaddress import IPv4Address, IPv6Address
-from socket import if_indextoname
 from typing import Any
 
 from relay.dataplane.kernel.memory import MappedArray
@@ -27,6 +26,8 @@ class Hops:
         with pins.opened("hops") as table:
             self._layout = table.value
         self._memory = MappedArray(pins.opened("hops"))
+        # Not by the host's names: it may be in another network namespace than this process.
+        self._names = {number: name for name, number in pins.linked().items()}
 
     def show(self, binding: int) -> dict[str, Any] | None:
         """The next hop that a flow's binding names; None where it has none.
@@ -40,13 +41,9 @@ class Hops:
         number = shown["ifindex"]
         if not binding or not isinstance(number, int) or not number:
             return None
-        try:
-            interface = if_indextoname(number)
-        except OSError:  # it is in another network namespace
-            interface = str(number)
         gateway = raw[spans["gateway"]]
         return {
-            "interface": interface,
+            "interface": self._names.get(number, str(number)),
             # An IPv4 address is the first word, and the rest is zero.
             "gateway": str(IPv6Address(gateway) if any(gateway[4:]) else IPv4Address(gateway[:4])),
             "mac": raw[spans["destination_mac"]].hex(":"),

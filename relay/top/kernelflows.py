@@ -130,7 +130,7 @@ class KernelFlows:
         chosen = self._first(positions, question)
         if question.shown is not None and not question.connection:
             shown = self._table.of_client(question.shown)
-            at = shown and self._table.position(shown.packed_upstream)
+            at = self._table.position(shown.packed_upstream) if shown is not None else None
             chosen += [at] if at is not None and at not in chosen else []
         answer: dict[str, Any] = {"flows": self.rows(chosen), "matching": len(positions)}
         if question.transceivers:
@@ -160,12 +160,13 @@ class KernelFlows:
         return there
 
     def _moved(self, column: str) -> _Array:
-        """What each record has counted between the looks, both directions; 0 if it is a new one's."""
+        """What each record has counted between the looks, both directions."""
         ways = [self._moved_one(column, way) for way in (_IN, _OUT)]
         both: _Array = ways[_IN] + ways[_OUT]
         return both
 
     def _moved_one(self, column: str, way: int) -> _Array:
+        """The same of one direction; 0 of a record that was written anew, as another flow's."""
         new, old = self._new.records, self._old.records
         same = new["bytes"][:, way] >= old["bytes"][:, way]
         # Packets are counted modulo 2^32, as the subtraction is.

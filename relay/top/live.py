@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +15,8 @@ from relay.top.state import Page, State, press, settled
 from relay.top.terminal import Terminal
 from relay.top.view import Screen
 
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: What ends a viewer, which is all that it was to do.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Viewer:
@@ -49,7 +48,7 @@ class Viewer:
     async def run(self) -> None:
         """Show it until somebody has seen enough."""
         loop = asyncio.get_running_loop()
-        for number in _ENDING:
+        for number in ENDING:
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGWINCH, self._stale.set)
         loop.add_signal_handler(signal.SIGTSTP, self._stop_for_a_while)
@@ -81,7 +80,7 @@ class Viewer:
         self._look = self._source.picture()
         self._stale.set()
         looks, rest = 0, min(QUICK, self._interval)
-        while looks != self._count:
+        while not self._count or looks < self._count:
             await asyncio.sleep(rest)
             await self._going.wait()
             self._look = await self._source.look()
@@ -155,46 +154,3 @@ async def watch(instance: str, admin: Path | None, interval: float, count: int) 
         with Terminal(console) as terminal:
             ascii_only = not console.encoding.lower().startswith("utf")
             await Viewer(source, terminal, interval, count, ascii_only=ascii_only).run()
-
-
-async def print_looks(
-    instance: str, admin: Path | None, interval: float, count: int, *, as_json: bool
-) -> None:
-    """Print one look after the other, for pipes and files, until it is to end.
-
-    Raises:
-        DataplaneError: There is neither an agent nor a loaded program of this instance.
-    """
-    import json  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
-    ended = asyncio.Event()
-    for number in _ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    console = Console(highlight=False, color_system=None)
-    screen = Screen(_FILE_WIDTH, None, not console.encoding.lower().startswith("utf"))
-    history, state = History(), replace(State(), top=0)
-    looks, rest = 0, min(QUICK, interval)
-    async with Source(instance, admin, interval) as source:
-        source.wanted = state.wanted(_FILE_ROWS)
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await ended.wait()
-            if ended.is_set():
-                return
-            look = await source.look()
-            history.add(look)
-            if as_json:
-                print(json.dumps(model.as_json(look)))
-            else:
-                lines = view.render(look, history, state, screen)
-                print("\n".join(line.plain.rstrip() for line in lines), end="\n\n")
-            sys.stdout.flush()
-            looks, rest = looks + 1, interval
-            if looks == count:
-                return
-
-
-_FILE_WIDTH = 200  # columns: a line in a file or a pipe need not fit a screen
-_FILE_ROWS = 40

@@ -304,7 +304,7 @@ def verdicts(counters: Mapping[str, float]) -> dict[str, float]:
 
 def longest_turn(turns: Mapping[str, float]) -> str:
     """The bound of the longest turn that there was, in ms, of their rates by bound."""
-    return next((bound for bound, number in reversed(turns.items()) if number > 0), "")
+    return next((bound for bound in reversed(list(turns)) if turns[bound] > 0), "")
 
 
 def as_json(look: Look) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-# The columns of /proc/stat, in ticks of 10 ms (proc(5)); nice and iowait, irq belong to others here.
+# The columns of /proc/stat (proc(5)), in ticks of 10 ms: user, nice, system, idle, iowait, irq,
+# softirq, steal.
 _COLUMNS = ("user", "user", "system", "idle", "idle", "softirq", "softirq", "steal")
 KINDS = ("user", "system", "softirq", "steal", "idle")
 

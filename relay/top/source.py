@@ -1,9 +1,9 @@
 """Looks at a relay: its agent is asked, and the kernel's memory is read, side by side.
 
-The agent is asked for two things. What it knows of itself is small, and asked for at each look. Which
-of its flows move most it finds out over a while, of which it spends a small share on that: the more
-flows it has, the less often it is asked (`FLOWS_A_SECOND`). Whatever it does not answer, or late, what
-is known is shown.
+The agent is asked for two things. What it knows of itself is small, and asked for at each look.
+Which of its flows move most it finds out over a while, of which it spends a small share on that:
+the more flows it has, the less often it is asked (`FLOWS_A_SECOND`). What it does not answer, or
+late, is left as it was.
 """
 
 import asyncio
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from relay.admin import transport as admin
 from relay.admin.busiest import LONGEST, Question
+from relay.admin.catalogue import KERNEL_FORWARDED
 from relay.admin.place import default_path
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.pins import PinnedMap, Pins
@@ -62,10 +63,11 @@ class Source:
         self._rates = Rates()
         self._times: dict[int, dict[str, int]] = {}
         self._look = Look()
+        self._asked_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.news = asyncio.Event()
 
-    async def __aenter__(self) -> "Source":
+    async def __aenter__(self) -> Self:
         """Begin.
 
         Raises:
@@ -146,12 +148,13 @@ class Source:
         try:
             async with asyncio.timeout(waits):
                 async for piece in admin.pieces(self._path, "overview"):
-                    if "error" in piece:
-                        raise AdminError(
-                            f"the agent at {self._path} is of another version of Icelane: "
-                            f"{piece['error']}"
-                        )
+                    self._asked_at = time.monotonic()
                     self._overview, self._agent_trouble = piece, ""
+            if self._overview is not None and "error" in self._overview:
+                told, self._overview = self._overview["error"], None
+                self._agent_trouble = (
+                    f"the agent at {self._path} is of another version of Icelane: {told}"
+                )
         except AdminError as error:
             self._overview, self._agent_trouble = None, str(error)
         except TimeoutError:
@@ -232,7 +235,7 @@ class Source:
     # What that comes to
 
     def _take(self) -> None:
-        at = time.monotonic()
+        at = self._asked_at if self._overview is not None else time.monotonic()
         overview: Mapping[str, Any] = self._overview or {}
         by_cpu = self._counted()
         kernel = overview.get("dataplane_counters") or _summed(by_cpu)
@@ -309,7 +312,7 @@ def _traffic(
     sizes = ("bytes_to_transceivers", "bytes_to_clients")
     found = {}
     if kernel:
-        forwarded = sum(kernel.get(name, 0.0) for name in model.catalogue.KERNEL_FORWARDED.values())
+        forwarded = sum(kernel.get(name, 0.0) for name in KERNEL_FORWARDED.values())
         found[model.KERNEL] = Traffic(forwarded, totals.get("bit_rate", 0.0))
     if agent:
         found[model.USERSPACE] = Traffic(

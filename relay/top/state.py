@@ -1,8 +1,9 @@
 """What a viewer is set to, and what each key makes of it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 from relay.admin.busiest import MOST_ROWS, SORTS
 from relay.top.model import Wanted
@@ -105,45 +106,48 @@ def press(state: State, key: str, rows: Sequence[Name], height: int, count: int)
         return _type(state, key)
     if state.help:
         return replace(state, help=False, ended=key == "q")
-    if key == "q":
-        return replace(state, ended=True)
-    if key in {"?", "h"}:
-        return replace(state, help=True)
-    if key == " ":
-        return replace(state, paused=not state.paused)
+    if key in _ALWAYS:
+        return _ALWAYS[key](state)
     if state.opened is not None:
         return replace(state, opened=None) if key in _BACK else state
-    return _in_list(state, key, rows, height, count)
-
-
-_BACK = ("escape", "enter", "backspace", "left")
-_STEPS = {"up": -1, "k": -1, "down": 1, "j": 1}
-
-
-def _in_list(state: State, key: str, rows: Sequence[Name], height: int, count: int) -> State:
-    pages = {str(page.value): page for page in Page}
-    if key in pages:
-        return replace(state, page=pages[key], row=0, top=0)
-    if key in {"tab", "backtab"}:
-        step = 1 if key == "tab" else -1
-        return replace(state, page=Page((state.page - 1 + step) % len(Page) + 1), row=0, top=0)
     moves = _STEPS | {"pageup": -height, "pagedown": height, "home": -count, "end": count}
     if key in moves:
         return _move(state, moves[key], height, count)
-    if state.page is not Page.FLOWS:
-        return state
-    if key == "/":
-        return replace(state, typing=True)
-    if key == "escape":
-        return replace(state, filter="", row=0, top=0)
+    if key in _PAGES:
+        return replace(state, page=_PAGES[key](state.page), row=0, top=0)
+    return _in_flows(state, key, rows) if state.page is Page.FLOWS else state
+
+
+_ALWAYS: Mapping[str, Callable[[State], State]] = {
+    "q": lambda state: replace(state, ended=True),
+    "?": lambda state: replace(state, help=True),
+    "h": lambda state: replace(state, help=True),
+    " ": lambda state: replace(state, paused=not state.paused),
+}
+_BACK = ("escape", "enter", "backspace", "left")
+_STEPS = {"up": -1, "k": -1, "down": 1, "j": 1}
+_PAGES: Mapping[str, Callable[[Page], Page]] = {
+    **{str(page.value): lambda _, page=page: page for page in Page},  # type: ignore[misc]  # mypy infers no lambda with a default
+    "tab": lambda page: Page(page % len(Page) + 1),
+    "backtab": lambda page: Page((page - 2) % len(Page) + 1),
+}
+
+
+def _in_flows(state: State, key: str, rows: Sequence[Name]) -> State:
+    """What a key makes of the list of flows."""
     if key == "enter":
         at = state.row - state.top
         return replace(state, opened=rows[at]) if 0 <= at < len(rows) else state
-    if key == "r":
-        return replace(state, reverse=not state.reverse, row=0, top=0)
     if key == "s":
         return _sorted(state, SORTS[(SORTS.index(state.sort) + 1) % len(SORTS)])
-    return _sorted(state, SORT_KEYS[key]) if key in SORT_KEYS else state
+    if key in SORT_KEYS:
+        return _sorted(state, SORT_KEYS[key])
+    changes: Mapping[str, dict[str, Any]] = {
+        "/": {"typing": True},
+        "escape": {"filter": "", "row": 0, "top": 0},
+        "r": {"reverse": not state.reverse, "row": 0, "top": 0},
+    }
+    return replace(state, **changes.get(key, {}))
 
 
 def _sorted(state: State, sort: str) -> State:
@@ -163,14 +167,10 @@ def settled(state: State, height: int, count: int) -> State:
 
 
 def _type(state: State, key: str) -> State:
+    """What a key makes of the filter."""
     if key == "enter":
         return replace(state, typing=False)
-    if key == "escape":
-        return replace(state, typing=False, filter="", row=0, top=0)
-    if key == "backspace":
-        return replace(state, filter=state.filter[:-1], row=0, top=0)
-    if key == "clear":
-        return replace(state, filter="", row=0, top=0)
-    if len(key) == 1 and key.isprintable():
-        return replace(state, filter=state.filter + key, row=0, top=0)
-    return state
+    changed = {"escape": "", "clear": "", "backspace": state.filter[:-1]}.get(key)
+    if changed is None:
+        changed = state.filter + (key if len(key) == 1 else "")
+    return replace(state, filter=changed, typing=key != "escape", row=0, top=0)

@@ -12,15 +12,12 @@ def short(number: float) -> str:
     while abs(number) >= 999.5 and step < len(_PREFIXES) - 1:
         number /= 1000
         step += 1
-    if abs(number) >= 99.95 or number == int(number):
-        text = f"{number:.0f}"
-    else:
-        text = f"{number:.1f}"
+    text = f"{number:.0f}" if abs(number) >= 99.95 or number == int(number) else f"{number:.1f}"
     return f"{text}{_PREFIXES[step]}"
 
 
 def duration(seconds: float | None) -> str:
-    """A time in at most six characters, such as ``0.3s``, ``42s``, ``5m03s``, ``2h14m``, ``3d04h``."""
+    """A time in at most six characters: ``0.3s``, ``42s``, ``5m03s``, ``2h14m``, ``3d04h``."""
     if seconds is None:
         return "-"
     if seconds < 10:

@@ -19,8 +19,8 @@ _TITLES = {
     Page.DROPS: "drops",
     Page.CPUS: "CPUs",
 }
-_SPARK = 24  # looks
-_WIDE_SPARK = 60
+_SPARK, _WIDE_SPARK = 24, 60  # looks in a sparkline
+_WIDE = 120  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,8 @@ def count_rows(look: Look, state: State) -> int:
 def head_lines(look: Look, history: History, state: State, screen: Screen) -> list[Text]:
     """What is above the list: who this is, what passes, what is dropped, how the agent is."""
     dot = " - " if screen.ascii else " · "
+    if state.opened is not None:
+        return [_title(look, state, dot), Text("Esc: back to the list  ? help", "dim")]
     lines = [_title(look, state, dot), _flows_line(look, dot)]
     for dataplane, traffic in look.traffic.items():
         lines.append(_traffic_line(dataplane, traffic, history, screen))
@@ -201,8 +203,7 @@ def _flows_line(look: Look, dot: str) -> Text:
 
 
 def _traffic_line(dataplane: str, traffic: model.Traffic, history: History, screen: Screen) -> Text:
-    spark = _SPARK if screen.width < 120 else _WIDE_SPARK
-    spark = max(0, min(spark, (screen.width - 46) // 2))
+    spark = _spark_width(screen)
     packets, bits = (
         sparkline(history.of(dataplane, what), spark, ascii_only=screen.ascii)
         for what in ("packets", "bits")
@@ -215,11 +216,19 @@ def _traffic_line(dataplane: str, traffic: model.Traffic, history: History, scre
     return line
 
 
+def _spark_width(screen: Screen) -> int:
+    """Columns of a sparkline; none in a file, where each look stands for itself."""
+    if screen.height is None:
+        return 0
+    most = _SPARK if screen.width < _WIDE else _WIDE_SPARK
+    return max(0, min(most, (screen.width - 46) // 2))
+
+
 def _drops_line(look: Look, history: History, screen: Screen) -> Text:
     dropped = look.dropped
     line = Text(f"{'drops':11}")
     line.append(f"{short(dropped):>6} packets/s ", "bold red" if dropped else "")
-    spark = max(0, min(_SPARK, (screen.width - 46) // 2))
+    spark = _spark_width(screen)
     line.append(sparkline(history.of("", "drops"), spark, ascii_only=screen.ascii), "red")
     now = [drop for drop in look.drops if drop.rate]
     for drop in now:
@@ -291,14 +300,14 @@ def _list(look: Look, state: State, screen: Screen, height: int | None) -> list[
     total = count_rows(look, state)
     more = total - state.top - len(shown)
     if not total:
-        lines.append(Text(_nothing(look, state), "dim"))
+        lines.append(Text(_nothing(state), "dim"))
     elif more > 0 or state.top:
         above = f"{state.top:,} above, " if state.top else ""
         lines.append(Text(f"{above}{more:,} more", "dim"))
     return lines
 
 
-def _nothing(look: Look, state: State) -> str:
+def _nothing(state: State) -> str:
     if state.page is Page.FLOWS:
         return f"no flow fits {state.filter!r}" if state.filter else "no flows"
     return "nothing was dropped" if state.page is Page.DROPS else "none"

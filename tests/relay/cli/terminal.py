@@ -1,0 +1,121 @@
+"""A program on a terminal of its own (a pseudo-terminal), whose screen can be read."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.relay.cli.commands import ICELANE, LIMIT
+
+_HOME = "\x1b[H"
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+ON, OFF = "\x1b[?1049h", "\x1b[?1049l"  # the other screen
+
+
+class Terminal:
+    """`icelane` on a terminal. Use it as a context manager.
+
+    Args:
+        arguments: Of the command.
+        columns: How wide the terminal is.
+        lines: How high.
+    """
+
+    def __init__(
+        self, *arguments: str | Path, columns: int = 80, lines: int = 24, locale: str = "C.UTF-8"
+    ) -> None:
+        self.sent = ""  # by the program, all of it
+        self.code: int | None = None
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.environ |= {"TERM": "xterm-256color", "LC_ALL": locale}
+            for name in ("COLUMNS", "LINES", "NO_COLOR", "PYTHONIOENCODING", "PYTHONUTF8"):
+                os.environ.pop(name, None)
+            command = [sys.executable, str(ICELANE), *map(str, arguments)]
+            os.read(0, 1)  # the size comes first
+            os.execv(sys.executable, command)  # noqa: S606
+        self.resize(columns, lines)
+        self.modes = termios.tcgetattr(self._fd)
+        os.write(self._fd, b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.code is None:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size, of which the program is told by SIGWINCH."""
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._fd, keys.encode())
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
+        os.kill(self._pid, number)
+
+    @property
+    def screen(self) -> list[str]:
+        """The lines of the last picture that came whole, as they stand there."""
+        frames = self.sent.split(_HOME)
+        whole = [frame for frame in frames[1:] if "\x1b[J" in frame]
+        return [_CONTROL.sub("", line) for line in whole[-1].split("\r\n")] if whole else []
+
+    def until(self, done: Callable[[list[str]], bool], what: str) -> list[str]:
+        """Wait for a screen, and give it."""
+        deadline = time.monotonic() + LIMIT
+        while not done(self.screen):
+            assert time.monotonic() < deadline, f"{what} never came; the screen is {self.screen}"
+            assert self._read(deadline), f"it has ended before {what}: {self.sent[-2000:]}"
+        return self.screen
+
+    def shows(self, text: str) -> list[str]:
+        """Wait until a text is somewhere on the screen."""
+        return self.until(lambda screen: any(text in line for line in screen), text)
+
+    def hides(self, text: str) -> list[str]:
+        """Wait until a text is nowhere on the screen."""
+        return self.until(
+            lambda screen: bool(screen) and all(text not in line for line in screen), f"no {text}"
+        )
+
+    def end(self) -> int:
+        """Wait until the program has ended; its exit code, negative for a signal."""
+        deadline = time.monotonic() + LIMIT
+        while self._read(deadline):
+            assert time.monotonic() < deadline, "it does not end"
+        _, status = os.waitpid(self._pid, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        return self.code
+
+    def _read(self, deadline: float) -> bool:
+        """Read what has come, after a wait; False when no more comes."""
+        readable, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not readable:
+            return True
+        try:
+            piece = os.read(self._fd, 65_536)
+        except OSError:  # its other end is closed
+            return False
+        self.sent += piece.decode(errors="replace")
+        return bool(piece)
