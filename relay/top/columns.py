@@ -49,6 +49,8 @@ def table(
     cells = {each.name: [each.value(row) for row in rows] for each in columns}
     widths = {name: max(len(name), *map(len, texts), 0) for name, texts in cells.items()}
     there: list[str] = []
+    # One that has nothing to say takes no room.
+    order = [name for name in order if any(cells[name]) or not rows]
     left = width + _GAP
     for name in order:
         needed = widths[name] + _GAP

@@ -64,15 +64,16 @@ def _direction(title: str, way: Mapping[str, Any], width: int) -> list[Text]:
     hop = way["next_hop"]
     userspace = way["packets"] - way["kernel_packets"]
     rates = f"{short(way['packet_rate'])} packets/s, {short(way['bit_rate'])}bit/s"
+    idle = way["idle_seconds"]
+    last = "nothing yet" if idle is None else f"the last {duration(idle)} ago"
     lines = [
         Text(title, "bold underline"),
-        Text.assemble(("now         ", "bold"), rates),
+        Text.assemble(("now         ", "bold"), f"{rates}; {last}"),
         Text.assemble(
             ("packets     ", "bold"),
-            f"{way['packets']:,}: kernel {way['kernel_packets']:,}, userspace {userspace:,}",
+            f"{way['packets']:,} (kernel {way['kernel_packets']:,}, userspace {userspace:,}), "
+            f"{way['bytes']:,} bytes",
         ),
-        Text.assemble(("bytes       ", "bold"), f"{way['bytes']:,}"),
-        Text.assemble(("last        ", "bold"), f"{duration(way['idle_seconds'])} ago"),
     ]
     if hop is None:
         where = "as the host's routes say" if userspace else "not known yet"

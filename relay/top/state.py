@@ -110,6 +110,11 @@ def press(state: State, key: str, rows: Sequence[Name], height: int, count: int)
         return _ALWAYS[key](state)
     if state.opened is not None:
         return replace(state, opened=None) if key in _BACK else state
+    return _in_list(state, key, rows, height, count)
+
+
+def _in_list(state: State, key: str, rows: Sequence[Name], height: int, count: int) -> State:
+    """What a key makes of a page."""
     moves = _STEPS | {"pageup": -height, "pagedown": height, "home": -count, "end": count}
     if key in moves:
         return _move(state, moves[key], height, count)

@@ -99,7 +99,7 @@ _DROP_COLUMNS = (
     Column("packets", lambda row: f"{row['total']:,}", right=True),
 )
 _KINDS = ("user", "system", "softirq", "steal", "idle")
-_VERDICTS = ("forwarded", "passed", "dropped")
+_VERDICTS = {"forward/s": "forwarded", "pass/s": "passed", "drop/s": "dropped"}
 _CPU_COLUMNS = (
     Column("CPU", lambda row: str(row["number"]), right=True),
     *(
@@ -108,7 +108,7 @@ _CPU_COLUMNS = (
     ),
     *(
         Column(
-            f"{verdict}/s",
+            name,
             lambda row, verdict=verdict: (
                 short(row["packets"][verdict])  # type: ignore[misc]
                 if row["packets"]
@@ -116,7 +116,7 @@ _CPU_COLUMNS = (
             ),
             right=True,
         )
-        for verdict in _VERDICTS
+        for name, verdict in _VERDICTS.items()
     ),
     Column("runs", lambda row: row["runs"]),
 )
@@ -132,7 +132,7 @@ def render(look: Look, history: History, state: State, screen: Screen) -> list[T
         body = detail_lines(look.shown, state.opened, screen.width)
     else:
         body = _list(look, state, screen, None if room is None else max(0, room - 2))
-    whole = [*lines, *(body if room is None else body[:room])]
+    whole = [*lines, *(body if room is None else body[:room])][: screen.height]
     for line in whole:
         line.no_wrap, line.end = True, ""
         line.truncate(screen.width, overflow="ellipsis")
@@ -164,6 +164,10 @@ def head_lines(look: Look, history: History, state: State, screen: Screen) -> li
     lines.append(_drops_line(look, history, screen))
     if look.overview is not None:
         lines.append(_agent_line(look.overview, look, dot))
+        tasks = look.overview["tasks"].items()
+        failing = [name for name, task in tasks if task["state"] == "failing"]
+        if failing:
+            lines.append(Text(f"failing     {', '.join(failing)}", "bold red"))
     lines += [Text(each, "red") for each in look.trouble]
     if look.overview is not None and look.overview.get("trouble"):
         lines.append(Text(str(look.overview["trouble"]), "red"))
@@ -252,9 +256,6 @@ def _agent_line(overview: Mapping[str, Any], look: Look, dot: str) -> Text:
         line.append(f"{dot}{len(workers)} of {max(len(names), len(workers))} workers")
     line.append(dot)
     line.append_text(_redis(overview))
-    failing = [name for name, task in overview["tasks"].items() if task["state"] == "failing"]
-    if failing:
-        line.append(f"{dot}failing: {', '.join(failing)}", "bold red")
     return line
 
 
