@@ -75,7 +75,7 @@ class Terminal:
         with self._console.capture() as drawn:
             for line in lines:
                 self._console.print(line, end="\n", soft_wrap=True, highlight=False)
-        text = drawn.get().rstrip("\n").replace("\n", f"{_END_OF_LINE}\r\n")
+        text = drawn.get().rstrip("\n").replace("\n", f"{_END_OF_LINE}\n")
         self._write(f"{_HOME}{text}{_END_OF_LINE}{_BELOW}")
 
     def _write(self, text: str) -> None:

@@ -168,7 +168,9 @@ async def test_the_answers_of_workers_are_one() -> None:
     groups = [[flow(1), flow(2)], [flow(3, slot=2), flow(4)]]
     request = {"limit": 2, "transceivers": True}
     answers = [
-        await ask(group, lambda group=group: carry(group[1], 1, group[1].addresses.client.port), **request)  # type: ignore[misc]
+        await ask(
+            group, lambda group=group: carry(group[1], 1, group[1].addresses.client.port), **request
+        )  # type: ignore[misc]
         for group in groups
     ]
     whole = combined(answers, Question.parse(request))

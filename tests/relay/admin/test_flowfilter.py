@@ -47,7 +47,7 @@ def fits(text: str, client: str) -> bool:
         ("1.2.3.4.5", "10.1.2.3:40000", False),
     ],
 )
-def test_a_flow_fits_by_its_client_or_its_transceiver(text: str, client: str, does: bool) -> None:  # noqa: FBT001
+def test_a_flow_fits_by_its_client_or_its_transceiver(text: str, client: str, does: bool) -> None:
     assert fits(text, client) is does
 
 

@@ -29,23 +29,32 @@ class Terminal:
         arguments: Of the command.
         columns: How wide the terminal is.
         lines: How high.
+        locale: That of the program.
+        ascii_only: Whether it shows nothing but ASCII.
     """
 
     def __init__(
-        self, *arguments: str | Path, columns: int = 80, lines: int = 24, locale: str = "C.UTF-8"
+        self,
+        *arguments: str | Path,
+        columns: int = 80,
+        lines: int = 24,
+        locale: str = "C.UTF-8",
+        ascii_only: bool = False,
     ) -> None:
         self.sent = ""  # by the program, all of it
         self.code: int | None = None
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
             os.environ |= {"TERM": "xterm-256color", "LC_ALL": locale}
             for name in ("COLUMNS", "LINES", "NO_COLOR", "PYTHONIOENCODING", "PYTHONUTF8"):
                 os.environ.pop(name, None)
             command = [sys.executable, str(ICELANE), *map(str, arguments)]
+            if ascii_only:  # Python takes UTF-8 for C otherwise (PEP 538, PEP 540)
+                os.environ["PYTHONIOENCODING"] = "ascii"
             os.read(0, 1)  # the size comes first
             os.execv(sys.executable, command)  # noqa: S606
         self.resize(columns, lines)
-        self.modes = termios.tcgetattr(self._fd)
+        self.modes: list[object] = termios.tcgetattr(self._fd)
         os.write(self._fd, b"\n")
 
     def __enter__(self) -> Self:
@@ -58,13 +67,17 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:
         if self.code is None:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         os.close(self._fd)
 
     def resize(self, columns: int, lines: int) -> None:
         """Give the terminal another size, of which the program is told by SIGWINCH."""
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def modes_now(self) -> list[object]:
+        """The terminal's modes, which are `modes` again after the program."""
+        return list(termios.tcgetattr(self._fd))
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -72,7 +85,7 @@ class Terminal:
 
     def kill(self, number: signal.Signals) -> None:
         """Send the program a signal."""
-        os.kill(self._pid, number)
+        os.kill(self.pid, number)
 
     @property
     def screen(self) -> list[str]:
@@ -93,6 +106,12 @@ class Terminal:
         """Wait until a text is somewhere on the screen."""
         return self.until(lambda screen: any(text in line for line in screen), text)
 
+    def watch(self, seconds: float) -> None:
+        """Read what comes for a while."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._read(end):
+            pass
+
     def hides(self, text: str) -> list[str]:
         """Wait until a text is nowhere on the screen."""
         return self.until(
@@ -104,7 +123,7 @@ class Terminal:
         deadline = time.monotonic() + LIMIT
         while self._read(deadline):
             assert time.monotonic() < deadline, "it does not end"
-        _, status = os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         self.code = os.waitstatus_to_exitcode(status)
         return self.code
 
