@@ -1,4 +1,4 @@
-"""A viewer on a terminal, beside an agent that has taken over many flows: its time and the agent's."""
+"""A viewer on a terminal, beside an agent that has taken over many flows: what both take."""
 
 import os
 import time

@@ -17,7 +17,7 @@ from typing import Self
 
 from tests.relay.cli.commands import ICELANE, LIMIT
 
-_HOME = "\x1b[H"
+_HOME, _END = "\x1b[H", "\x1b[J"
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 ON, OFF = "\x1b[?1049h", "\x1b[?1049l"  # the other screen
 
@@ -90,9 +90,17 @@ class Terminal:
     @property
     def screen(self) -> list[str]:
         """The lines of the last picture that came whole, as they stand there."""
+        frame = self.frame
+        return [_CONTROL.sub("", line) for line in frame.split("\n")] if frame else []
+
+    @property
+    def frame(self) -> str:
+        """The same with its colours, as text with control sequences."""
         frames = self.sent.split(_HOME)
-        whole = [frame for frame in frames[1:] if "\x1b[J" in frame]
-        return [_CONTROL.sub("", line) for line in whole[-1].split("\r\n")] if whole else []
+        whole = [frame for frame in frames[1:] if _END in frame]
+        if not whole:
+            return ""
+        return whole[-1].partition(_END)[0].replace("\x1b[K", "").replace("\r\n", "\n")
 
     def until(self, done: Callable[[list[str]], bool], what: str) -> list[str]:
         """Wait for a screen, and give it."""

@@ -201,8 +201,9 @@ def test_without_relay_the_error_says_what_was_looked_for(tmp_path: Path) -> Non
 
 @pytest.mark.bpf
 @pytest.mark.netns
+@pytest.mark.usefixtures("loaded")
 def test_without_an_agent_the_kernels_memory_is_read(
-    loaded: object, host_icelane: HostIcelane, instance: str, tmp_path: Path
+    host_icelane: HostIcelane, instance: str, tmp_path: Path
 ) -> None:
     admin = tmp_path / "nobody.sock"
     options = ("--instance", instance, "--admin", admin, "--count", "1", "--json")
