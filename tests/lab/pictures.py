@@ -1,6 +1,7 @@
 """``python -m tests.lab.pictures``: pictures for the documents, of what they show, at work."""
 
 import io
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from time import sleep
@@ -16,6 +17,7 @@ from tests.relay.cli.terminal import Terminal
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 COLUMNS, LINES = 110, 20
 CALLS = 4
+_FONTS = re.compile(r"\s*@font-face \{[^}]*\}")
 SECONDS = 20.0  # that sparklines tell of
 
 
@@ -45,7 +47,8 @@ def svg(frame: str, title: str) -> str:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for line in frame.split("\n"):
         console.print(Text.from_ansi(line), soft_wrap=True)
-    return console.export_svg(title=title)
+    # Without the fonts that it would load from elsewhere: a monospaced one of the reader's will do.
+    return _FONTS.sub("", console.export_svg(title=title))
 
 
 if __name__ == "__main__":

@@ -167,12 +167,13 @@ async def test_more_flows_than_are_looked_at_in_one_go() -> None:
 async def test_the_answers_of_workers_are_one() -> None:
     groups = [[flow(1), flow(2)], [flow(3, slot=2), flow(4)]]
     request = {"limit": 2, "transceivers": True}
-    answers = [
-        await ask(
-            group, lambda group=group: carry(group[1], 1, group[1].addresses.client.port), **request
-        )  # type: ignore[misc]
-        for group in groups
-    ]
+    answers = []
+    for group in groups:
+
+        def meanwhile(mover: Flow = group[1]) -> None:
+            carry(mover, 1, mover.addresses.client.port)
+
+        answers.append(await ask(group, meanwhile, **request))
     whole = combined(answers, Question.parse(request))
     assert clients(whole) == [4, 2]
     assert whole["matching"] == 4
