@@ -258,7 +258,7 @@ class Source:
             pending=counts.get("pending"),
             room=limits.get("flows", capacity),
             one_way=int(totals.get("one_way", 0)),
-            traffic=_traffic(agent_rates, kernel_rates, totals),
+            traffic=_traffic(agent_rates if self._overview else None, kernel_rates, totals),
             drops=model.drops(agent, kernel, agent_rates, kernel_rates),
             setups=agent_rates.get("confirmed", 0.0),
             busy=self._rates.of("loop", at, {"busy": loop["busy_seconds"]})["busy"]
@@ -305,16 +305,16 @@ def _summed(by_cpu: list[dict[str, int]]) -> dict[str, int]:
 
 
 def _traffic(
-    agent: Mapping[str, float], kernel: Mapping[str, float], totals: Mapping[str, float]
+    agent: Mapping[str, float] | None, kernel: Mapping[str, float], totals: Mapping[str, float]
 ) -> dict[str, Traffic]:
-    """What each dataplane forwards a second; the kernel only where it is there."""
+    """What each dataplane forwards a second; of each only where it is there."""
     packets = ("forwarded_to_transceivers", "forwarded_to_clients")
     sizes = ("bytes_to_transceivers", "bytes_to_clients")
     found = {}
     if kernel:
         forwarded = sum(kernel.get(name, 0.0) for name in KERNEL_FORWARDED.values())
         found[model.KERNEL] = Traffic(forwarded, totals.get("bit_rate", 0.0))
-    if agent:
+    if agent is not None:
         found[model.USERSPACE] = Traffic(
             sum(agent.get(name, 0.0) for name in packets),
             8 * sum(agent.get(name, 0.0) for name in sizes),

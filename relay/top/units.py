@@ -35,7 +35,7 @@ def duration(seconds: float | None) -> str:
 def sparkline(numbers: Sequence[float], width: int, *, ascii_only: bool = False) -> str:
     """The last numbers as bars, of which the highest stands for the largest of them."""
     bars = _ASCII_BARS if ascii_only else _BARS
-    shown = list(numbers)[-width:]
+    shown = list(numbers)[-width:] if width > 0 else []
     most = max(shown, default=0.0)
     steps = [min(len(bars) - 1, int(len(bars) * each / most)) if most > 0 else 0 for each in shown]
     return "".join(bars[step] for step in steps).rjust(width)

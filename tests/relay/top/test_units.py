@@ -47,6 +47,7 @@ def test_a_sparkline_shows_the_last_numbers_at_the_right() -> None:
     assert sparkline([9, 0, 8], 2) == "▁█"
     assert sparkline([8], 4) == "   █"
     assert sparkline([], 2) == "  "
+    assert sparkline([1, 2], 0) == ""
 
 
 def test_nothing_at_all_is_flat_and_ascii_will_do() -> None:
