@@ -168,6 +168,10 @@ lab-up: root setup ## three hosts on this machine, joined by veth, with the serv
 lab-down: root setup ## take them down
 	@$(BIN)/python -m tests.lab down $(ARGS)
 
+.PHONY: pictures
+pictures: root setup-test ## the pictures of README and docs, made of the real thing in a minute
+	@$(BIN)/python -m tests.lab.pictures
+
 HOST := client
 lab-shell: root setup ## a shell in a host of the lab: HOST=client, relay or transceiver
 	@PATH="$(CURDIR)/$(BIN):$$PATH" debian_chroot=$(HOST) \

@@ -63,11 +63,12 @@ class LoopTurns:
         return {"sum": self.total, **dict(zip(names, self.counts, strict=True))}
 
     def as_json(self) -> dict[str, Any]:
-        """What status shows: turns by their bound in ms, and the longest."""
+        """What status shows: turns by their bound in ms, the longest, and all together."""
         bounds = [f"{1000 * bound:g}" for bound in BOUNDS]
         return {
             "turns_by_ms": dict(zip([*bounds, "more"], self.counts, strict=True)),
             "longest_ms": round(1000 * self.longest, 1),
+            "busy_seconds": round(self.total, 3),
         }
 
 

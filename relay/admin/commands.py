@@ -1,10 +1,13 @@
 """What an agent can be asked and told at its admin socket."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
+from relay.admin.busiest import Question, busiest
 from relay.admin.transport import Handler
+from relay.core.flow import Flow
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError, DataplaneError
 
@@ -36,8 +39,14 @@ class AdministeredAgent(Protocol):
     def setups(self) -> dict[str, float]:
         """How long flows took to be confirmed, as `relay.histogram.Histogram.as_numbers`."""
 
+    def overview(self) -> Mapping[str, Any]:
+        """What the agent knows of itself, but for its flows."""
+
+    def awake(self) -> list[Flow]:
+        """The flows of which it has seen something."""
+
     def status(self) -> AsyncIterator[Mapping[str, Any]]:
-        """What the agent knows of itself, in pieces."""
+        """What the agent knows of itself and of its flows, in pieces."""
 
     async def switch(self, choice: DataplaneChoice) -> None:
         """Let the kernel forward, or the agent."""
@@ -65,6 +74,8 @@ class AdminCommands:
         """The commands by name."""
         return {
             "status": self._status,
+            "overview": self._overview,
+            "busiest": self._busiest,
             "counters": self._counters,
             "flow_counts": self._flow_counts,
             "used": self._used,
@@ -78,6 +89,12 @@ class AdminCommands:
 
     def _status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         return self._agent.status()
+
+    async def _overview(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield self._agent.overview()
+
+    async def _busiest(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield await busiest(self._agent.awake(), Question.parse(request), clock=time.monotonic)
 
     async def _counters(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         yield self._agent.counters()  # alone: the list of all flows may be long

@@ -3,13 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-ROWS = 40  # of the live view, busiest first
-
-_Key = tuple[str, str]
 _WHO = ("client", "transport", "vip", "upstream", "transceiver", "state")
 
 
@@ -36,60 +32,6 @@ def kernel_share(*directions: Mapping[str, int]) -> str:
     return f"{100 * kernel / total:.1f} %" if total else "-"
 
 
-class LiveFlows:
-    """The live view: it remembers the last snapshot, to show rates."""
-
-    def __init__(self) -> None:
-        self._last: dict[_Key, tuple[int, int]] = {}
-        self._last_at: float | None = None
-
-    def render(self, snapshot: Mapping[str, Any], now: float) -> RenderableType:
-        """The view of a snapshot taken at `now`, in seconds of a monotonic clock."""
-        flows = snapshot["flows"]
-        counts = {_key(flow): _packets(flow) for flow in flows}
-        elapsed = None if self._last_at is None else now - self._last_at
-        rates = {
-            key: tuple(
-                (new - old) / elapsed
-                for new, old in zip(packets, self._last.get(key, packets), strict=True)
-            )
-            if elapsed
-            else (0.0, 0.0)
-            for key, packets in counts.items()
-        }
-        self._last, self._last_at = counts, now
-        busiest = sorted(flows, key=lambda flow: -sum(rates[_key(flow)]))
-        table = _table("in/s", "out/s", "packets", "by kernel", "idle s")
-        for flow in busiest[:ROWS]:
-            idle = flow["idle_seconds"]
-            table.add_row(
-                *_who(flow),
-                *(f"{rate:,.0f}" for rate in rates[_key(flow)]),
-                f"{sum(counts[_key(flow)]):,}",
-                kernel_share(flow["to_transceiver"], flow["to_client"]),
-                "-" if idle is None else f"{idle:.1f}",
-            )
-        return Group(_headline(snapshot, rates.values()), table, *_rest(len(flows)))
-
-
-def _headline(snapshot: Mapping[str, Any], rates: Any) -> Text:
-    total = sum(sum(pair) for pair in rates)
-    agent = f"agent {snapshot['pid']}" if snapshot.get("agent") else "no agent"
-    flows = snapshot["flows"]
-    confirmed = sum(flow["state"] == "confirmed" for flow in flows)
-    return Text.assemble(
-        ("icelane ", "bold"),
-        f"{snapshot['instance']}  {snapshot['dataplane']} dataplane, {agent}  ",
-        (f"{confirmed} confirmed", "green"),
-        f", {len(flows) - confirmed} pending  ",
-        (f"{total:,.0f} packets/s", "bold"),
-    )
-
-
-def _rest(count: int) -> list[Text]:
-    return [Text(f"and {count - ROWS:,} more", "dim")] if count > ROWS else []
-
-
 def _table(*numbers: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in _WHO:
@@ -102,11 +44,3 @@ def _table(*numbers: str) -> Table:
 def _who(flow: Mapping[str, Any]) -> list[Text]:
     # Texts, because rich would take the brackets of [fd00::1]:3478 for markup.
     return [Text(flow[name]) for name in _WHO]
-
-
-def _key(flow: Mapping[str, Any]) -> _Key:
-    return flow["client"], flow["upstream"]
-
-
-def _packets(flow: Mapping[str, Any]) -> tuple[int, int]:
-    return flow["to_transceiver"]["packets"], flow["to_client"]["packets"]

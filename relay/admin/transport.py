@@ -145,6 +145,11 @@ async def pieces(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Ask the agent behind a socket without blocking, and give its answer piece by piece.
 
+    Args:
+        path: The socket.
+        command: What is asked.
+        fields: What belongs to the command.
+
     Raises:
         AdminError: No agent answers there, or it does not answer in time.
     """

@@ -1,6 +1,6 @@
 """`icelane top`: the relay's flows, live."""
 
-import time
+import sys
 from typing import Annotated
 
 import typer
@@ -16,26 +16,35 @@ def top(
         float, typer.Option(min=0.1, max=60, help="Seconds between two looks.")
     ] = 1.0,
     count: Annotated[int, typer.Option(min=0, help="End after so many looks; 0 means never.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each look.")
+    ] = False,
 ) -> None:
-    """Watch the relay's flows live, until Ctrl-C: rates, and who forwards them.
+    """Watch a relay live: what it forwards and drops, and its flows by rate.
+
+    On a terminal, ? explains the keys and q leaves. Into a pipe or a file it prints one look after
+    the other.
 
     Examples:
         icelane top
         icelane top --interval 5
+        icelane top --json --count 1
     """
-    from rich.live import Live
+    import asyncio
 
-    from relay.admin.flowview import LiveFlows
-    from relay.admin.snapshot import take_snapshot
+    from relay.top.live import watch
+    from relay.top.plain import write_looks
 
-    view = LiveFlows()
-    try:
-        with Live(view.render(take_snapshot(instance, admin), time.monotonic())) as live:
-            looks = 1
-            while looks != count:
-                time.sleep(interval)
-                snapshot = take_snapshot(instance, admin)
-                live.update(view.render(snapshot, time.monotonic()), refresh=True)
-                looks += 1
-    except KeyboardInterrupt:
+    def write(text: str) -> None:
+        typer.echo(text, nl=False)
+        sys.stdout.flush()
+
+    if sys.stdout.isatty() and not as_json:
+        asyncio.run(watch(instance, admin, interval, count))
         return
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    asyncio.run(
+        write_looks(
+            instance, admin, interval, count, as_json=as_json, ascii_only=ascii_only, write=write
+        )
+    )

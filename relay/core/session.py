@@ -158,6 +158,10 @@ class SessionTable:
         yield from self._confirmed.beside(confirmed)
         yield from pending
 
+    def awake(self) -> list[Flow]:
+        """All flows but those that sleep: those of which this agent has seen something."""
+        return [*self._confirmed, *self._pending]
+
     def holds(self, flow: Flow) -> bool:
         """Whether a confirmed flow is the one that its client has."""
         return self._confirmed.holds(flow)

@@ -269,11 +269,13 @@ class Agent:
         """See `DataplaneKeeper.unload`."""
         return await self._keeper.unload()
 
-    async def status(self) -> AsyncIterator[Mapping[str, Any]]:
-        """What the agent knows of itself, in pieces: the answer to the admin command `status`."""
-        yield {
+    def overview(self) -> dict[str, Any]:
+        """What the agent knows of itself, but for its flows: the admin command `overview`."""
+        mirror = self._mirror_state()
+        return {
             "pid": os.getpid(),
             "dataplane": self.forwarder,
+            "loaded": self._dataplane.name == DataplaneChoice.XDP,
             "trouble": self._dataplane.trouble,
             "host": self._dataplane.facts.as_json(),
             "start": self._times.as_json(),
@@ -295,8 +297,17 @@ class Agent:
             "failures": self.failures(),
             "loop": self._turns.as_json(),
             "dormant": self.dormant,
-            "flows": [],
+            "flow_counts": self.flow_counts(),
+            "mirror": mirror and {"lag_seconds": round(mirror[0], 3), "waiting": mirror[1]},
         }
+
+    def awake(self) -> list[Flow]:
+        """See `SessionTable.awake`."""
+        return self._table.awake()
+
+    async def status(self) -> AsyncIterator[Mapping[str, Any]]:
+        """The same and all flows, in pieces: the answer to the admin command `status`."""
+        yield {**self.overview(), "flows": []}
         for piece in list_flows(self._table, self._dataplane.record, time.monotonic):
             yield {"flows": piece}
             await asyncio.sleep(0)  # datagrams come first

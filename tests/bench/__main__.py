@@ -27,6 +27,7 @@ from tests.bench.rolling import cli as rolling
 from tests.bench.scale import cli as scale
 from tests.bench.setup import cli as setup
 from tests.bench.start import cli as start
+from tests.bench.top import cli as top
 from tests.bench.turn import cli as turn
 from tests.bench.voice import cli as voice
 
@@ -63,6 +64,7 @@ app.command()(start.start)
 app.command()(restart.restart)
 app.command()(rolling.rolling)
 app.command()(scale.scale)
+app.command()(top.top)
 app.command()(turn.turn)
 app.command()(voice.voice)
 app.command()(alternatives.alternatives)

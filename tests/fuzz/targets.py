@@ -11,6 +11,7 @@ from typing import Any
 
 from relay.admin.commands import AdminCommands
 from relay.admin.transport import serve
+from relay.core.flow import Flow
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError
@@ -158,6 +159,12 @@ class _Agent:
 
     def keys(self) -> Mapping[str, Any]:
         return {"slots": [0], "signing": 0}
+
+    def overview(self) -> Mapping[str, Any]:
+        return {"pid": 1}
+
+    def awake(self) -> list[Flow]:
+        return []
 
     async def status(self) -> AsyncIterator[Mapping[str, Any]]:
         yield {"flows": [1]}

@@ -189,6 +189,11 @@ class FlowTable:
         for _, flow in self._listed():
             yield flow
 
+    def at(self, positions: Iterable[int]) -> Iterator[tuple[int, FlowTuple]]:
+        """The flows at some positions, with these; where there is none by now, it is left out."""
+        for record, flow in self._named(filter(None, map(self._records.read, positions))):
+            yield record.position, flow
+
     def idle(self, before: float) -> Iterator[list[FlowTuple]]:
         """The flows whose transceiver has sent nothing since a moment; a list for each batch read.
 
@@ -228,7 +233,7 @@ class FlowTable:
 
     def at_upstream(self, upstream: bytes) -> FlowTuple | None:
         """The flow at an upstream address, packed."""
-        position = self._position(upstream)
+        position = self.position(upstream)
         return self._flow_at(position) if position is not None else None
 
     def count(self) -> int:
@@ -298,12 +303,12 @@ class FlowTable:
 
     def _find(self, flow: FlowTuple) -> Record | None:
         """The record of this very flow."""
-        position = self._position(flow.packed_upstream)
+        position = self.position(flow.packed_upstream)
         there = self._records.read(position) if position is not None else None
         return there if there is not None and self._is(flow, there) else None
 
-    def _position(self, upstream: bytes) -> int | None:
-        """Where the record of an upstream address is; None: there are no flows of it."""
+    def position(self, upstream: bytes) -> int | None:
+        """Where the record of an upstream address is, packed; None: there are no flows of it."""
         try:
             number = self._upstreams.number(upstream[:_ADDRESS])
             return self._upstreams.position(number, _port_of(upstream))

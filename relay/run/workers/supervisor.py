@@ -188,6 +188,8 @@ class Workers:
             config.admin_path,
             {
                 "status": self._status,
+                "overview": self._overview,
+                "busiest": self._busiest,
                 "counters": self._sum_of("counters"),
                 "flow_counts": self._sum_of("flow_counts"),
                 "used": self._sum_of("used"),
@@ -321,9 +323,19 @@ class Workers:
     # Admin commands
 
     def _status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        head = {
+        return aggregate.status(self._paths, self._head())
+
+    async def _overview(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield await aggregate.overview(self._paths, self._head())
+
+    async def _busiest(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield await aggregate.busiest(self._paths, request)
+
+    def _head(self) -> dict[str, Any]:
+        return {
             "pid": os.getpid(),
             "dataplane": DataplaneChoice.USERSPACE,
+            "loaded": False,
             "instance": self._config.instance,
             "vips": [str(vip) for vip in self._config.vips],
             "advertised": [str(each) for each in self._advertised],
@@ -342,7 +354,6 @@ class Workers:
             "failures": self.failures(),
             "loop": self._turns.as_json(),
         }
-        return aggregate.status(self._paths, head)
 
     def _sum_of(self, command: str) -> admin.Handler:
         async def answer(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:

@@ -66,7 +66,10 @@ def run(
 
 def restart(made: Site, flows: int, seconds: float) -> Restart:
     """One start, and what the agent does in the time after it."""
-    with tempfile.TemporaryDirectory() as directory, _agent(made, Path(directory)) as running:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        running_agent(made, Path(directory)) as running,
+    ):
         pid, ready = running
         adopted = _ask(Path(directory)).get("adopted")
         if adopted != flows:
@@ -91,7 +94,7 @@ def _ask(directory: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _agent(made: Site, directory: Path) -> Iterator[tuple[int, float]]:
+def running_agent(made: Site, directory: Path) -> Iterator[tuple[int, float]]:
     """An agent that is ready; its process and how long it took, in seconds."""
     config = memory.write_config(made, directory)
     log = directory / "log"

@@ -11,6 +11,7 @@ import pytest
 
 from relay.admin.commands import AdminCommands
 from relay.admin.transport import ask, serve
+from relay.core.flow import Flow
 from relay.dataplane.errors import AttachError
 from relay.dataplane.interface import DataplaneChoice
 from relay.errors import AdminError
@@ -47,6 +48,12 @@ class SlowAgent:
 
     def keys(self) -> Mapping[str, Any]:
         return {"slots": [0, 1], "signing": 1}
+
+    def overview(self) -> Mapping[str, Any]:
+        return {"pid": 4711}
+
+    def awake(self) -> list[Flow]:
+        return []
 
     async def status(self) -> AsyncIterator[Mapping[str, Any]]:
         self.calls["status"] += 1
@@ -101,6 +108,32 @@ async def test_the_agent_tells_what_it_knows(path: Path) -> None:
         "pid": 4711,
         "flows": [{"client": "203.0.113.2:40000"}],
     }
+
+
+@pytest.mark.usefixtures("agent")
+async def test_the_agent_tells_of_itself_and_of_its_busiest_flows(path: Path) -> None:
+    assert await asked(path, "overview") == {"pid": 4711}
+    told = await asked(path, "busiest", over=0.0)
+    assert told == {"flows": [], "matching": 0, "one_way": 0}
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"sort": "colour"}, "flows are sorted by bits, packets"),
+        ({"limit": "many"}, "no question about flows"),
+        ({"show": {"client": "nobody"}}, "no question about flows"),
+        ({"show": "nobody"}, "no question about flows"),
+        ({"over": None}, "no question about flows"),
+    ],
+    ids=str,
+)
+async def test_what_is_no_question_about_flows_is_refused(
+    path: Path, fields: dict[str, object], says: str
+) -> None:
+    with pytest.raises(AdminError, match=says):
+        await asked(path, "busiest", **fields)
 
 
 async def test_counters_come_without_the_list_of_flows(agent: SlowAgent, path: Path) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from relay.admin.flowview import ROWS, LiveFlows, flow_table, kernel_share
+from relay.admin.flowview import flow_table, kernel_share
 
 
 def direction(packets: int, kernel: int) -> dict[str, int]:
@@ -27,16 +27,6 @@ def flow(port: int = 40_000, inward: int = 0, outward: int = 0, **changes: Any) 
         "to_transceiver": direction(inward, inward),
         "to_client": direction(outward, outward),
         "idle_seconds": 1.25,
-    } | changes
-
-
-def snapshot(*flows: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {
-        "agent": True,
-        "pid": 4711,
-        "instance": "default",
-        "dataplane": "xdp",
-        "flows": list(flows),
     } | changes
 
 
@@ -88,52 +78,3 @@ def test_a_flow_without_packets_is_idle_for_no_known_time() -> None:
 )
 def test_kernel_share(directions: tuple[dict[str, int], ...], share: str) -> None:
     assert kernel_share(*directions) == share
-
-
-class TestView:
-    def test_the_first_look_knows_no_rates(self) -> None:
-        headline, _, row = drawn(LiveFlows().render(snapshot(flow(inward=500)), now=10.0))
-        assert headline == (
-            "icelane default  xdp dataplane, agent 4711  1 confirmed, 0 pending  0 packets/s"
-        )
-        assert row.split()[6:9] == ["0", "0", "500"]
-
-    def test_the_second_look_shows_packets_per_second(self) -> None:
-        view = LiveFlows()
-        view.render(snapshot(flow(inward=500, outward=100)), now=10.0)
-        headline, _, row = drawn(view.render(snapshot(flow(inward=600, outward=150)), now=12.0))
-        assert row.split()[6:9] == ["50", "25", "750"]
-        assert headline.endswith("75 packets/s")
-
-    def test_a_new_flow_starts_with_no_rate(self) -> None:
-        view = LiveFlows()
-        view.render(snapshot(), now=10.0)
-        assert drawn(view.render(snapshot(flow(inward=9000)), now=11.0))[2].split()[6] == "0"
-
-    def test_two_looks_at_one_moment_divide_by_nothing(self) -> None:
-        view = LiveFlows()
-        view.render(snapshot(flow(inward=1)), now=10.0)
-        assert drawn(view.render(snapshot(flow(inward=2)), now=10.0))[2].split()[6] == "0"
-
-    def test_the_busiest_come_first_and_the_rest_is_counted(self) -> None:
-        view = LiveFlows()
-        ports = range(40_000, 40_000 + ROWS + 3)
-        view.render(snapshot(*(flow(port) for port in ports)), now=0.0)
-        later = snapshot(*(flow(port, inward=port - 40_000) for port in ports))
-        _, _, *rows, rest = drawn(view.render(later, now=1.0))
-        assert [row.split()[0] for row in rows] == [
-            f"203.0.113.2:{port}" for port in sorted(ports, reverse=True)[:ROWS]
-        ]
-        assert rest == "and 3 more"
-
-    @pytest.mark.parametrize(
-        ("changes", "says"),
-        [
-            ({"agent": False}, "no agent"),
-            ({"dataplane": "userspace"}, "userspace dataplane"),
-            ({"flows": [flow(state="pending"), flow(1)]}, "1 confirmed, 1 pending"),
-        ],
-        ids=["no agent", "userspace", "pending"],
-    )
-    def test_the_headline_says_how_things_are(self, changes: dict[str, Any], says: str) -> None:
-        assert says in drawn(LiveFlows().render(snapshot(**changes), now=0.0))[0]

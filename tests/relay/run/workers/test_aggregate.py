@@ -30,7 +30,34 @@ def worker(number: int) -> Mapping[str, Handler]:
         yield {"confirmed": 1}
         raise AdminError("ended meanwhile")
 
-    return {"counters": counters, "status": status, "broken": broken}
+    async def overview(_: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        yield {
+            "pid": number,
+            "counters": COUNTERS[number],
+            "flow_counts": {"confirmed": 2},
+            "used": {"flows": 2},
+            "limits": {"flows": 10},
+            "mirror": {"lag_seconds": 0.5 + number, "waiting": 3},
+            "loop": {"longest_ms": number},
+            "tasks": {},
+        }
+
+    async def busiest(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        assert request["sort"] == "total"
+        way = {"bytes": 10 * number}
+        yield {
+            "flows": [{"client": f"{number}", "to_transceiver": way, "to_client": way}],
+            "matching": 2,
+            "one_way": 1,
+        }
+
+    return {
+        "counters": counters,
+        "status": status,
+        "broken": broken,
+        "overview": overview,
+        "busiest": busiest,
+    }
 
 
 @pytest.fixture
@@ -75,3 +102,23 @@ async def test_status_is_the_relays_own_with_the_flows_of_all(paths: list[Path])
     assert all(piece.keys() == {"flows"} for piece in rest)
     flows = [flow for piece in rest for flow in piece["flows"]]
     assert flows == ["0.0", "0.1", "1.0", "1.1"]
+
+
+async def test_an_overview_is_the_relays_own_with_the_sums_of_all(paths: list[Path]) -> None:
+    workers = [{"pid": 0, "processor": 5}, {"pid": 9, "processor": 6}]
+    head = {"pid": 4711, "counters": {"workers_restarted": 1}, "workers": workers}
+    told = await aggregate.overview(paths, head)
+    assert told["pid"] == 4711
+    assert told["counters"]["confirmed"] == 5
+    assert told["counters"]["workers_restarted"] == 1
+    assert (told["flow_counts"], told["limits"]) == ({"confirmed": 4}, {"flows": 20})
+    assert told["mirror"] == {"lag_seconds": 1.5, "waiting": 6}
+    first, gone = told["workers"]
+    assert (first["processor"], first["loop"]) == (5, {"longest_ms": 0})
+    assert gone == {"pid": 9, "processor": 6}
+
+
+async def test_the_busiest_flows_are_those_of_all_workers(paths: list[Path]) -> None:
+    told = await aggregate.busiest(paths, {"command": "busiest", "sort": "total", "limit": 1})
+    assert [row["client"] for row in told["flows"]] == ["1"]
+    assert (told["matching"], told["one_way"]) == (4, 2)
