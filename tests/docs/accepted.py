@@ -96,6 +96,8 @@ def _alternatives(word: str) -> list[str]:
 
 
 def _of_make(words: Sequence[str], *, whole: bool) -> Iterator[str]:
+    if words[:1] == ["-C"]:  # in another checkout
+        words = words[2:]
     makefile = (ROOT / "Makefile").read_text("utf-8")
     variables = dict(word.split("=", 1) for word in words if "=" in word)
     targets = [word for word in words if "=" not in word and word not in _LEFT_OUT]

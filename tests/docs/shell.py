@@ -57,6 +57,8 @@ class Block:
     def dialogue(self) -> list["Exchange"]:
         """Of a block with prompts: each command, and what one sees of it."""
         exchanges: list[Exchange] = []
+        if self.language != "console":
+            return exchanges
         goes_on = False
         for line in self.text.splitlines():
             if line.startswith("$ "):
