@@ -22,7 +22,9 @@ _ENUM = re.compile(r"^enum (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
 _VALUE = re.compile(r"^\s*([A-Z]\w*)(?: = (\w+))?,(?:\s*/\*(.*?)\*/)?", re.MULTILINE)
 _DEFINE = re.compile(r"^#define (\w+) (\([^\n]*?\)|\w+)\s*(?:/\*.*)?$", re.MULTILINE)
 _REASON = re.compile(r"^\s*X\((\w+), (\w+)\)", re.MULTILINE)
-_STRUCT = re.compile(r"(?:/\*((?:(?!\*/).)*?)\*/\n)?^struct (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE)
+_STRUCT = re.compile(
+    r"(?:/\*((?:(?!\*/).)*?)\*/\n)?^struct (\w+) \{\n(.*?)^\};", re.DOTALL | re.MULTILINE
+)
 _MEMBER = re.compile(
     r"(?P<type>(?:struct )?\w+) (?P<name>\w+)(?:\[(?P<number>\w+)\])?;"
     r"(?:\s*/\*(?P<after>.*?)\*/)?|/\*(?P<before>.*?)\*/",

@@ -22,6 +22,8 @@ ip link add name up0 type veth peer name up1
 ip link set up0 up
 ip link set up1 up
 ip address add 192.0.2.1/24 dev up0
+ip address add 203.0.113.10/32 dev up0
+ip address add 10.0.0.5/32 dev up0
 ip route add default via 192.0.2.254 dev up0
 echo made
 exec sleep infinity
@@ -130,6 +132,6 @@ def alike(shown: Sequence[str], seen: Sequence[str]) -> bool:
 
 
 def _kind(line: str) -> str:
-    line = re.sub(r"\b[A-Za-z0-9+/]{28}\b|\b(?=[a-f]*\d)[0-9a-f]{8}\b", "S", line)
+    line = re.sub(r"\b[A-Za-z0-9+/]{28}\b|\brtc_\S+", "S", line)
     line = re.sub(r"\d[\d.,:T+-]*", "0", line)
     return " ".join(line.split())

@@ -129,6 +129,8 @@ def commands(script: str) -> Iterator[list[str]]:
                 words = []
             elif _REDIRECTION.fullmatch(token):
                 skip = True
+                if words and words[-1] in ("1", "2"):  # a descriptor
+                    words.pop()
             elif skip:
                 skip = False
             elif words or not _ASSIGNMENT.fullmatch(token):

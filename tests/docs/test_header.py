@@ -28,7 +28,9 @@ def test_members_are_where_the_compiler_has_put_them(built: BpfObject) -> None:
             if not number or not name.startswith("struct "):
                 continue
             layout = types.layout(number)
-            leaves = tuple((leaf.path, leaf.offset, leaf.size * leaf.count) for leaf in layout.leaves)
+            leaves = tuple(
+                (leaf.path, leaf.offset, leaf.size * leaf.count) for leaf in layout.leaves
+            )
             struct = structs[name.removeprefix("struct ")]
             assert tuple(_flat(struct, structs)) == leaves, name
             assert struct.size == layout.size, name

@@ -32,9 +32,7 @@ def test_every_command_has_a_section() -> None:
 def test_every_setting_has_a_line() -> None:
     page = (DOCS / "configuration.md").read_text("utf-8")
     for section, model in TREE.items():
-        (part,) = [
-            part for part in page.split("\n## ") if part.startswith(f"`[{section}]`")
-        ]
+        (part,) = [part for part in page.split("\n## ") if part.startswith(f"`[{section}]`")]
         lines = [line.split("`")[1] for line in part.splitlines() if line.startswith("| `")]
         assert lines == [name.replace("_", "-") for name in model.model_fields]
 
