@@ -1,4 +1,4 @@
-"""`python -m tests.docs`: `make reference`, and what becomes of the commands in the documentation."""
+"""`python -m tests.docs`: `make reference`, and what runs the commands in the documentation."""
 
 import typer
 

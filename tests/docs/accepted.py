@@ -1,4 +1,4 @@
-"""Whether a command that is shown would be taken: options, arguments, targets and variables exist."""
+"""Whether a command that is shown would be taken: its options, arguments, targets exist."""
 
 import importlib
 import re
@@ -41,7 +41,7 @@ def complaint(words: Sequence[str], *, whole: bool = True) -> str | None:
 
 
 def _is_ours(module: str) -> bool:
-    return module.split(".")[0] in ("tests", "vagrant")
+    return module.split(".", maxsplit=1)[0] in ("tests", "vagrant")
 
 
 @cache
@@ -79,7 +79,7 @@ def _parsed(command: Any, path: str, words: list[str]) -> str | None:
     except Exception as error:  # noqa: BLE001  # typer has no public name for what it raises here
         if type(error).__name__ in ("Exit", "NoArgsIsHelpError"):  # --version, --help
             return None
-        said: str = getattr(error, "format_message", lambda: repr(error))()
+        said = str(error.format_message()) if hasattr(error, "format_message") else repr(error)
         return None if "(env var: " in said else said  # may have been exported before
     return None
 

@@ -12,10 +12,12 @@ from relay.cli.main import app
 _HEAD = """\
 # All commands
 
-After this page you know every command of `icelane`, its options, and what its exit code means. `icelane COMMAND --help` says
-the same in a terminal, and `icelane --install-completion` teaches your shell to complete them.
+After this page you know every command of `icelane`, its options, and what its exit code means.
+`icelane COMMAND --help` says the same in a terminal, and `icelane --install-completion` teaches
+your shell to complete them.
 
-An option that is also a setting may stand in a file or in the environment instead: [all settings](configuration.md).
+An option that is also a setting may stand in a file or in the environment instead: [all
+settings](configuration.md).
 
 This page is made of the code by `make reference`.
 """

@@ -13,19 +13,22 @@ _HEAD = f"""\
 
 After this page you know each setting of each service, its default, and where it may be written.
 
-A setting `max-flows` of the section `[relay]` is written in three ways; a later one of these goes before an earlier one:
+A setting `max-flows` of the section `[relay]` is written in three ways; a later one of these goes
+before an earlier one:
 
 | where | how |
 | --- | --- |
-| a TOML file, named by `--config` or `{PREFIX}CONFIG` | `max-flows = 5000` below `[relay]`; above all sections for every service that has it |
-| the environment | `{PREFIX}RELAY_MAX_FLOWS=5000`; `{PREFIX}MAX_FLOWS=5000` for every service that has it |
+| a TOML file, named by `--config` or `{PREFIX}CONFIG` | `max-flows = 5000` below `[relay]` |
+| the environment | `{PREFIX}RELAY_MAX_FLOWS=5000` |
 | an option | `--max-flows 5000` |
 
-A setting with *several* takes a list in TOML, values with commas between them in the environment, and its option more than
-once. A relative path in a file starts where the file is. [Running a relay](relay.md#settings) has a file for all services.
+For every service that has such a setting it stands above all sections of the file, or is written
+`{PREFIX}MAX_FLOWS` in the environment. A setting with *several* takes a list in TOML, values with
+commas between them in the environment, and its option more than once. A relative path in a file
+starts where the file is. [Running a relay](relay.md#settings) has a file for all services.
 
-Other files have pages of their own: [keys](security.md#keys), [the registry](registry.md), [back ends](backends.md),
-[API keys](signaling.md#who-may-call).
+Other files have pages of their own: [keys](security.md#keys), [the registry](registry.md), [back
+ends](backends.md), [API keys](signaling.md#who-may-call).
 
 This page is made of the code by `make reference`.
 """

@@ -13,8 +13,13 @@ BPF = Path(__file__).parents[2] / "bpf"
 
 # Bytes of each type of one member.
 _SIZES = {
-    **{"__u8": 1, "__u16": 2, "__be16": 2, "__u32": 4, "__be32": 4},
-    **{"__u64": 8, "__le64": 8},
+    "__u8": 1,
+    "__u16": 2,
+    "__be16": 2,
+    "__u32": 4,
+    "__be32": 4,
+    "__u64": 8,
+    "__le64": 8,
 }
 _ORDERS = {"__be16": "network", "__be32": "network", "__le64": "little"}
 

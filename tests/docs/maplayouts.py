@@ -10,16 +10,18 @@ _HEAD = """\
 
 After this page you can read the pinned maps of a relay, with tools of your own, too.
 
-The maps of an instance are in `/sys/fs/bpf/icelane/INSTANCE`, and outlive the agent. `icelane maps list` shows those that are
-there, `icelane maps dump NAME` what is in one, decoded by the type information (BTF) that the kernel keeps with each: so a
-reader never needs this page, and a map of another version is decoded as that version laid it out. `bpftool map dump pinned
+The maps of an instance are in `/sys/fs/bpf/icelane/INSTANCE`, and outlive the agent. `icelane
+maps list` shows those that are there, `icelane maps dump NAME` what is in one, decoded by the
+type information (BTF) that the kernel keeps with each: so a reader never needs this page, and a
+map of another version is decoded as that version laid it out. `bpftool map dump pinned
 /sys/fs/bpf/icelane/INSTANCE/NAME` shows the same.
 
-`host` is the byte order of the machine, `network` is big-endian. Offsets and sizes are in bytes. IPv4 addresses are in their
-IPv4-mapped form (RFC 4291, section 2.5.5.2). Members called `pad` are zero.
+`host` is the byte order of the machine, `network` is big-endian. Offsets and sizes are in bytes.
+IPv4 addresses are in their IPv4-mapped form (RFC 4291, section 2.5.5.2). Members called `pad` are
+zero.
 
-The layouts may differ from release to release: a program is loaded beside maps of its own layout only, and what a running one
-has in another is written anew ([dataplane](design/dataplane.md)).
+The layouts may differ from release to release: a program is loaded beside maps of its own layout
+only, and what a running one has in another is written anew ([dataplane](design/dataplane.md)).
 
 This page is made of `bpf/maps.h` and `bpf/relay.h`, their only source, by `make reference`.
 

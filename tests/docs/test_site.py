@@ -1,4 +1,4 @@
-"""The site is built without a warning, and its pages ask nobody but their own server for anything."""
+"""The site is built without a warning, and its pages load nothing from elsewhere."""
 
 import subprocess
 import sys

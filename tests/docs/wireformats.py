@@ -21,12 +21,14 @@ from relay.wire.endpoint import Endpoint
 _HEAD = """\
 # Wire formats
 
-After this page you can read and write everything that Icelane's parts say to each other over UDP, and what a relay keeps in
-Redis. Libraries of one file for [Go and JavaScript](fronting.md#libraries) do, and are held together with this by vectors
+After this page you can read and write everything that Icelane's parts say to each other over UDP,
+and what a relay keeps in Redis. Libraries of one file for [Go and
+JavaScript](fronting.md#libraries) do, and are held together with this by vectors
 (`docs/fronting/vectors.json`).
 
-Clients speak standards alone: STUN, DTLS, RTP and RTCP, told apart by the first byte (RFC 7983). What stands below is between
-relays and transceivers; it begins with bytes that no protocol of a client has.
+Clients speak standards alone: STUN, DTLS, RTP and RTCP, told apart by the first byte (RFC 7983).
+What stands below is between relays and transceivers; it begins with bytes that no protocol of a
+client has.
 
 This page is made of the modules that write the formats by `make reference`.
 """
