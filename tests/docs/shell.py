@@ -86,8 +86,9 @@ def pages() -> list[Path]:
 
 def fenced(page: Path) -> Iterator[Block]:
     """All fenced blocks of a page."""
-    language, start, body, run_by = None, 0, [], ""
-    above = ""
+    language: str | None = None
+    body: list[str] = []
+    start, run_by, above = 0, "", ""
     for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
         fence = _FENCE.match(line)
         if fence and language is None:
