@@ -268,7 +268,7 @@ reference: $(VENV)/.dev ## renew what in the documentation is made of the code: 
 
 SITE := .site
 docs: $(VENV)/.dev ## the documentation as a static site in .site/; any warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean --site-dir $(SITE)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --site-dir $(SITE)
 	@echo "$(SITE)/index.html"
 
 format: setup-test ## format the code

@@ -18,7 +18,7 @@ _LINKS = ("stylesheet", "icon", "preconnect", "dns-prefetch", "preload", "prefet
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
     ran = subprocess.run(
         [*command, str(built)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
