@@ -270,6 +270,15 @@ define compare
 	told=$$?; rm -f $(BENCH)/baseline.json; exit $$((ran || told))
 endef
 
+.PHONY: docs reference
+reference: $(VENV)/.dev ## renew what in the documentation is made of the code: commands, settings, metrics, maps
+	@$(BIN)/python -m tests.docs reference
+
+SITE := .site
+docs: $(VENV)/.dev ## the documentation as a static site in .site/; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file .mkdocs.yml --strict --clean --site-dir $(SITE)
+	@echo "$(SITE)/index.html"
+
 format: setup-test ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -281,4 +290,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 
 clean: ## remove what was made here
 	find relay signaling transceiver -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(VENV).lock .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock .bench .site .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis

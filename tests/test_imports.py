@@ -31,7 +31,7 @@ PURE = [
     *("relay.admin.typedfilter", "relay.top.columns", "relay.top.detail", "relay.top.keys"),
     *("relay.top.model", "relay.top.processors", "relay.top.state", "relay.top.units"),
     "relay.top.view",
-    *("relay.files", "relay.admin.flowview", "relay.admin.listing", "relay.forwarding.flowcache"),
+    *("relay.files", "relay.admin.listing", "relay.forwarding.flowcache"),
     *(f"relay.admin.{name}" for name in ("flowentry", "flowfilter", "flowname", "flowcolumns")),
     *("relay.admin.mapview", "relay.admin.stats"),
     *("relay.registry.entry", "relay.registry.table"),

@@ -167,7 +167,12 @@ def list_(path: KeyFilePath, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_rows([{name: str(value or "") for name, value in row.items()} for row in rows])
+        print_rows(
+            [
+                {name: "" if value is None else str(value) for name, value in row.items()}
+                for row in rows
+            ]
+        )
 
 
 @app.command()

@@ -10,7 +10,7 @@ from relay.exposition import BUILD
 from relay.metrics import Metric
 
 PATH = Path(__file__).parents[2] / "docs" / "metrics.md"
-COMMAND = "python -m tests.metrics"
+COMMAND = "make reference"
 
 SERVICES: dict[str, tuple[str, Sequence[Metric]]] = {
     "Relay": (

@@ -71,7 +71,7 @@ def cost(
             typer.echo(_as_json(results, judged) if as_json else _shown_tables(results, judged))
     if write is not None:
         circumstances = _circumstances(time.monotonic() - start, busy)
-        tables = f"{circumstances}\n\n```\n{_shown_tables(results, judged)}\n```"
+        tables = f"{circumstances}\n\n```text\n{_shown_tables(results, judged)}\n```"
         with file_errors():
             write.write_text(renewed(write.read_text("utf-8"), tables), "utf-8")
 

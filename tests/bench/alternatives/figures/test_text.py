@@ -29,5 +29,5 @@ def test_the_section_has_all_figures_and_reasons() -> None:
     text = section(results)
     assert "| round trips until the first sound | (1) | (1) | 7.4 | " in text
     assert ". Janus is not installed\n" in text
-    assert "```\npython -m tests.bench alternatives\n```" in text
+    assert "```sh\npython -m tests.bench alternatives\n```" in text
     assert "janus 1.1.2-1" in text

@@ -15,7 +15,7 @@ _TEXT = """\
 The designs that Icelane was not given, each with the same client and the same transceiver. To
 measure that on your own machine, as root, run `make bench-alternatives`. The figures are from
 
-```
+```sh
 {command}
 ```
 

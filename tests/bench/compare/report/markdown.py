@@ -117,7 +117,7 @@ def _heading_lines(results: Results) -> Iterator[str]:
 This page shows how many packets, sessions and calls Icelane takes beside other systems on the same
 machine, what a packet costs, and how long it takes. To measure that on your own machine, as root:
 
-```
+```sh
 {results.command}
 ```
 
