@@ -114,6 +114,82 @@ WITHOUT = {
         "tests/relay/core/test_session.py",
         "what parts of the session table share, without code of its own",
     ),
+    "relay/admin/flowcommands.py": (
+        "tests/relay/cli/test_flows.py",
+        "an agent's answers on flows, tested as its command shows them",
+    ),
+    "relay/admin/flowentry.py": (
+        "tests/relay/admin/test_flowcolumns.py",
+        "a flow as it is told, tested as columns show it",
+    ),
+    "relay/admin/flowsource.py": (
+        "tests/relay/cli/test_flows.py",
+        "where flows are read from, tested with an agent and without",
+    ),
+    "relay/admin/mapview.py": (
+        "tests/relay/cli/test_maps.py",
+        "what of a map is shown, tested as its command prints it",
+    ),
+    "relay/admin/question.py": (
+        "tests/relay/admin/test_transport.py",
+        "asks what the transport answers",
+    ),
+    "relay/cli/flowlist.py": (
+        "tests/relay/cli/test_flows.py",
+        "a part of its command",
+    ),
+    "relay/cli/flowshow.py": (
+        "tests/relay/cli/test_flows.py",
+        "a part of its command",
+    ),
+    "relay/cli/flowwatch.py": (
+        "tests/relay/cli/test_flows.py",
+        "a part of its command",
+    ),
+    "relay/cli/textrows.py": (
+        "tests/relay/cli/test_flows.py",
+        "how rows are written, as its command prints them",
+    ),
+    "relay/dataplane/kernel/hopview.py": (
+        "tests/relay/cli/test_flows.py",
+        "next hops as a flow's details show them",
+    ),
+    "relay/mirror/fetching.py": (
+        "tests/relay/cli/test_flows.py",
+        "a flow's record as its details show it",
+    ),
+    "relay/top/columns.py": (
+        "tests/relay/top/test_view.py",
+        "what the view draws",
+    ),
+    "relay/top/detail.py": (
+        "tests/relay/top/test_view.py",
+        "what the view draws",
+    ),
+    "relay/top/hops.py": (
+        "tests/relay/top/test_kernelflows.py",
+        "next hops of flows that the kernel has",
+    ),
+    "relay/top/live.py": (
+        "tests/relay/cli/test_top.py",
+        "tested on a real terminal",
+    ),
+    "relay/top/plain.py": (
+        "tests/relay/cli/test_top.py",
+        "tested as its command prints it",
+    ),
+    "relay/top/processors.py": (
+        "tests/relay/top/test_model.py",
+        "a part of the model",
+    ),
+    "relay/top/source.py": (
+        "tests/relay/cli/test_top.py",
+        "tested beside real relays",
+    ),
+    "relay/top/terminal.py": (
+        "tests/relay/cli/test_top.py",
+        "tested on a real terminal",
+    ),
     "transceiver/realtime/desk.py": (
         "tests/transceiver/realtime/test_engine.py",
         "a part of the engine, tested as what the engine does",
