@@ -9,7 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from relay.cli.main import app
-from relay.errors import IcelaneError
+from relay.errors import ConfigError, IcelaneError
 from tests.docs.shell import ROOT
 
 _LEFT_OUT = ("...", "\N{HORIZONTAL ELLIPSIS}")
@@ -74,6 +74,8 @@ def _of_tree(root: Any, words: Sequence[str], *, whole: bool) -> str | None:
 def _parsed(command: Any, path: str, words: list[str]) -> str | None:
     try:
         command.make_context(path or command.name, words)
+    except ConfigError as error:
+        return next((text for text in _missing(command, error)), None)
     except IcelaneError:  # it has looked at what runs on this machine, which is no matter here
         return None
     except Exception as error:  # noqa: BLE001  # typer has no public name for what it raises here
@@ -82,6 +84,14 @@ def _parsed(command: Any, path: str, words: list[str]) -> str | None:
         said = str(error.format_message()) if hasattr(error, "format_message") else repr(error)
         return None if "(env var: " in said else said  # may have been exported before
     return None
+
+
+def _missing(command: Any, error: ConfigError) -> Iterator[str]:
+    """What lacks, and cannot have been exported before."""
+    exported = {opt for each in command.params if each.envvar for opt in each.opts}
+    for text in error.problems:
+        if " is missing: " in text and text.split()[0] not in exported:
+            yield text
 
 
 def _known_options(command: Any, path: str, words: Sequence[str]) -> str | None:

@@ -45,7 +45,7 @@ def test_what_is_said_to_run_a_block_is_there() -> None:
     [
         ("icelane relay walk", "there is no command relay walk"),
         ("icelane relay run --vipp 192.0.2.1:3478", "No such option: --vipp"),
-        ("icelane keys new", "Missing argument 'FILE'."),
+        ("icelane keys new", "FILE is missing: "),
         ("icelane keys new one.toml two.toml", "Got unexpected extra argument(s) (two.toml)"),
         ("make demos", "the Makefile has no target demos"),
         ("make demo SECONDS=3", "the Makefile has no variable SECONDS"),
