@@ -25,6 +25,9 @@ TEST_PACKAGES := $(CLIENT_PACKAGES) $(FUZZ_PACKAGES) $(DEMO_PACKAGES) espeak-ng 
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 
+# What builds an image, and plays the manifests of Kubernetes with it.
+CONTAINER_PACKAGES := podman runc catatonit debootstrap
+
 # Where benchmarks leave results and report; `make bench BENCH=docs` renews those of the project.
 BENCH := .bench
 
@@ -185,6 +188,10 @@ PARALLEL := $(if $(filter 0,$(shell id -u)),-n auto --maxprocesses=4 --dist load
 unit: export ICELANE_FUZZ_SECONDS ?= 15 # twice: calls and offers
 unit: setup-test
 	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+.PHONY: container-packages container container-test
+container-packages:
+	$(call apt,$(CONTAINER_PACKAGES))
 
 .PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
