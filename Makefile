@@ -193,6 +193,10 @@ unit: setup-test
 container-packages:
 	$(call apt,$(CONTAINER_PACKAGES))
 
+IMAGE := localhost/icelane:latest
+container: root setup container-packages ## build the container image, on a base that debootstrap makes; says its size
+	@docs/deploy/container/build.sh $(BIN)/python .container $(IMAGE)
+
 .PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
 	$(call apt,$(VM_PACKAGES))
@@ -280,4 +284,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 
 clean: ## remove what was made here
 	find relay signaling transceiver -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(VENV).lock .bench .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock .bench .vm .container .mypy_cache .pytest_cache .ruff_cache .hypothesis
