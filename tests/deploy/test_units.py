@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -72,3 +71,152 @@ def test_they_are_hardened(installed: Path, service: str) -> None:
     (score,) = re.findall(r"Overall exposure level.*: ([\d.]+)", said)
     print(f"{service}: {score}")
     assert float(score) <= EXPOSURE[service]
+
+
+CONFIG = """\
+keys = "keys.toml"
+registry = "registry.toml"
+[relay]
+vip = "127.0.0.1:{vip}"
+upstream = "127.0.0.1"
+dataplane = "userspace"
+[transceiver]
+listen = "127.0.0.1:{media}"
+control = "127.0.0.1:{control}"
+records = "/var/lib/icelane/records.jsonl"
+backend = "ws://127.0.0.1:{agent}/v1/realtime"
+[signaling]
+listen = "127.0.0.1:{signaling}"
+[agent]
+listen = "127.0.0.1:{agent}"
+"""
+REGISTRY = """\
+[[transceiver]]
+cluster = 1
+slot = 1
+generation = 1
+address = "127.0.0.1:{media}"
+control = "http://127.0.0.1:{control}"
+[[relay]]
+vip = "127.0.0.1:{vip}"
+"""
+# Targets that units name, of a system that has nothing else.
+TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user")
+# The checkout may lie where services do not see: below /tmp, or in somebody's home.
+DROP_IN = """\
+[Service]
+BindReadOnlyPaths={root} {environment}
+StandardOutput=append:{log}
+StandardError=append:{log}
+"""
+Systemctl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def system(directory: Path, ports: dict[str, int]) -> None:
+    """The files of a system with all services."""
+    (directory / "units").mkdir()
+    (directory / "etc").mkdir()
+    services = sorted(path.stem for path in UNITS.glob("icelane-*@.service"))
+    for path in UNITS.iterdir():
+        (directory / ("units" if path.suffix == ".service" else "") / path.name).write_bytes(
+            path.read_bytes()
+        )
+    for name in TARGETS:
+        (directory / "units" / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+    wants = "".join(f"Wants={name}test.service\n" for name in services)
+    (directory / "units" / "default.target").write_text(f"[Unit]\n{wants}")
+    for name in services:
+        drop_in = directory / "units" / f"{name}.service.d" / "test.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text(
+            DROP_IN.format(root=ROOT, environment=sys.prefix, log=directory / "log")
+        )
+    (directory / "etc" / "keys.toml").write_text(KEYS.dumps())
+    (directory / "etc" / "icelane.toml").write_text(CONFIG.format(**ports))
+    (directory / "etc" / "registry.toml").write_text(REGISTRY.format(**ports))
+
+
+@pytest.fixture
+def booted(tmp_path: Path) -> Iterator[tuple[Systemctl, dict[str, int]]]:
+    """A systemd that runs all units; gives its systemctl, and the ports of the services."""
+    ports = {name: free_port() for name in ("vip", "media", "control", "signaling", "agent")}
+    system(tmp_path, ports)
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+        path.chmod(0o755)
+    own = CGROUPS / f"icelane-test-{os.getpid()}"
+    own.mkdir()
+    boot = f'echo $$ > {own}/cgroup.procs; exec unshare --cgroup --mount --pid --fork --kill-child \
+        --mount-proc --uts --ipc bash "$0" "$@"'
+    log = (tmp_path / "boot.log").open("wb")
+    process = subprocess.Popen(
+        ["bash", "-c", boot, Path(__file__).with_name("boot.sh"), tmp_path, sys.prefix],
+        stdout=log,
+        stderr=log,
+    )
+
+    def init() -> str:
+        return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
+
+    def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["nsenter", f"--target={init()}", "--mount", "--pid", "systemctl", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+
+    try:
+        deadline = time.monotonic() + LIMIT
+        while not Path(f"/proc/{init() or 'none'}/root/run/systemd/private").is_socket():
+            assert process.poll() is None, "it does not boot"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield systemctl, ports
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+        for path in (tmp_path / "log", tmp_path / "boot.log"):
+            print(path.read_text("utf-8", "replace") if path.exists() else f"no {path}")
+        remove(own)
+
+
+def remove(cgroup: Path) -> None:
+    """Remove a control group and those in it, once their processes have ended."""
+    deadline = time.monotonic() + LIMIT
+    while cgroup.exists():
+        assert time.monotonic() < deadline
+        for path, _, _ in sorted(os.walk(cgroup), reverse=True):
+            try:
+                os.rmdir(path)
+            except OSError:
+                time.sleep(0.02)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not CGROUPS.exists() or not Path("/lib/systemd/systemd").exists(),
+    reason="needs root, systemd, and control groups that it can have",
+)
+def test_a_call_goes_through_services_that_may_do_nothing_else(
+    booted: tuple[Systemctl, dict[str, int]],
+) -> None:
+    systemctl, ports = booted
+    units = [f"{path.stem}test" for path in UNITS.glob("icelane-*@.service")]
+    deadline = time.monotonic() + 2 * LIMIT
+    while (states := systemctl("is-active", *units).stdout.split()) != ["active"] * len(units):
+        assert time.monotonic() < deadline, (states, systemctl("status", *units).stdout)
+        time.sleep(0.1)
+    shown = systemctl("show", "--property=StatusText", "icelane-relay@test").stdout
+    assert shown.startswith(f"StatusText=ready: relay on 127.0.0.1:{ports['vip']}")
+    call = subprocess.run(
+        [ICELANE, "call", f"http://127.0.0.1:{ports['signaling']}", "--seconds", "8"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+    )
+    assert call.returncode == 0, call
+    systemctl("stop", *units)
+    ended = systemctl("show", "--property=Result", *units).stdout.split()
+    assert ended == ["Result=success"] * len(units)
