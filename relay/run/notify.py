@@ -1,4 +1,4 @@
-"""What a service manager hears of a process (sd_notify(3)): that it serves, how it is, that it ends.
+"""What a service manager hears of a process (sd_notify(3)): that it serves, lives and ends.
 
 systemd and container engines name a Unix socket in NOTIFY_SOCKET, and systemd a time in
 WATCHDOG_USEC: who has not said for so long that it lives is killed and started again. A process
@@ -31,8 +31,9 @@ class ServiceManager:
 
     @classmethod
     def take(cls, environment: MutableMapping[str, str], pid: int) -> Self:
-        """The one that an environment names, and no longer names: processes started from here are
-        not the service.
+        """Find the one that an environment names, and no longer names from now on.
+
+        Processes that are started from here are not the service.
 
         Args:
             environment: The variables; those that concern it are removed.

@@ -84,7 +84,9 @@ async def serve(
     finish: Callable[[Service], Awaitable[None]] | None = None,
     until: Callable[[Service], Awaitable[None]] | None = None,
 ) -> None:
-    """Run a service until SIGTERM or SIGINT; print a line when it serves, and tell a service manager.
+    """Run a service until SIGTERM or SIGINT; print a line when it serves.
+
+    A service manager that wants to know is told so, too.
 
     Args:
         service: Serves while its context is entered.

@@ -1,4 +1,4 @@
-"""The manifests of Kubernetes: as kustomize makes them, held against its schemas and our settings."""
+"""The manifests of Kubernetes, as kustomize makes them: held against schemas and our settings."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The units of systemd: checked by its own tools, and run by a systemd with all that they forbid."""
+"""The units of systemd: checked by its tools, and run by a systemd with all that they forbid."""
 
 import os
 import re
@@ -69,7 +69,7 @@ def test_they_are_hardened(installed: Path, service: str) -> None:
     unit = installed / f"icelane-{service}@1.service"
     said = analyzed(installed, "security", "--offline=true", str(unit)).stdout
     (score,) = re.findall(r"Overall exposure level.*: ([\d.]+)", said)
-    print(f"{service}: {score}")
+    sys.stdout.write(f"{service}: {score}\n")
     assert float(score) <= EXPOSURE[service]
 
 
@@ -128,9 +128,7 @@ def system(directory: Path, ports: dict[str, int]) -> None:
     for name in services:
         drop_in = directory / "units" / f"{name}.service.d" / "test.conf"
         drop_in.parent.mkdir()
-        drop_in.write_text(
-            DROP_IN.format(root=ROOT, environment=sys.prefix, log=directory / "log")
-        )
+        drop_in.write_text(DROP_IN.format(root=ROOT, environment=sys.prefix, log=directory / "log"))
     (directory / "etc" / "keys.toml").write_text(KEYS.dumps())
     (directory / "etc" / "icelane.toml").write_text(CONFIG.format(**ports))
     (directory / "etc" / "registry.toml").write_text(REGISTRY.format(**ports))
@@ -178,7 +176,8 @@ def booted(tmp_path: Path) -> Iterator[tuple[Systemctl, dict[str, int]]]:
         process.wait()
         log.close()
         for path in (tmp_path / "log", tmp_path / "boot.log"):
-            print(path.read_text("utf-8", "replace") if path.exists() else f"no {path}")
+            if path.exists():  # which pytest shows when the test fails
+                sys.stdout.write(path.read_text("utf-8", "replace"))
         remove(own)
 
 
@@ -189,7 +188,7 @@ def remove(cgroup: Path) -> None:
         assert time.monotonic() < deadline
         for path, _, _ in sorted(os.walk(cgroup), reverse=True):
             try:
-                os.rmdir(path)
+                Path(path).rmdir()
             except OSError:
                 time.sleep(0.02)
 

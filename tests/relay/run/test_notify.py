@@ -30,7 +30,9 @@ def told(manager: socket.socket) -> list[str]:
 
 
 def test_it_hears_when_a_service_serves_lives_and_ends(manager: socket.socket) -> None:
-    start = f"import subprocess; log.info(subprocess.check_output([sys.executable, '-c', {CHILD!r}]))"
+    start = (
+        f"import subprocess; log.info(subprocess.check_output([sys.executable, '-c', {CHILD!r}]))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", SERVICE.format(start=start, verbose=False)],
         env=os.environ | {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "50000"},
