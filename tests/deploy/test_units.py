@@ -20,6 +20,7 @@ UNITS = ROOT / "docs" / "deploy" / "systemd"
 KEYS = KeyRing({0: bytes(range(32))}, signing_slot=0)
 #: Of each unit, as `systemd-analyze security` rates it from 0, nothing to attack, to 10.
 EXPOSURE = {"relay": 3.5, "transceiver": 1.5, "signaling": 2.0, "agent": 1.5}
+BOOT = Path(__file__).with_name("boot.sh")
 CGROUPS = Path("/sys/fs/cgroup/systemd")
 
 pytestmark = pytest.mark.skipif(
@@ -84,7 +85,6 @@ dataplane = "userspace"
 listen = "127.0.0.1:{media}"
 control = "127.0.0.1:{control}"
 records = "/var/lib/icelane/records.jsonl"
-backend = "ws://127.0.0.1:{agent}/v1/realtime"
 [signaling]
 listen = "127.0.0.1:{signaling}"
 [agent]
@@ -143,11 +143,11 @@ def booted(tmp_path: Path) -> Iterator[tuple[Systemctl, dict[str, int]]]:
         path.chmod(0o755)
     own = CGROUPS / f"icelane-test-{os.getpid()}"
     own.mkdir()
-    boot = f'echo $$ > {own}/cgroup.procs; exec unshare --cgroup --mount --pid --fork --kill-child \
-        --mount-proc --uts --ipc bash "$0" "$@"'
+    namespaces = "--cgroup --mount --pid --fork --kill-child --mount-proc --uts --ipc"
+    boot = f'echo $$ > {own}/cgroup.procs; exec setpriv --pdeathsig KILL unshare {namespaces} "$@"'
     log = (tmp_path / "boot.log").open("wb")
     process = subprocess.Popen(
-        ["bash", "-c", boot, Path(__file__).with_name("boot.sh"), tmp_path, sys.prefix],
+        ["bash", "-c", boot, "-", "bash", BOOT, tmp_path, sys.prefix],
         stdout=log,
         stderr=log,
     )
@@ -209,7 +209,7 @@ def test_a_call_goes_through_services_that_may_do_nothing_else(
     shown = systemctl("show", "--property=StatusText", "icelane-relay@test").stdout
     assert shown.startswith(f"StatusText=ready: relay on 127.0.0.1:{ports['vip']}")
     call = subprocess.run(
-        [ICELANE, "call", f"http://127.0.0.1:{ports['signaling']}", "--seconds", "8"],
+        [ICELANE, "call", f"http://127.0.0.1:{ports['signaling']}", "--seconds", "3"],
         capture_output=True,
         text=True,
         check=False,
