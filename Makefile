@@ -197,6 +197,9 @@ IMAGE := localhost/icelane:latest
 container: root setup container-packages ## build the container image, on a base that debootstrap makes; says its size
 	@docs/deploy/container/build.sh $(BIN)/python .container $(IMAGE)
 
+container-test: container ## play the manifests with podman, and place a call through them; needs kubectl
+	@tests/deploy/play.sh $(BIN)/icelane $(IMAGE)
+
 .PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
 	$(call apt,$(VM_PACKAGES))

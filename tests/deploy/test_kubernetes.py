@@ -90,6 +90,22 @@ def test_kustomize_makes_them_into_one_valid_stream() -> None:
     assert images == {"localhost/icelane:latest"}
 
 
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
+def test_podman_gets_what_it_plays() -> None:
+    require_kustomize()
+    made = subprocess.run(
+        ["kubectl", "kustomize", str(BASE.parent / "podman")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    resources = list(yaml.safe_load_all(made.stdout))
+    names = ["ConfigMap", *["Deployment"] * 3]
+    assert sorted(each["kind"] for each in resources) == names
+    for each in resources:
+        require_valid(each)
+
+
 @workloads
 def test_the_services_take_their_settings(workload: Resource, tmp_path: Path) -> None:
     (container,) = pod(workload)["containers"]
