@@ -27,6 +27,9 @@ TEST_PACKAGES := $(CLIENT_PACKAGES) $(FUZZ_PACKAGES) $(DEMO_PACKAGES) espeak-ng 
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 
+# What builds an image, and plays the manifests of Kubernetes with it.
+CONTAINER_PACKAGES := podman runc catatonit debootstrap
+
 # Where benchmarks leave results and report; `make bench BENCH=docs` renews those of the project.
 BENCH := .bench
 
@@ -196,6 +199,20 @@ unit: setup-test
 	$(BIN)/pytest -m alone $(ARGS) || two=$$?; \
 	if [ $$one = 5 ]; then exit $$two; elif [ $$two = 5 ]; then exit $$one; fi; exit $$((one | two)) # 5: none
 
+.PHONY: services-test container-packages container container-test
+services-test: root setup-test ## a systemd of its own runs the units, and a call goes through them
+	@ICELANE_BOOT=1 $(BIN)/pytest tests/deploy/test_units.py
+
+container-packages:
+	$(call apt,$(CONTAINER_PACKAGES))
+
+IMAGE := localhost/icelane:latest
+container: root setup container-packages ## build the container image, on a base that debootstrap makes; says its size
+	@docs/deploy/container/build.sh $(BIN)/python .container $(IMAGE)
+
+container-test: container ## play the manifests with podman, and place a call through them; needs kubectl
+	@tests/deploy/play.sh $(BIN)/icelane $(IMAGE)
+
 .PHONY: vm-packages vm-image vm-box vm-test vm-shell
 vm-packages:
 	$(call apt,$(VM_PACKAGES))
@@ -290,4 +307,4 @@ lock: ## renew .ci/requirements.lock from pyproject.toml
 
 clean: ## remove what was made here
 	find relay signaling transceiver -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(VENV).lock .bench .site .vm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock .bench .site .vm .container .mypy_cache .pytest_cache .ruff_cache .hypothesis

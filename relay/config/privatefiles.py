@@ -1,7 +1,12 @@
-"""Files that hold secrets: nobody but their owner reads them, and they are written as a whole."""
+"""Files that hold secrets: nobody but their owner reads them, and they are written as a whole.
+
+What root keeps for a service, its group may read: so Kubernetes mounts a Secret for a container
+that is not root's (PostgreSQL takes such key files for the same reason).
+"""
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +19,7 @@ from relay.files import unreadable
 def require_private(
     path: Path, what: str, *, error: type[ConfigError] = ConfigError, missing: str = ""
 ) -> None:
-    """Make sure that only its owner can read a file.
+    """Make sure that only its owner can read a file, or root and this service's group.
 
     Args:
         path: The file.
@@ -26,9 +31,12 @@ def require_private(
         ConfigError: Others can, or it cannot be looked at; it is of the type `error`.
     """
     try:
-        mode = path.stat().st_mode & 0o777
+        found = path.stat()
     except OSError as cause:
         raise error(f"cannot read {what} {path}: {unreadable(cause, missing=missing)}") from None
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid == 0 != os.geteuid() and found.st_gid in {os.getegid(), *os.getgroups()}:
+        mode &= ~stat.S_IRGRP
     if (sentence := shared(path, what, mode)) is not None:
         raise error(sentence)
 

@@ -86,6 +86,8 @@ async def serve(
 ) -> None:
     """Run a service until SIGTERM or SIGINT; print a line when it serves.
 
+    A service manager that wants to know is told so, too.
+
     Args:
         service: Serves while its context is entered.
         ready: Makes the line from what the context gives.
@@ -95,15 +97,21 @@ async def serve(
     """
     import asyncio  # noqa: PLC0415  # what only logs has no use for it
 
+    from relay.run.notify import take_manager  # noqa: PLC0415  # nor for this
+
+    manager = take_manager()
     raise_open_files(files)
     collect_seldom()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with service as serving:
-        print(ready(serving), flush=True)
+    async with service as serving, manager.watched():
+        said = ready(serving)
+        print(said, flush=True)
+        manager.tell(READY="1", STATUS=said)
         await _first(stop.wait(), *([until(serving)] if until is not None else []))
+        manager.tell(STOPPING="1", STATUS="ending" if finish is None else "draining")
         if finish is not None:
             stop.clear()
             await _first(finish(serving), stop.wait())

@@ -1,6 +1,7 @@
 import os
 import stat
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,40 @@ def test_a_file_that_others_can_read_is_refused_with_the_command_that_mends_it(
         require_private(path, "file")
     path.chmod(0o400)
     require_private(path, "file")
+
+
+SERVICE = 61_234  # a user and a group that nobody has
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others, and becomes others")
+@pytest.mark.parametrize(
+    ("owner", "mode", "refused"),
+    [
+        ((0, SERVICE), 0o440, False),
+        ((0, SERVICE), 0o640, False),
+        ((0, SERVICE), 0o660, True),
+        ((0, SERVICE), 0o444, True),
+        ((SERVICE, SERVICE), 0o440, True),
+        ((0, 0), 0o440, True),
+    ],
+)
+def test_a_service_may_read_what_root_keeps_for_its_group(
+    tmp_path: Path, owner: tuple[int, int], mode: int, refused: bool
+) -> None:
+    path = tmp_path / "secret"
+    write_private(path, b"x")
+    os.chown(path, *owner)
+    path.chmod(mode)
+    for each in (tmp_path, *list(tmp_path.parents)[:2]):
+        each.chmod(0o755)
+    try:
+        os.setegid(SERVICE)
+        os.seteuid(SERVICE)
+        with pytest.raises(ConfigError, match="others can read") if refused else nullcontext():
+            require_private(path, "file")
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def test_the_error_is_of_the_wanted_type(tmp_path: Path) -> None:
