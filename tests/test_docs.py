@@ -1,11 +1,13 @@
 """What the documentation shows is accepted by what it documents."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from relay.cli.tree import TREE
+from relay.config.registry import Registry
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -23,6 +25,26 @@ def test_the_settings_file_serves_every_service(
     file.write_text(toml)
     settings = TREE[section].load({}, tree=TREE, file=file)
     assert getattr(settings, file_setting) == tmp_path / f"{file_setting}.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "section"), [("relay", "relay"), ("voice", "transceiver"), ("voice", "signaling")]
+)
+def test_the_files_of_a_site_on_bare_metal_are_taken(
+    tmp_path: Path, name: str, section: str
+) -> None:
+    text = (DOCS / "bare-metal.md").read_text("utf-8")
+    (toml,) = re.findall(rf"```toml\n# {name}\.toml\n(.*?)```", text, flags=re.DOTALL)
+    file = tmp_path / f"{name}.toml"
+    file.write_text(toml)
+    assert TREE[section].load({}, tree=TREE, file=file)
+
+
+def test_the_registry_of_a_site_on_bare_metal() -> None:
+    text = (DOCS / "bare-metal.md").read_text("utf-8")
+    (toml,) = re.findall(r"```toml\n(\[\[relay.*?)```", text, flags=re.DOTALL)
+    (transceiver,) = Registry.of(tomllib.loads(toml)).transceivers
+    assert str(transceiver.address) == "192.0.2.2:5000"
 
 
 def test_every_setting_of_a_relay_is_explained() -> None:
