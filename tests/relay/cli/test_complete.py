@@ -72,7 +72,7 @@ def test_instances_that_run(tmp_path: Path) -> None:
         agent.bind(str(path))
         agent.listen()
         try:
-            values = offered("flows", "--instance", "test-complete-", XDG_RUNTIME_DIR=str(tmp_path))
+            values = offered("top", "--instance", "test-complete-", XDG_RUNTIME_DIR=str(tmp_path))
         finally:
             path.unlink()
     assert values == [name]

@@ -31,7 +31,7 @@ RUNNER = """
 import os, shlex, sys
 import asyncio, typer.main
 import aiohttp, rich.live, rich.table
-import relay.admin.flowview, relay.admin.snapshot, relay.admin.transport, relay.caller.call
+import relay.admin.snapshot, relay.admin.transport, relay.caller.call
 import relay.dataplane.xdp, relay.doctor.examine
 from relay.cli import main
 root = typer.main.get_command(main.app)
