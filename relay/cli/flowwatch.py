@@ -1,7 +1,6 @@
 """What `icelane flows watch` prints: a line for each event, as it happens."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -13,6 +12,7 @@ import typer
 from relay.admin.flowfilter import FlowFilter
 from relay.admin.place import default_path
 from relay.admin.question import answers, ask
+from relay.cli.output import flush
 from relay.errors import AdminError
 
 _WIDTH = len("confirmed")
@@ -30,7 +30,7 @@ def print_events(
     ask(path, "used")  # one that hangs is told of at once
     for event in islice(_events(path, wanted), count or None):
         typer.echo(json.dumps(event) if as_json else in_words(event))
-        sys.stdout.flush()
+        flush()
 
 
 def _events(path: Path, wanted: FlowFilter) -> Iterator[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ The JSON of a listing is an array with an object for each row; that of anything 
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,6 +111,12 @@ def console(*, stderr: bool = False) -> "Console":
 
     plain = bool(os.environ.get("NO_COLOR"))
     return Console(highlight=False, stderr=stderr, color_system=None if plain else "auto")
+
+
+def flush() -> None:
+    """Have what was printed arrive now, if there is somewhere where it may."""
+    if sys.stdout is not None:  # closed when the process started
+        sys.stdout.flush()
 
 
 def print_json_rows(rows: Iterable[Mapping[str, Any]]) -> None:

@@ -4,11 +4,12 @@ A table of `rich` needs all rows to know its widths; here the first ones set the
 that is longer pushes its line. No cell is ever broken.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import typer
+
+from relay.cli.output import flush
 
 _GAP = "  "
 
@@ -45,7 +46,7 @@ class TextRows:
             typer.echo(typer.style(self._line(names), bold=True))
         if rows:
             typer.echo("\n".join(map(self._line, rows)))
-        sys.stdout.flush()
+        flush()
 
     def _line(self, cells: Iterable[str]) -> str:
         columns = zip(cells, self._widths or (), self._headings, strict=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli.output import Admin, Running
+from relay.cli.output import Admin, Running, flush
 
 
 def top(
@@ -37,12 +37,12 @@ def top(
 
     def write(text: str) -> None:
         typer.echo(text, nl=False)
-        sys.stdout.flush()
+        flush()
 
-    if sys.stdout.isatty() and not as_json:
+    if sys.stdout is not None and sys.stdout.isatty() and not as_json:
         asyncio.run(watch(instance, admin, interval, count))
         return
-    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    ascii_only = not (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
     asyncio.run(
         write_looks(
             instance, admin, interval, count, as_json=as_json, ascii_only=ascii_only, write=write
