@@ -57,8 +57,10 @@ def test_an_echo_is_heard_and_the_connection_is_told_in_words(page: Page, echo: 
     assert page.text("rtt").endswith(" ms")
     assert page.text("lost") == "none"
     setup = page.run("return icelane.setup")
-    steps = ["microphone", "offer", "answer", "check", "connected", "audio"]
-    assert sorted(setup, key=setup.__getitem__) == steps
+    steps = ["microphone", "offer", "answer", "check"]
+    assert sorted(setup, key=setup.__getitem__)[:4] == steps
+    # The browser may tell late that it is connected, when something was heard already.
+    assert setup.keys() - steps == {"connected", "audio"}
     assert page.text("steps-title").startswith("Time to connect: ")
     assert page.text("steps").startswith("Microphone allowed")
     assert page.run("return icelane.location").endswith(page.text("id"))

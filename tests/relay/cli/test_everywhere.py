@@ -242,7 +242,10 @@ def test_all_that_take_a_key_file_are_looked_at() -> None:
 
 @pytest.mark.parametrize("command", ["add", "rotate", "list", "check", "export"])
 def test_so_do_those_that_change_and_show_one(command: str, shared_keys: Path) -> None:
-    more = [str(shared_keys.with_name("x")), "--for", "relay"] if command == "export" else []
+    more = {
+        "export": [str(shared_keys.with_name("x")), "--for", "relay"],
+        "check": ["--instance", "test"],
+    }.get(command, [])
     assert "chmod 600" in refused(icelane("keys", command, shared_keys, *more))
 
 

@@ -17,7 +17,7 @@ CONFIG = LoadConfig("edge", ("eth0", "eth1.5"), SETTINGS)
 
 
 def test_a_configuration_without_interfaces_is_refused() -> None:
-    with pytest.raises(DataplaneError, match="name one with --interface"):
+    with pytest.raises(DataplaneError, match="give one to `icelane relay run`"):
         replace(CONFIG, interfaces=())
 
 
