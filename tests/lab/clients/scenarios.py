@@ -34,8 +34,8 @@ _LEAST_HEARD = 0.5  # of what it says: 0.9 at this loss there and back, less on 
 _PACKET_SECONDS = 0.02
 _SEED = 20260504
 _ANSWER_SECONDS = 15.0  # SCTP doubles the time between its tries while nothing gets through
-# What was lost while the agent was killed has doubled that time, which nothing halves before an answer
-# to what was sent once (RFC 9260, section 6.3.1), and more is lost now: RTO.Max of its section 16.
+# What was lost while the agent was killed has doubled that time, until there is an answer to what
+# was sent once (RFC 9260, section 6.3.1), and now more is lost: RTO.Max of its section 16.
 _LONGEST_RTO = 60.0
 _RECOVER_SECONDS = 10.0  # clients check every 2.5 to 6 s, and that is what heals a path
 _FREE_SECONDS = 10.0
