@@ -151,8 +151,8 @@ WITHOUT = {
         "how rows are written, as its command prints them",
     ),
     "relay/dataplane/kernel/hopview.py": (
-        "tests/relay/cli/test_flows.py",
-        "next hops as a flow's details show them",
+        "tests/netns/test_xdp_forwarding.py",
+        "the next hops that packets of a flow have just taken",
     ),
     "relay/mirror/fetching.py": (
         "tests/relay/cli/test_flows.py",
@@ -165,10 +165,6 @@ WITHOUT = {
     "relay/top/detail.py": (
         "tests/relay/top/test_view.py",
         "what the view draws",
-    ),
-    "relay/top/hops.py": (
-        "tests/relay/top/test_kernelflows.py",
-        "next hops of flows that the kernel has",
     ),
     "relay/top/live.py": (
         "tests/relay/cli/test_top.py",

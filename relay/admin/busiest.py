@@ -14,6 +14,7 @@ from itertools import chain, count
 from operator import attrgetter
 from typing import Any, Self
 
+from relay.admin.oneway import HEARD, SILENT, heard_alone
 from relay.admin.typedfilter import ALL, FlowFilter, Word
 from relay.core.flow import NEVER, Flow, State
 from relay.errors import AdminError
@@ -27,9 +28,6 @@ from relay.wire.transport import Transport
 SORTS = ("bits", "packets", "total", "idle", "age", "client", "transceiver")
 MOST_ROWS = 1000
 LONGEST = 4.0  # seconds; who asks waits for 5
-#: A side is heard while it has sent within so many seconds, and silent when it has not for so many.
-#: Both sides of a call send RTCP every 5 s.
-HEARD, SILENT = 5.0, 10.0
 _RATES = ("bits", "packets")
 _UPWARD = ("client", "transceiver")
 _PIECE = 1000  # flows, which take a millisecond
@@ -38,18 +36,6 @@ _COUNTS = attrgetter(
 )
 _Counts = tuple[int, int, int, int]
 _LEADS_TO = slice(3 * PACKED_SIZE, 4 * PACKED_SIZE + TARGET.stop)  # of a flow: the transceiver
-
-
-def is_one_way(now: float, from_client: float, from_transceiver: float) -> bool:
-    """Whether one side of a confirmed flow sends, and the other does not.
-
-    Args:
-        now: Monotonic seconds.
-        from_client: When its client last sent something.
-        from_transceiver: The same of its transceiver.
-    """
-    first, last = sorted((from_client, from_transceiver))
-    return last > now - HEARD and first < now - SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +263,8 @@ class _Survey:
         return fitting
 
     def _is_one_way(self, flow: Flow) -> bool:
-        return flow.state is State.CONFIRMED and is_one_way(
-            self._now, flow.last_from_client, flow.last_from_transceiver
-        )
+        silent = self._now - flow.last_from_client, self._now - flow.last_from_transceiver
+        return flow.state is State.CONFIRMED and heard_alone(*silent) is not None
 
 
 _KEYS: Mapping[str, Callable[[Flow], Any]] = {

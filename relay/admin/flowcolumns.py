@@ -105,6 +105,10 @@ def _kernel_share(entry: FlowEntry) -> float:
     return 100 * kernel / total if total else -1.0
 
 
+def _alone(row: Row) -> str:
+    return row.entry.one_way(row.now) or "-"
+
+
 #: All columns by name. Addresses are sorted by as numbers.
 COLUMNS: Mapping[str, Column] = {
     "id": _text(lambda entry: entry.id),
@@ -129,7 +133,7 @@ COLUMNS: Mapping[str, Column] = {
     ),
     "ufrag": _text(lambda entry: decode(entry.addresses.route).ufrag),
     "state": _text(lambda entry: entry.state.value),
-    "one-way": _text(lambda entry: entry.one_way or "-"),
+    "one-way": Column(_alone, _alone),
     "in": _count(lambda entry: entry.packets[0]),
     "out": _count(lambda entry: entry.packets[1]),
     "bytes-in": _count(lambda entry: entry.bytes[0]),
@@ -206,12 +210,12 @@ def row_as_json(row: Row) -> dict[str, Any]:
     """A row for programs: the flow with its id, age and direction, and rates where there are."""
     entry = row.entry
     shown = {"id": entry.id} | entry.as_json(row.now)
-    shown |= {"age_seconds": entry.age(row.now), "one_way": entry.one_way or None}
+    shown |= {"age_seconds": entry.age(row.now), "one_way": entry.one_way(row.now)}
     if row.rates is not None:
         for at, name in enumerate(("to_transceiver", "to_client")):
             shown[name] |= {
-                "packets_per_second": round(row.rates.packets[at], 1),
-                "bits_per_second": round(row.rates.bits[at]),
+                "packet_rate": round(row.rates.packets[at], 1),
+                "bit_rate": round(row.rates.bits[at]),
             }
     return shown
 

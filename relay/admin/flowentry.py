@@ -6,15 +6,15 @@ There may be a hundred thousand: addresses stay packed until somebody asks for t
 import base64
 import hashlib
 from collections.abc import Sequence
+from math import inf
 from typing import Any, NamedTuple, Self
 
+from relay.admin.oneway import heard_alone
 from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.wire.route import decode
 
-#: A side that has been silent for so many seconds longer than the other: the flow is one-way.
-ONE_WAY_AFTER = 5.0
 _ID_SIZE = 6  # bytes: among a hundred thousand flows two share an id once in 50,000 relays
 _STATES = tuple(State)
 _NONE = Activity()
@@ -115,15 +115,12 @@ class FlowEntry(NamedTuple):
             _heard(self.kernel_out, self.agent_out),
         )
 
-    @property
-    def one_way(self) -> str:
-        """Which direction alone has packets of late, ``in`` or ``out``; empty: both, or neither."""
-        client, transceiver = self.heard
-        if client - transceiver > ONE_WAY_AFTER or (client and not transceiver):
-            return "in"
-        if transceiver - client > ONE_WAY_AFTER or (transceiver and not client):
-            return "out"
-        return ""
+    def one_way(self, now: float) -> str | None:
+        """Which side alone is heard, see `heard_alone`; None of a pending flow."""
+        if self.state is not State.CONFIRMED:
+            return None
+        client, transceiver = (now - at if at else inf for at in self.heard)
+        return heard_alone(client, transceiver)
 
     @property
     def id(self) -> str:

@@ -228,7 +228,7 @@ class FlowFilter:
         """Whether a flow is meant, at a moment of the monotonic clock."""
         if not self.admits(entry.addresses, entry.state):
             return False
-        if self.one_way and not entry.one_way:
+        if self.one_way and not entry.one_way(now):
             return False
         if self.idle is not None and (entry.idle(now) or 0.0) < self.idle:
             return False

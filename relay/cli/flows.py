@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay.cli.complete import instances, transceivers
 from relay.cli.output import Admin, AsJson, Running, print_json, the_one_that_runs
 from relay.errors import AdminError, ConfigError
 
@@ -28,7 +29,8 @@ Client = Annotated[
 Transceiver = Annotated[
     str | None,
     typer.Option(
-        help="To this transceiver: its address, or where routes lead, such as 1/20 or 1/20.3."
+        autocompletion=transceivers,
+        help="To this transceiver: its address, or where routes lead, such as 1/20 or 1/20.3.",
     ),
 ]
 _NAMED = typer.Argument(
@@ -76,6 +78,8 @@ def flows(
     instance: Annotated[
         str,
         typer.Option(
+            metavar="NAME",
+            autocompletion=instances,
             help="Which relay, where several run. Default: the one that runs here.",
             show_default=False,
         ),

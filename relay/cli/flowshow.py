@@ -1,6 +1,7 @@
 """What `icelane flows show` tells of one flow, and which flow is meant."""
 
 import time
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
@@ -79,7 +80,7 @@ def described(source: AgentFlows | PinnedFlows, instance: str, name: str) -> dic
 def _next_hops(instance: str, entry: FlowEntry) -> dict[str, Any]:
     """Where the program sends both directions; None where it does not, or nobody may look."""
     from relay.dataplane.kernel.flowtable import FlowTable
-    from relay.dataplane.kernel.hopview import next_hop
+    from relay.dataplane.kernel.hopview import HopView
     from relay.dataplane.kernel.pins import Pins
 
     none: dict[str, Any] = dict.fromkeys(_WAYS)
@@ -92,7 +93,8 @@ def _next_hops(instance: str, entry: FlowEntry) -> dict[str, Any]:
         bindings = table.bindings(entry.addresses)
         if bindings is None:
             return none
-        hops: list[NextHop | None] = [next_hop(pins, binding) for binding in bindings]
+        with closing(HopView(pins)) as view:
+            hops: list[NextHop | None] = list(map(view.show, bindings))
     finally:
         table.close()
     return {
@@ -107,7 +109,7 @@ def print_flow(told: dict[str, Any]) -> None:
     idle = (
         "never had a packet" if told["idle_seconds"] is None else f"idle {told['idle_seconds']} s"
     )
-    one_way = f", one-way: packets {told['one_way']} alone" if told["one_way"] else ""
+    one_way = f", only the {told['one_way']} is heard" if told["one_way"] else ""
     route = told["route"]
     lines = {
         "flow": told["id"],
@@ -164,6 +166,6 @@ def _direction(way: str, counted: dict[str, Any]) -> dict[str, str]:
         "bytes": f"{counted['bytes']:,}",
         "by kernel": f"{counted['kernel_packets']:,}",
         "by agent": f"{counted['userspace_packets']:,}",
-        "packets/s": f"{counted.get('packets_per_second', 0):,.1f}",
-        "bits/s": f"{counted.get('bits_per_second', 0):,}",
+        "packets/s": f"{counted.get('packet_rate', 0):,.1f}",
+        "bits/s": f"{counted.get('bit_rate', 0):,}",
     }

@@ -8,21 +8,23 @@ them, and it works as well where no agent runs.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from relay.admin.busiest import HEARD, SILENT, Question
+from relay.admin.busiest import Question
+from relay.admin.oneway import HEARD, SILENT
 from relay.admin.typedfilter import FlowFilter, Word
 from relay.core.flow import State
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.kernel.flowrecords import FLOW_RECORDS, FLOW_ROUTES, REPLACED
 from relay.dataplane.kernel.flowtable import FlowTable
+from relay.dataplane.kernel.hopview import HopView
 from relay.dataplane.kernel.memory import MappedArray
 from relay.dataplane.kernel.pins import Pins, table_id
 from relay.dataplane.kernel.transceivers import Transceivers
-from relay.top.hops import Hops
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import TARGET, Route, Target
 
@@ -80,7 +82,7 @@ class KernelFlows:
                 closing(MappedArray(self._pins.opened(FLOW_ROUTES)))
             )
             self._names = opened.enter_context(closing(Transceivers(self._pins)))
-            self._hops = opened.enter_context(closing(Hops(self._pins)))
+            self._hops = opened.enter_context(closing(HopView(self._pins)))
             self._open = opened.pop_all()
         self._ticks = self._pins.read_ticks()
         spans = self._memory.spans
@@ -174,7 +176,7 @@ class KernelFlows:
         return np.where(same, moved, 0).astype(np.int64)
 
     def _one_way(self) -> _Array:
-        """See `relay.admin.busiest.is_one_way`."""
+        """See `relay.admin.oneway.heard_alone`."""
         now = self._new.at
         seen = self._new.records["seen"]
         last, first = seen.max(axis=1), seen.min(axis=1)
@@ -270,6 +272,7 @@ class KernelFlows:
         moved = size - int(old["bytes"][way])
         sent = (packets - int(old["packets"][way])) & 0xFFFFFFFF if moved >= 0 else 0
         seen = int(new["seen"][way])
+        hop = self._hops.show(int(new["bindings"][way]))
         return {
             "packets": packets,
             "bytes": size,
@@ -279,7 +282,7 @@ class KernelFlows:
             "idle_seconds": round(max(0.0, self._new.at - self._ticks.moment(seen)), 2)
             if seen
             else None,
-            "next_hop": self._hops.show(int(new["bindings"][way])),
+            "next_hop": asdict(hop) if hop is not None else None,
         }
 
     def _by_transceiver(self, positions: _Array) -> Iterator[Mapping[str, Any]]:

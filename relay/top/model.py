@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.admin import catalogue
-from relay.admin.busiest import HEARD, ROW_KEYS, SILENT, Question, add_transceiver
+from relay.admin.busiest import ROW_KEYS, Question, add_transceiver
+from relay.admin.oneway import heard_alone
 
 Row = dict[str, Any]
 WAYS = ("to_transceiver", "to_client")
@@ -194,18 +195,14 @@ class Rates:
 
 
 def is_one_way(row: Mapping[str, Any]) -> str | None:
-    """Which side alone of a confirmed flow is heard: client or transceiver; None: not one alone."""
+    """Which side alone of a flow is heard; see `heard_alone`."""
     if row["state"] != "confirmed":
         return None
     client, transceiver = (
         float("inf") if row[way]["idle_seconds"] is None else row[way]["idle_seconds"]
         for way in WAYS
     )
-    if client < HEARD and transceiver > SILENT:
-        return "client"
-    if transceiver < HEARD and client > SILENT:
-        return "transceiver"
-    return None
+    return heard_alone(client, transceiver)
 
 
 def idle(row: Mapping[str, Any]) -> float | None:

@@ -12,6 +12,9 @@ import pytest
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
+from relay.dataplane.kernel.flowtable import FlowTable
+from relay.dataplane.kernel.hopview import HopView
+from relay.dataplane.kernel.pins import Pins, instances
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.lab.capture import DatagramCapture
@@ -30,11 +33,12 @@ SETTINGS = Settings(
     {},
 )
 PACKETS = 200
+OWN = f"test-{os.getpid()}-"  # how instances of this process are called
 
 
 @pytest.fixture
 def dataplane(network: dict[str, Host]) -> Iterator[xdp.XdpDataplane]:
-    instance = f"test-{os.getpid()}-{secrets.token_hex(2)}"
+    instance = f"{OWN}{secrets.token_hex(2)}"
     try:
         with network[RELAY].inside():
             xdp.load(
@@ -120,9 +124,30 @@ def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTu
     check(at_transceiver.datagrams, flow.upstream, flow.transceiver)
     check(at_client.datagrams, flow.vip, flow.client)
     (record,) = dataplane.flows()
+    assert next_hops(network, flow) == [
+        (INTERNAL, flow.transceiver.host, mac(network[TRANSCEIVER], INTERNAL)),
+        (PUBLIC, flow.client.host, mac(network[CLIENT], PUBLIC)),
+    ]
     dataplane.remove(flow)
     assert record.to_transceiver.packets == record.to_client.packets == PACKETS
     assert record.to_transceiver.bytes == sum(len(payload(n)) for n in range(PACKETS))
+
+
+def next_hops(network: dict[str, Host], flow: FlowTuple) -> list[tuple[str, str, str]]:
+    """What is told of the next hops of a flow, which its packets have just taken."""
+    (instance,) = (name for name in instances() if name.startswith(OWN))
+    pins = Pins(instance)
+    with network[RELAY].inside(), closing(FlowTable(pins)) as table, closing(HopView(pins)) as view:
+        hops = list(map(view.show, table.bindings(flow) or ()))
+    assert [hop.current for hop in hops if hop is not None] == [True, True]
+    return [(hop.interface, hop.gateway, hop.destination_mac) for hop in hops if hop is not None]
+
+
+def mac(host: Host, interface: str) -> str:
+    """The MAC address of an interface."""
+    with host.netlink() as netlink:
+        (link,) = netlink.link("get", ifname=interface)
+    return str(link.get_attr("IFLA_ADDRESS"))
 
 
 def received(udp: socket.socket) -> tuple[bytes, Endpoint]:

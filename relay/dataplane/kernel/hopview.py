@@ -4,7 +4,8 @@ import socket
 import sys
 from dataclasses import dataclass
 
-from relay.dataplane.kernel.pins import Instance, PinnedMap
+from relay.dataplane.kernel.memory import MappedArray
+from relay.dataplane.kernel.pins import Instance
 
 _INDEX_BITS, _GENERATION_BITS = 12, 10  # HOP_INDEX_BITS, HOP_GENERATION_BITS of bpf/relay.h
 _IP4_GATEWAY = 4  # bytes of it, where the rest is zero
@@ -42,53 +43,53 @@ class NextHop:
         )
 
 
-def next_hop(pins: Instance, binding: int) -> NextHop | None:
-    """The next hop that a binding of a flow's record names; None: it has none yet.
+class HopView:
+    """The next hops of an instance, read as memory.
+
+    Args:
+        pins: The instance.
 
     Raises:
-        DataplaneError: The instance is not loaded, or this is not root.
+        DataplaneError: It is not loaded, or this is not root.
     """
-    index = binding & (1 << _INDEX_BITS) - 1
-    if not index:
-        return None
-    with pins.opened("hops") as hops, pins.opened("leases") as leases:
-        hop = _element(hops, index)
-        generation = _number(leases, "raised") + _number(leases, "told")
 
-        def part(name: str) -> bytes:
-            return hop[hops.value.spans[name]]
+    def __init__(self, pins: Instance) -> None:
+        with pins.opened("hops") as hops, pins.opened("leases") as leases:
+            self._hop, self._lease = hops.value, leases.value
+        self._hops = MappedArray(pins.opened("hops"))
+        self._leases = MappedArray(pins.opened("leases"))
+        # Not by this host's names: it may be in another network namespace than this process.
+        self._names = {number: name for name, number in pins.linked().items()}
 
-        ifindex = int.from_bytes(part("ifindex"), sys.byteorder)
-        if not ifindex:
+    def show(self, binding: int) -> NextHop | None:
+        """The next hop that a binding of a flow's record names; None: it has none yet."""
+        index = binding & (1 << _INDEX_BITS) - 1
+        raw, spans = bytes(self._hops.element(index)), self._hop.spans
+        ifindex = int.from_bytes(raw[spans["ifindex"]], sys.byteorder)
+        if not index or not ifindex:
             return None
         bound = binding >> _INDEX_BITS & (1 << _GENERATION_BITS) - 1
         return NextHop(
-            interface=_name(ifindex),
-            gateway=_gateway(part("gateway")),
-            source_mac=part("source_mac").hex(":"),
-            destination_mac=part("destination_mac").hex(":"),
-            vlan=int.from_bytes(part("vlan"), "big"),
-            mtu=int.from_bytes(part("mtu"), sys.byteorder),
-            current=bound == generation & (1 << _GENERATION_BITS) - 1,
+            interface=self._names.get(ifindex, f"interface {ifindex}"),
+            gateway=_gateway(raw[spans["gateway"]]),
+            source_mac=raw[spans["source_mac"]].hex(":"),
+            destination_mac=raw[spans["destination_mac"]].hex(":"),
+            vlan=int.from_bytes(raw[spans["vlan"]], "big"),
+            mtu=int.from_bytes(raw[spans["mtu"]], sys.byteorder),
+            current=bound == self._generation() & (1 << _GENERATION_BITS) - 1,
         )
 
+    def _generation(self) -> int:
+        raw, spans = bytes(self._leases.element(0)), self._lease.spans
+        return sum(int.from_bytes(raw[spans[name]], sys.byteorder) for name in ("raised", "told"))
 
-def _element(table: PinnedMap, index: int) -> bytes:
-    return table.lookup(table.key.number(index)) or bytes(table.value.size)
-
-
-def _number(leases: PinnedMap, name: str) -> int:
-    return int.from_bytes(_element(leases, 0)[leases.value.spans[name]], sys.byteorder)
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._hops.close()
+        self._leases.close()
 
 
 def _gateway(raw: bytes) -> str:
     if not any(raw[_IP4_GATEWAY:]):
         return socket.inet_ntoa(raw[:_IP4_GATEWAY])
     return socket.inet_ntop(socket.AF_INET6, raw)
-
-
-def _name(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:  # it is in another network namespace
-        return f"interface {ifindex}"

@@ -115,10 +115,10 @@ def test_json_has_all_that_is_known() -> None:
         "bytes": 160_300,
         "kernel_packets": 1000,
         "userspace_packets": 3,
-        "packets_per_second": 100.0,
-        "bits_per_second": 128_000,
+        "packet_rate": 100.0,
+        "bit_rate": 128_000,
     }
-    assert "packets_per_second" not in row_as_json(row())["to_client"]
+    assert "packet_rate" not in row_as_json(row())["to_client"]
 
 
 def test_an_entry_crosses_the_admin_socket_unchanged() -> None:

@@ -90,18 +90,18 @@ def test_how_long_no_packet_has_come(idle: str, has: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inward", "outward", "direction"),
+    ("inward", "outward", "alone"),
     [
-        *((999.0, 998.0, ""), (999.0, 993.0, "in"), (993.0, 999.0, "out")),
-        *((999.0, 0.0, "in"), (0.0, 999.0, "out"), (0.0, 0.0, "")),
+        *((999.0, 998.0, None), (999.0, 989.0, "client"), (989.0, 999.0, "transceiver")),
+        *((999.0, 0.0, "client"), (0.0, 999.0, "transceiver"), (0.0, 0.0, None)),
     ],
 )
 def test_one_way_is_of_which_one_side_alone_sends_of_late(
-    inward: float, outward: float, direction: str
+    inward: float, outward: float, alone: str | None
 ) -> None:
     seen = entry(inward, outward)
-    assert seen.one_way == direction
-    assert FlowFilter.parse(one_way=True).has(seen, NOW) is bool(direction)
+    assert seen.one_way(NOW) == alone
+    assert FlowFilter.parse(one_way=True).has(seen, NOW) is bool(alone)
 
 
 def test_all_that_is_given_applies() -> None:

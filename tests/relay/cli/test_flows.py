@@ -32,7 +32,7 @@ def test_json(relay: Running) -> None:
         "transceiver": str(relay.transceiver),
         "target": "1/20.3",
         "state": "pending",
-        "one_way": "in",
+        "one_way": None,
     }
 
 
@@ -85,7 +85,7 @@ def test_one_flow_is_shown_by_any_of_its_names(relay: Running) -> None:
     assert result.exit_code == 0, result.stderr
     shown = json.loads(result.stdout)
     assert shown["client"] == flow["client"]
-    assert shown["to_transceiver"]["packets_per_second"] == 0.0
+    assert shown["to_transceiver"]["packet_rate"] == 0.0
     assert (shown["route"]["cluster"], shown["route"]["slot"]) == (1, 20)
     assert shown["next_hops"] == {"to_transceiver": None, "to_client": None}
     assert (shown["agent"]["has_mirror"], shown["agent"]["epoch"]) == (False, 1)

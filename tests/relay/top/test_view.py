@@ -160,7 +160,7 @@ class TestDetail:
     HOP = {  # noqa: RUF012  # a constant
         "interface": "internal",
         "gateway": "2001:db8:2:3:4:5:6:7",
-        "mac": "f2:81:13:43:cf:ac",
+        "destination_mac": "f2:81:13:43:cf:ac",
         "mtu": 1500,
         "vlan": 7,
     }
