@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.bench.errors import BenchError
 from tests.bench.failover.flows import Flows
 from tests.bench.failover.gaps import quantile
+from tests.bench.failover.measure import LONGEST
 from tests.bench.failover.strays import Stray
 from tests.bench.fleet.load import RedisLoad
 from tests.lab.fleet import priorities
@@ -132,14 +133,14 @@ def _killed_in_turn(site: Site, fleet: Fleet, say: Callable[[str], None]) -> Out
             since = time.time()
             site.kill(relay)
             site.wait_for(*others)
-            time.sleep(_PERIODS * flows.period)
+            _wait_until_heard(flows, fleet.check_every)
             those = [gap for gap in flows.gaps(since, time.time()) if gap.before != gap.after]
             moved += len(those)
             silences += [max(0.0, gap.silence - flows.period) for gap in those]
             say(f"{relay.host} starts again, at {flows.age:.1f} s")
             site.boot(relay)
             site.wait_for(*site.relay_hosts)
-            time.sleep(_PERIODS * flows.period)
+            _wait_until_heard(flows, fleet.check_every)
         flows.check()
         time.sleep(fleet.check_every)  # whom no mirror has helped comes back by a check
         last = time.time()
@@ -161,6 +162,14 @@ def _killed_in_turn(site: Site, fleet: Fleet, say: Callable[[str], None]) -> Out
             redis_megabytes=round(load.megabytes, 1),
             redis_records=load.records,
         )
+
+
+def _wait_until_heard(flows: Flows, check_every: float) -> None:
+    """Wait for a packet of each flow that is sent from now on; who needs more than a check is lost."""
+    since = time.time()
+    time.sleep(_PERIODS * flows.period)
+    while flows.silent(since) and time.time() < since + check_every + LONGEST:
+        time.sleep(flows.period)
 
 
 def _allow_files(wanted: int) -> None:
