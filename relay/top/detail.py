@@ -78,7 +78,8 @@ def _direction(title: str, way: Mapping[str, Any], width: int) -> list[Text]:
     if hop is None:
         where = "as the host's routes say" if userspace else "not known yet"
     else:
-        where = f"{hop['gateway']} ({hop['destination_mac']}) at {hop['interface']}, MTU {hop['mtu']}"
+        where = f"{hop['gateway']} ({hop['destination_mac']}) at {hop['interface']}"
+        where += f", MTU {hop['mtu']}"
         where += f", VLAN {hop['vlan']}" if hop["vlan"] else ""
     if 12 + len(where) > width and hop is not None:
         first, rest = where.split(" at ")

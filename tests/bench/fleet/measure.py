@@ -165,7 +165,7 @@ def _killed_in_turn(site: Site, fleet: Fleet, say: Callable[[str], None]) -> Out
 
 
 def _wait_until_heard(flows: Flows, check_every: float) -> None:
-    """Wait for a packet of each flow that is sent from now on; who needs more than a check is lost."""
+    """Wait for a packet of each flow that is sent from now on, or longer than a check takes."""
     since = time.time()
     time.sleep(_PERIODS * flows.period)
     while flows.silent(since) and time.time() < since + check_every + LONGEST:
