@@ -189,19 +189,24 @@ class _Observer:
     ) -> None:
         """Let a relay bear something, after which these relays are announced."""
         self.traffic.begin()
+        self._wait_until_heard(time.time() + LONGEST)  # or it would not count among what bears it
         since = time.time()
         if step is not None:
             step(self.site, relay)
             self.site.wait_for(*announced)
             into.routed.append(time.time() - since)
-        routed, latest = time.time(), since + LONGEST
-        while self.traffic.silent(routed) and time.time() < latest:
-            time.sleep(_POLL)
+        self._wait_until_heard(since + LONGEST)
         time.sleep(_AFTER)
         until = time.time()
         time.sleep(_UNDER_WAY)
         into.times += 1
         into.gaps += [(relay.name, gap) for gap in self.traffic.gaps(since, until)]
+
+    def _wait_until_heard(self, latest: float) -> None:
+        """Wait for a packet of all, both ways, or for a moment of time.time()."""
+        since = time.time()
+        while self.traffic.silent(since) and time.time() < latest:
+            time.sleep(_POLL)
 
 
 @contextmanager
