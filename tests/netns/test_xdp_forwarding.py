@@ -14,7 +14,7 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.flowtable import FlowTable
 from relay.dataplane.kernel.hopview import HopView
-from relay.dataplane.kernel.pins import Pins, instances
+from relay.dataplane.kernel.pins import Pins
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint
 from tests.lab.capture import DatagramCapture
@@ -33,12 +33,15 @@ SETTINGS = Settings(
     {},
 )
 PACKETS = 200
-OWN = f"test-{os.getpid()}-"  # how instances of this process are called
 
 
 @pytest.fixture
-def dataplane(network: dict[str, Host]) -> Iterator[xdp.XdpDataplane]:
-    instance = f"{OWN}{secrets.token_hex(2)}"
+def instance() -> str:
+    return f"test-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@pytest.fixture
+def dataplane(network: dict[str, Host], instance: str) -> Iterator[xdp.XdpDataplane]:
     try:
         with network[RELAY].inside():
             xdp.load(
@@ -90,13 +93,15 @@ def payload(number: int) -> bytes:
 
 
 def test_both_directions_pass_unharmed_and_only_the_kernel_touches_them(
-    network: dict[str, Host], dataplane: xdp.XdpDataplane
+    network: dict[str, Host], dataplane: xdp.XdpDataplane, instance: str
 ) -> None:
     for versions in ((4, 4), (6, 6), (4, 6), (6, 4)):
-        exchange(network, dataplane, flow(*versions))
+        exchange(network, dataplane, Pins(instance), flow(*versions))
 
 
-def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTuple) -> None:
+def exchange(
+    network: dict[str, Host], dataplane: xdp.XdpDataplane, pins: Pins, flow: FlowTuple
+) -> None:
     """Send packets both ways through a flow, and look at them on the wire."""
     client = bound(network[CLIENT], flow.client)
     transceiver = bound(network[TRANSCEIVER], flow.transceiver)
@@ -124,7 +129,7 @@ def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTu
     check(at_transceiver.datagrams, flow.upstream, flow.transceiver)
     check(at_client.datagrams, flow.vip, flow.client)
     (record,) = dataplane.flows()
-    assert next_hops(network, flow) == [
+    assert next_hops(network, pins, flow) == [
         (INTERNAL, flow.transceiver.host, mac(network[TRANSCEIVER], INTERNAL)),
         (PUBLIC, flow.client.host, mac(network[CLIENT], PUBLIC)),
     ]
@@ -133,10 +138,8 @@ def exchange(network: dict[str, Host], dataplane: xdp.XdpDataplane, flow: FlowTu
     assert record.to_transceiver.bytes == sum(len(payload(n)) for n in range(PACKETS))
 
 
-def next_hops(network: dict[str, Host], flow: FlowTuple) -> list[tuple[str, str, str]]:
+def next_hops(network: dict[str, Host], pins: Pins, flow: FlowTuple) -> list[tuple[str, str, str]]:
     """What is told of the next hops of a flow, which its packets have just taken."""
-    (instance,) = (name for name in instances() if name.startswith(OWN))
-    pins = Pins(instance)
     with network[RELAY].inside(), closing(FlowTable(pins)) as table, closing(HopView(pins)) as view:
         hops = list(map(view.show, table.bindings(flow) or ()))
     assert [hop.current for hop in hops if hop is not None] == [True, True]

@@ -24,10 +24,12 @@ def test_each_step_comes_after_the_round_trips_that_it_needs() -> None:
         ("aiortc", "dcid"),
     ]
     for row in told["rows"]:
-        times = [row["steps"][step]["median_ms"] for step in STEPS]
-        assert times == sorted(times)
-        assert times[0] >= 100  # the POST
-        assert times[1] >= 200  # and a check
+        post, check, dtls, sound, created = (row["steps"][step]["median_ms"] for step in STEPS)
+        # The client tells of the end of DTLS, perhaps late; sound is seen on the wire.
+        assert post < check < min(dtls, sound)
+        assert dtls < created
+        assert post >= 100
+        assert check >= 200
         assert row["steps"]["POST"]["round_trips"] >= 1
 
 
