@@ -10,7 +10,7 @@ import typer
 
 from tests.bench.document import renewed
 from tests.bench.errors import BenchError, file_errors
-from tests.bench.failover.plan import DATAPLANES, Countdown, Form, Scale, command, forms
+from tests.bench.failover.plan import BFD, DATAPLANES, Countdown, Form, Scale, command, forms
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +47,9 @@ def failover(
     ask: Annotated[
         bool, typer.Option(help="Whether transceivers hear whom relays ask them for.")
     ] = True,
+    bfd: Annotated[
+        int, typer.Option(min=5, help="Milliseconds between packets of BFD; peers may miss two.")
+    ] = BFD,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """How long media is silent when one of three relays dies, hangs, drains or comes back.
@@ -63,7 +66,7 @@ def failover(
         raise BenchError("the lab is made of network namespaces, which needs root")
     console = Console(stderr=True, highlight=False)
     dataplanes, happenings = _chosen(dataplane, what)
-    scale, load = Scale(times, without_mirror, calls, flows, rate, ask), os.getloadavg()[0]
+    scale, load = Scale(times, without_mirror, calls, flows, rate, ask, bfd), os.getloadavg()[0]
     figures = _measured(list(forms(scale, dataplanes)), happenings, console)
     told = command(scale, dataplanes, what or ())
     found = Figures(told, describe(), load, periods(scale), figures)

@@ -215,7 +215,9 @@ def running(form: Form) -> Iterator[tuple[Site, RealCalls | GeneratedFlows]]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # No other benchmark uses this name at the same time.
-        settings = Settings(f"failover-{os.getpid()}", form.dataplane, form.mirror, form.ask)
+        settings = Settings(
+            f"failover-{os.getpid()}", form.dataplane, form.mirror, form.ask, bfd=form.bfd
+        )
         site = stack.enter_context(Site(settings, directory))
         stack.callback(priorities.be_as_others)
         priorities.come_first()

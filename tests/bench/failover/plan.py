@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 CALLS, FLOWS = "calls", "flows"
 DATAPLANES = ("xdp", "userspace")
+BFD = 5  # milliseconds between packets of BFD, as docs/deploy/bird has it
 
 _START_SECONDS = 15.0  # of a site with its traffic
 # What a round of one happening takes, with its end. A flow without a mirror waits for its client's
@@ -23,6 +24,7 @@ class Scale:
         flows: Generated flows; 0 for none.
         rate: Their packets a second, each way.
         ask: Whether transceivers hear whom relays ask them for.
+        bfd: Milliseconds between packets of BFD.
     """
 
     times: int
@@ -31,6 +33,7 @@ class Scale:
     flows: int
     rate: float
     ask: bool = True
+    bfd: int = BFD
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Form:
         count: How many calls or flows.
         rate: Packets a second of a generated flow, each way.
         ask: Whether transceivers hear whom relays ask them for.
+        bfd: Milliseconds between packets of BFD.
     """
 
     traffic: str
@@ -54,6 +58,7 @@ class Form:
     count: int
     rate: float
     ask: bool = True
+    bfd: int = BFD
 
     def __str__(self) -> str:
         """As an operator is told of it."""
@@ -75,7 +80,8 @@ def forms(scale: Scale, dataplanes: Sequence[str]) -> Iterator[Form]:
         for traffic, count in ((CALLS, scale.calls), (FLOWS, scale.flows)):
             for dataplane in dataplanes:
                 if times and count:
-                    yield Form(traffic, dataplane, mirror, times, count, scale.rate, scale.ask)
+                    rate, ask, bfd = scale.rate, scale.ask, scale.bfd
+                    yield Form(traffic, dataplane, mirror, times, count, rate, ask, bfd)
 
 
 def command(scale: Scale, dataplanes: Sequence[str], what: Sequence[str]) -> str:
@@ -86,6 +92,7 @@ def command(scale: Scale, dataplanes: Sequence[str], what: Sequence[str]) -> str
         f"--calls {scale.calls} --flows {scale.flows}",
     ]
     parts += [f"--rate {scale.rate:g}"] * bool(scale.flows)
+    parts += [f"--bfd {scale.bfd}"] * (scale.bfd != BFD)
     parts += [f"--dataplane {each}" for each in dataplanes if tuple(dataplanes) != DATAPLANES]
     parts += [f'--what "{each}"' for each in what]
     return " ".join([*parts, *["--no-ask"] * (not scale.ask)])

@@ -41,11 +41,11 @@ def test_what_is_none_is_left_out(scale: Scale, left: set[tuple[str, bool]]) -> 
 
 
 def test_the_command_measures_the_same_again() -> None:
-    told = shlex.split(command(replace(SCALE, flows=0), ["xdp"], ["machine dies"]))
+    told = shlex.split(command(replace(SCALE, flows=0, bfd=50), ["xdp"], ["machine dies"]))
     assert told[:4] == ["python", "-m", "tests.bench", "failover"]
     assert told[4:] == [
         *("--times", "20", "--without-mirror", "3", "--calls", "20", "--flows", "0"),
-        *("--dataplane", "xdp", "--what", "machine dies"),
+        *("--bfd", "50", "--dataplane", "xdp", "--what", "machine dies"),
     ]
     assert "--dataplane" not in command(SCALE, DATAPLANES, [])
 

@@ -20,7 +20,7 @@ LIMIT = 20.0  # seconds
 @pytest.fixture(params=["xdp", "userspace"])
 def stage(request: pytest.FixtureRequest) -> Iterator[tuple[Site, RealCalls]]:
     require("nft")
-    with running(Form(CALLS, request.param, True, 1, COUNT, 0.0)) as (site, calls):
+    with running(Form(CALLS, request.param, True, 1, COUNT, 0.0, bfd=50)) as (site, calls):
         assert isinstance(calls, RealCalls)
         yield site, calls
 

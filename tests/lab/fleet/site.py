@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class Settings:
         clients: The addresses of clients; calls are placed from the first.
         upstreams: How many upstream addresses a relay has, at most three.
         ports: Their ports.
+        bfd: Milliseconds between packets of BFD, three of which a router or relay may miss.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Settings:
     clients: tuple[str, ...] = (CLIENT_ADDRESS,)
     upstreams: int = 1
     ports: str = "20000-29999"
+    bfd: int = 50
 
 
 class RelayAt(NamedTuple):
@@ -147,8 +150,9 @@ class Site:
             if not self._settings.ask:
                 self._nft(TRANSCEIVER, _NO_QUESTIONS)
             places = self.relay_hosts
-            config = routing.router_config(self._directory, places)
-            self._bird = {each: routing.relay_config(self._directory, each) for each in places}
+            bfd = self._settings.bfd
+            config = routing.router_config(self._directory, places, bfd)
+            self._bird = {each: routing.relay_config(self._directory, each, bfd) for each in places}
             self._start(self._transceiver(), routing.bird(ROUTER, ROUTER, config))
             self._start(*shards.services(TRANSCEIVER, self.shards, self._directory))
             shards.join(self.hosts[TRANSCEIVER], self.shards)
@@ -247,6 +251,15 @@ class Site:
         for host, device in ((ROUTER, relay.outside), (TRANSCEIVER, relay.inside)):
             self._nft(host, f"delete table netdev {device.replace('-', '_')}\n")
 
+    def stall(self, seconds: float) -> None:
+        """The router's BIRD does not get the processor for so long; its kernel forwards on."""
+        process = self._runner.process(routing.bird_name(ROUTER))
+        if process is None:
+            raise LabError("The router's BIRD does not run.")
+        process.signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.signal(signal.SIGCONT)
+
     def split(self, relay: RelayHost) -> None:
         """It and Redis hear nothing of each other any more; everything else goes on."""
         ports = f"{{ {', '.join(str(shard.port) for shard in self.shards)} }}"
@@ -303,7 +316,7 @@ class Site:
             raise LabError(f"`icelane {' '.join(arguments)}` failed: {done.stderr.strip()}")
 
     def _services_of(self, relay: RelayHost) -> tuple[str, ...]:
-        return (f"bird-{relay.name}", f"relay-{relay.name}", f"health-{relay.name}")
+        return (routing.bird_name(relay.name), f"relay-{relay.name}", f"health-{relay.name}")
 
     def _instance(self, relay: RelayHost) -> str:
         return f"{self._settings.name}-{relay.name}"

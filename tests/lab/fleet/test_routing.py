@@ -9,8 +9,8 @@ from tests.lab.fleet.routing import relay_config, router_config
 
 def test_bird_accepts_the_documented_configurations(tmp_path: Path) -> None:
     for config in (
-        router_config(tmp_path, RELAYS),
-        *(relay_config(tmp_path, each) for each in RELAYS),
+        router_config(tmp_path, RELAYS, 5),
+        *(relay_config(tmp_path, each, 5) for each in RELAYS),
     ):
         done = subprocess.run(
             ["bird", "-p", "-c", str(config)], check=False, capture_output=True, text=True
