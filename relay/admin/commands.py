@@ -14,8 +14,8 @@ from relay.errors import AdminError, DataplaneError
 Result = TypeVar("Result")
 
 
-class AdministeredAgent(Protocol):
-    """What the commands are about: the agent."""
+class TellingAgent(Protocol):
+    """What can be asked of an agent."""
 
     @property
     def forwarder(self) -> DataplaneChoice:
@@ -48,6 +48,10 @@ class AdministeredAgent(Protocol):
     def status(self) -> AsyncIterator[Mapping[str, Any]]:
         """What the agent knows of itself and of its flows, in pieces."""
 
+
+class SteeredAgent(Protocol):
+    """What can be told to it."""
+
     async def switch(self, choice: DataplaneChoice) -> None:
         """Let the kernel forward, or the agent."""
 
@@ -62,10 +66,12 @@ class AdminCommands:
     """The commands of an agent's admin socket.
 
     Args:
+        state: What the agent tells.
         agent: The agent.
     """
 
-    def __init__(self, agent: AdministeredAgent) -> None:
+    def __init__(self, state: TellingAgent, agent: SteeredAgent) -> None:
+        self._state = state
         self._agent = agent
         self._switching = asyncio.Lock()
 
@@ -88,42 +94,42 @@ class AdminCommands:
         }
 
     def _status(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        return self._agent.status()
+        return self._state.status()
 
     async def _overview(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.overview()
+        yield self._state.overview()
 
     async def _busiest(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield await busiest(self._agent.awake(), Question.parse(request), clock=time.monotonic)
+        yield await busiest(self._state.awake(), Question.parse(request), clock=time.monotonic)
 
     async def _counters(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.counters()  # alone: the list of all flows may be long
+        yield self._state.counters()  # alone: the list of all flows may be long
 
     async def _flow_counts(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.flow_counts()
+        yield self._state.flow_counts()
 
     async def _used(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.used()
+        yield self._state.used()
 
     async def _limits(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.limits()
+        yield self._state.limits()
 
     async def _keys(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.keys()
+        yield self._state.keys()
 
     async def _setups(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        yield self._agent.setups()
+        yield self._state.setups()
 
     async def _switch(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         choice = request.get("dataplane")
         if choice not in (DataplaneChoice.XDP, DataplaneChoice.USERSPACE):
             raise AdminError("switch to xdp or to userspace")
         await self._changed(self._agent.switch(DataplaneChoice(choice)))
-        yield {"dataplane": self._agent.forwarder}
+        yield {"dataplane": self._state.forwarder}
 
     async def _unload(self, _: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         unloaded = await self._changed(self._agent.unload())
-        yield {"unloaded": unloaded, "dataplane": self._agent.forwarder}
+        yield {"unloaded": unloaded, "dataplane": self._state.forwarder}
 
     async def _drain(self, request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         on = request.get("on") is not False

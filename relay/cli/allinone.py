@@ -183,7 +183,9 @@ async def _serve(
         ready, url = _ready_json if as_json else _ready, visible_url(up.listen, up)
         if not as_json:
             show_to_phones(up.listen, up)
-        server = signaling_server(up.listen, registry, up, dataplane=lambda: relay_agent.forwarder)
+        server = signaling_server(
+            up.listen, registry, up, dataplane=lambda: relay_agent.state.forwarder
+        )
         await serve(server, lambda _: ready(url, relay, forwarding))
 
 

@@ -3,18 +3,16 @@
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from relay import linux
 from relay.admin import transport as admin
 from relay.admin.commands import AdminCommands
 from relay.admin.flowcommands import FlowCommands
-from relay.admin.listing import list_flows
 from relay.config.directory import Directory
 from relay.config.keyfile import KeyFile
 from relay.core.flow import (
@@ -23,19 +21,20 @@ from relay.core.flow import (
     State,
 )
 from relay.core.flowtuple import FlowTuple, Source
-from relay.dataplane.interface import Dataplane, DataplaneChoice, Usage
+from relay.dataplane.interface import Dataplane, DataplaneChoice
 from relay.forwarding.icmp import IcmpSockets, open_icmp_socket
 from relay.loopturns import LoopTurns, turns_of
 from relay.run.asking import Asker
 from relay.run.config import RelayConfig
 from relay.run.executor import Executor, now
-from relay.run.fleet import Fleet, Load
+from relay.run.fleet import Fleet
 from relay.run.housekeeping import Housekeeping
 from relay.run.keeper import LOOK_AFTER, DataplaneKeeper
 from relay.run.newtable import new_table
 from relay.run.receiver import Guarded
 from relay.run.sockets import AgentSockets
 from relay.run.starttimes import StartTimes
+from relay.run.state import AgentState
 from relay.run.takeover.succession import Succession
 from relay.run.workers.worker import WHOLE, Worker
 from relay.supervision import Supervisor
@@ -68,6 +67,9 @@ class Agent:
         worker: What it works on, when it is one of several, or has sockets of an agent before it.
         predecessor: The agent whose place it takes.
         helper: Does what takes privileges that this process has given up; the agent closes it.
+
+    Attributes:
+        state: What it tells of itself; there is none before it serves.
 
     Raises:
         ConflictError: The registry tells clients other addresses than the settings.
@@ -114,9 +116,9 @@ class Agent:
         self._sockets: AgentSockets
         self._supervisor = Supervisor()
         self._turns = LoopTurns()
+        self.state: AgentState
         self._accepting = asyncio.Event()
         self._accepted_at = 0.0  # by the monotonic clock
-        self._times = StartTimes()
         self._opened: contextlib.ExitStack
         self._closing = contextlib.AsyncExitStack()
 
@@ -171,95 +173,9 @@ class Agent:
         """Wait until another agent has taken this one's place."""
         await self._succession.ended.wait()
 
-    @property
-    def forwarder(self) -> DataplaneChoice:
-        """What forwards confirmed flows right now."""
-        return DataplaneChoice.XDP if self._dataplane.forwards else DataplaneChoice.USERSPACE
-
-    def counters(self) -> dict[str, int]:
-        """What the agent itself did, in datagrams by reason."""
-        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
-
-    # `switch` and others may put another dataplane there, so nobody else asks it directly.
-
-    def dataplane_counters(self) -> dict[str, int]:
-        """What the dataplane did with packets, by reason."""
-        return self._dataplane.counters()
-
-    def network_changes(self) -> dict[str, int]:
-        """Changes to this host's network after which all flows asked the FIB again, by kind."""
-        return dict(self._dataplane.changes())
-
-    def flow_counts(self) -> dict[str, int]:
-        """How many flows there are, by state."""
-        return {state.value: self._table.count(state) for state in State}
-
-    def used(self) -> dict[str, int]:
-        """How many flows, pending flows and upstream ports are in use; a port that rests is."""
-        return {name: used for name, (used, _) in self._table.used(now()).items()}
-
-    @property
-    def dormant(self) -> int:
-        """How many flows of other relays are known, in case that their clients come here."""
-        return self._mirroring.dormant if self._mirroring is not None else 0
-
-    def limits(self) -> dict[str, int]:
-        """How many of each there are, or may be."""
-        return {name: most for name, (_, most) in self._table.used(now()).items()}
-
-    def keys(self) -> dict[str, Any]:
-        """See `DataplaneKeeper.keys_in_force`; and the slots of each cluster elsewhere."""
-        return {**self._keeper.keys_in_force, "edge": self._fleet.edge_keys.slots()}
-
-    def setups(self) -> dict[str, float]:
-        """How long flows took to be confirmed, as `Histogram.as_numbers`."""
-        return self._table.setups.as_numbers()
-
-    def usage(self) -> Usage | None:
-        """How full the dataplane is, and what it has carried."""
-        return self._dataplane.usage()
-
-    def _mirror_state(self) -> tuple[float, int] | None:
-        """How far Redis is behind, in seconds, and how many requests wait."""
-        if self._mirroring is None:
-            return None
-        return self._mirroring.mirror.lag, self._mirroring.mirror.waiting
-
-    # See `relay.admin.health.Health`.
-
-    @property
-    def turns(self) -> LoopTurns:
-        """How long the event loop's turns take."""
-        return self._turns
-
-    @property
-    def clock_ahead(self) -> float:
-        """See `Fleet.clock_ahead`."""
-        return self._fleet.clock_ahead
-
-    def unready(self) -> list[str]:
-        """Why no new clients should come, a phrase each."""
-        starting = [] if self._accepting.is_set() else ["the relay starts"]
-        return starting + self._fleet.unready + self._troubles()
-
-    def _troubles(self) -> list[str]:
-        return [f"{task} fails" for task in self._supervisor.troubles]
-
-    def _load(self) -> Load:
-        flows, room = self._table.used(now())["flows"]
-        return Load(flows, room, ill=bool(self._troubles()))
-
     def drain(self, *, on: bool) -> None:
         """See `Fleet.drain`."""
         self._fleet.drain(on=on)
-
-    def tasks(self) -> dict[str, dict[str, Any]]:
-        """The background tasks."""
-        return self._supervisor.states()
-
-    def failures(self) -> dict[str, int]:
-        """How often each task, or another place, has failed."""
-        return self._supervisor.failures()
 
     async def switch(self, choice: DataplaneChoice) -> None:
         """See `DataplaneKeeper.switch`."""
@@ -269,66 +185,7 @@ class Agent:
         """See `DataplaneKeeper.unload`."""
         return await self._keeper.unload()
 
-    def overview(self) -> dict[str, Any]:
-        """What the agent knows of itself, but for its flows: the admin command `overview`."""
-        mirror = self._mirror_state()
-        return {
-            "pid": os.getpid(),
-            "dataplane": self.forwarder,
-            "loaded": self._dataplane.name == DataplaneChoice.XDP,
-            "trouble": self._dataplane.trouble,
-            "host": self._dataplane.facts.as_json(),
-            "start": self._times.as_json(),
-            "instance": self._config.instance,
-            "vips": [str(vip) for vip in self._config.vips],
-            "advertised": [str(each) for each in self._advertised],
-            "tcp": [str(each) for each in self._config.tcp],
-            "upstreams": list(self._config.upstreams),
-            "transceivers": [each.as_json() for each in self._registry.transceivers],
-            "used": self.used(),
-            "limits": self.limits(),
-            "counters": self.counters(),
-            "dataplane_counters": self.dataplane_counters(),
-            "network_changes": self.network_changes(),
-            "ready": not self.unready(),
-            "registry": self._fleet.status(),
-            "keys": self.keys(),
-            "tasks": self.tasks(),
-            "failures": self.failures(),
-            "loop": self._turns.as_json(),
-            "dormant": self.dormant,
-            "flow_counts": self.flow_counts(),
-            "mirror": mirror and {"lag_seconds": round(mirror[0], 3), "waiting": mirror[1]},
-        }
-
-    def awake(self) -> list[Flow]:
-        """See `SessionTable.awake`."""
-        return self._table.awake()
-
-    async def status(self) -> AsyncIterator[Mapping[str, Any]]:
-        """The same and all flows, in pieces: the answer to the admin command `status`."""
-        yield {**self.overview(), "flows": []}
-        for piece in list_flows(self._table, self._dataplane.record, time.monotonic):
-            yield {"flows": piece}
-            await asyncio.sleep(0)  # datagrams come first
-
     async def _start(self) -> None:
-        # First of all: it refuses a second agent of this instance.
-        flows = FlowCommands(
-            self._table,
-            dataplane=lambda: self._dataplane,
-            execute=self._execute,
-            now=now,
-            owner=self._config.identity,
-            fetch=self._mirroring.mirror.fetch if self._mirroring is not None else None,
-        )
-        server = await admin.serve(
-            self.admin_path,
-            {**AdminCommands(self).handlers, **flows.handlers},
-            {**self._succession.conversations, **flows.conversations},
-            beside=self._succession.is_pending,
-        )
-        self._closing.callback(server.close)
         counters = self._table.counters
         self._sockets = AgentSockets(
             self._config,
@@ -338,6 +195,34 @@ class Agent:
             receiver=Guarded(self, self._supervisor.faults),
             helper=self._helper,
         )
+        self.state = AgentState(
+            self._config,
+            advertised=self._advertised,
+            fleet=self._fleet,
+            table=self._table,
+            keeper=self._keeper,
+            sockets=self._sockets,
+            mirroring=self._mirroring,
+            supervisor=self._supervisor,
+            turns=self._turns,
+            is_serving=self._accepting.is_set,
+        )
+        flows = FlowCommands(
+            self._table,
+            dataplane=lambda: self._dataplane,
+            execute=self._execute,
+            now=now,
+            owner=self._config.identity,
+            fetch=self._mirroring.mirror.fetch if self._mirroring is not None else None,
+        )
+        # Before anything is opened: it refuses a second agent of this instance.
+        server = await admin.serve(
+            self.admin_path,
+            {**AdminCommands(self.state, self).handlers, **flows.handlers},
+            {**self._succession.conversations, **flows.conversations},
+            beside=self._succession.is_pending,
+        )
+        self._closing.callback(server.close)
         self._opened = self._closing.enter_context(contextlib.ExitStack())
         self._ends = self._sockets.open(self._opened)
         mirror = self._mirroring.mirror if self._mirroring is not None else None
@@ -363,33 +248,34 @@ class Agent:
             self._supervisor.start("repair", keep.repair, essential=False, every=LOOK_AFTER)
         self._closing.push_async_callback(self._supervisor.stop)  # before what they use is closed
         if self._worker.is_whole:
-            announcing = self._fleet.announcing(self._load, self._supervisor)
+            announcing = self._fleet.announcing(self.state.load, self._supervisor)
             await self._closing.enter_async_context(announcing)
-        self._times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
+        self.state.times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
         self._accepted_at = time.monotonic()
         self._accepting.set()
         if self._mirroring is None:
-            _log.info("%s", self._times)
+            _log.info("%s", self.state.times)
 
     def _serve_metrics(self) -> None:
         if self._config.metrics is None:
             return
         from relay.admin import metrics  # noqa: PLC0415  # 3 MB that a relay without metrics saves
 
+        state = self.state
         collector = metrics.RelayCollector(
-            agent=self.counters,
-            dataplane=self.dataplane_counters,
-            flows=self.flow_counts,
-            changes=self.network_changes,
-            used=self.used,
-            limits=self.limits,
-            setups=self.setups,
-            usage=self.usage,
-            mirror=self._mirror_state,
+            agent=state.counters,
+            dataplane=state.dataplane_counters,
+            flows=state.flow_counts,
+            changes=state.network_changes,
+            used=state.used,
+            limits=state.limits,
+            setups=state.setups,
+            usage=state.usage,
+            mirror=state.mirror,
         )
         listener = self._worker.metrics or metrics.listen(self._config.metrics)
         self._succession.metrics = {self._config.metrics: listener}
-        self._closing.enter_context(metrics.serving(listener, collector, self))
+        self._closing.enter_context(metrics.serving(listener, collector, state))
 
     def _release(self) -> None:
         """Let go of all flows and sockets: another agent has them."""
@@ -488,5 +374,6 @@ class Agent:
     def _restored(self, since: float) -> None:
         """The flows that the mirror had are restored; it began to read them at this moment."""
         restoring = time.monotonic() - max(since, self._accepted_at)
-        self._times = self._times.restored(restoring, self._table.counters["restored"])
-        _log.info("%s", self._times)
+        restored = self._table.counters["restored"]
+        self.state.times = self.state.times.restored(restoring, restored)
+        _log.info("%s", self.state.times)

@@ -113,7 +113,7 @@ class Fleet:
             supervisor.start("registry file", self.directory.look, essential=False, every=INTERVAL)
         if self._config.redis is None:
             return
-        from relay.registry.follower import follow  # noqa: PLC0415  # see Agent._make_mirror
+        from relay.registry.follower import follow  # noqa: PLC0415  # see Agent._make_mirroring
 
         self._follower = follow(
             self.directory,
@@ -137,7 +137,7 @@ class Fleet:
         if self._config.redis is None:
             yield
             return
-        from relay.registry.announcer import Announcer  # noqa: PLC0415  # see Agent._make_mirror
+        from relay.registry.announcer import Announcer  # noqa: PLC0415  # see Agent._make_mirroring
 
         async with AsyncExitStack() as stack:
             for cluster in sorted(self.directory.clusters):
@@ -162,7 +162,7 @@ class Fleet:
         }
 
     def _entry(self, cluster: int, load: Callable[[], Load]) -> "RelayEntry":
-        from relay.registry.entry import RelayEntry  # noqa: PLC0415  # see Agent._make_mirror
+        from relay.registry.entry import RelayEntry  # noqa: PLC0415  # see Agent._make_mirroring
 
         now = load()
         return RelayEntry(

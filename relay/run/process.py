@@ -103,7 +103,7 @@ def _serve_alone(
             )
             await serve(
                 agent,
-                lambda _: f"ready: relay on {where}, {agent.forwarder} dataplane",
+                lambda _: f"ready: relay on {where}, {agent.state.forwarder} dataplane",
                 # A steered socket serves all flows that the kernel forwards.
                 ENOUGH_FILES if config.interfaces else config.files,
                 until=Agent.succeeded,

@@ -188,7 +188,8 @@ class _Admin:
         self._loop.set_exception_handler(lambda _, context: self._broke.append(context))
         self._broke: list[Any] = []
         self._path = Path(tempfile.mkdtemp(prefix="icelane-fuzz-")) / "admin.sock"
-        handlers = AdminCommands(_Agent()).handlers
+        agent = _Agent()
+        handlers = AdminCommands(agent, agent).handlers
         self._serving = self._loop.run_until_complete(serve(self._path, handlers))
 
     def say(self, data: bytes) -> None:

@@ -158,8 +158,10 @@ def _whole(port: int, nodes: int) -> bool:
 
 
 @contextmanager
-def redis_sentinels(directory: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A master, its replica and three sentinels; the URL, and the master's process."""
+def redis_sentinels(
+    directory: Path,
+) -> Iterator[tuple[str, subprocess.Popen[bytes], redis.Redis]]:
+    """A master, its replica and three sentinels: the URL, its process, a client of who is master."""
     with ExitStack() as stack:
         master, replica = free_port(), free_port()
         process = _server(stack, directory, master)
@@ -186,4 +188,6 @@ def redis_sentinels(directory: Path) -> Iterator[tuple[str, subprocess.Popen[byt
                 "the sentinels do not find each other",
             )
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
-        yield f"redis+sentinel://{hosts}/calls/0", process
+        watchers = redis.Sentinel([("127.0.0.1", each) for each in sentinels])  # type: ignore[no-untyped-call]
+        followed = watchers.master_for("calls")  # type: ignore[no-untyped-call]
+        yield f"redis+sentinel://{hosts}/calls/0", process, followed

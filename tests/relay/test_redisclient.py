@@ -97,7 +97,7 @@ def test_a_master_that_is_one_no_more_is_told_from_other_faults(
 
 
 async def test_the_master_that_sentinels_know(tmp_path: Path) -> None:
-    with redis_sentinels(tmp_path) as (url, _):
+    with redis_sentinels(tmp_path) as (url, *_):
         async with connect(url, 2.0) as client:
             assert await client.set("key", 1)
 

@@ -64,7 +64,7 @@ async def _beating(agent: Agent) -> AsyncIterator[Agent]:
 
 
 async def _beat(agent: Agent) -> None:
-    beat(agent.unready())
+    beat(agent.state.unready())
 
 
 def _inherited(fds: Mapping[str, int]) -> dict[Endpoint, socket.socket]:

@@ -67,7 +67,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             registry,
             random=SystemRandom(),
             keys_file=arguments.keys,
-            dataplane=lambda: agent.forwarder,
+            dataplane=lambda: agent.state.forwarder,
         )
         await stack.enter_async_context(server)
         sys.stdout.write("ready\n")

@@ -78,7 +78,7 @@ class SlowAgent:
 
 @asynccontextmanager
 async def serving(agent: SlowAgent, path: Path) -> AsyncIterator[None]:
-    server = await serve(path, AdminCommands(agent).handlers)
+    server = await serve(path, AdminCommands(agent, agent).handlers)
     yield
     server.close()
     await server.wait_closed()

@@ -25,7 +25,7 @@ async def test_redis_cluster(tmp_path: Path) -> None:
 async def test_a_fail_over_of_sentinels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcer, "BEAT_EVERY", 0.5)
     entries = {"flows": 1}
-    with redis_sentinels(tmp_path) as (url, master):
+    with redis_sentinels(tmp_path) as (url, master, _):
         async with asyncio.timeout(90), following(url) as watcher:
             mine = Announcer(url, KEYS, lambda: relay(flows=entries["flows"]))
             async with mine.announcing():

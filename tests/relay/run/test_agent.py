@@ -12,7 +12,6 @@ import pytest
 import redis
 
 from relay.admin.transport import ask
-from relay.config.registry import Registry, Relay
 from relay.core.flowtuple import FlowTuple
 from relay.errors import AdminError, BindError, DataplaneError
 from relay.wire import stun
@@ -45,7 +44,7 @@ async def test_call_goes_through_in_both_directions(stage: Stage) -> None:
             assert await stage.transceiver.receive() == (data, upstream)
             stage.transceiver.send(data, upstream)
             assert await stage.client.receive() == (data, stage.vip)
-        counters = agent.counters()
+        counters = agent.state.counters()
     assert counters["forwarded_to_transceivers"] == 3
     assert counters["forwarded_to_clients"] == 3
 
@@ -90,9 +89,13 @@ async def test_full_dataplane_refuses_and_says_so_once(
         for _ in range(3):
             request, upstream = await stage4.check()
             stage4.transceiver.send(stage4.scene.answer(request), upstream)
-            await eventually(lambda: not agent.flow_counts()["confirmed"], "the flow is given up")
-            await eventually(lambda: not agent.flow_counts()["pending"], "the flow is given up")
-        assert agent.counters()["given_up"] == 3
+            await eventually(
+                lambda: not agent.state.flow_counts()["confirmed"], "the flow is given up"
+            )
+            await eventually(
+                lambda: not agent.state.flow_counts()["pending"], "the flow is given up"
+            )
+        assert agent.state.counters()["given_up"] == 3
     errors = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert [each.getMessage() for each in errors] == ["a new flow was refused: no room"]
 
@@ -115,7 +118,7 @@ async def test_refused_datagram_at_the_transceiver_ends_nothing(stage4: Stage) -
         for _ in range(3):
             stage4.client.send(RTP, stage4.vip)
         await eventually(
-            lambda: agent.counters()["forwarded_to_transceivers"] == 4, "they were sent"
+            lambda: agent.state.counters()["forwarded_to_transceivers"] == 4, "they were sent"
         )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(address)
@@ -141,10 +144,10 @@ async def test_pinned_flows_are_adopted_with_their_ports(stage4: Stage) -> None:
         upstream = await stage4.connect()
     dataplane.steers = True
     async with stage4.relay(dataplane) as agent:
-        assert (agent.counters()["adopted"], agent.flow_counts()["confirmed"]) == (1, 1)
+        assert (agent.state.counters()["adopted"], agent.state.flow_counts()["confirmed"]) == (1, 1)
         stage4.client.send(RTP, stage4.vip)
         assert await stage4.transceiver.receive() == (RTP, upstream)
-        assert agent.flow_counts()["confirmed"] == 1
+        assert agent.state.flow_counts()["confirmed"] == 1
 
 
 async def test_flow_survives_the_loss_of_everything_but_redis(
@@ -155,7 +158,9 @@ async def test_flow_survives_the_loss_of_everything_but_redis(
         upstream = await stage4.connect()
         await eventually(lambda: len(client.keys(FLOWS)) == 1, "the flow is mirrored")
     async with stage4.relay(redis=redis_server.url) as agent:
-        await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "the flow is restored")
+        await eventually(
+            lambda: agent.state.flow_counts()["confirmed"] == 1, "the flow is restored"
+        )
         assert await stage4.announced() == upstream
         stage4.client.send(RTP, stage4.vip)
         assert await stage4.transceiver.receive() == (RTP, upstream)
@@ -184,7 +189,7 @@ async def test_client_of_a_lost_flow_is_recalled_by_its_next_packet(
         assert await stage4.announced() == upstream
         data, _ = await stage4.transceiver.receive()
         assert data == RTP, "the packet that asked was lost"
-        assert agent.counters()["restored"] == 1
+        assert agent.state.counters()["restored"] == 1
 
 
 async def test_flows_are_read_from_redis_while_the_dataplane_is_loaded(
@@ -230,29 +235,6 @@ async def test_dead_redis_delays_nothing(stage4: Stage) -> None:
         assert await stage4.transceiver.receive() == (RTP, upstream)
 
 
-async def test_status_tells_flows_and_counters(stage4: Stage) -> None:
-    async with stage4.relay() as agent:
-        upstream = await stage4.connect()
-        status = await asyncio.to_thread(ask, agent.admin_path, "status")
-    (flow,) = status["flows"]
-    assert flow["client"] == str(stage4.client.address)
-    assert flow["upstream"] == str(upstream)
-    assert flow["state"] == "confirmed"
-    assert flow["to_transceiver"]["packets"] == 1
-    assert flow["to_transceiver"]["kernel_packets"] == 0
-    assert status["counters"]["confirmed"] == 1
-    assert status["dataplane"] == "userspace"
-
-
-async def test_status_tells_what_the_registry_has_clients_told(stage4: Stage) -> None:
-    public = Endpoint("203.0.113.10", 3478)
-    transceivers = stage4.scene.registry.transceivers
-    stage4.scene.registry = Registry(transceivers, (Relay(stage4.vip, (public,)),))
-    async with stage4.relay() as agent:
-        status = await asyncio.to_thread(ask, agent.admin_path, "status")
-    assert (status["vips"], status["advertised"]) == ([str(stage4.vip)], [str(public)])
-
-
 async def test_second_agent_of_an_instance_is_refused(stage4: Stage) -> None:
     async with stage4.relay():
         with pytest.raises(AdminError, match="another agent runs"):
@@ -292,9 +274,9 @@ async def test_junk_flood_leaves_no_flow_and_no_log(
         stage4.client.send(forged, stage4.vip)
         stage4.client.send(DTLS, stage4.vip)
         await eventually(
-            lambda: agent.counters().get("received_from_clients") == 1002, "all have come"
+            lambda: agent.state.counters().get("received_from_clients") == 1002, "all have come"
         )
-        assert agent.flow_counts() == {"pending": 0, "confirmed": 0}
+        assert agent.state.flow_counts() == {"pending": 0, "confirmed": 0}
         assert is_question((await stage4.transceiver.receive())[0])  # whose the DTLS is
         await stage4.connect()
     assert [each for each in caplog.records if each.levelno > logging.INFO] == []

@@ -54,7 +54,9 @@ class Site:
 
     async def has(self, number: int, slots: set[int]) -> None:
         relay = self.relays[number]
-        await eventually(lambda: set(relay.keys()["slots"]) == slots, f"relay {number} has {slots}")
+        await eventually(
+            lambda: set(relay.state.keys()["slots"]) == slots, f"relay {number} has {slots}"
+        )
 
     def request(self, signing: KeyRing) -> bytes:
         number = next(self._transactions)
@@ -145,7 +147,7 @@ async def test_no_set_up_fails_while_keys_rotate_and_one_relay_is_late(
         here.give(0)
         await here.has(0, {0, 1})
         await here.more()  # one relay is late, and so nobody signs with the new key yet
-        assert here.relays[1].keys() == {"slots": [0], "signing": 0, "edge": {}}
+        assert here.relays[1].state.keys() == {"slots": [0], "signing": 0, "edge": {}}
         here.give(1)
         await here.has(1, {0, 1})
         change_keys(here.master, lambda ring: ring.rotated(None, 0.0))
@@ -181,5 +183,5 @@ async def test_in_the_wrong_order_set_ups_fail_at_the_late_relay(
         client = Peer("127.0.0.1")
         assert await here.set_up(client, 0)
         assert not await here.set_up(client, 1, limit=0.3)
-        assert here.relays[1].counters()["bad_route"] == 1
+        assert here.relays[1].state.counters()["bad_route"] == 1
         client.close()

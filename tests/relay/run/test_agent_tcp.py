@@ -156,8 +156,8 @@ async def test_a_first_frame_that_is_no_check_ends_it_and_opens_nothing(
         with TcpClient(stage4.vip) as client:
             await client.send(first, stage4.stage.scene.request())
             assert await client.is_ended()
-        assert agent.flow_counts() == {"pending": 0, "confirmed": 0}
-        assert agent.counters()["tcp_refused"] == 1
+        assert agent.state.flow_counts() == {"pending": 0, "confirmed": 0}
+        assert agent.state.counters()["tcp_refused"] == 1
         await stage4.stage.connect()  # others notice nothing
 
 
@@ -170,8 +170,8 @@ async def test_a_forged_or_foreign_route_ends_it(stage4: TcpStage) -> None:
             with TcpClient(stage4.vip) as client:
                 await client.send(scene.request(ufrag))
                 assert await client.is_ended()
-        assert agent.counters()["bad_route"] == 1
-        assert agent.counters()["no_transceiver"] == 1
+        assert agent.state.counters()["bad_route"] == 1
+        assert agent.state.counters()["no_transceiver"] == 1
 
 
 async def test_media_before_the_transceivers_success_goes_nowhere(stage4: TcpStage) -> None:
@@ -180,8 +180,8 @@ async def test_media_before_the_transceivers_success_goes_nowhere(stage4: TcpSta
             request, upstream = await stage4.check(client)
             await client.send(RTP)
             stage4.stage.transceiver.send(RTP, upstream)
-            await eventually(lambda: "pending_not_stun" in agent.counters(), "it is dropped")
-            assert agent.counters()["unknown_source"] == 1
+            await eventually(lambda: "pending_not_stun" in agent.state.counters(), "it is dropped")
+            assert agent.state.counters()["unknown_source"] == 1
             stage4.stage.transceiver.send(stage4.stage.scene.answer(request), upstream)
             assert await client.receive() == stage4.stage.scene.answer(request)
             await stage4.talk(client, upstream)
@@ -197,19 +197,21 @@ async def test_one_ufrag_opens_few_flows_however_often_its_bearer_connects(
             with TcpClient(stage4.vip) as client:
                 await client.send(request)
                 await _has_seen(agent, number + 1)
-            opened = agent.counters()["tcp_accepted"] - agent.counters().get("tcp_refused", 0)
+            opened = agent.state.counters()["tcp_accepted"] - agent.state.counters().get(
+                "tcp_refused", 0
+            )
         assert opened == Limits().pending_per_route
-        await eventually(lambda: not agent.flow_counts()["pending"], "all flows end")
-        assert agent.counters()["pending_per_route_full"] == 20 - opened
+        await eventually(lambda: not agent.state.flow_counts()["pending"], "all flows end")
+        assert agent.state.counters()["pending_per_route_full"] == 20 - opened
 
 
 async def _has_seen(agent: Agent, clients: int) -> None:
     """Wait until each of so many clients was refused or has, or had, a flow."""
 
     def seen() -> int:
-        counters = agent.counters()
+        counters = agent.state.counters()
         refused, ended = (counters.get(f"tcp_{each}", 0) for each in ("refused", "closed"))
-        return refused + ended + agent.flow_counts()["pending"]
+        return refused + ended + agent.state.flow_counts()["pending"]
 
     await eventually(lambda: seen() == clients, f"{clients} clients were seen")
 
@@ -220,8 +222,8 @@ async def test_the_flow_ends_with_the_connection_and_its_port_is_released(
     async with stage4.relay() as agent:
         with TcpClient(stage4.vip) as client:
             upstream = await stage4.connect(client)
-        await eventually(lambda: not agent.flow_counts()["confirmed"], "the flow ends")
-        assert agent.counters()["disconnected"] == 1
+        await eventually(lambda: not agent.state.flow_counts()["confirmed"], "the flow ends")
+        assert agent.state.counters()["disconnected"] == 1
         # Its socket is closed; the port rests before somebody else has it.
         stage4.stage.transceiver.send(RTP, upstream)
         with TcpClient(stage4.vip) as again:
@@ -249,7 +251,7 @@ async def test_a_restart_ends_connections_and_clients_come_again(stage4: TcpStag
         assert await client.is_ended()
     dataplane.steers = True
     async with stage4.relay(dataplane) as agent:
-        assert agent.counters()["adopted"] == 1  # the one over UDP goes on as it was
+        assert agent.state.counters()["adopted"] == 1  # the one over UDP goes on as it was
         stage4.stage.client.send(RTP, stage4.vip)
         assert await stage4.stage.transceiver.receive() == (RTP, over_udp)
         with TcpClient(stage4.vip) as again:
@@ -294,5 +296,5 @@ async def test_a_flood_of_rubbish_leaves_no_flow_no_log_and_a_relay_that_serves(
                     continue  # ended while it was sending
         with TcpClient(stage4.vip) as client:
             await stage4.talk(client, await stage4.connect(client))
-            assert agent.flow_counts() == {"pending": 0, "confirmed": 1}
+            assert agent.state.flow_counts() == {"pending": 0, "confirmed": 1}
     assert [each for each in caplog.records if each.levelname in ("WARNING", "ERROR")] == []

@@ -73,7 +73,7 @@ async def test_a_client_that_comes_from_another_relay_goes_on_and_loses_nothing(
             assert await stage4.transceiver.receive() == (RTP + number, upstream)
         stage4.transceiver.send(DTLS, upstream)
         assert await stage4.client.receive() == (DTLS, stage4.vip)
-        assert agent.counters()["taken_over"] == 1
+        assert agent.state.counters()["taken_over"] == 1
 
 
 async def test_a_relay_that_has_lost_all_goes_on_at_the_port_that_the_flow_had(
@@ -86,7 +86,7 @@ async def test_a_relay_that_has_lost_all_goes_on_at_the_port_that_the_flow_had(
         stage4.transceiver.send(answer(stage4, asked, before).serialize(stage4.scene.keys), asker)
         assert await stage4.announced() == before
         assert await stage4.transceiver.receive() == (RTP, before)
-        assert agent.counters()["restored"] == 1
+        assert agent.state.counters()["restored"] == 1
 
 
 @pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGKILL, None])
@@ -101,7 +101,7 @@ async def test_it_is_asked_while_redis_is_away_or_knows_nothing(
         stage4.client.send(RTP, stage4.vip)
         asked, asker = await question(stage4)
         stage4.transceiver.send(answer(stage4, asked).serialize(stage4.scene.keys), asker)
-        await eventually(lambda: agent.flow_counts()["confirmed"] == 1, "it is taken over")
+        await eventually(lambda: agent.state.flow_counts()["confirmed"] == 1, "it is taken over")
 
 
 class Transceivers:
@@ -272,7 +272,7 @@ async def test_two_relays_without_redis_and_a_call_that_moves_without_a_check(
             assert destination.host == ELSEWHERE.host
             mux.send(DTLS, destination)
             assert await asyncio.wait_for(stage4.client.receive(), 5) == (DTLS, stage4.vip)
-            assert second.counters()["taken_over"] == 1
+            assert second.state.counters()["taken_over"] == 1
             assert mux.counters.as_dict()["stun"] == 1
     finally:
         mux.close()

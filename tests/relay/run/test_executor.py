@@ -62,7 +62,9 @@ async def test_an_install_that_fails_leaves_the_flow_that_the_client_had(
         data, towards = await other.receive()
         assert data == request
         other.send(stage4.scene.answer(request), towards)
-        await eventually(lambda: agent.counters().get("given_up") == 1, "the new flow is given up")
+        await eventually(
+            lambda: agent.state.counters().get("given_up") == 1, "the new flow is given up"
+        )
         assert [(flow, flow.state) for flow in agent._table] == [(old, State.CONFIRMED)]
         for data in (RTP, DTLS):
             stage4.client.send(data, stage4.vip)
@@ -83,7 +85,7 @@ async def test_a_command_that_fails_costs_itself_and_not_the_batch(
         stranger = Peer(stage4.host)
         request = stage4.scene.request()
         stranger.send(request, stage4.vip)
-        await eventually(lambda: agent.flow_counts()["pending"] == 1, "its flow is opened")
+        await eventually(lambda: agent.state.flow_counts()["pending"] == 1, "its flow is opened")
         lost = next(each for each in agent._table if each.state is State.PENDING)
 
         def fail(_: object) -> bool:

@@ -112,11 +112,11 @@ async def test_a_drained_one_is_withdrawn_and_serves_all_the_same(
         await eventually(lambda: relay_of(watcher) is not None, "it is known")
         agent.drain(on=True)
         await eventually(lambda: bool((r := relay_of(watcher)) and r.closed), "it is closed")
-        assert agent.unready() == ["it drains"]
+        assert agent.state.unready() == ["it drains"]
         await stage4.connect()
         agent.drain(on=False)
         await eventually(lambda: bool((r := relay_of(watcher)) and not r.closed), "it is open")
-        assert agent.unready() == []
+        assert agent.state.unready() == []
 
 
 async def test_one_whose_clock_is_a_day_off_is_not_advertised_and_serves_all_the_same(
@@ -131,9 +131,9 @@ async def test_one_whose_clock_is_a_day_off_is_not_advertised_and_serves_all_the
     ):
         for each in others:
             await store.announce(Heartbeat(each, 1, time=time.time() - 86_400))
-        await eventually(lambda: bool(agent.unready()), "it is known")
-        assert agent.unready() == ["this machine's clock is 1.0 days ahead of 2 of 2 others"]
-        assert abs(agent.clock_ahead - 86_400) < 5
+        await eventually(lambda: bool(agent.state.unready()), "it is known")
+        assert agent.state.unready() == ["this machine's clock is 1.0 days ahead of 2 of 2 others"]
+        assert abs(agent.state.clock_ahead - 86_400) < 5
 
         def closed() -> list[bool]:
             registry = watcher.table.registry(time.monotonic())
@@ -165,4 +165,4 @@ async def test_drain_by_the_admin_socket(stage4: Stage) -> None:
         for on in (True, False):
             answer = await asyncio.to_thread(ask, agent.admin_path, "drain", on=on)
             assert answer == {"draining": on}
-            assert agent.unready() == (["it drains"] if on else [])
+            assert agent.state.unready() == (["it drains"] if on else [])

@@ -67,7 +67,7 @@ async def test_full_ice_server_connects_and_talks(vip: Endpoint, tmp_path: Path)
             assert heard == b"\x80question"
             await server.send(b"\x80answer")
             assert await asyncio.wait_for(client.recv(), WAIT) == b"\x80answer"
-            assert agent.flow_counts()["confirmed"] == 1
+            assert agent.state.flow_counts()["confirmed"] == 1
     finally:
         await client.close()
         await server.close()

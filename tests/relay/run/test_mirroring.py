@@ -47,8 +47,8 @@ async def test_another_relay_takes_over_a_client_that_comes_to_it_and_loses_noth
         before = await stage4.connect()
         await eventually(lambda: _owner(redis_server) == ("a", 1), "the flow is mirrored")
     async with relay(stage4, redis_server, "b") as agent:
-        await eventually(lambda: agent.dormant == 1, "the flow is known")
-        assert agent.flow_counts()["confirmed"] == 0
+        await eventually(lambda: agent.state.dormant == 1, "the flow is known")
+        assert agent.state.flow_counts()["confirmed"] == 0
         stage4.client.send(RTP, stage4.vip)  # the first packet of it, and no check
         told, upstream = await announced(stage4)
         assert (told.client, told.epoch) == (stage4.client.address, 2)
@@ -56,7 +56,7 @@ async def test_another_relay_takes_over_a_client_that_comes_to_it_and_loses_noth
         assert await stage4.transceiver.receive() == (RTP, upstream)
         stage4.transceiver.send(DTLS, upstream)
         assert await stage4.client.receive() == (DTLS, stage4.vip)
-        assert agent.counters()["taken_over"] == 1
+        assert agent.state.counters()["taken_over"] == 1
 
 
 async def test_a_relay_that_comes_back_leaves_the_client_where_it_is(
@@ -67,14 +67,14 @@ async def test_a_relay_that_comes_back_leaves_the_client_where_it_is(
         await stage4.connect()
         await eventually(lambda: _owner(redis_server) == ("a", 1), "the flow is mirrored")
     async with relay(stage4, redis_server, "b") as agent:
-        await eventually(lambda: agent.dormant == 1, "the flow is known")
+        await eventually(lambda: agent.state.dormant == 1, "the flow is known")
         stage4.client.send(RTP, stage4.vip)
         await announced(stage4)
         await stage4.transceiver.receive()
         await eventually(lambda: _owner(redis_server) == ("b", 2), "it is claimed")
     async with relay(stage4, redis_server, "a") as agent:
-        await eventually(lambda: agent.dormant == 1, "the flow is known")
-        assert agent.flow_counts()["confirmed"] == 0
+        await eventually(lambda: agent.state.dormant == 1, "the flow is known")
+        assert agent.state.flow_counts()["confirmed"] == 0
         stage4.client.send(RTP, stage4.vip)  # it has come back
         told, _ = await announced(stage4)
         assert told.epoch == 3
@@ -95,9 +95,11 @@ async def test_a_relay_leaves_a_flow_that_another_one_has_taken_over(
             assert mirroring is not None
             flow = next(iter(first._table)).addresses
             mirroring.mirror.claim(flow, 2)  # what it does when a packet of that client comes
-            await eventually(lambda: first.flow_counts()["confirmed"] == 0, "the first one knows")
-            assert first.counters()["lost_to_another"] == 1
-            assert first.dormant == 1
+            await eventually(
+                lambda: first.state.flow_counts()["confirmed"] == 0, "the first one knows"
+            )
+            assert first.state.counters()["lost_to_another"] == 1
+            assert first.state.dormant == 1
         stage4.client.send(RTP, vips[0])
         told, _ = await announced(stage4)
         assert told.epoch == 3
@@ -114,7 +116,7 @@ async def test_what_is_under_way_through_a_relay_that_loses_a_flow_arrives(
         async with relay(stage4, redis_server, "b", vips=(elsewhere,)) as second:
             assert second._mirroring is not None
             second._mirroring.mirror.claim(next(iter(first._table)).addresses, 2)
-            await eventually(lambda: first.dormant == 1, "the first one knows")
+            await eventually(lambda: first.state.dormant == 1, "the first one knows")
             stage4.transceiver.send(RTP, upstream)
             assert await stage4.client.receive() == (RTP, stage4.vip)
 
@@ -136,9 +138,9 @@ async def test_a_relay_keeps_a_flow_whose_client_sends_on_though_another_one_has
                 return _owner(redis_server) == ("a", 3)
 
             await eventually(taken_back, "it is taken back")
-            await eventually(lambda: first.dormant == 0, "it is nobody else's")
-            assert first.counters()["taken_back"] == 1
-            assert "lost_to_another" not in first.counters()
+            await eventually(lambda: first.state.dormant == 0, "it is nobody else's")
+            assert first.state.counters()["taken_back"] == 1
+            assert "lost_to_another" not in first.state.counters()
             told = None
             while told is None:  # among the client's packets, all of which arrive
                 data, source = await stage4.transceiver.receive()
@@ -158,7 +160,7 @@ async def test_a_check_takes_a_client_over_though_the_mirror_was_not_asked(
         told, _ = await announced(stage4)  # once more: its record has a higher epoch
         assert told.epoch == 2
         await eventually(lambda: _owner(redis_server) == ("b", 2), "it is claimed")
-        assert agent.flow_counts()["confirmed"] == 1
+        assert agent.state.flow_counts()["confirmed"] == 1
 
 
 async def test_a_flow_that_began_without_redis_is_claimed_when_it_is_back(
@@ -167,7 +169,7 @@ async def test_a_flow_that_began_without_redis_is_claimed_when_it_is_back(
     redis_server.stop()
     async with relay(stage4, redis_server, "a") as agent:
         await stage4.connect()
-        await eventually(lambda: agent.counters().get("mirror_failed", 0) > 0, "it is away")
+        await eventually(lambda: agent.state.counters().get("mirror_failed", 0) > 0, "it is away")
         redis_server.start()
         await eventually(lambda: _owner(redis_server) == ("a", 1), "it is claimed", limit=20.0)
 
@@ -183,7 +185,7 @@ async def test_a_client_nobody_knows_is_forgotten(stage4: Stage, redis_server: R
         upstream = await stage4.connect()
         stage4.client.send(DTLS, stage4.vip)
         assert await stage4.transceiver.receive() == (DTLS, upstream)  # and not the RTP of before
-        assert agent.counters()["unknown_source"] == 1
+        assert agent.state.counters()["unknown_source"] == 1
 
 
 def _owner(server: RedisServer) -> tuple[str, int] | None:

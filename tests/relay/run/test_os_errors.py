@@ -119,12 +119,12 @@ async def test_what_one_transceiver_cannot_be_sent_costs_the_others_nothing(
             for _ in range(BURST):
                 assert await stage.transceiver.receive() == (RTP, upstream)
             name = f"send_failed_{WAYS[way][1]}"
-            await eventually(lambda: agent.counters().get(name) == BURST, "each was counted")
+            await eventually(lambda: agent.state.counters().get(name) == BURST, "each was counted")
         other.send(RTP, stage.vip)
         assert (await far.transceiver.receive())[0] == RTP
-        assert agent.flow_counts()["confirmed"] == 2
-        assert agent.unready() == []
-        assert agent.failures() == {"registry file": 0, "sweep": 0, "repair": 0}
+        assert agent.state.flow_counts()["confirmed"] == 2
+        assert agent.state.unready() == []
+        assert agent.state.failures() == {"registry file": 0, "sweep": 0, "repair": 0}
     other.close()
 
 
@@ -146,8 +146,8 @@ async def test_what_one_client_cannot_be_sent_costs_the_others_nothing(far: Far,
             for _ in range(BURST):
                 assert await stage.client.receive() == (RTP, stage.vip)
             name = f"send_failed_{WAYS[way][1]}"
-            await eventually(lambda: agent.counters().get(name) == BURST, "each was counted")
-        assert agent.unready() == []
+            await eventually(lambda: agent.state.counters().get(name) == BURST, "each was counted")
+        assert agent.state.unready() == []
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -162,8 +162,8 @@ async def test_flow_whose_transceiver_has_no_way_costs_itself(far: Far, way: str
                 assert await stage.transceiver.receive() == (RTP, upstream)
             name = f"send_failed_{WAYS[way][1]}"
             # A socket that is never connected is closed again, and one that is sends in vain.
-            await eventually(lambda: agent.counters().get(name, 0) >= 3, "each was counted")
-        assert "a client's datagram" not in agent.failures()
+            await eventually(lambda: agent.state.counters().get(name, 0) >= 3, "each was counted")
+        assert "a client's datagram" not in agent.state.failures()
         await far.connect(other)
     other.close()
 
@@ -179,10 +179,10 @@ async def test_without_files_new_flows_are_refused_and_the_others_go_on(far: Far
                 other.send(far.request(), stage.vip)
                 stage.client.send(RTP, stage.vip)
                 assert await stage.transceiver.receive() == (RTP, upstream)
-            counted = agent.counters()
+            counted = agent.state.counters()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert counted["send_failed_emfile"] == counted["given_up"] == 3
-        assert agent.unready() == []
+        assert agent.state.unready() == []
         await far.connect(other)
     other.close()

@@ -103,7 +103,7 @@ async def until(condition: Callable[[], bool], what: str, *talks: Talk) -> None:
 
 def trouble(agent: Agent) -> str | None:
     """What an operator is told of the mirror."""
-    mirror = agent.tasks()["mirror"]
+    mirror = agent.state.tasks()["mirror"]
     assert (mirror["state"] == "failing") == (mirror["error"] is not None)
     text: str | None = mirror["error"]
     return text
@@ -141,7 +141,7 @@ async def test_flows_go_on_and_new_ones_come_whatever_becomes_of_redis(
         if fault.told is not None:
             said = fault.told
             await until(lambda: said in (trouble(agent) or ""), "it is noticed", old, new)
-            assert not agent.unready()
+            assert not agent.state.unready()
         fault.end(redis_server, line)
         await until(lambda: trouble(agent) is None, "it is over", old, new)
         await until(lambda: owners(client) == ["a", "a"], "both are mirrored", old, new)
@@ -159,7 +159,7 @@ async def test_what_is_in_a_store_that_takes_no_writes_is_restored_from_it(
         await eventually(lambda: owners(client) == ["a"], "it is mirrored")
     client.config_set("min-replicas-to-write", 1)
     async with relay(stage4, redis_server.url) as agent:
-        await eventually(lambda: agent.counters().get("restored") == 1, "it is restored")
+        await eventually(lambda: agent.state.counters().get("restored") == 1, "it is restored")
 
 
 async def test_calls_and_mirror_survive_the_fail_over_of_a_redis_cluster(
@@ -178,19 +178,24 @@ async def test_calls_and_mirror_survive_the_fail_over_of_a_redis_cluster(
             await until(lambda: len(owners(client)) == 7, "all are mirrored", *talks)
             assert client.exists(key)
         async with relay(stage4, cluster.url, "b") as second:
-            await eventually(lambda: second.dormant == 7, "all are known elsewhere", limit=20.0)
+            await eventually(
+                lambda: second.state.dormant == 7, "all are known elsewhere", limit=20.0
+            )
 
 
 async def test_calls_and_mirror_survive_a_fail_over_by_sentinels(
     stage4: Stage, tmp_path: Path
 ) -> None:
-    with redis_sentinels(tmp_path) as (url, master):
+    with redis_sentinels(tmp_path) as (url, master, client):
         async with relay(stage4, url) as agent, talking(stage4) as one_more:
             talk = await one_more()
-            await until(lambda: agent.counters().get("mirrored") != 0, "it is mirrored", talk)
+            await until(lambda: len(owners(client)) == 1, "it is mirrored", talk)
             master.kill()
             new = await one_more()
             await until(lambda: trouble(agent) is not None, "it is noticed", talk, new)
             await until(lambda: trouble(agent) is None, "another one has taken over", talk, new)
+            await until(lambda: len(owners(client)) == 2, "both are mirrored", talk, new)
         async with relay(stage4, url, "b") as second:
-            await eventually(lambda: second.dormant == 2, "both are known elsewhere", limit=20.0)
+            await eventually(
+                lambda: second.state.dormant == 2, "both are known elsewhere", limit=20.0
+            )
