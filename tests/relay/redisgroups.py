@@ -161,7 +161,7 @@ def _whole(port: int, nodes: int) -> bool:
 def redis_sentinels(
     directory: Path,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], redis.Redis]]:
-    """A master, its replica and three sentinels: the URL, its process, a client of who is master."""
+    """A master, its replica and three sentinels: URL, its process, a client of who is one."""
     with ExitStack() as stack:
         master, replica = free_port(), free_port()
         process = _server(stack, directory, master)
