@@ -128,3 +128,49 @@ def test_the_edge_reads_its_keys_of_the_cluster_again(site: EdgeSite) -> None:
     eventually(lambda: site.edge_slots() == [0, slot], "it has the new key, too")
     site.give_edge(site.keys)
     eventually(lambda: site.edge_slots() == [0], "it has not that any more")
+
+
+def key_of_a_call(site: EdgeSite) -> int:
+    """The slot of the key by which a new call is routed, of which nothing is lost."""
+    before = {flow["upstream"] for flow in site.status(RELAY)["flows"]}
+
+    def new() -> list[dict[str, Any]]:
+        flows = site.status(RELAY)["flows"]
+        return [each for each in flows if each["upstream"] not in before and talks(each)]
+
+    with site.call(ENDLESS) as call:
+        eventually(lambda: bool(new()), "it is heard both ways")
+        slot = site.signed_by(new()[-1]["client"])
+        require_nothing_lost(hang_up(call))
+    return slot
+
+
+def talks(flow: dict[str, Any]) -> bool:
+    return all(flow[way]["packets"] > 50 for way in ("to_transceiver", "to_client"))
+
+
+def test_keys_rotate_while_calls_go_on_and_the_edge_is_late(site: EdgeSite) -> None:
+    """At each step of docs/rotation.md the cluster has its file, and the edge that before it."""
+    (old,) = site.keys.slots
+    added, new = site.keys.added(secrets.token_bytes)
+    rotated = added.rotated(None, time.time())
+    with site.call(ENDLESS) as whole:
+        wait_for_media(site)
+        site.give_cluster(added)
+        eventually(lambda: site.relay_slots() == [old, new], "the relay has both keys")
+        assert key_of_a_call(site) == old
+        site.give_cluster(rotated)
+        eventually(lambda: key_of_a_call(site) == new, "the transceiver signs with the new key")
+        assert site.edge_slots() == [old]
+        site.give_edge(rotated)
+        eventually(lambda: site.edge_slots() == [old, new], "the edge has both keys")
+        assert key_of_a_call(site) == new
+        site.give_cluster(rotated.retired(old))
+        eventually(lambda: site.relay_slots() == [new], "the relay has the old key no more")
+        assert key_of_a_call(site) == new
+        site.give_edge(site.keys)
+        eventually(lambda: site.edge_slots() == [new], "the edge has the old key no more")
+        assert key_of_a_call(site) == new
+        wait_for_media(site)  # of the call whose key has gone everywhere
+        report = hang_up(whole)
+    require_nothing_lost(report)

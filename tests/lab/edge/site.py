@@ -3,6 +3,7 @@
 import json
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,6 +151,24 @@ class EdgeSite:
         slots: list[int] = admin.ask(self._admin(EDGE), "keys")["edge"][str(CLUSTER)]
         return slots
 
+    def relay_slots(self) -> list[int]:
+        """The slots that the relay of the cluster has keys of now."""
+        slots: list[int] = admin.ask(self._admin(RELAY), "keys")["slots"]
+        return slots
+
+    def signed_by(self, client: str) -> int:
+        """The slot of the key that signed the route of a flow of the cluster's relay."""
+        where = ("--instance", self._instance(RELAY), "--admin", str(self._admin(RELAY)))
+        command = (icelane(), "flows", "show", client, "--json", *where)
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        slot: int = json.loads(shown)["route"]["key_slot"]
+        return slot
+
+    def give_cluster(self, keys: KeyRing) -> None:
+        """Give the relay of the cluster and the transceiver other keys; the edge is not told."""
+        self.keys = keys
+        self._write("relay-keys.toml", keys.dumps())
+
     def give_edge(self, keys: KeyRing) -> None:
         """Give the edge its keys of the cluster's."""
         self._write("edge-of-cluster.toml", keys.exported(CLUSTER, Role.EDGE).dumps())
@@ -184,7 +203,7 @@ class EdgeSite:
     def _write_files(self) -> None:
         own = KeyRing.generate(secrets.token_bytes)
         self._write("edge-keys.toml", own.dumps())
-        self._write("relay-keys.toml", self.keys.dumps())
+        self.give_cluster(self.keys)
         self.give_edge(self.keys)
         self._write("edge.toml", f'[[cluster]]\nnumber = {CLUSTER}\nvip = "{RELAY_VIP}"\n')
         transceiver = (
