@@ -47,6 +47,7 @@ _CLOSING = 2.0  # seconds for the last words on a WebSocket
 _DEFAULT_RETRY_AFTER = 2  # seconds
 _LONGEST_RETRY_AFTER = 3600  # seconds
 MAX_MODELS = 1000  # of one transceiver
+NO_HEADERS: Mapping[str, str] = {}
 _MAX_SENTENCE = 500  # characters of the transceiver's reason that a client is told
 # What the transceiver says of an offer or its size; other 4xx are of no request that we make.
 _OFFER_IS_BAD = (400, 413, 415, 422)
@@ -130,6 +131,7 @@ class ControlClient:
         client: str,
         negotiated: int | None = None,
         setup: Setup = NO_SETUP,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Session:
         """Create a session for an offer.
 
@@ -139,6 +141,7 @@ class ControlClient:
             client: Whose offer it is: calls of one client have the same text here.
             negotiated: The stream of the events channel, if the client opens it without a message.
             setup: Its session, model and principal.
+            headers: Of the request, such as of which trace it is.
 
         Raises:
             OfferRejectedError: The offer cannot be answered.
@@ -151,7 +154,7 @@ class ControlClient:
         if negotiated is not None:
             body["dcid"] = negotiated
         body |= {name: value for name, value in asdict(setup).items() if value is not None}
-        answer = await self._request("POST", "/v1/sessions", body)
+        answer = await self._request("POST", "/v1/sessions", body, headers)
         if answer.status == 201 and (session := _session(answer.body)) is not None:
             return session
         if answer.status == 503:
@@ -320,10 +323,21 @@ class ControlClient:
         except (aiohttp.ClientError, ValueError) as error:
             raise UnreachableError(f"{self._url}{path}: {error}") from None
 
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> _Answer:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> _Answer:
         try:
             async with self._http.request(
-                method, self._url + path, json=body, timeout=self._timeout, allow_redirects=False
+                method,
+                self._url + path,
+                json=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as response:
                 raw = await _read(response.content)
                 answer = _Answer(response.status, _json_object(raw), response.headers)

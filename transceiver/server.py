@@ -16,6 +16,7 @@ from relay.config.watched import INTERVAL
 from relay.linux import ignore_path_mtu
 from relay.listen import bind_error, serve_http
 from relay.supervision import Faults, Supervisor
+from relay.tracing.config import TracingConfig
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -69,6 +70,7 @@ class TransceiverConfig:
         drain: Seconds for which calls may go on when it is to end.
         webhook: Where each record is sent as well; None for nowhere.
         call_id: How clients know a call, by the transceiver and its id there.
+        tracing: Where spans of set-ups are sent; None for nowhere.
     """
 
     listen: Endpoint
@@ -83,6 +85,7 @@ class TransceiverConfig:
     webhook: WebhookConfig | None = None
     call_id: Callable[[Target, str], str] = _id_here
     key_file: KeyFile | None = None
+    tracing: TracingConfig | None = None
 
 
 class Transceiver:
@@ -142,6 +145,13 @@ class Transceiver:
             ledger = await stack.enter_async_context(
                 Ledger(self.config.records, self.config.webhook, _slot(self.config.target))
             )
+            tracer, spans = None, None
+            if self.config.tracing is not None:
+                from relay.tracing.exporter import exporting  # noqa: PLC0415  # 20 MB that others save
+
+                where = self.config.tracing, "icelane-transceiver", str(self.config.target)
+                tracer, export = await stack.enter_async_context(exporting(*where))
+                spans = export.counts
             self.calls = Calls(
                 self.mux,
                 self.config.keys,
@@ -150,11 +160,12 @@ class Transceiver:
                 backend=services.make,
                 ledger=ledger,
                 call_id=partial(self.config.call_id, self.config.target),
+                tracer=tracer,
             )
             self.calls.open()
             stack.push_async_callback(self.calls.close)
             exposure.warn(self.config.control, "the control API", logger)
-            api = ControlApi(self.calls, self.mux, services).application()
+            api = ControlApi(self.calls, self.mux, services, spans).application()
             self.control = await stack.enter_async_context(
                 serve_http(
                     api,

@@ -122,6 +122,30 @@ def _redis_url(value: object) -> str:
     return text
 
 
+def collector_url(value: object) -> str:
+    """Check the URL of a collector of OpenTelemetry.
+
+    Raises:
+        ValueError: It is none that spans can be sent to.
+    """
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        usable = False
+    if not usable:
+        raise ValueError(
+            f"{without_secrets(text)!r} is no URL of a collector: write http://HOST:4318"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(
+            f"{without_secrets(text)!r} has more than host, port and path: what a collector wants "
+            "to know of you goes into OTEL_EXPORTER_OTLP_HEADERS"
+        )
+    return text
+
+
 def without_secrets(url: str) -> str:
     """A URL as it may be shown: without user, password and query, in which one may be, too."""
     credentials, at, rest = url.partition("?")[0].rpartition("@")
@@ -171,3 +195,26 @@ Clusters = Annotated[
     AfterValidator(_once),
 ]
 RedisUrl = Annotated[str, PlainValidator(_redis_url)]
+CollectorUrl = Annotated[str, PlainValidator(collector_url)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def tracing_setting() -> Any:
+    """Where spans are sent; each service has it."""
+    return setting(
+        None,
+        help="where spans of calls' set-ups are sent: an OpenTelemetry collector's OTLP over HTTP",
+        metavar="URL",
+        shown="that of OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere",
+        example="http://127.0.0.1:4318",
+    )
+
+
+def tracing_ratio_setting() -> Any:
+    """Of how many calls; each service has it."""
+    return setting(
+        1.0,
+        help="the share of calls of which spans are sent, 0 to 1: the same for all services",
+        metavar="NUMBER",
+        shown="1",
+    )

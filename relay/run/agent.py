@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +39,7 @@ from relay.run.starttimes import StartTimes
 from relay.run.takeover.succession import Succession
 from relay.run.workers.worker import WHOLE, Worker
 from relay.supervision import Supervisor
+from relay.tracing.config import TracingConfig
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -109,6 +110,7 @@ class Agent:
             heard=lambda flow: self._dataplane.record(flow).to_transceiver.last_seen,
         )
         self._mirroring: Mirroring | None = None
+        self._spans: Callable[[], dict[str, int]] = dict  # how many were sent, and were not
         self._ends: Ends
         self._executor: Executor
         self._sockets: AgentSockets
@@ -178,7 +180,8 @@ class Agent:
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
-        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
+        spans = {f"spans_{result}": count for result, count in self._spans().items()}
+        return dict(sorted({**self._table.counters, **self._sockets.dropped(), **spans}.items()))
 
     # `switch` and others may put another dataplane there, so nobody else asks it directly.
 
@@ -329,6 +332,8 @@ class Agent:
             beside=self._succession.is_pending,
         )
         self._closing.callback(server.close)
+        if self._config.tracing is not None:
+            await self._trace(self._config.tracing)
         counters = self._table.counters
         self._sockets = AgentSockets(
             self._config,
@@ -370,6 +375,13 @@ class Agent:
         self._accepting.set()
         if self._mirroring is None:
             _log.info("%s", self._times)
+
+    async def _trace(self, tracing: TracingConfig) -> None:
+        from relay.run.flowspans import tracing_flows  # noqa: PLC0415  # 20 MB that others save
+
+        instance = f"{self._config.identity}-{self._worker.shard.index}"
+        flows = tracing_flows(tracing, instance, self._table.events, lambda: self.forwarder)
+        self._spans = await self._closing.enter_async_context(flows)
 
     def _serve_metrics(self) -> None:
         if self._config.metrics is None:
