@@ -131,6 +131,7 @@ class ControlClient:
         client: str,
         negotiated: int | None = None,
         setup: Setup = NO_SETUP,
+        *,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Session:
         """Create a session for an offer.

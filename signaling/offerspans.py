@@ -8,10 +8,11 @@ anybody may say anything.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
+from relay.errors import WireError
 from relay.tracing.span import Kind, Span, Tracer, Value, WallClock
-from relay.wire.errors import WireError
 from relay.wire.route import read_ufrag
 from relay.wire.tracecontext import (
     RENAMED,
@@ -54,7 +55,7 @@ class OfferSpans:
         self._began = now()
         self._first = TraceContext(tracer.randbytes(TRACE_ID_SIZE), tracer.randbytes(SPAN_ID_SIZE))
         self._placing: bytes | None = None
-        self._made: list[Callable[[], Span]] = []  # once the ids are known
+        self._made: list[tuple[bytes, Span]] = []  # with their ids
 
     @contextlib.contextmanager
     def placing(self) -> Iterator[Mapping[str, str]]:
@@ -110,8 +111,8 @@ class OfferSpans:
                 links=self._links,
             )
         )
-        for make in self._made:
-            self._tracer.emit(make())
+        for span_id, made in self._made:
+            self._tracer.emit(self._under(span_id, made))
 
     @contextlib.contextmanager
     def _part(
@@ -124,18 +125,11 @@ class OfferSpans:
             error = type(raised).__name__
             raise
         finally:
+            # Its context is not known yet.
             times = self._clock.at(began), self._clock.at(self._now())
-            self._made.append(lambda: self._span(name, span_id, times, kind, attributes, error))
+            made = Span(name, self._first, None, *times, kind, attributes, error)
+            self._made.append((span_id, made))
 
-    def _span(
-        self,
-        name: str,
-        span_id: bytes,
-        times: tuple[float, float],
-        kind: Kind,
-        attributes: Mapping[str, Value],
-        error: str | None,
-    ) -> Span:
+    def _under(self, span_id: bytes, made: Span) -> Span:
         above = self._first.span_id if span_id == self._placing else self._placing
-        context = self._first._replace(span_id=span_id)
-        return Span(name, context, above, *times, kind=kind, attributes=attributes, error=error)
+        return replace(made, context=self._first._replace(span_id=span_id), parent=above)

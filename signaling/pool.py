@@ -159,7 +159,7 @@ class TransceiverPool:
         """
 
         def ask(control: ControlClient, headers: Mapping[str, str]) -> Awaitable[Session]:
-            return control.create(offer, candidates, client, negotiated, setup, headers)
+            return control.create(offer, candidates, client, negotiated, setup, headers=headers)
 
         placing = asyncio.create_task(self._place(ask, setup.principal, near, spans))
         with self._counted():

@@ -267,7 +267,7 @@ class Call:
         if self._quality.is_due and self._parts.voice is not None:
             self._quality.observe(self._parts.voice.stats())
         if self._spans is not None:
-            self._tell_spans(now)
+            self._contained("spans", lambda: self._tell_spans(now))
         checks = []
         for transport in self._parts.transports:
             self._mux.execute(transport, transport.agent.expire(now))
@@ -296,7 +296,7 @@ class Call:
         if self.state == "ended":
             return
         if self._spans is not None:
-            self._tell_spans(self._mux.clock(), reason)
+            self._contained("spans", lambda: self._tell_spans(self._mux.clock(), reason))
         stats = self.stats()
         self._quality.count(stats["audio"])
         self.state = "ended"

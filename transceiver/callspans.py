@@ -23,6 +23,7 @@ from relay.wire.tracecontext import (
 PATIENCE = 30.0
 #: By its name: what a span begins with, and what it ends with.
 _SPANS = {
+    "answer": ("offer", "answer"),
     "first check": ("answer", "first_check"),
     "nomination": ("first_check", "nominated"),
     "DTLS": ("first_check", "dtls"),
@@ -105,20 +106,20 @@ class CallSpans:
         # Where it did not connect, it failed now; where it did, its last step ends it.
         over = max(moments.values(), default=now) if connected else now
         whole, parent, links = self._whole()
-        self._emit(
-            "call set-up",
-            whole,
-            parent,
-            (began, over),
-            Kind.SERVER,
-            None if connected else ended or _NOT_CONNECTED,
-            links,
+        error = None if connected else ended or _NOT_CONNECTED
+        times = self._clock.at(began), self._clock.at(over)
+        self._tracer.emit(
+            Span("call set-up", whole, parent, *times, Kind.SERVER, self._attributes, error, links)
         )
         moments = {"offer": began, **moments}
-        for name, (start, end) in {"answer": ("offer", "answer"), **_SPANS}.items():
+        for name, (start, end) in _SPANS.items():
             if start in moments and end in moments:
-                times = moments[start], max(moments[start], moments[end])
-                self._emit(name, self._new(), whole.span_id, times)
+                since, until = (self._clock.at(moments[each]) for each in (start, end))
+                times = since, max(since, until)
+                context = self._new()
+                self._tracer.emit(
+                    Span(name, context, whole.span_id, *times, attributes=self._attributes)
+                )
 
     def _whole(self) -> tuple[TraceContext, bytes | None, tuple[TraceContext, ...]]:
         """The ids of the span of the set-up, its parent, and what it is linked to.
@@ -133,19 +134,3 @@ class CallSpans:
 
     def _new(self) -> TraceContext:
         return self._first._replace(span_id=self._tracer.randbytes(SPAN_ID_SIZE))
-
-    def _emit(
-        self,
-        name: str,
-        context: TraceContext,
-        parent: bytes | None,
-        times: tuple[float, float],
-        kind: Kind = Kind.INTERNAL,
-        error: str | None = None,
-        links: tuple[TraceContext, ...] = (),
-    ) -> None:
-        start, end = (self._clock.at(each) for each in times)
-        attributes = self._attributes
-        self._tracer.emit(
-            Span(name, context, parent, start, end, kind, attributes, error, links)
-        )

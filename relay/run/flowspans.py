@@ -46,28 +46,28 @@ class FlowSpans:
             error = event.reason if event.what is Happened.CLOSED else None
             self._tell(flow, confirmed, event.at, error)
 
-    def _tell(self, flow: Flow, confirmed: Instant | None, over: Instant, error: str | None) -> None:
+    def _tell(
+        self, flow: Flow, confirmed: Instant | None, over: Instant, error: str | None
+    ) -> None:
         first = TraceContext.of_route(flow.addresses.route)
-        began = flow.opened.monotonic
-        whole = self._new(first)
-        spans = [("flow set-up", whole, first.span_id, began, over.monotonic, error)]
-        answered = over if confirmed is None else confirmed
-        reason = error if confirmed is None else None
-        spans.append(
-            ("pending", self._new(first), whole.span_id, began, answered.monotonic, reason)
-        )
-        if confirmed is not None and not flow.is_connection:
-            ends = answered.monotonic, over.monotonic
-            spans.append(("install", self._new(first), whole.span_id, *ends, error))
-        clock, attributes = WallClock(flow.opened.unix, began), self._attributes(flow)
-        for name, context, parent, start, end, failed in spans:
-            times = clock.at(start), clock.at(end)
-            self._tracer.emit(
-                Span(name, context, parent, *times, attributes=attributes, error=failed)
-            )
+        clock = WallClock(flow.opened.unix, flow.opened.monotonic)
+        attributes = self._attributes(flow)
 
-    def _new(self, trace: TraceContext) -> TraceContext:
-        return trace._replace(span_id=self._tracer.randbytes(SPAN_ID_SIZE))
+        def emit(
+            name: str, parent: bytes, since: Instant, until: Instant, why: str | None = None
+        ) -> bytes:
+            context = first._replace(span_id=self._tracer.randbytes(SPAN_ID_SIZE))
+            times = clock.at(since.monotonic), clock.at(until.monotonic)
+            self._tracer.emit(Span(name, context, parent, *times, attributes=attributes, error=why))
+            return context.span_id
+
+        whole = emit("flow set-up", first.span_id, flow.opened, over, error)
+        if confirmed is None:
+            emit("pending", whole, flow.opened, over, error)
+            return
+        emit("pending", whole, flow.opened, confirmed)
+        if not flow.is_connection:
+            emit("install", whole, confirmed, over, error)
 
     def _attributes(self, flow: Flow) -> Mapping[str, Value]:
         return {

@@ -90,6 +90,8 @@ def _serve_alone(
 
         if config.redis is not None:  # not in the event loop, which it would stall
             import relay.mirror.mirror  # noqa: F401, PLC0415
+        if config.tracing is not None:  # the same
+            import relay.run.flowspans  # noqa: F401, PLC0415
 
         async def serve_alone() -> None:
             agent = Agent(

@@ -160,7 +160,13 @@ class Export:
         if self._given - self._exporter.taken >= MOST_WAITING:
             self._dropped += 1
             return
-        self._given += 1
+        try:
+            self._give(span)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it costs this span
+            self._dropped += 1
+            _log.debug("a span was dropped: %r", error)
+
+    def _give(self, span: Span) -> None:
         self._ids.next = span.context
         made = self._tracer.start_span(
             span.name,
@@ -172,6 +178,7 @@ class Export:
         )
         if span.error is not None:
             made.set_status(trace.Status(trace.StatusCode.ERROR, span.error))
+        self._given += 1
         made.end(round(span.end * 1e9))
 
     def counts(self) -> dict[str, int]:
@@ -184,7 +191,8 @@ class Export:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def finish() -> None:
-            self._processor.shutdown()  # it waits for its thread
+            shut: Callable[[], object] = self._processor.shutdown
+            shut()  # it waits for its thread
             with contextlib.suppress(RuntimeError):  # nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
