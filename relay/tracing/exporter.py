@@ -7,6 +7,7 @@ what is there in batches. Whatever becomes of it is counted, and said seldom.
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import threading
 import time
@@ -174,12 +175,12 @@ class Export:
             kind=_KINDS[span.kind],
             attributes=span.attributes,
             links=[trace.Link(_context(each)) for each in span.links],
-            start_time=round(span.start * 1e9),
+            start_time=_nanoseconds(span.start),
         )
         if span.error is not None:
             made.set_status(trace.Status(trace.StatusCode.ERROR, span.error))
         self._given += 1
-        made.end(round(span.end * 1e9))
+        made.end(_nanoseconds(span.end))
 
     def counts(self) -> dict[str, int]:
         """How many spans were sent, could not be, or had no room in the queue."""
@@ -237,6 +238,11 @@ def _context(context: TraceContext) -> trace.SpanContext:
         is_remote=True,
         trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
     )
+
+
+def _nanoseconds(unix: float) -> int:
+    seconds = math.floor(unix)
+    return seconds * 10**9 + round((unix - seconds) * 1e9)
 
 
 def _quiet() -> _Words:

@@ -23,9 +23,12 @@ def test_a_flow_opens_is_confirmed_and_expires(scene: Scene) -> None:
         flow = scene.connect()
         scene.wait(scene.table.limits.idle + 1)
         scene.done(scene.table.sweep(scene.now))
-    assert told(events) == [("opened", ""), ("confirmed", ""), ("closed", "expired")]
+    assert told(events) == [
+        *(("opened", ""), ("confirmed", ""), ("installed", "")),
+        ("closed", "expired"),
+    ]
     assert {event.flow for event in events} == {flow}
-    assert events[0].at < events[2].at == scene.now
+    assert events[0].at < events[3].at == scene.now
 
 
 def test_who_no_longer_listens_is_told_nothing(scene: Scene) -> None:
@@ -51,7 +54,10 @@ def test_the_flow_that_another_replaces(scene: Scene) -> None:
     events: list[FlowEvent] = []
     with scene.table.events.told_to(events.append):
         scene.connect(ALICE, SECOND)
-    assert told(events) == [("opened", ""), ("confirmed", ""), ("closed", "rebound")]
+    assert told(events) == [
+        *(("opened", ""), ("confirmed", ""), ("installed", "")),
+        ("closed", "rebound"),
+    ]
 
 
 def test_an_operator_closes_a_confirmed_flow_and_its_record(scene: Scene) -> None:
@@ -85,4 +91,4 @@ def test_what_is_not_there_or_is_another_one_by_now_is_not_closed(scene: Scene) 
 
 
 def test_what_happens_has_names_that_people_know() -> None:
-    assert [each.value for each in Happened] == ["opened", "confirmed", "closed"]
+    assert [each.value for each in Happened] == ["opened", "confirmed", "installed", "closed"]
