@@ -97,7 +97,7 @@ class CallRoutes:
         """
         started, caller = time.monotonic(), caller_of(request)
         setup = caller.setup(asked).continuing(tokens)
-        spans: OfferSpans | None = request.get(SPANS)
+        spans = request.get(SPANS)
         async with self._room(caller.key):
             with spans.placing() if spans is not None else UNTRACED:
                 call = await self._place(offer, caller.origin.client, negotiated, setup, spans)

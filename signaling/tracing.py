@@ -13,7 +13,7 @@ from signaling.errors import ApiError
 from signaling.offerspans import OfferSpans
 
 #: Under which a request has its `OfferSpans`.
-SPANS = "icelane.spans"
+SPANS = web.RequestKey("spans", OfferSpans)
 _GONE = 499  # of a client that has not waited, as proxies log it
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

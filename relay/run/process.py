@@ -89,7 +89,7 @@ def _serve_alone(
         from relay.run.agent import Agent  # noqa: PLC0415
 
         if config.redis is not None:  # not in the event loop, which it would stall
-            import relay.mirror.mirror  # noqa: F401, PLC0415
+            import relay.mirror.mirror  # noqa: PLC0415
         if config.tracing is not None:  # the same
             import relay.run.flowspans  # noqa: F401, PLC0415
 

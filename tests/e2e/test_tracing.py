@@ -1,18 +1,23 @@
 """One trace of a real call has the spans of all three services, each in a process of its own."""
 
 import contextlib
+import os
 import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.collector import Collector, Received, collecting
+from tests.e2e.test_up import called, up
 from tests.lab.call import Call
-from tests.lab.config import CLIENT_ADDRESS, MEDIA, UPSTREAM, VIP, Options
+from tests.lab.config import CLIENT_ADDRESS, MEDIA, UPSTREAM, VIP, Options, icelane
 from tests.lab.lab import Lab
 from tests.lab.topology import RELAY, TRANSCEIVER
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -119,3 +124,58 @@ def test_times_are_those_of_the_call(spans: list[Received]) -> None:
     # The transceiver's answer to the first check is what the relay waits for.
     check, pending = named(spans, "first check"), named(spans, "pending")
     assert pending.start - LEEWAY <= check.end <= pending.end + LEEWAY
+
+
+def all_in_one(*options: str) -> tuple[list[str], list[str]]:
+    """The command lines of `icelane up`, and of a call to it."""
+    vip, page = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    command = [icelane(), "up", "--vip", vip, "--listen", page, "--backend", "echo", *options]
+    command += ["--instance", f"tracing-{os.getpid()}"]
+    return command, [icelane(), "call", f"http://{page}", "--seconds", "3", "--json"]
+
+
+def test_workers_and_services_of_one_process_are_told_apart() -> None:
+    with collecting() as collector:
+        command, call = all_in_one("--workers", "2")
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        with up(["env", *(f"{name}={value}" for name, value in environment.items()), *command]):
+            called(call)
+            found = collector.wait(is_whole)
+    assert {each.service for each in found} == SERVICES
+    assert len({each.trace for each in found}) == 1
+
+
+def test_a_ratio_of_nothing_sends_nothing() -> None:
+    with collecting() as collector:
+        command, call = all_in_one("--tracing", collector.url, "--tracing-ratio", "0")
+        with up(command):
+            called(call)
+    assert collector.spans == []
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["is away", "hangs"])
+def test_a_call_does_not_notice_a_collector_that(*, hangs: bool) -> None:
+    log: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if not hangs:
+            listener.close()
+        command, call = all_in_one("--tracing", f"http://127.0.0.1:{port}")
+        with up(["env", "OTEL_EXPORTER_OTLP_TIMEOUT=1", *command], log):
+            report = called(call)
+    assert (report["lost_to_server"], report["lost_to_client"]) == (0, 0)
+    lost = [line for line in log if "spans" in line]
+    assert all("could not be sent; calls go on" in each or "in time" in each for each in lost)
+    assert 1 <= len(lost) <= 6  # one of each service, and one of each at its end
+    assert not [line for line in log if "Traceback" in line or "opentelemetry" in line]
+
+
+def test_the_packages_are_asked_for_where_they_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").touch()  # one that has nothing, in their place
+    command, _ = all_in_one("--tracing", "http://127.0.0.1:4318")
+    without = ["env", f"PYTHONPATH={tmp_path}", *command]
+    done = subprocess.run(without, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'icelane[tracing]'" in done.stderr
+    assert "Traceback" not in done.stderr

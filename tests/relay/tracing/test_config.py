@@ -50,9 +50,7 @@ def test_a_setting_counts_more_than_the_environment() -> None:
     assert found.url == URL + "/v1/traces"
 
 
-@pytest.mark.parametrize(
-    "off", [{"OTEL_SDK_DISABLED": " TRUE"}, {"OTEL_TRACES_EXPORTER": "none"}]
-)
+@pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": " TRUE"}, {"OTEL_TRACES_EXPORTER": "none"}])
 def test_the_environment_turns_off_what_it_has_turned_on(off: dict[str, str]) -> None:
     assert config(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": URL, **off}) is None
 
