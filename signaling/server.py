@@ -187,7 +187,7 @@ class SignalingServer:
         await self._stack.aclose()
 
     async def _trace(self, tracing: TracingConfig, stack: contextlib.AsyncExitStack) -> None:
-        from relay.tracing.exporter import exporting  # noqa: PLC0415  # 20 MB that others save
+        from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
 
         exported = exporting(tracing, "icelane-signaling", str(self._listen))
         tracer, export = await stack.enter_async_context(exported)

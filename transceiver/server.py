@@ -147,7 +147,7 @@ class Transceiver:
             )
             tracer, spans = None, None
             if self.config.tracing is not None:
-                from relay.tracing.exporter import exporting  # noqa: PLC0415  # 20 MB that others save
+                from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
 
                 where = self.config.tracing, "icelane-transceiver", str(self.config.target)
                 tracer, export = await stack.enter_async_context(exporting(*where))

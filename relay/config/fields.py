@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from relay.config.urls import check_collector, without_secrets
 from relay.wire.endpoint import Endpoint, canonical_host
 
 _REDIS_SCHEMES = (
@@ -122,37 +123,6 @@ def _redis_url(value: object) -> str:
     return text
 
 
-def collector_url(value: object) -> str:
-    """Check the URL of a collector of OpenTelemetry.
-
-    Raises:
-        ValueError: It is none that spans can be sent to.
-    """
-    text = _text(value)
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets or a port that are none
-        usable = False
-    if not usable:
-        raise ValueError(
-            f"{without_secrets(text)!r} is no URL of a collector: write http://HOST:4318"
-        )
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError(
-            f"{without_secrets(text)!r} has more than host, port and path: what a collector wants "
-            "to know of you goes into OTEL_EXPORTER_OTLP_HEADERS"
-        )
-    return text
-
-
-def without_secrets(url: str) -> str:
-    """A URL as it may be shown: without user, password and query, in which one may be, too."""
-    credentials, at, rest = url.partition("?")[0].rpartition("@")
-    scheme, slashes, _ = credentials.partition("://")
-    return f"{scheme if slashes else ''}{slashes}...@{rest}" if at else rest
-
-
 def one_of(kind: type[Choice]) -> Callable[[object], Choice]:
     """A validator for one of the texts of an enumeration."""
 
@@ -195,7 +165,7 @@ Clusters = Annotated[
     AfterValidator(_once),
 ]
 RedisUrl = Annotated[str, PlainValidator(_redis_url)]
-CollectorUrl = Annotated[str, PlainValidator(collector_url)]
+CollectorUrl = Annotated[str, PlainValidator(lambda value: check_collector(_text(value)))]
 Share = Annotated[Number, Field(ge=0, le=1)]
 
 

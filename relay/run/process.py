@@ -1,5 +1,6 @@
 """A relay in a process of its own: what `icelane relay run` becomes."""
 
+import importlib
 import json
 import logging
 import sys
@@ -89,9 +90,9 @@ def _serve_alone(
         from relay.run.agent import Agent  # noqa: PLC0415
 
         if config.redis is not None:  # not in the event loop, which it would stall
-            import relay.mirror.mirror  # noqa: PLC0415
+            import relay.mirror.mirror  # noqa: F401, PLC0415
         if config.tracing is not None:  # the same
-            import relay.run.flowspans  # noqa: F401, PLC0415
+            importlib.import_module("relay.run.flowspans")
 
         async def serve_alone() -> None:
             agent = Agent(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from relay.config.fields import collector_url
+from relay.config.urls import check_collector
 from relay.errors import ConfigError
 
 #: In the order of their weight. The first is the whole URL, the second one's has a path added.
@@ -66,7 +66,7 @@ class TracingConfig:
         else:
             return None
         try:
-            collector_url(found)
+            check_collector(found)
         except ValueError as error:
             raise ConfigError(f"{source}: {error}") from None
         if not installed():

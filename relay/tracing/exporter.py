@@ -15,13 +15,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from relay.tracing.config import TracingConfig
 from relay.tracing.span import Kind, Span, Tracer
@@ -40,20 +38,9 @@ _KINDS = {
     Kind.CLIENT: trace.SpanKind.CLIENT,
 }
 
+_SCOPE = InstrumentationScope("icelane")
+
 _log = logging.getLogger(__name__)
-
-
-class _Ids(IdGenerator):
-    """Gives spans the ids that they are to have."""
-
-    def __init__(self) -> None:
-        self.next = TraceContext(bytes(16), bytes(8))
-
-    def generate_trace_id(self) -> int:
-        return int.from_bytes(self.next.trace_id)
-
-    def generate_span_id(self) -> int:
-        return int.from_bytes(self.next.span_id)
 
 
 class _Words(logging.Handler):
@@ -136,7 +123,6 @@ class Export:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._given = self._dropped = 0
-        self._ids = _Ids()
         words = _quiet()
         self._exporter = _Counting(OTLPSpanExporter(endpoint=config.url), clock, words)
         self._processor = BatchSpanProcessor(
@@ -147,14 +133,7 @@ class Export:
         )
         ours = {"service.name": service, "service.instance.id": instance}
         ours["service.version"] = version("icelane")
-        provider = TracerProvider(
-            sampler=ALWAYS_ON,  # who emits has chosen
-            resource=Resource(ours).merge(OTELResourceDetector().detect()),
-            id_generator=self._ids,
-            shutdown_on_exit=False,
-        )
-        provider.add_span_processor(self._processor)
-        self._tracer = provider.get_tracer("icelane")
+        self._resource = Resource(ours).merge(OTELResourceDetector().detect())
 
     def emit(self, span: Span) -> None:
         """Have a span sent; it never waits, and never raises."""
@@ -168,19 +147,26 @@ class Export:
             _log.debug("a span was dropped: %r", error)
 
     def _give(self, span: Span) -> None:
-        self._ids.next = span.context
-        made = self._tracer.start_span(
+        # Not by a tracer: that takes 27 us instead of 5, and makes ids of its own.
+        status = trace.Status(trace.StatusCode.UNSET)
+        if span.error is not None:
+            status = trace.Status(trace.StatusCode.ERROR, span.error)
+        above = TraceContext(span.context.trace_id, span.parent) if span.parent else None
+        made = ReadableSpan(
             span.name,
-            context=_above(span),
-            kind=_KINDS[span.kind],
+            context=_context(span.context),
+            parent=None if above is None else _context(above),
+            resource=self._resource,
             attributes=span.attributes,
             links=[trace.Link(_context(each)) for each in span.links],
+            kind=_KINDS[span.kind],
+            instrumentation_scope=_SCOPE,
+            status=status,
             start_time=_nanoseconds(span.start),
+            end_time=_nanoseconds(span.end),
         )
-        if span.error is not None:
-            made.set_status(trace.Status(trace.StatusCode.ERROR, span.error))
         self._given += 1
-        made.end(_nanoseconds(span.end))
+        self._processor.on_end(made)
 
     def counts(self) -> dict[str, int]:
         """How many spans were sent, could not be, or had no room in the queue."""
@@ -222,13 +208,6 @@ async def exporting(
         yield Tracer(export.emit, config.ratio, secrets.token_bytes), export
     finally:
         await export.close()
-
-
-def _above(span: Span) -> Context:
-    if span.parent is None:
-        return Context()
-    parent = _context(TraceContext(span.context.trace_id, span.parent))
-    return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
 
 
 def _context(context: TraceContext) -> trace.SpanContext:

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import aiohttp
 import pytest
@@ -46,6 +47,32 @@ async def traced(tracing: TracingConfig) -> AsyncIterator[Transceiver]:
         yield running
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Signaling's neighbours, all of which are real."""
+
+    http: aiohttp.ClientSession
+    serve: Serve
+    collector: Collector
+    tracing: TracingConfig
+    traced: Transceiver
+
+    @property
+    def control(self) -> tuple[Target, str]:
+        return TARGET, f"http://{self.traced.control}"
+
+
+@pytest.fixture
+def stage(
+    http: aiohttp.ClientSession,
+    serve: Serve,
+    collector: Collector,
+    tracing: TracingConfig,
+    traced: Transceiver,
+) -> Stage:
+    return Stage(http, serve, collector, tracing, traced)
+
+
 def trace_of(answer: str) -> TraceContext:
     lines = answer.splitlines()
     ufrag = next(line for line in lines if line.startswith("a=ice-ufrag:"))
@@ -54,15 +81,10 @@ def trace_of(answer: str) -> TraceContext:
 
 @pytest.mark.parametrize("path", [CALLS, WHIP])
 async def test_a_client_that_traces_is_linked_and_the_transceiver_is_below(
-    path: str,
-    http: aiohttp.ClientSession,
-    serve: Serve,
-    collector: Collector,
-    tracing: TracingConfig,
-    traced: Transceiver,
-    offer: str,
+    path: str, stage: Stage, offer: str
 ) -> None:
-    async with serve((TARGET, f"http://{traced.control}"), tracing=tracing) as server:
+    http, collector = stage.http, stage.collector
+    async with stage.serve(stage.control, tracing=stage.tracing) as server:
         headers = {**SDP, "traceparent": CLIENT, "tracestate": "icelane=ufrag"}
         async with http.post(server.url + path, data=offer, headers=headers) as response:
             assert response.status == 201
@@ -115,18 +137,10 @@ async def test_an_offer_that_no_transceiver_takes_is_told(
     }
 
 
-async def test_who_may_not_call_leaves_no_trace(
-    http: aiohttp.ClientSession,
-    serve: Serve,
-    collector: Collector,
-    tracing: TracingConfig,
-    keys: Keys,
-    traced: Transceiver,
-    offer: str,
-) -> None:
-    bearer = keys.add("ann")
-    controls = (TARGET, f"http://{traced.control}")
-    async with serve(controls, tracing=tracing, keys_file=keys.path) as server:
+async def test_who_may_not_call_leaves_no_trace(stage: Stage, keys: Keys, offer: str) -> None:
+    http, collector = stage.http, stage.collector
+    bearer, door = keys.add("ann"), {"keys_file": keys.path}
+    async with stage.serve(stage.control, tracing=stage.tracing, **door) as server:
         for headers, status in ((SDP, 401), ({**SDP, **bearer}, 201)):
             async with http.post(server.url + CALLS, data=offer, headers=headers) as response:
                 assert response.status == status
@@ -156,19 +170,11 @@ async def test_calls_are_placed_while_the_collector_hangs(
     assert ended < 8.0  # CLOSING_SECONDS and what a server takes
 
 
-async def test_what_became_of_spans_is_measured(
-    http: aiohttp.ClientSession,
-    serve: Serve,
-    collector: Collector,
-    tracing: TracingConfig,
-    traced: Transceiver,
-    offer: str,
-) -> None:
-    controls = (TARGET, f"http://{traced.control}")
-    async with serve(controls, tracing=tracing) as server:
-        await place(http, server, offer)
-        await until(lambda: len(collector.spans) >= 3)
-    async with http.get(f"http://{traced.control}/metrics") as response:
+async def test_what_became_of_spans_is_measured(stage: Stage, offer: str) -> None:
+    async with stage.serve(stage.control, tracing=stage.tracing) as server:
+        await place(stage.http, server, offer)
+        await until(lambda: len(stage.collector.spans) >= 3)
+    async with stage.http.get(f"{stage.control[1]}/metrics") as response:
         text = await response.text()
     for result in ("sent", "failed", "dropped"):
         assert f'icelane_transceiver_spans_total{{result="{result}"}} 0.0' in text
