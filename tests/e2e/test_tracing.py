@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.admin.transport import ask
 from tests.collector import Collector, Received, collecting
+from tests.e2e.conftest import WAIT
 from tests.e2e.test_up import called, up
 from tests.lab.call import Call
 from tests.lab.config import CLIENT_ADDRESS, MEDIA, UPSTREAM, VIP, Options, icelane
@@ -65,12 +67,21 @@ def spans(request: pytest.FixtureRequest, bring_up: BringUp) -> list[Received]:
         assert report["ok"], report["error"]
         found = collector.wait(is_whole)
         assert collector.paths == {"/v1/traces"}
+        wait_until(lambda: ask(lab.admin, "counters")["spans_sent"] == len(RELAYS))
+        assert ask(lab.admin, "counters")["spans_failed"] == 0
         said = b"".join(collector.bodies)
     # Neither of who calls nor of what a ufrag is made of.
     for secret in (VIP.host, CLIENT_ADDRESS, MEDIA.host, UPSTREAM):
         assert secret.encode() not in said
     assert {each.attributes.get("icelane.dataplane") for each in found} == {None, request.param}
     return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def named(spans: list[Received], name: str) -> Received:

@@ -20,9 +20,7 @@ def test_what_is_no_url_of_a_collector(url: str) -> None:
         check_collector(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://ann:hidden@c:4318", "http://c:4318/?token=hidden"]
-)
+@pytest.mark.parametrize("url", ["http://ann:hidden@c:4318", "http://c:4318/?token=hidden"])
 def test_a_secret_in_it_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
         check_collector(url)
