@@ -11,6 +11,8 @@ from relay.errors import ConfigError
 #: In the order of their weight. The first is the whole URL, the second one's has a path added.
 _EXACT, _BASE = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 _PATH = "/v1/traces"
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
 _PACKAGES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
@@ -52,7 +54,8 @@ class TracingConfig:
             installed: Whether the packages are there that send spans.
 
         Raises:
-            ConfigError: The environment's URL cannot be used, or the packages are missing.
+            ConfigError: The environment's URL or protocol cannot be used, or the packages are
+                missing.
         """
         source = "tracing"
         if url is not None:
@@ -65,6 +68,8 @@ class TracingConfig:
             source, found = _BASE, _with_path(environment[_BASE])
         else:
             return None
+        if url is None:
+            _require_protocol(environment)
         try:
             check_collector(found)
         except ValueError as error:
@@ -75,6 +80,15 @@ class TracingConfig:
                 "`pip install 'icelane[tracing]'`, or leave it out"
             )
         return cls(found, ratio)
+
+
+def _require_protocol(environment: Mapping[str, str]) -> None:
+    name = next((each for each in _PROTOCOLS if environment.get(each)), None)
+    if name is not None and environment[name] != _PROTOCOL:
+        raise ConfigError(
+            f"{name} is {environment[name]}, and spans are sent by {_PROTOCOL}: name the "
+            "collector's port for that, mostly 4318, with the setting tracing"
+        )
 
 
 def _is_off(environment: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from relay.errors import ConfigError
 from relay.tracing.config import TracingConfig
 from relay.tracing.span import Kind, Span, Tracer
 from relay.wire.tracecontext import TraceContext
@@ -112,6 +113,9 @@ class Export:
         service: What they are of, such as icelane-relay, unless OTEL_SERVICE_NAME says another.
         instance: Which one of these.
         clock: Seconds of a monotonic clock.
+
+    Raises:
+        ConfigError: The environment says something of it that cannot be used.
     """
 
     def __init__(
@@ -124,7 +128,13 @@ class Export:
     ) -> None:
         self._given = self._dropped = 0
         words = _quiet()
-        self._exporter = _Counting(OTLPSpanExporter(endpoint=config.url), clock, words)
+        try:
+            sending = OTLPSpanExporter(endpoint=config.url)
+        except (ValueError, OSError) as error:
+            raise ConfigError(
+                f"what the environment's OTEL_... say of sending spans cannot be used: {error}"
+            ) from None
+        self._exporter = _Counting(sending, clock, words)
         self._processor = BatchSpanProcessor(
             self._exporter,
             max_queue_size=2 * MOST_WAITING,  # it never fills: what is too much ends here

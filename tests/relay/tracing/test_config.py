@@ -69,3 +69,13 @@ def test_an_environment_that_names_no_url() -> None:
 
 def test_the_packages_are_those_of_the_extra() -> None:
     assert TracingConfig.of(URL, 0.5, {}) == TracingConfig(URL + "/v1/traces", 0.5)
+
+
+def test_a_protocol_that_is_not_spoken_is_told() -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": URL}
+    grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    with pytest.raises(ConfigError, match=r"^OTEL_EXPORTER_OTLP_PROTOCOL is grpc, and .* tracing$"):
+        config(environment={**endpoint, **grpc})
+    spoken = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}
+    assert config(environment={**endpoint, **grpc, **spoken}) is not None
+    assert config(URL, grpc) is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from relay.errors import ConfigError
 from relay.tracing import exporter
 from relay.tracing.config import TracingConfig
 from relay.tracing.exporter import Export, exporting
@@ -119,6 +120,15 @@ async def test_a_collector_that_hangs_holds_up_nobody(
     assert took < 5.0  # 0.1 on a machine that is not busy
     assert 0.2 < closing < 5.0
     assert f"{exporter.MOST_WAITING + 1} spans were not sent in time" in caplog.text
+
+
+def test_an_environment_that_makes_no_sense_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(endpoint: str) -> None:
+        raise ValueError(f"tight is no compression for {endpoint}")  # newer ones warn
+
+    monkeypatch.setattr(exporter, "OTLPSpanExporter", older)
+    with pytest.raises(ConfigError, match=r"^what the environment's OTEL_\.\.\. say .*tight"):
+        Export(TracingConfig("http://127.0.0.1:4318/v1/traces"), "test", "1")
 
 
 async def test_what_cannot_be_made_costs_that_span() -> None:
