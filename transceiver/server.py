@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +17,7 @@ from relay.linux import ignore_path_mtu
 from relay.listen import bind_error, serve_http
 from relay.supervision import Faults, Supervisor
 from relay.tracing.config import TracingConfig
+from relay.tracing.span import Tracer
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -145,13 +146,7 @@ class Transceiver:
             ledger = await stack.enter_async_context(
                 Ledger(self.config.records, self.config.webhook, _slot(self.config.target))
             )
-            tracer, spans = None, None
-            if self.config.tracing is not None:
-                from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
-
-                where = self.config.tracing, "icelane-transceiver", str(self.config.target)
-                tracer, export = await stack.enter_async_context(exporting(*where))
-                spans = export.counts
+            tracer, spans = await self._traced(stack)
             self.calls = Calls(
                 self.mux,
                 self.config.keys,
@@ -177,6 +172,18 @@ class Transceiver:
             )
             self._stack = stack.pop_all()
         return self
+
+    async def _traced(
+        self, stack: AsyncExitStack
+    ) -> tuple[Tracer | None, Callable[[], Mapping[str, int]] | None]:
+        """What makes spans, and what became of them; None where nobody wants them."""
+        if self.config.tracing is None:
+            return None, None
+        from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
+
+        where = self.config.tracing, "icelane-transceiver", str(self.config.target)
+        tracer, export = await stack.enter_async_context(exporting(*where))
+        return tracer, export.counts
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
