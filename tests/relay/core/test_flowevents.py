@@ -1,9 +1,15 @@
 """What happens to flows is told to whoever listens."""
 
+import asyncio
+import json
+import socket
+
 import pytest
 
+from relay.admin.flowcommands import FlowCommands
 from relay.core.flowevents import FlowEvent, Happened
 from relay.core.limits import Limits
+from relay.dataplane.userspace import UserspaceDataplane
 from relay.wire.transport import Transport
 from tests.relay.conftest import ALICE, MALLORY, SECOND, Scene
 
@@ -88,6 +94,28 @@ def test_what_is_not_there_or_is_another_one_by_now_is_not_closed(scene: Scene) 
     gone = flow.addresses._replace(transport=Transport.TCP)
     assert scene.table.lifecycle.close(gone, scene.now) == []
     assert len(scene.states()) == 1
+
+
+async def test_who_watches_flows_is_told_once_that_one_is_confirmed(scene: Scene) -> None:
+    commands = FlowCommands(
+        scene.table,
+        dataplane=UserspaceDataplane,
+        execute=lambda _: None,
+        now=lambda: scene.now,
+        owner="relay-1",
+        fetch=None,
+    )
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    watching = asyncio.ensure_future(commands.conversations["watch"]({}, theirs))
+    reader, writer = await asyncio.open_connection(sock=ours)
+    told = [json.loads(await reader.readline())["event"]]
+    flow = scene.connect()
+    scene.done(scene.table.lifecycle.close(flow.addresses, scene.now))
+    told += [json.loads(await reader.readline())["event"] for _ in range(3)]
+    writer.close()
+    await watching
+    assert told == ["watching", "opened", "confirmed", "closed"]
 
 
 def test_what_happens_has_names_that_people_know() -> None:
