@@ -23,12 +23,14 @@ from signaling.errors import (
     QuotaError,
 )
 from signaling.offer import negotiated_channel, read_offer
+from signaling.offerspans import UNTRACED, OfferSpans
 from signaling.placement import Near
 from signaling.pool import Call, TransceiverPool
 from signaling.resume import HEADER as RESUME
 from signaling.resume import NO_TOKENS, TOKEN_BYTES, Tokens
 from signaling.routes import Access, Route
 from signaling.session import NO_SETUP, Setup
+from signaling.tracing import SPANS
 
 _NO_RELAY_WAIT = "2"  # seconds
 
@@ -95,8 +97,12 @@ class CallRoutes:
         """
         started, caller = time.monotonic(), caller_of(request)
         setup = caller.setup(asked).continuing(tokens)
+        spans = request.get(SPANS)
         async with self._room(caller.key):
-            call = await self._place(offer, caller.origin.client, negotiated, setup)
+            with spans.placing() if spans is not None else UNTRACED:
+                call = await self._place(offer, caller.origin.client, negotiated, setup, spans)
+        if spans is not None:
+            spans.answered(call.answer)
         took = (time.monotonic() - started) * 1000
         _log.info("call %s of %s placed in %.0f ms", call.id, setup.principal or "anybody", took)
         return call
@@ -120,7 +126,14 @@ class CallRoutes:
                     )
             yield
 
-    async def _place(self, offer: str, client: str, negotiated: int | None, setup: Setup) -> Call:
+    async def _place(
+        self,
+        offer: str,
+        client: str,
+        negotiated: int | None,
+        setup: Setup,
+        spans: OfferSpans | None,
+    ) -> Call:
         steered = self._ingress(setup.region, client)
         if steered is None:
             raise ApiError(
@@ -132,7 +145,7 @@ class CallRoutes:
         ingress, near = steered
         try:
             return await self._pool.place(
-                offer, ingress.candidates, client, negotiated, setup, near=near
+                offer, ingress.candidates, client, negotiated, setup, near=near, spans=spans
             )
         except OfferRejectedError as error:
             raise ApiError(400, error.code, str(error), param="sdp") from None

@@ -6,7 +6,6 @@ transceiver than that it did not serve this request.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import aiohttp
 
 from relay.wire.transport import Candidate
 from signaling.callid import is_session_id
+from signaling.controlanswers import code_and_message, is_utf8, json_object, retry_after
 from signaling.errors import (
     BusyError,
     CallBrokeError,
@@ -44,10 +44,8 @@ MAX_MESSAGE = 16 << 20
 HEARTBEAT = 20.0
 
 _CLOSING = 2.0  # seconds for the last words on a WebSocket
-_DEFAULT_RETRY_AFTER = 2  # seconds
-_LONGEST_RETRY_AFTER = 3600  # seconds
 MAX_MODELS = 1000  # of one transceiver
-_MAX_SENTENCE = 500  # characters of the transceiver's reason that a client is told
+NO_HEADERS: Mapping[str, str] = {}
 # What the transceiver says of an offer or its size; other 4xx are of no request that we make.
 _OFFER_IS_BAD = (400, 413, 415, 422)
 
@@ -130,6 +128,8 @@ class ControlClient:
         client: str,
         negotiated: int | None = None,
         setup: Setup = NO_SETUP,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Session:
         """Create a session for an offer.
 
@@ -139,6 +139,7 @@ class ControlClient:
             client: Whose offer it is: calls of one client have the same text here.
             negotiated: The stream of the events channel, if the client opens it without a message.
             setup: Its session, model and principal.
+            headers: Of the request, such as of which trace it is.
 
         Raises:
             OfferRejectedError: The offer cannot be answered.
@@ -151,16 +152,16 @@ class ControlClient:
         if negotiated is not None:
             body["dcid"] = negotiated
         body |= {name: value for name, value in asdict(setup).items() if value is not None}
-        answer = await self._request("POST", "/v1/sessions", body)
+        answer = await self._request("POST", "/v1/sessions", body, headers)
         if answer.status == 201 and (session := _session(answer.body)) is not None:
             return session
         if answer.status == 503:
-            raise BusyError(f"{self._url} is full", _retry_after(answer.headers))
+            raise BusyError(f"{self._url} is full", retry_after(answer.headers))
         if answer.status == 429:
-            _, message = _code_and_message(answer.body)
-            raise CrowdError(message, _retry_after(answer.headers))
+            _, message = code_and_message(answer.body)
+            raise CrowdError(message, retry_after(answer.headers))
         if answer.status in _OFFER_IS_BAD:
-            raise OfferRejectedError(*_code_and_message(answer.body))
+            raise OfferRejectedError(*code_and_message(answer.body))
         raise CallBrokeError(f"{self._url}/v1/sessions answered {answer.status} without a session")
 
     async def delete(self, session_id: str, *, kept: bool = False) -> dict[str, Any]:
@@ -216,7 +217,7 @@ class ControlClient:
         if answer.status == 412:
             raise StaleError(f"{self._url}{path}: ICE was restarted")
         if answer.status in _OFFER_IS_BAD:
-            raise OfferRejectedError(*_code_and_message(answer.body))
+            raise OfferRejectedError(*code_and_message(answer.body))
         raise CallBrokeError(f"{self._url}{path} answered {answer.status}")
 
     async def models(self, principal: str | None) -> list[dict[str, Any]]:
@@ -292,7 +293,7 @@ class ControlClient:
             if error.status in (400, 403, 404):
                 raise ModelRejectedError(f"{self._url} has no model {setup.model!r}") from None
             if error.status in (429, 503):
-                wait = _retry_after(error.headers or {})
+                wait = retry_after(error.headers or {})
                 raise BusyError(f"{self._url} is full", wait) from None
             raise CallBrokeError(f"{self._url}: {error.status} for a session") from None
 
@@ -320,20 +321,31 @@ class ControlClient:
         except (aiohttp.ClientError, ValueError) as error:
             raise UnreachableError(f"{self._url}{path}: {error}") from None
 
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> _Answer:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> _Answer:
         try:
             async with self._http.request(
-                method, self._url + path, json=body, timeout=self._timeout, allow_redirects=False
+                method,
+                self._url + path,
+                json=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as response:
                 raw = await _read(response.content)
-                answer = _Answer(response.status, _json_object(raw), response.headers)
+                answer = _Answer(response.status, json_object(raw), response.headers)
         except TimeoutError:
             raise SlowError(
                 f"{self._url}{path} did not answer within {self._timeout.total} s"
             ) from None
         except (aiohttp.ClientError, ValueError) as error:  # ValueError: headers that are none
             raise UnreachableError(f"{self._url}{path}: {error}") from None
-        load = Load.read(_json_object(answer.headers.get(LOAD, "").encode()))
+        load = Load.read(json_object(answer.headers.get(LOAD, "").encode()))
         if load is not None:
             self._report(load)
         return answer
@@ -353,48 +365,10 @@ def _session(body: dict[str, Any]) -> Session | None:
     session_id, sdp = body.get("id"), body.get("sdp")
     if not isinstance(session_id, str) or not is_session_id(session_id):
         return None
-    if not isinstance(sdp, str) or not _is_utf8(sdp):
+    if not isinstance(sdp, str) or not is_utf8(sdp):
         return None
     return Session(session_id, sdp)
 
 
 def _given(fields: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether a text can be sent; JSON can spell halves of characters, which are none."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _json_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object in a body; an empty one where there is none, as the status decides then."""
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _retry_after(headers: Mapping[str, str]) -> int:
-    value = headers.get("Retry-After", "")
-    if not value.isascii() or not value.isdigit() or len(value) > 9:
-        return _DEFAULT_RETRY_AFTER
-    return min(int(value), _LONGEST_RETRY_AFTER)
-
-
-def _code_and_message(answer: dict[str, Any]) -> tuple[str, str]:
-    """Code and message of an error response."""
-    error = answer.get("error")
-    fields = error if isinstance(error, dict) else {}
-    code, message = fields.get("code"), fields.get("message")
-    return (
-        code[:_MAX_SENTENCE] if isinstance(code, str) else "invalid_offer",
-        message[:_MAX_SENTENCE]
-        if isinstance(message, str)
-        else "the transceiver cannot answer this offer",
-    )

@@ -75,6 +75,13 @@ WORKING = Metric(
     ("task",),
 )
 
+SPANS = Metric(
+    "icelane_signaling_spans_total",
+    Kind.COUNTER,
+    "Spans of offers by what became of them: sent, failed or dropped; absent without tracing.",
+    ("result",),
+)
+
 METRICS = (
     REQUESTS,
     SECONDS,
@@ -85,6 +92,7 @@ METRICS = (
     REGISTRY,
     WORKING,
     FAULTS,
+    SPANS,
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

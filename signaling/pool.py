@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Self, TypeVar
@@ -28,6 +28,7 @@ from signaling.errors import (
     UnreachableError,
 )
 from signaling.members import Members, PoolConfig, name_of
+from signaling.offerspans import UNTRACED, OfferSpans
 from signaling.placement import ANYWHERE, Near
 from signaling.session import NO_SETUP, Setup
 
@@ -135,6 +136,7 @@ class TransceiverPool:
         setup: Setup = NO_SETUP,
         *,
         near: Near = ANYWHERE,
+        spans: OfferSpans | None = None,
     ) -> Call:
         """Have an offer answered by a transceiver; when one cannot, by another.
 
@@ -147,6 +149,7 @@ class TransceiverPool:
             negotiated: The stream of the events channel, if the client opens it without a message.
             setup: Its session, model and principal.
             near: Where it wants to be.
+            spans: Its trace, if it has one.
 
         Raises:
             NoTransceiverError: None could within `placement_timeout`.
@@ -155,10 +158,10 @@ class TransceiverPool:
             CrowdError: Too many calls of this client are not connected yet.
         """
 
-        def ask(control: ControlClient) -> Awaitable[Session]:
-            return control.create(offer, candidates, client, negotiated, setup)
+        def ask(control: ControlClient, headers: Mapping[str, str]) -> Awaitable[Session]:
+            return control.create(offer, candidates, client, negotiated, setup, headers=headers)
 
-        placing = asyncio.create_task(self._place(ask, setup.principal, near))
+        placing = asyncio.create_task(self._place(ask, setup.principal, near, spans))
         with self._counted():
             try:
                 async with asyncio.timeout(self._timeout):
@@ -172,11 +175,12 @@ class TransceiverPool:
 
     async def _place(
         self,
-        ask: Callable[[ControlClient], Awaitable[Session]],
+        ask: Callable[[ControlClient, Mapping[str, str]], Awaitable[Session]],
         principal: str | None,
         near: Near,
+        spans: OfferSpans | None,
     ) -> Call:
-        target, session = await self._ask(ask, near)
+        target, session = await self._ask(ask, near, spans)
         if principal is not None:
             self.members.note_principal(target, principal)
         return Call(join_call_id(target, session.id), session.sdp)
@@ -195,7 +199,7 @@ class TransceiverPool:
             try:
                 async with asyncio.timeout(self._timeout):
                     _, socket = await self._ask(
-                        lambda control: control.converse(setup, transcribes=transcribes)
+                        lambda control, _: control.converse(setup, transcribes=transcribes)
                     )
             except TimeoutError:
                 raise self._too_slow("took the session") from None
@@ -206,13 +210,17 @@ class TransceiverPool:
         return NoTransceiverError(f"no transceiver {what} within {limit} s", 1)
 
     async def _ask(
-        self, question: Callable[[ControlClient], Awaitable[Answer]], near: Near = ANYWHERE
+        self,
+        question: Callable[[ControlClient, Mapping[str, str]], Awaitable[Answer]],
+        near: Near = ANYWHERE,
+        spans: OfferSpans | None = None,
     ) -> tuple[Target, Answer]:
         """Ask a transceiver for a new session; when it cannot, another one.
 
         Args:
-            question: What is asked of the control API of one that is chosen.
+            question: What is asked of the control API of one that is chosen, with these headers.
             near: Where it should be.
+            spans: The trace of whom it is for, if he has one.
 
         Raises:
             NoTransceiverError: None could.
@@ -223,7 +231,8 @@ class TransceiverPool:
         while (target := await self.members.choose(tried, near)) is not None:
             control = self.members.begin_session(target)
             try:
-                return target, await question(control)
+                with spans.asking(str(target)) if spans is not None else UNTRACED as headers:
+                    return target, await question(control, headers)
             except UnavailableError as error:
                 tried[target] = error
                 self._judge(target, error)

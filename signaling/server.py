@@ -6,7 +6,7 @@ It is a list of route groups, each in a module of its own, behind what all reque
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from relay.config.watched import INTERVAL, Watched
 from relay.listen import serve_http
 from relay.metrics import Measured
 from relay.supervision import Faults, Supervisor
+from relay.tracing.config import TracingConfig
 from relay.wire.endpoint import Endpoint
 from signaling.answers import add_headers, answer_errors, response_to_no_request
 from signaling.auth.apikeys import ApiKeys
@@ -34,7 +35,7 @@ from signaling.client import LOOPBACK, Origin, client_of, region_of
 from signaling.clientsecrets import ClientSecretRoutes
 from signaling.health import HealthRoutes
 from signaling.members import PoolConfig
-from signaling.metrics import Requests, measure_fleet
+from signaling.metrics import SPANS, Requests, measure_fleet
 from signaling.models import ModelRoutes
 from signaling.offer import MAX_BODY
 from signaling.openapi import OpenApiRoutes
@@ -48,6 +49,7 @@ from signaling.relays import Dataplanes, RelayRoutes
 from signaling.routes import RouteGroup, heads, preflights
 from signaling.steering import near_to, steer
 from signaling.tls import Certificate, TlsFiles
+from signaling.tracing import OfferTracing
 from signaling.websockets import WebSocketRoutes
 from signaling.whip import WHEP, WHIP, WhipRoutes
 from signaling.whipconfig import WhipConfig
@@ -76,6 +78,7 @@ class SignalingServer:
         regions: Where clients are, in a file that is read again when it changes.
         dataplane: What forwards at a relay that runs in this process; None where none does.
         metrics: Where metrics are served, apart from clients; None for nowhere.
+        tracing: Where spans of offers are sent; None for nowhere.
 
     Raises:
         BindError: On entering, when the address cannot be listened on.
@@ -98,6 +101,7 @@ class SignalingServer:
         regions: Path | None = None,
         dataplane: Callable[[], str] | None = None,
         metrics: Endpoint | None = None,
+        tracing: TracingConfig | None = None,
     ) -> None:
         self._proxies = proxies
         self._region_header = region_header
@@ -144,6 +148,9 @@ class SignalingServer:
         self._stack = contextlib.AsyncExitStack()
         self._requests = Requests()
         self._metrics = metrics
+        self._tracing = tracing
+        self._traced: OfferTracing | None = None
+        self._spans: Callable[[], Mapping[str, int]] = dict  # what became of them
         self._address = listen
 
     async def __aenter__(self) -> Self:
@@ -152,6 +159,8 @@ class SignalingServer:
             stack.push_async_callback(self._supervisor.stop)
             look = self._dataplanes.look
             await look()
+            if self._tracing is not None:
+                await self._trace(self._tracing, stack)
             self._supervisor.start("relays", look, essential=False, every=LOOK_AT_RELAYS)
             for name, watched in self._watched().items():
                 self._supervisor.start(name, watched.look, essential=False, every=INTERVAL)
@@ -177,14 +186,24 @@ class SignalingServer:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
+    async def _trace(self, tracing: TracingConfig, stack: contextlib.AsyncExitStack) -> None:
+        from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
+
+        exported = exporting(tracing, "icelane-signaling", str(self._listen))
+        tracer, export = await stack.enter_async_context(exported)
+        routes = (route for group in self._groups for route in group.routes())
+        paths = frozenset(route.path for route in routes if route.begins_call)
+        self._traced, self._spans = OfferTracing(tracer, paths), export.counts
+
     @property
     def url(self) -> str:
         """The base URL, with the port that was taken."""
         return f"{'https' if self._tls else 'http'}://{self._address}"
 
     def _application(self) -> web.Application:
+        tracing = [] if self._traced is None else [self._traced.trace]
         application = web.Application(
-            client_max_size=MAX_BODY, middlewares=[answer_errors, self._requests.count]
+            client_max_size=MAX_BODY, middlewares=[answer_errors, self._requests.count, *tracing]
         )
         application.on_response_prepare.append(add_headers)
         application.on_shutdown.append(lambda _: self._sockets.close())
@@ -204,6 +223,7 @@ class SignalingServer:
             tasks = {name: task["state"] != "failing" for name, task in states}
             directory, faults = self._directory, self._faults.counters
             yield from measure_fleet(self._pool, lambda: directory.trouble, tasks, faults)
+            yield SPANS, self._spans()
 
         exposed = exposition.Exposition(measure)
         headers = {"Content-Type": exposition.CONTENT_TYPE}

@@ -5,7 +5,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
-from relay.config.fields import Address, Clusters, FilePath, Networks, RedisUrl, setting
+from relay.config.fields import (
+    Address,
+    Clusters,
+    CollectorUrl,
+    FilePath,
+    Networks,
+    RedisUrl,
+    Share,
+    setting,
+    tracing_ratio_setting,
+    tracing_setting,
+)
 from relay.config.networks import PRIVATE
 from relay.config.settings import Settings
 from signaling.client import LOOPBACK
@@ -152,3 +163,5 @@ class SignalingSettings(DoorSettings):
         metavar="FILE",
         shown="none",
     )
+    tracing: CollectorUrl | None = tracing_setting()
+    tracing_ratio: Share = tracing_ratio_setting()

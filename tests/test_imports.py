@@ -45,6 +45,7 @@ PURE = [
     *("signaling.client", "signaling.form", "signaling.fragment", "signaling.whipconfig"),
     *("signaling.session", "signaling.resume", "transceiver.resume", "transceiver.webhooksigning"),
     *(f"signaling.auth.{name}" for name in ("apikeys", "clientsecret", "credentials", "limits")),
+    *("relay.tracing.span", "transceiver.callspans", "signaling.offerspans"),
     "transceiver.agent.playback",
     "transceiver.agent.kept",
     *(name for name in MODULES if within(name, "transceiver.realtime", "transceiver.agent.skills")),
@@ -68,7 +69,7 @@ LAYERS = [
     ("relay.core",),
     (
         *("relay.dataplane", "relay.forwarding", "relay.mirror", "relay.registry"),
-        *("relay.netns", "relay.caller"),
+        *("relay.netns", "relay.caller", "relay.tracing"),
     ),
     ("relay.admin",),
     ("relay.run",),
@@ -172,7 +173,7 @@ def test_services_know_of_the_relay_its_wire_configuration_and_listening() -> No
         *("relay.errors", "relay.linux", "relay.wire", "relay.config", "relay.listen"),
         *("relay.supervision", "relay.children", "relay.handover", "relay.forwarding.mmsg"),
         *("relay.files", "relay.httpedge", "relay.registry", "relay.clocks", "relay.core.throttle"),
-        *("relay.histogram", "relay.metrics", "relay.exposition"),
+        *("relay.histogram", "relay.metrics", "relay.exposition", "relay.tracing"),
     )
     assert not [
         (name, target)
@@ -223,6 +224,7 @@ def test_the_caller_knows_of_the_relay_its_wire_and_why_files_fail_only() -> Non
                 *("signaling.settings", "relay.cli.options"),
             },
         ),
+        ("opentelemetry", {"relay.tracing.exporter"}),
         ("hibari", {"transceiver.agent.speech.engines"}),
         ("pocketsphinx", {"transceiver.agent.speech.sphinx"}),
         ("onnxruntime", {"transceiver.agent.speech.activity"}),
@@ -294,6 +296,8 @@ def test_modules_that_touch_private_names_still_do(name: str) -> None:
         ),
         ("import transceiver.server", ["bcc", "pyroute2", "redis"]),
         ("import transceiver.server", ["onnxruntime", "hibari", "pocketsphinx"]),
+        ("import relay.run.agent, relay.run.process", ["opentelemetry", "requests"]),
+        ("import transceiver.server, signaling.server", ["opentelemetry", "requests"]),
         ("import signaling.server", ["bcc", "aiortc", "av", "pyroute2", "redis"]),
     ],
     ids=lambda value: value.split()[-1] if isinstance(value, str) else "",

@@ -13,6 +13,10 @@ WITHOUT = {
         "tests/relay/run/test_agent.py",
         "it only hands settings on: an agent with them shows that each arrives",
     ),
+    "signaling/controlanswers.py": (
+        "tests/signaling/test_control.py",
+        "it reads the answers of control APIs, tested as what their client makes of them",
+    ),
     "relay/cli/allinone.py": (
         "tests/e2e/test_up.py",
         "it joins all three services: only a call through them shows that they meet",

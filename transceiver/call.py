@@ -10,10 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from relay.tracing.span import Tracer, WallClock
 from relay.wire.transport import Candidate
 from transceiver.admission import Place, Stage
 from transceiver.backend import NOTHING_WANTED, Backend, Channel, Wanted
+from transceiver.callspans import PATIENCE, CallSpans, Told
 from transceiver.clock import Datagram
+from transceiver.endings import ending
 from transceiver.ice import CONSENT_LIFETIME
 from transceiver.parts import Parts, Surroundings
 from transceiver.sdp import Offer
@@ -79,6 +82,7 @@ class Call:
         self._parts = Parts(around, candidates, backend, negotiated)
         self._final: dict[str, Any] | None = None
         self._onlookers: list[Onlooker] = []
+        self._spans: CallSpans | None = None
         place.belongs_to(self._give_up)
 
     def answer(self, offer: Offer) -> str:
@@ -92,6 +96,27 @@ class Call:
         self._steps.take("answer", self._mux.clock())
         self._begin_parts()
         return text
+
+    def trace(self, tracer: Tracer, told: Told | None, clock: WallClock) -> None:
+        """Make spans of its set-up once that is over; it has been answered.
+
+        Args:
+            tracer: Makes them.
+            told: What its request says of the trace that it belongs to.
+            clock: Unix time.
+        """
+        ufrag = self._parts.transports[0].agent.credentials.ufrag
+        self._spans = CallSpans.of(tracer, ufrag, told, clock)
+
+    def _tell_spans(self, now: float, reason: str | None = None) -> None:
+        """Tell of its set-up, if that is over; `reason` is why the call has ended."""
+        taken = {step: self._started + each for step, each in self._steps.taken.items()}
+        moments = {**taken, **self._parts.moments}
+        wanted = {"dtls"} | ({"first_audio", "first_sound"} if self._parts.voice else set())
+        over = wanted <= moments.keys() or now - self._started >= PATIENCE
+        if self._spans is not None and (over or reason is not None):
+            spans, self._spans = self._spans, None
+            spans.tell(self._started, moments, now, ending(reason) if reason else "")
 
     @property
     def ice_session(self) -> str | None:
@@ -241,6 +266,8 @@ class Call:
         """Look at the time-outs; to be called about once a second."""
         if self._quality.is_due and self._parts.voice is not None:
             self._quality.observe(self._parts.voice.stats())
+        if self._spans is not None:
+            self._contained("spans", lambda: self._tell_spans(now))
         checks = []
         for transport in self._parts.transports:
             self._mux.execute(transport, transport.agent.expire(now))
@@ -268,6 +295,8 @@ class Call:
         """
         if self.state == "ended":
             return
+        if self._spans is not None:
+            self._contained("spans", lambda: self._tell_spans(self._mux.clock(), reason))
         stats = self.stats()
         self._quality.count(stats["audio"])
         self.state = "ended"

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay.supervision import Faults, Supervisor
+from relay.tracing.span import Tracer, WallClock
 from relay.wire.keys import KeyRing
 from relay.wire.route import NONCE_SIZE, Target, mint
 from relay.wire.transport import Candidate
 from transceiver.admission import Admission, Place
 from transceiver.backend import NOTHING_WANTED, BackendFactory, Wanted
 from transceiver.call import Call
+from transceiver.callspans import Told
 from transceiver.clock import Clock
 from transceiver.dtls import Identity
 from transceiver.endings import ending
@@ -50,6 +52,7 @@ class CallRequest:
         client: Whose offer it is.
         negotiated: The stream of the events channel, if the client opens it without a message.
         wanted: Of the back end.
+        told: Of which trace it is, where somebody says so.
     """
 
     sdp: str
@@ -57,6 +60,7 @@ class CallRequest:
     client: str | None = None
     negotiated: int | None = None
     wanted: Wanted = NOTHING_WANTED
+    told: Told | None = None
 
 
 class Calls:
@@ -70,6 +74,7 @@ class Calls:
         backend: Creates the backend of a call.
         ledger: Told of each call that begins, and that has ended; nobody without one.
         call_id: How clients know a call, by its id here.
+        tracer: Makes spans of set-ups; None where nobody wants them.
 
     Attributes:
         admission: Who has a place.
@@ -91,6 +96,7 @@ class Calls:
         backend: BackendFactory,
         ledger: Ledger | None = None,
         call_id: Callable[[str], str] = str,
+        tracer: Tracer | None = None,
     ) -> None:
         self.admission = Admission(capacity)
         self.clock = Clock(mux.send_many)
@@ -105,6 +111,7 @@ class Calls:
         self._backend = backend
         self._ledger = ledger
         self._call_id = call_id
+        self._tracer = tracer
         self._calls: dict[str, Call] = {}
         self._supervisor = Supervisor(self.faults)
         self._renew_identity()
@@ -167,6 +174,8 @@ class Calls:
             call.end("its offer was refused")
             raise
         self._calls[call.id] = call
+        if self._tracer is not None:
+            call.trace(self._tracer, request.told, WallClock(time.time(), self._mux.clock()))
         self.begun += 1
         if self._ledger is not None:
             self._ledger.began(brief_of(*self._told_of(call)))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from transceiver.backend import Wanted
 from transceiver.bridge.services import Services
 from transceiver.call import Call
 from transceiver.calls import CallRequest, Calls
+from transceiver.callspans import Told
 from transceiver.errors import (
     ControlApiError,
     FullError,
@@ -50,12 +52,20 @@ class ControlApi:
         calls: The calls to control.
         mux: The shared socket, whose counters are shown.
         services: The back ends.
+        spans: Says how many spans were sent, and were not; None where there are none.
     """
 
-    def __init__(self, calls: Calls, mux: Mux, services: Services) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        mux: Mux,
+        services: Services,
+        spans: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
         self._calls = calls
         self._mux = mux
         self._services = services
+        self._spans = spans
         self._errors: Counter[str] = Counter()
         self._exposition: Exposition | None = None
         self._sockets = Sockets(services, calls.admission.capacity)
@@ -92,6 +102,7 @@ class ControlApi:
             client=_client(body),
             negotiated=_negotiated(body),
             wanted=_wanted(body),
+            told=Told.read(request.headers) if self._spans is not None else None,
         )
         try:
             call, answer = self._calls.create(wanted)
@@ -192,9 +203,9 @@ class ControlApi:
         from relay import exposition  # noqa: PLC0415  # 3 MB that a transceiver saves until asked
 
         if self._exposition is None:
-            latencies = self._services.latencies
+            latencies, spans = self._services.latencies, self._spans or dict
             self._exposition = exposition.Exposition(
-                lambda: measure(self._calls, self._mux, latencies, self._errors)
+                lambda: measure(self._calls, self._mux, latencies, self._errors, spans())
             )
         headers = {"Content-Type": exposition.CONTENT_TYPE}
         return web.Response(body=self._exposition.text(), headers=headers)

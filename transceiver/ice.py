@@ -65,10 +65,14 @@ class IceAgent:
 
     Args:
         credentials: The first credentials; `restart` replaces them.
+
+    Attributes:
+        nominated_at: When the client first nominated a path, by the clock of checks; None before.
     """
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
+        self.nominated_at: float | None = None
         self._generations = {
             credentials.ufrag.encode(): _Generation(0, credentials.password.encode(), float("inf"))
         }
@@ -355,6 +359,8 @@ class IceAgent:
             commands.append(self._select(source))
         elif source == self._selected:
             self._nominated = self._nominated or nominating
+        if self.nominated_at is None and self._nominated:
+            self.nominated_at = path.checked
         return commands
 
     def _supersedes(self, source: Endpoint, path: Path, *, nominating: bool) -> bool:

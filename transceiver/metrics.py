@@ -134,17 +134,27 @@ FAULTS = Metric(
     Kind.COUNTER,
     "Exceptions that nobody expected: each is a bug, and the log has where.",
 )
+SPANS = Metric(
+    "icelane_transceiver_spans_total",
+    Kind.COUNTER,
+    "Spans of set-ups by what became of them: sent, failed or dropped; absent without tracing.",
+    ("result",),
+)
 TASKS = Metric("icelane_transceiver_tasks", Kind.GAUGE, "Tasks of the event loop.")
 
 METRICS = (
     *(SESSIONS, TAKEN, CAPACITY, DRAINING, BEGUN, ENDED, ERRORS, SETUP, PACKETS, LOST, RESENT),
     *(LATE, CONCEALED, RECOVERED, ROUND_TRIP, JITTER, PLAYOUT, RESPONSE, TURN, BACKEND_LOST),
-    *(LATENESS, SKIPPED, REFUSED, EVENTS, FAULTS, TASKS),
+    *(LATENESS, SKIPPED, REFUSED, EVENTS, FAULTS, SPANS, TASKS),
 )
 
 
 def measure(
-    calls: Calls, mux: Mux, latencies: Mapping[str, Latencies], errors: Counter[str]
+    calls: Calls,
+    mux: Mux,
+    latencies: Mapping[str, Latencies],
+    errors: Counter[str],
+    spans: Mapping[str, int],
 ) -> Iterator[Measured]:
     """What is measured, at one scrape, on the event loop.
 
@@ -153,6 +163,7 @@ def measure(
         mux: The media socket.
         latencies: Those of back ends, by name.
         errors: Requests that were refused, by code.
+        spans: What became of spans.
     """
     load, states = calls.load(), Counter(call.state for call in calls)
     yield SESSIONS, {state: states[state] for state in _STATES}
@@ -174,6 +185,7 @@ def measure(
     every = mux.counters.as_dict().items()
     yield EVENTS, {name: count for name, count in every if name not in refused}
     yield FAULTS, alone(sum(calls.faults.counters.values()))
+    yield SPANS, spans
     yield TASKS, alone(len(asyncio.all_tasks()))
 
 

@@ -266,6 +266,16 @@ class Parts:
             else:
                 self.end_data()
 
+    @property
+    def moments(self) -> dict[str, float]:
+        """When the client first nominated a path, and was first sent sound, as far as it was."""
+        nominated = (each.agent.nominated_at for each in self.transports)
+        found = {
+            "nominated": min((at for at in nominated if at is not None), default=None),
+            "first_sound": self.voice.spoke_at if self.voice is not None else None,
+        }
+        return {name: at for name, at in found.items() if at is not None}
+
     def begin(self) -> bool:
         """Begin what has a connected transport; returns whether the audio has turns from now on."""
         audio, data = self.plan.audio, self.plan.data

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +16,8 @@ from relay.config.watched import INTERVAL
 from relay.linux import ignore_path_mtu
 from relay.listen import bind_error, serve_http
 from relay.supervision import Faults, Supervisor
+from relay.tracing.config import TracingConfig
+from relay.tracing.span import Tracer
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -69,6 +71,7 @@ class TransceiverConfig:
         drain: Seconds for which calls may go on when it is to end.
         webhook: Where each record is sent as well; None for nowhere.
         call_id: How clients know a call, by the transceiver and its id there.
+        tracing: Where spans of set-ups are sent; None for nowhere.
     """
 
     listen: Endpoint
@@ -83,6 +86,7 @@ class TransceiverConfig:
     webhook: WebhookConfig | None = None
     call_id: Callable[[Target, str], str] = _id_here
     key_file: KeyFile | None = None
+    tracing: TracingConfig | None = None
 
 
 class Transceiver:
@@ -142,6 +146,7 @@ class Transceiver:
             ledger = await stack.enter_async_context(
                 Ledger(self.config.records, self.config.webhook, _slot(self.config.target))
             )
+            tracer, spans = await self._traced(stack)
             self.calls = Calls(
                 self.mux,
                 self.config.keys,
@@ -150,11 +155,12 @@ class Transceiver:
                 backend=services.make,
                 ledger=ledger,
                 call_id=partial(self.config.call_id, self.config.target),
+                tracer=tracer,
             )
             self.calls.open()
             stack.push_async_callback(self.calls.close)
             exposure.warn(self.config.control, "the control API", logger)
-            api = ControlApi(self.calls, self.mux, services).application()
+            api = ControlApi(self.calls, self.mux, services, spans).application()
             self.control = await stack.enter_async_context(
                 serve_http(
                     api,
@@ -166,6 +172,18 @@ class Transceiver:
             )
             self._stack = stack.pop_all()
         return self
+
+    async def _traced(
+        self, stack: AsyncExitStack
+    ) -> tuple[Tracer | None, Callable[[], Mapping[str, int]] | None]:
+        """What makes spans, and what became of them; None where nobody wants them."""
+        if self.config.tracing is None:
+            return None, None
+        from relay.tracing.exporter import exporting  # noqa: PLC0415  # 6 MB that others save
+
+        where = self.config.tracing, "icelane-transceiver", str(self.config.target)
+        tracer, export = await stack.enter_async_context(exporting(*where))
+        return tracer, export.counts
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -8,13 +8,17 @@ from relay.config import exposure
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.fields import (
     Address,
+    CollectorUrl,
     FilePath,
     HostAddress,
     Number,
     RedisUrl,
+    Share,
     Text,
     WholeNumber,
     setting,
+    tracing_ratio_setting,
+    tracing_setting,
 )
 from relay.config.settings import Settings
 from relay.wire.endpoint import Endpoint
@@ -136,6 +140,8 @@ class TransceiverSettings(AnsweringSettings):
         shown="the first of the table, or echo",
         example="echo",
     )
+    tracing: CollectorUrl | None = tracing_setting()
+    tracing_ratio: Share = tracing_ratio_setting()
 
     def each_worker(self) -> tuple[Self, ...]:
         """The settings of each worker, which is a transceiver of its own.

@@ -53,6 +53,11 @@ class StepsOfCall:
     def __contains__(self, step: str) -> bool:
         return step in self._taken
 
+    @property
+    def taken(self) -> Mapping[str, float]:
+        """Seconds from the offer to each step that was taken."""
+        return self._taken
+
     def as_dict(self) -> dict[str, float]:
         """Seconds from the offer to each step that was taken, in the order of time."""
         return {step: round(seconds, 4) for step, seconds in self._taken.items()}

@@ -23,12 +23,14 @@ class Voice:
 
     Attributes:
         heard_at: When the client's last authentic packet of RTP came; None before the first.
+        spoke_at: When the first packet of RTP was sent to it; None before.
     """
 
     def __init__(
         self, path: AudioPath, transport: Transport, backend: Backend, broke: Broke
     ) -> None:
         self.heard_at: float | None = None
+        self.spoke_at: float | None = None
         self._path = path
         self._transport = transport
         self._backend = backend
@@ -78,6 +80,8 @@ class Voice:
         protected = packet and self._transport.protected(packet, now)
         if protected:
             out.append(protected)
+            if self.spoke_at is None:
+                self.spoke_at = now
         reported = report and self._transport.protected_rtcp(report, now)
         if reported:
             out.append(reported)

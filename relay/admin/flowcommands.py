@@ -13,7 +13,7 @@ from relay.admin.flowfilter import FlowFilter
 from relay.admin.listing import entry_of
 from relay.admin.transport import Conversation, Handler
 from relay.core.flow import Command, Flow, Instant
-from relay.core.flowevents import FlowEvent
+from relay.core.flowevents import FlowEvent, Happened
 from relay.core.flowtuple import FlowTuple
 from relay.core.session import SessionTable
 from relay.dataplane.interface import Dataplane
@@ -155,6 +155,8 @@ class _Watching:
 
     def hear(self, event: FlowEvent) -> None:
         """Take an event; it never waits."""
+        if event.what is Happened.INSTALLED:  # the same moment as that it was confirmed
+            return
         if not self._wanted.admits(event.flow.addresses, event.flow.state):
             return
         try:

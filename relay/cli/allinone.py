@@ -36,6 +36,7 @@ from relay.run.agent import Agent
 from relay.run.config import RelayConfig
 from relay.run.dataplane import open_dataplane
 from relay.run.service import serve
+from relay.tracing.config import TracingConfig
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
@@ -103,6 +104,7 @@ def run(up: UpSettings, *, as_json: bool = False, verbose: bool = False) -> None
     choice_of_table = None if up.backend == AGENT else up.backend
     table = Table.of(choice_of_table, up.backends, os.environ)
     webhook = WebhookConfig.of(up.webhook, up.webhook_secret_file, os.environ)
+    tracing = TracingConfig.of(up.tracing, up.tracing_ratio, os.environ)
     require_interface(up)
     choice = _choice(up.dataplane, up.interface)
     vip = up.vip or Endpoint(_own_address(), DEFAULT_PORT)
@@ -121,6 +123,7 @@ def run(up: UpSettings, *, as_json: bool = False, verbose: bool = False) -> None
             dataplane=choice,
             interfaces=network.interfaces,
             instance=up.instance,
+            tracing=tracing,
         )
         if not up.advertise and is_within(vip.host, PRIVATE):
             _log.info(
@@ -168,6 +171,7 @@ async def _serve(
             records=up.records,
             webhook=parts.webhook,
             call_id=join_call_id,
+            tracing=settings.tracing,
         )
         serving = await stack.enter_async_context(_transceivers(alike, parts.media, parts.command))
         entries = [
@@ -184,7 +188,11 @@ async def _serve(
         if not as_json:
             show_to_phones(up.listen, up)
         server = signaling_server(
-            up.listen, registry, up, dataplane=lambda: relay_agent.state.forwarder
+            up.listen,
+            registry,
+            up,
+            dataplane=lambda: relay_agent.state.forwarder,
+            tracing=settings.tracing,
         )
         await serve(server, lambda _: ready(url, relay, forwarding))
 

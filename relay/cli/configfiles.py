@@ -16,13 +16,14 @@ def check_uses(uses: Uses, environment: Mapping[str, str]) -> None:
 
     Nothing is listened on, asked or written. What files are not there is noted, too.
     """
-    checks: list[tuple[type, Callable[[Uses, Mapping[str, str]], None]]] = [
+    checks: list[tuple[type | tuple[type, ...], Callable[[Uses, Mapping[str, str]], None]]] = [
         (RelaySettings, _relay),
         (TransceiverSettings, _transceiver),
         (AnsweringSettings, _answering),
         (SignalingSettings, _signaling),
         (UpSettings, _up),
         (DoorSettings, _door),
+        ((RelaySettings, TransceiverSettings, SignalingSettings, UpSettings), _traced),
     ]
     for kind, look in checks:
         if isinstance(uses.settings, kind):
@@ -103,3 +104,10 @@ def _door(uses: Uses, _: Mapping[str, str]) -> None:
     pair = settings.tls_cert, settings.tls_key
     if uses.is_there("tls_cert", "tls_key") and None not in pair:
         uses.attempt(lambda: Certificate(TlsFiles(*pair)))
+
+
+def _traced(uses: Uses, environment: Mapping[str, str]) -> None:
+    from relay.tracing.config import TracingConfig
+
+    settings = uses.settings
+    uses.attempt(lambda: TracingConfig.of(settings.tracing, settings.tracing_ratio, environment))

@@ -13,6 +13,7 @@ from random import SystemRandom
 from relay.config.conflict import Conflict, ConflictError
 from relay.config.directory import Directory
 from relay.listen import bind_error
+from relay.tracing.config import TracingConfig
 from relay.wire.endpoint import Endpoint
 from signaling.selfsigned import keep_certificate, own_addresses, state_directory
 from signaling.server import SignalingServer
@@ -32,6 +33,7 @@ def signaling_server(
     regions: Path | None = None,
     dataplane: Callable[[], str] | None = None,
     metrics: Endpoint | None = None,
+    tracing: TracingConfig | None = None,
 ) -> SignalingServer:
     """Signaling behind its front door.
 
@@ -42,6 +44,7 @@ def signaling_server(
         regions: Where clients are.
         dataplane: What forwards at a relay that runs in this process; None where none does.
         metrics: Where metrics are served; None for nowhere.
+        tracing: Where spans are sent; None for nowhere.
 
     Raises:
         ConfigError: Settings do not go together, or a file cannot be used.
@@ -60,6 +63,7 @@ def signaling_server(
         regions=regions,
         dataplane=dataplane,
         metrics=metrics,
+        tracing=tracing,
     )
 
 

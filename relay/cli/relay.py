@@ -1,5 +1,6 @@
 """`icelane relay`: run a relay, and handle the program that it loads into the kernel."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,8 +37,10 @@ def run(settings: RelaySettings, *, verbose: Verbose = False) -> None:
         icelane relay run --config icelane.toml --interface eth0 --interface eth1
     """
     from relay.handover import replace_this_process
+    from relay.tracing.config import TracingConfig
 
-    config = settings.config()
+    tracing = TracingConfig.of(settings.tracing, settings.tracing_ratio, os.environ)
+    config = replace(settings.config(), tracing=tracing)
     # Where this user has it, which another that the relay becomes would look for elsewhere.
     replace_this_process("relay.run.process", (replace(config, admin=config.admin_path), verbose))
 

@@ -1,6 +1,7 @@
 """`icelane signaling`: run the signaling server."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -44,11 +45,17 @@ def run(settings: SignalingSettings, *, verbose: Verbose = False) -> None:
         icelane signaling run --listen 127.0.0.1:8080 --registry registry.toml
     """
     from relay.cli.door import show_to_phones, signaling_server
+    from relay.tracing.config import TracingConfig
 
     log_to_stderr(verbose)
     directory = known_directory(settings)
     server = signaling_server(
-        settings.listen, directory, settings, regions=settings.regions, metrics=settings.metrics
+        settings.listen,
+        directory,
+        settings,
+        regions=settings.regions,
+        metrics=settings.metrics,
+        tracing=TracingConfig.of(settings.tracing, settings.tracing_ratio, os.environ),
     )
     show_to_phones(settings.listen, settings)
     asyncio.run(serve(_serving(server, directory, settings), lambda each: f"ready {each.url}"))

@@ -71,9 +71,10 @@ def _configs(settings: TransceiverSettings) -> list["TransceiverConfig"]:
     """What each worker serves.
 
     Raises:
-        ConfigError: The key file, or the table of back ends, cannot be used.
+        ConfigError: The key file, the table of back ends, or tracing cannot be used.
     """
     from relay.config.keyfile import KeyFile
+    from relay.tracing.config import TracingConfig
     from relay.wire.keysource import Role
     from signaling.callid import join_call_id
     from transceiver.bridge.table import Table
@@ -84,6 +85,7 @@ def _configs(settings: TransceiverSettings) -> list["TransceiverConfig"]:
     keys = KeyFile(settings.keys, Role.TRANSCEIVER, {each.cluster for each in workers})
     table = Table.of(settings.backend, settings.backends, os.environ)
     webhook = WebhookConfig.of(settings.webhook, settings.webhook_secret_file, os.environ)
+    tracing = TracingConfig.of(settings.tracing, settings.tracing_ratio, os.environ)
     return [
         TransceiverConfig(
             listen=each.listen,
@@ -100,6 +102,7 @@ def _configs(settings: TransceiverSettings) -> list["TransceiverConfig"]:
             call_id=join_call_id,
             place=Place(each.redis, each.slot, each.region) if each.redis else None,
             drain=each.drain,
+            tracing=tracing,
         )
         for each in workers
     ]

@@ -4,12 +4,16 @@ from typing import ClassVar
 
 from relay.config.fields import (
     Address,
+    CollectorUrl,
     HostAddress,
     HostAddresses,
     Names,
     OneHostAddresses,
+    Share,
     Text,
     setting,
+    tracing_ratio_setting,
+    tracing_setting,
 )
 from relay.config.settings import Tree
 from relay.dataplane.interface import DataplaneChoice
@@ -74,6 +78,8 @@ class UpSettings(DoorSettings, AnsweringSettings):
         metavar="NUMBER",
     )
     instance: Name = setting("up", help="a name, where several run", metavar="NAME")
+    tracing: CollectorUrl | None = tracing_setting()
+    tracing_ratio: Share = tracing_ratio_setting()
 
 
 TREE: Tree = {

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from relay.config.urls import check_collector, without_secrets
 from relay.wire.endpoint import Endpoint, canonical_host
 
 _REDIS_SCHEMES = (
@@ -122,13 +123,6 @@ def _redis_url(value: object) -> str:
     return text
 
 
-def without_secrets(url: str) -> str:
-    """A URL as it may be shown: without user, password and query, in which one may be, too."""
-    credentials, at, rest = url.partition("?")[0].rpartition("@")
-    scheme, slashes, _ = credentials.partition("://")
-    return f"{scheme if slashes else ''}{slashes}...@{rest}" if at else rest
-
-
 def one_of(kind: type[Choice]) -> Callable[[object], Choice]:
     """A validator for one of the texts of an enumeration."""
 
@@ -171,3 +165,26 @@ Clusters = Annotated[
     AfterValidator(_once),
 ]
 RedisUrl = Annotated[str, PlainValidator(_redis_url)]
+CollectorUrl = Annotated[str, PlainValidator(lambda value: check_collector(_text(value)))]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def tracing_setting() -> Any:
+    """Where spans are sent; each service has it."""
+    return setting(
+        None,
+        help="where spans of calls' set-ups are sent: an OpenTelemetry collector's OTLP over HTTP",
+        metavar="URL",
+        shown="that of OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere",
+        example="http://127.0.0.1:4318",
+    )
+
+
+def tracing_ratio_setting() -> Any:
+    """Of how many calls; each service has it."""
+    return setting(
+        1.0,
+        help="the share of calls of which spans are sent, 0 to 1: the same for all services",
+        metavar="NUMBER",
+        shown="1",
+    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from relay.config.fields import without_secrets
+from relay.config.urls import without_secrets
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ class Happened(StrEnum):
 
     OPENED = "opened"  # a valid ufrag made it, and it is pending
     CONFIRMED = "confirmed"  # its transceiver answered with success, or it was restored
+    INSTALLED = "installed"  # the dataplane has it, if it is no connection
     CLOSED = "closed"
 
 

@@ -52,6 +52,7 @@ class Lifecycle:
 
     def installed(self, flow: Flow, now: Instant) -> list[Command]:
         """A flow is in the dataplane: what its client had before goes."""
+        self._flows.events.tell(Happened.INSTALLED, flow, now)
         old, flow.replaces = flow.replaces, None
         if old is None:
             return []

@@ -38,6 +38,7 @@ from relay.run.state import AgentState
 from relay.run.takeover.succession import Succession
 from relay.run.workers.worker import WHOLE, Worker
 from relay.supervision import Supervisor
+from relay.tracing.config import TracingConfig
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -255,6 +256,13 @@ class Agent:
         self._accepting.set()
         if self._mirroring is None:
             _log.info("%s", self.state.times)
+
+    async def _trace(self, tracing: TracingConfig) -> None:
+        from relay.run.flowspans import tracing_flows  # noqa: PLC0415  # 6 MB that others save
+
+        instance = f"{self._config.identity}-{self._worker.shard.index}"
+        flows = tracing_flows(tracing, instance, self._table.events, lambda: self.state.forwarder)
+        self.state.spans = await self._closing.enter_async_context(flows)
 
     def _serve_metrics(self) -> None:
         if self._config.metrics is None:

@@ -24,6 +24,7 @@ from relay.dataplane.kernel.config import (
 from relay.run import advertised
 from relay.run.identity import default_identity
 from relay.run.privileges import Account
+from relay.tracing.config import TracingConfig
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.transport import Transport
@@ -80,6 +81,7 @@ class RelayConfig:
         setup_rate: How many checks of clients without a flow reach the session table a second.
         setup_rate_per_prefix: From one IPv4 address, or one /64 of IPv6.
         setup_rate_per_ufrag: Of one ufrag.
+        tracing: Where spans of set-ups are sent, if anywhere.
     """
 
     vips: tuple[Endpoint, ...]
@@ -112,6 +114,7 @@ class RelayConfig:
     setup_rate: int = DEFAULT_SETUP_RATE
     setup_rate_per_prefix: int = DEFAULT_PREFIX_RATE
     setup_rate_per_ufrag: int = DEFAULT_UFRAG_RATE
+    tracing: TracingConfig | None = None
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once.

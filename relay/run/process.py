@@ -1,5 +1,6 @@
 """A relay in a process of its own: what `icelane relay run` becomes."""
 
+import importlib
 import json
 import logging
 import sys
@@ -90,6 +91,8 @@ def _serve_alone(
 
         if config.redis is not None:  # not in the event loop, which it would stall
             import relay.mirror.mirror  # noqa: F401, PLC0415
+        if config.tracing is not None:  # the same
+            importlib.import_module("relay.run.flowspans")
 
         async def serve_alone() -> None:
             agent = Agent(

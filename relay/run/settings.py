@@ -11,6 +11,7 @@ from relay.config.conflict import Conflict, ConflictError
 from relay.config.fields import (
     Address,
     Clusters,
+    CollectorUrl,
     FilePath,
     FilePaths,
     HostAddresses,
@@ -20,10 +21,13 @@ from relay.config.fields import (
     Number,
     OneHostAddresses,
     RedisUrl,
+    Share,
     Text,
     WholeNumber,
     one_of,
     setting,
+    tracing_ratio_setting,
+    tracing_setting,
 )
 from relay.config.settings import Settings
 from relay.dataplane.interface import DataplaneChoice
@@ -260,6 +264,8 @@ class RelaySettings(Settings):
         help="take over from the relay that runs as this instance, if there is one, without losing "
         "a packet; that one ends",
     )
+    tracing: CollectorUrl | None = tracing_setting()
+    tracing_ratio: Share = tracing_ratio_setting()
 
     def config(self, *, routes: bool = True) -> RelayConfig:
         """What the relay is told.
@@ -280,6 +286,7 @@ class RelaySettings(Settings):
             )
         values = {name: getattr(self, name) for name in type(self).model_fields}
         public = values.pop("metrics_public")
+        del values["tracing"], values["tracing_ratio"]  # who runs it looks at the environment, too
         if self.metrics is not None:
             refused = exposure.conflicts(
                 self.metrics, "metrics", "metrics and health", allowed=public

@@ -44,6 +44,7 @@ class AgentState:
     Attributes:
         turns: How long the event loop's turns take.
         times: How long the start took.
+        spans: Counts the spans that were sent, and those that were not.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class AgentState:
         self._is_serving = is_serving
         self.turns = turns
         self.times = StartTimes()
+        self.spans: Callable[[], dict[str, int]] = dict
 
     @property
     def forwarder(self) -> DataplaneChoice:
@@ -79,7 +81,8 @@ class AgentState:
 
     def counters(self) -> dict[str, int]:
         """What the agent itself did, in datagrams by reason."""
-        return dict(sorted({**self._table.counters, **self._sockets.dropped()}.items()))
+        spans = {f"spans_{result}": count for result, count in self.spans().items()}
+        return dict(sorted({**self._table.counters, **self._sockets.dropped(), **spans}.items()))
 
     def dataplane_counters(self) -> dict[str, int]:
         """What the dataplane did with packets, by reason."""

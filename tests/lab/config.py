@@ -76,6 +76,7 @@ class Options:
         metrics: Whether relay and signaling serve metrics.
         backend: What answers: None for echo, or the URL of a Realtime service; that of the agent
             runs one on the transceiver's host.
+        tracing: Where relay, transceiver and signaling send spans; None for nowhere.
     """
 
     dataplane: str = "auto"
@@ -87,6 +88,7 @@ class Options:
     line: bool = False
     metrics: bool = False
     backend: str | None = None
+    tracing: str | None = None
 
     @property
     def media(self) -> Endpoint:
@@ -216,6 +218,8 @@ def relay_text(instance: str, files: Files, options: Options) -> str:
         lines.append(f'redis = "redis://{REDIS}/0"')
     if options.metrics:
         lines.append(f'metrics = "{RELAY_METRICS}"')
+    if options.tracing:
+        lines.append(f'tracing = "{options.tracing}"')
     if options.tcp:
         lines.append(f"tcp = {_over_tcp(relays(options))}")
     return "\n".join(lines) + "\n"
@@ -273,6 +277,7 @@ def _transceiver(files: Files, options: Options) -> Service:
             *("--cluster", "1", "--slot", "1", "--generation", "1", "--keys", str(files.keys)),
             *capacity,
             *backend,
+            *_tracing(options),
         ),
         ready="^ready",
     )
@@ -291,9 +296,14 @@ def _signaling(files: Files, options: Options) -> Service:
         (
             *(icelane(), "signaling", "run", "--listen", str(SIGNALING_ENDPOINT)),
             *("--registry", str(files.registry), "--open", *metrics),
+            *_tracing(options),
         ),
         ready="^ready",
     )
+
+
+def _tracing(options: Options) -> tuple[str, ...]:
+    return () if options.tracing is None else ("--tracing", options.tracing)
 
 
 def _relay(files: Files, options: Options) -> Service:

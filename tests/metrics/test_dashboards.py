@@ -54,7 +54,8 @@ def test_every_metric_of_a_service_is_shown() -> None:
         *("icelane_relay_network_changes_total", "icelane_relay_task_failures_total"),
         *("icelane_transceiver_events_total", "icelane_transceiver_faults_total"),
         *("icelane_transceiver_frames_skipped_total", "icelane_transceiver_tasks"),
-        "icelane_signaling_faults_total",
+        *("icelane_signaling_faults_total", "icelane_signaling_spans_total"),
+        "icelane_transceiver_spans_total",
     }
 
 

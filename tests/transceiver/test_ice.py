@@ -208,6 +208,14 @@ def test_a_path_may_be_nominated_after_it_was_selected(agent: IceAgent, check: C
     assert agent.destination(0.2) == HOME
 
 
+def test_the_first_nomination_is_noted(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(), HOME, 0.0)
+    assert agent.nominated_at is None
+    agent.receive(check(nominate=True), HOME, 0.1)
+    agent.receive(check(nominate=True), MOBILE, 0.2)
+    assert agent.nominated_at == 0.1
+
+
 def test_the_newest_nomination_wins(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0)
     assert Selected(MOBILE) in agent.receive(check(nominate=True), MOBILE, 0.1)

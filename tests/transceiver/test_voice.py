@@ -106,6 +106,15 @@ def test_before_the_client_says_something_its_back_end_hears_nothing(scene: Scen
     assert scene.path.stats()["sent"] == 5  # silence, with which a stream begins
 
 
+def test_when_the_first_packet_was_sent_is_noted(scene: Scene) -> None:
+    scene.clear.reachable = False
+    scene.turn()
+    assert scene.voice.spoke_at is None
+    scene.clear.reachable, first = True, scene.now
+    scene.talk(1.0)
+    assert scene.voice.spoke_at == pytest.approx(first)
+
+
 def test_without_a_connection_there_are_no_turns(scene: Scene) -> None:
     scene.clear.is_connected = False
     assert scene.talk(0.5) == []

@@ -1,9 +1,15 @@
 """What happens to flows is told to whoever listens."""
 
+import asyncio
+import json
+import socket
+
 import pytest
 
+from relay.admin.flowcommands import FlowCommands
 from relay.core.flowevents import FlowEvent, Happened
 from relay.core.limits import Limits
+from relay.dataplane.userspace import UserspaceDataplane
 from relay.wire.transport import Transport
 from tests.relay.conftest import ALICE, MALLORY, SECOND, Scene
 
@@ -23,9 +29,12 @@ def test_a_flow_opens_is_confirmed_and_expires(scene: Scene) -> None:
         flow = scene.connect()
         scene.wait(scene.table.limits.idle + 1)
         scene.done(scene.table.sweep(scene.now))
-    assert told(events) == [("opened", ""), ("confirmed", ""), ("closed", "expired")]
+    assert told(events) == [
+        *(("opened", ""), ("confirmed", ""), ("installed", "")),
+        ("closed", "expired"),
+    ]
     assert {event.flow for event in events} == {flow}
-    assert events[0].at < events[2].at == scene.now
+    assert events[0].at < events[3].at == scene.now
 
 
 def test_who_no_longer_listens_is_told_nothing(scene: Scene) -> None:
@@ -51,7 +60,10 @@ def test_the_flow_that_another_replaces(scene: Scene) -> None:
     events: list[FlowEvent] = []
     with scene.table.events.told_to(events.append):
         scene.connect(ALICE, SECOND)
-    assert told(events) == [("opened", ""), ("confirmed", ""), ("closed", "rebound")]
+    assert told(events) == [
+        *(("opened", ""), ("confirmed", ""), ("installed", "")),
+        ("closed", "rebound"),
+    ]
 
 
 def test_an_operator_closes_a_confirmed_flow_and_its_record(scene: Scene) -> None:
@@ -84,5 +96,27 @@ def test_what_is_not_there_or_is_another_one_by_now_is_not_closed(scene: Scene) 
     assert len(scene.states()) == 1
 
 
+async def test_who_watches_flows_is_told_once_that_one_is_confirmed(scene: Scene) -> None:
+    commands = FlowCommands(
+        scene.table,
+        dataplane=UserspaceDataplane,
+        execute=lambda _: None,
+        now=lambda: scene.now,
+        owner="relay-1",
+        fetch=None,
+    )
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    watching = asyncio.ensure_future(commands.conversations["watch"]({}, theirs))
+    reader, writer = await asyncio.open_connection(sock=ours)
+    told = [json.loads(await reader.readline())["event"]]
+    flow = scene.connect()
+    scene.done(scene.table.lifecycle.close(flow.addresses, scene.now))
+    told += [json.loads(await reader.readline())["event"] for _ in range(3)]
+    writer.close()
+    await watching
+    assert told == ["watching", "opened", "confirmed", "closed"]
+
+
 def test_what_happens_has_names_that_people_know() -> None:
-    assert [each.value for each in Happened] == ["opened", "confirmed", "closed"]
+    assert [each.value for each in Happened] == ["opened", "confirmed", "installed", "closed"]

@@ -1,0 +1,1 @@
+"""Spans of the set-ups of calls, and their way to a collector."""
