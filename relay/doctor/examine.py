@@ -3,13 +3,14 @@
 import asyncio
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from relay.admin.place import default_path, is_somebody
 from relay.config.directory import Directory
 from relay.config.keyfile import load_keys
-from relay.config.privatefiles import shared
+from relay.config.privatefiles import Reader, refused, shared
 from relay.config.registry import Transceiver
 from relay.config.targets import Targets
 from relay.dataplane.interface import DataplaneChoice
@@ -114,8 +115,7 @@ class _Examination:
         try:
             return load_keys(self._settings.keys)
         except ConfigError as error:
-            mode = self._mode(self._settings.keys)
-            if not (isinstance(mode, str) or shared(self._settings.keys, "", mode)):  # told of
+            if not (isinstance(self._mode(self._settings.keys), str) or self._shared()):  # told of
                 self._wrong.append(Finding.told("keys", Verdict.FAIL, str(error)))
             return None
 
@@ -185,7 +185,7 @@ class _Examination:
     def _files(self) -> Iterator[Finding]:
         modes = {path: self._mode(path) for path in self._settings.files}
         wrong = {each.name for each in self._wrong}
-        for each in peers.files(modes, self._settings.keys):
+        for each in peers.files(modes, self._settings.keys, self._shared()):
             if each.verdict is not Verdict.OK or each.name not in wrong:
                 yield each
 
@@ -195,9 +195,27 @@ class _Examination:
             mode = path.stat().st_mode
             if not os.access(path, os.R_OK):  # not opened: of a pipe somebody else wants to read
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         except OSError as error:
             return unreadable(error, missing="correct its path, or make it")
+        user = self._settings.user
+        if user is not None and (cause := refused(path, self._reader())) is not None:
+            return f"{cause.strerror}; let the user {user} read it: chown {user} {path}"
         return mode
+
+    def _shared(self) -> str | None:
+        """That others can use the key file, in words."""
+        path = self._settings.keys
+        try:
+            return shared(path, "key file", path.stat(), self._reader()) if path else None
+        except OSError:  # told of by `_mode`
+            return None
+
+    def _reader(self) -> Reader:
+        """Who reads the relay's files."""
+        user = self._settings.user
+        return Reader(user.uid, user.groups) if user else Reader.this_process()
 
     def _bindings(self) -> list[addresses.Binding]:
         settings = self._settings

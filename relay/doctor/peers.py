@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.clocks import WRONG, ClockWatch
-from relay.config.privatefiles import shared
 from relay.doctor.finding import Finding, Verdict
 
 _NTP = "let NTP set it: timedatectl set-ntp true, or chrony"
@@ -95,19 +94,22 @@ def clock(synchronised: bool | None, asked: Sequence[Asked]) -> Iterator[Finding
         yield Finding.ok("clock", " and ".join(known))
 
 
-def files(modes: Mapping[Path, int | str], secret: Path | None) -> Iterator[Finding]:
+def files(
+    modes: Mapping[Path, int | str], secret: Path | None, shared: str | None
+) -> Iterator[Finding]:
     """Whether the relay's files can be read, and the key file by nobody else.
 
     Args:
         modes: By path: the mode of the file, or why it cannot be read, in words.
         secret: The key file.
+        shared: That others can use it, in words; None where nobody can.
     """
     for path, mode in modes.items():
         name = "keys" if path == secret else "registry"
         if isinstance(mode, str):
             yield Finding.told(name, Verdict.FAIL, f"cannot read {path}: {mode}")
-        elif path == secret and (sentence := shared(path, "key file", mode)):
-            yield Finding.told(name, Verdict.FAIL, sentence)
+        elif path == secret and shared is not None:
+            yield Finding.told(name, Verdict.FAIL, shared)
         elif mode & (stat.S_IWOTH | stat.S_IWGRP):
             says = f"others can write {path} ({mode & 0o777:04o}), and send calls elsewhere by it"
             yield Finding(name, Verdict.WARN, says, f"chmod go-w {path}")
