@@ -118,8 +118,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (BusyLoadingError, "it still loads its data"),
     (
         AuthenticationError,
-        "it refuses the user or password of the URL: {}; write redis://USER:PASSWORD@HOST:PORT, or "
-        "redis://:PASSWORD@HOST:PORT",
+        "it refuses the user or password of the URL: {}; write redis://USER:PASSWORD@HOST:PORT",
     ),
     (NoPermissionError, f"it does not permit it: {{}}; {_NEEDED}"),
     (OutOfMemoryError, "it is full, and takes nothing new: raise its maxmemory"),

@@ -142,7 +142,9 @@ def listen(endpoint: Endpoint) -> socket:
     try:
         listener = create_server(endpoint, family=endpoint.family)
     except OSError as error:
-        raise BindError(f"cannot serve metrics at {endpoint}: {bind_advice(error)}") from None
+        raise BindError(
+            f"cannot serve metrics at {endpoint}: {bind_advice(error, endpoint)}"
+        ) from None
     # An agent and its successor have the same one for a moment: one of them accepts.
     listener.setblocking(False)
     return listener

@@ -55,7 +55,11 @@ def unusable(path: Path, error: OSError) -> str:
         case errno.EROFS:
             remedy = f"mount -o remount,rw what {directory} is on, or choose another with --admin"
         case errno.ENOSPC | errno.EDQUOT:
-            remedy = f"free some room (df {directory}; df -i {directory}), or choose another with --admin"
+            remedy = f"free some room (df {directory}; df -i), or choose another with --admin"
+        case errno.ENOENT:
+            remedy = f"make {directory} first, or choose another with --admin"
+        case errno.ENAMETOOLONG:
+            remedy = "choose a path of 107 bytes or less with --admin"
         case _:
             remedy = "choose another with --admin"
     return f"cannot listen on {path}: {error.strerror or error}; {remedy}"

@@ -55,8 +55,8 @@ def require_private(
     except OSError as cause:
         raise error(f"cannot read {what} {path}: {unreadable(cause, missing=missing)}") from None
     if stat.S_ISDIR(found.st_mode):
-        cause = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        raise error(f"cannot read {what} {path}: {unreadable(cause)}")
+        folder = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise error(f"cannot read {what} {path}: {unreadable(folder)}")
     if (sentence := shared(path, what, found, Reader.this_process())) is not None:
         raise error(sentence)
 
@@ -80,19 +80,25 @@ def shared(path: Path, what: str, found: os.stat_result, reader: Reader) -> str 
     return None
 
 
-def refused(path: Path, reader: Reader) -> OSError | None:
-    """Why somebody could not read a file, by the modes of it and of the directories above it.
+def refused(path: Path, reader: Reader, *, use: int = stat.S_IROTH) -> OSError | None:
+    """Why somebody could not use a file, by the modes of it and of the directories above it.
 
     Access control lists are not looked at.
+
+    Args:
+        path: The file, or a directory.
+        reader: Who it is.
+        use: What for, as it is called in the mode for others: to read it.
     """
     whole = path.absolute()
-    wanted = [(whole, stat.S_IROTH), *((above, stat.S_IXOTH) for above in whole.parents)]
-    for each, bit in wanted if reader.uid != 0 else ():
+    wanted = [(whole, use), *((above, stat.S_IXOTH) for above in whole.parents)]
+    for each, bits in wanted if reader.uid != 0 else ():
         try:
             found = each.stat()
         except OSError as error:
             return error
-        if not found.st_mode & bit << _shift(found, reader):
+        needed = bits << _shift(found, reader)
+        if found.st_mode & needed != needed:
             return PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return None
 

@@ -406,5 +406,3 @@ class Mirror:
                 more = self._throttle.withheld("refused")
                 _log.warning("refused the mirrored flow of %s: %s%s", client, error, more)
             return None
-
-
