@@ -131,11 +131,11 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 _BY_CAUSE: tuple[tuple[type[Exception], str], ...] = (
     (
         ssl.SSLCertVerificationError,
-        "its certificate is not trusted here: {}; name its CA by ?ssl_ca_certs=FILE in the URL",
+        "its certificate is not trusted here: name its CA by ?ssl_ca_certs=FILE in the URL",
     ),
-    (ssl.SSLError, "it speaks no TLS: {}; write redis:// in place of rediss://"),
-    (socket.gaierror, "its name is not found: {}; correct the host in the URL, or DNS"),
-    (ConnectionRefusedError, "nobody listens there: {}; start it, or correct its host and port"),
+    (ssl.SSLError, "it speaks no TLS: write redis:// in place of rediss://"),
+    (socket.gaierror, "its name is not found: correct the host in the URL, or DNS"),
+    (ConnectionRefusedError, "nobody listens there: start it, or correct its host and port"),
 )
 _ENDED = ("Connection reset", "Connection lost", "Connection closed", "Broken pipe")
 _BY_CODE = {
@@ -148,7 +148,7 @@ def in_words(error: Exception) -> str:
     """Why Redis cannot be asked, or refuses: for an operator, with what he can do."""
     if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
         error = error.__cause__  # such as a wrong password, refused while the library connects
-    text = str(error) or type(error).__name__
+    text = str(error).removesuffix(".") or type(error).__name__
     if (unreached := _unreached(error, text)) is not None:
         return unreached
     by_class = (words.format(text) for kind, words in _BY_CLASS if isinstance(error, kind))
@@ -161,7 +161,7 @@ def _unreached(error: Exception, text: str) -> str | None:
     while cause is not None:
         for kind, words in _BY_CAUSE:
             if isinstance(cause, kind):
-                return words.format(text)
+                return words
         cause = cause.__cause__ or cause.__context__
     if "Cluster mode is not enabled" in text or "cluster support disabled" in text:
         return f"it is no Redis Cluster: {text}; write redis:// in place of redis+cluster://"

@@ -6,7 +6,7 @@ import socket
 import ssl
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:  # noqa: PLR0911  # a list of what there may be
     """For an operator: what was wrong and what to do, without what the HTTP library says of it.
 
     Args:
