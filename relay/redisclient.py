@@ -165,6 +165,8 @@ def _unreached(error: Exception, text: str) -> str | None:
         cause = cause.__cause__ or cause.__context__
     if "Cluster mode is not enabled" in text or "cluster support disabled" in text:
         return f"it is no Redis Cluster: {text}; write redis:// in place of redis+cluster://"
+    if text.startswith("unknown command 'SENTINEL'"):
+        return "it is no Sentinel: write redis://, or the port of the Sentinels (26379)"
     if isinstance(error, RedisConnectionError) and any(each in text for each in _ENDED):
         return (
             f"it ends the connection: {text}; it may want TLS (write rediss://), or be in "

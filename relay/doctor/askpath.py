@@ -11,7 +11,7 @@ from relay.wire.endpoint import Endpoint
 # of any size that fits the interface, which no router may cut.
 _IP_MTU, _IPV6_MTU, _PROBE = 14, 24, 3
 _HEADERS = {socket.AF_INET: 28, socket.AF_INET6: 48}  # bytes of IP and UDP
-_SOMEWHERE = {4: Endpoint("192.0.2.0", 9), 6: Endpoint("2001:db8::", 9)}  # RFC 5737, RFC 3849
+_SOMEWHERE = {4: Endpoint("198.51.100.0", 9), 6: Endpoint("2001:db8::", 9)}  # RFC 5737, 3849
 
 
 def towards_clients(host: str) -> int | None:
