@@ -102,10 +102,12 @@ def _sentinel(url: str, options: dict[str, Any]) -> Redis:
     return client
 
 
+#: What is said of one that does not answer in time.
+SILENT = "it does not answer"
 # Whatever is done with Redis, by the mirror and by the registry.
 _NEEDED = (
-    "its user needs the commands GET, SET, SCAN, TIME, SUBSCRIBE, PUBLISH and FCALL on icelane:*, "
-    "and FUNCTION LOAD where the functions are not loaded yet"
+    "its user needs the commands FCALL, GET, SET, DEL, PEXPIRE, PUBLISH, SCAN, SUBSCRIBE and TIME "
+    "on icelane:*, and FUNCTION LOAD where the functions are not loaded yet"
 )
 _NO_MASTER = (
     "no Sentinel that answers knows a master of that name: `redis-cli -p 26379 sentinel masters` "
@@ -113,8 +115,8 @@ _NO_MASTER = (
 )
 # What is raised, the first that fits, and what an operator is told; {} is its text.
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
-    (RedisTimeoutError, "it does not answer"),
-    (TimeoutError, "it does not answer"),
+    (RedisTimeoutError, SILENT),
+    (TimeoutError, SILENT),
     (BusyLoadingError, "it still loads its data"),
     (
         AuthenticationError,

@@ -36,6 +36,9 @@ slot = 1
 generation = 1
 address = "{TRANSCEIVER}"
 control = "http://192.0.2.1:8090"
+
+[[relay]]
+vip = "{VIP}:3478"
 """
 _SETTINGS = """
 [relay]

@@ -138,7 +138,7 @@ REDIS_FAULTS = {
     "a user who may not": (
         "redis; redis-cli -p 6390 acl setuser low on '>low' '~x:*' +get >/dev/null",
         "redis://low:low@127.0.0.1:6390",
-        ("it does not permit it", "needs the commands GET, SET"),
+        ("it does not permit it", "needs the commands FCALL, GET, SET"),
     ),
     "nobody there": ("true", REDIS, ("nobody listens there: start it",)),
     "no such name": ("true", "redis://redis.invalid", ("name is not found: correct the host",)),
@@ -164,8 +164,10 @@ REDIS_FAULTS = {
         ("nobody listens there: start it",),
     ),
     "a master that Sentinels do not know": (
-        "touch $D/s.conf; redis-server $D/s.conf --sentinel --port 6390 >/dev/null & "
-        "until_so redis-cli -p 6390 ping",
+        (
+            "touch $D/s.conf; redis-server $D/s.conf --sentinel --port 6390 >/dev/null & "
+            "until_so redis-cli -p 6390 ping"
+        ),
         "redis+sentinel://127.0.0.1:6390/calls",
         ("no Sentinel that answers knows a master of that name", "sentinel masters"),
     ),

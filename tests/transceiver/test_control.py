@@ -250,7 +250,7 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     assert health["draining"] is True
 
 
-async def test_one_that_drains_is_not_ready(transceiver: Transceiver, caller: Caller) -> None:
+async def test_one_that_drains_is_not_ready(transceiver: Transceiver) -> None:
     ready = f"http://{transceiver.control}/readyz"
     async with aiohttp.ClientSession() as http:
         async with http.get(ready) as response:
