@@ -110,7 +110,7 @@ _NEEDED = (
     "on icelane:*, and FUNCTION LOAD where the functions are not loaded yet"
 )
 _NO_MASTER = (
-    "no Sentinel that answers knows a master of that name: `redis-cli -p 26379 sentinel masters` "
+    "no Sentinel answers that knows a master of that name: `redis-cli -p 26379 sentinel masters` "
     "tells their names; correct hosts or name in the URL"
 )
 # What is raised, the first that fits, and what an operator is told; {} is its text.
@@ -159,7 +159,7 @@ def in_words(error: Exception) -> str:
 
 def _unreached(error: Exception, text: str) -> str | None:
     """Why there is no connection, as far as what is below the library's error tells."""
-    cause: BaseException | None = error
+    cause: BaseException | None = None if isinstance(error, MasterNotFoundError) else error
     while cause is not None:
         for kind, words in _BY_CAUSE:
             if isinstance(cause, kind):

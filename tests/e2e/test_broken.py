@@ -161,7 +161,7 @@ REDIS_FAULTS = {
     "no Sentinel there": (
         "true",
         "redis+sentinel://127.0.0.1:6390/calls",
-        ("nobody listens there: start it",),
+        ("no Sentinel answers that knows a master of that name",),
     ),
     "a master that Sentinels do not know": (
         (
@@ -169,7 +169,7 @@ REDIS_FAULTS = {
             "until_so redis-cli -p 6390 ping"
         ),
         "redis+sentinel://127.0.0.1:6390/calls",
-        ("no Sentinel that answers knows a master of that name", "sentinel masters"),
+        ("no Sentinel answers that knows a master of that name", "sentinel masters"),
     ),
 }
 
