@@ -8,6 +8,7 @@ redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB
 import asyncio
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -96,8 +97,10 @@ def _sentinel(url: str, options: dict[str, Any]) -> Redis:
     if credentials:
         options |= {"username": unquote(user) or None, "password": unquote(password)}
     addresses = _addresses(hosts, _DEFAULT_SENTINEL_PORT)
-    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
-    sentinel = Sentinel(addresses, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    ways = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    # Once more for a connection that has ended; the library's own pauses are longer than an answer.
+    ways["retry"] = Retry(NoBackoff(), 1)
+    sentinel = Sentinel(addresses, sentinel_kwargs=ways)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(master, db=int(database or 0), **options)
     return client
 
@@ -125,7 +128,6 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (NoPermissionError, f"it does not permit it: {{}}; {_NEEDED}"),
     (OutOfMemoryError, "it is full, and takes nothing new: raise its maxmemory"),
     (ReadOnlyError, "it is a replica: name the master, or all of them by redis+sentinel://"),
-    (MasterNotFoundError, _NO_MASTER),
     (RedisConnectionError, "it cannot be reached: {}"),
     (OSError, "it cannot be reached: {}"),
 )
@@ -159,12 +161,10 @@ def in_words(error: Exception) -> str:
 
 def _unreached(error: Exception, text: str) -> str | None:
     """Why there is no connection, as far as what is below the library's error tells."""
-    cause: BaseException | None = None if isinstance(error, MasterNotFoundError) else error
-    while cause is not None:
-        for kind, words in _BY_CAUSE:
-            if isinstance(cause, kind):
-                return words
-        cause = cause.__cause__ or cause.__context__
+    causes = list(_causes(error))
+    for kind, words in ((MasterNotFoundError, _NO_MASTER), *_BY_CAUSE):
+        if any(isinstance(each, kind) for each in causes):
+            return words
     if "Cluster mode is not enabled" in text or "cluster support disabled" in text:
         return f"it is no Redis Cluster: {text}; write redis:// in place of redis+cluster://"
     if text.startswith("unknown command 'SENTINEL'"):
@@ -177,6 +177,13 @@ def _unreached(error: Exception, text: str) -> str | None:
     if text.startswith("The user executing the script"):
         return f"it does not permit it: {text}; {_NEEDED}"
     return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def is_elsewhere(answer: object) -> bool:
