@@ -40,7 +40,7 @@ class Verdict:
     def __str__(self) -> str:
         """What an operator is told of a clock that is wrong."""
         whose = f"{self.differing} of {self.others} others"
-        return f"this machine's clock is {_far(self.ahead)} of {whose}"
+        return f"this machine's clock is {far(self.ahead)} of {whose}"
 
 
 class ClockWatch:
@@ -87,13 +87,13 @@ class ClockWatch:
                     wrong.add(who)
                     if who not in self._told:
                         yield (
-                            f"this machine's clock is {_far(ahead)} of that of {who}: one of the "
+                            f"this machine's clock is {far(ahead)} of that of {who}: one of the "
                             "two is wrong, let NTP set both"
                         )
         self._told = wrong
 
 
-def _far(ahead: float) -> str:
+def far(ahead: float) -> str:
     """How far ahead, or behind, in the largest unit that fits."""
     seconds, side = abs(ahead), "ahead" if ahead > 0 else "behind"
     for unit, size in (("days", 86_400), ("hours", 3_600)):

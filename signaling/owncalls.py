@@ -63,10 +63,9 @@ def shown(call_id: str, session: Mapping[str, Any]) -> dict[str, Any]:
     """
     audio = session.get("audio")
     audio = audio if isinstance(audio, dict) else {}
-    played, concealed = audio.get("playout_played"), audio.get("playout_concealed", 0)
     return {
         "id": call_id,
         **{name: session.get(name) for name in _SHOWN},
-        "concealed_share": round(concealed / played, 4) if played else None,
+        "concealed_share": audio.get("concealed_share"),
         "round_trip_seconds": audio.get("round_trip"),
     }

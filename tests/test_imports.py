@@ -207,7 +207,7 @@ def test_the_caller_knows_of_the_relay_its_wire_and_why_files_fail_only() -> Non
         (
             "redis",
             {
-                *("relay.mirror.library", "relay.mirror.mirror", "relay.mirror.neighbours"),
+                *("relay.mirror.library", "relay.mirror.neighbours"),
                 *("relay.redisclient", "relay.registry.store"),
             },
         ),

@@ -87,6 +87,7 @@ class ControlApi:
                 web.get("/v1/realtime", self._realtime),
                 web.get("/v1/models", self._models),
                 web.get("/v1/health", self._health),
+                web.get("/readyz", self._ready),
                 web.get("/v1/counters", self._counters),
                 web.post("/v1/drain", self._drain),
                 web.get("/metrics", self._metrics),
@@ -174,6 +175,12 @@ class ControlApi:
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({**self._calls.load(), "principals": self._calls.of_principals()})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """Whether new calls should come; that it lives `/v1/health` tells."""
+        if self._calls.admission.draining:
+            return web.Response(status=503, text="it drains\n")
+        return web.Response(text="ok\n")
 
     async def _drain(self, request: web.Request) -> web.Response:
         """Take no new calls, or take them again."""

@@ -72,14 +72,13 @@ def record_of(
         ended: When it ended, in seconds since 1970.
     """
     audio, backend = stats["audio"], stats["backend"]
-    played = audio.get("playout_played")
     return brief_of(stats, call_id, transceiver, ended) | {
         "ended": _time(ended),
         "seconds": stats["age_seconds"],
         "reason": stats["reason"],
         "steps": dict(stats["steps"]),
         "rtp": dict(stats["rtp"]),
-        "concealed_share": round(audio["playout_concealed"] / played, 4) if played else None,
+        "concealed_share": audio.get("concealed_share"),
         "jitter_seconds": audio.get("jitter"),
         "round_trip_seconds": audio.get("round_trip"),
         "turns": backend.get("responses"),

@@ -132,7 +132,7 @@ COLUMNS: Mapping[str, Column] = {
         lambda row: row.entry.addresses.packed_target,
     ),
     "ufrag": _text(lambda entry: decode(entry.addresses.route).ufrag),
-    "state": _text(lambda entry: entry.state.value),
+    "state": _text(lambda entry: entry.stage),
     "one-way": Column(_alone, _alone),
     "in": _count(lambda entry: entry.packets[0]),
     "out": _count(lambda entry: entry.packets[1]),

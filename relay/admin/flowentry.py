@@ -32,6 +32,8 @@ class FlowEntry(NamedTuple):
             heard the client, or began to wait for it.
         agent_out: The same to the client.
         opened: When the agent got to know it; 0.0 where no agent tells.
+        ends: Whether its transceiver has said goodbye: the kernel forwards it no more, and has no
+            counts of it; for a while it lives on in the agent.
     """
 
     addresses: FlowTuple
@@ -41,6 +43,7 @@ class FlowEntry(NamedTuple):
     agent_in: Activity = _NONE
     agent_out: Activity = _NONE
     opened: float = 0.0
+    ends: bool = False
 
     @classmethod
     def of(cls, flow: Flow, kernel: FlowRecord) -> Self:
@@ -53,6 +56,7 @@ class FlowEntry(NamedTuple):
             Activity(flow.packets_to_transceiver, flow.bytes_to_transceiver, flow.last_from_client),
             Activity(flow.packets_to_client, flow.bytes_to_client, flow.last_from_transceiver),
             flow.opened.monotonic,
+            flow.has_ended,
         )
 
     @classmethod
@@ -77,6 +81,7 @@ class FlowEntry(NamedTuple):
             Activity(*counted[6:9]),
             Activity(*counted[9:12]),
             opened,
+            any(counted[12:]),  # an older agent does not tell
         )
 
     def as_wire(self) -> list[Any]:
@@ -89,7 +94,13 @@ class FlowEntry(NamedTuple):
             *self.kernel_out,
             *self.agent_in,
             *self.agent_out,
+            int(self.ends),
         ]
+
+    @property
+    def stage(self) -> str:
+        """How far it has come, in a word: pending, confirmed, or ending."""
+        return "ending" if self.ends else self.state.value
 
     @property
     def packets(self) -> tuple[int, int]:
@@ -147,7 +158,7 @@ class FlowEntry(NamedTuple):
             "upstream": str(flow.upstream),
             "transceiver": str(flow.transceiver),
             "target": str(decode(flow.route).target),
-            "state": self.state.value,
+            "state": self.stage,
             "to_transceiver": _direction(self.kernel_in, self.agent_in),
             "to_client": _direction(self.kernel_out, self.agent_out),
             "idle_seconds": self.idle(now),

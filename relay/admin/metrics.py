@@ -17,6 +17,7 @@ from relay.core.session import SETUPS
 from relay.dataplane.interface import Usage
 from relay.errors import BindError
 from relay.exposition import Exposition
+from relay.forwarding.udp import bind_advice
 from relay.histogram import Histogram
 from relay.metrics import Measured, alone
 from relay.wire.endpoint import Endpoint
@@ -141,7 +142,9 @@ def listen(endpoint: Endpoint) -> socket:
     try:
         listener = create_server(endpoint, family=endpoint.family)
     except OSError as error:
-        raise BindError(f"cannot serve metrics at {endpoint}: {error.strerror}") from None
+        raise BindError(
+            f"cannot serve metrics at {endpoint}: {bind_advice(error, endpoint)}"
+        ) from None
     # An agent and its successor have the same one for a moment: one of them accepts.
     listener.setblocking(False)
     return listener

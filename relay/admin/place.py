@@ -3,6 +3,7 @@
 What else is said on it is in `relay.admin.transport`, which takes longer to import.
 """
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -43,6 +44,25 @@ def is_somebody(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def unusable(path: Path, error: OSError) -> str:
+    """Why an agent cannot listen at a path, and what to do."""
+    directory = path.parent
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            remedy = f"let this user write to {directory} (chown), or choose another with --admin"
+        case errno.EROFS:
+            remedy = f"mount -o remount,rw what {directory} is on, or choose another with --admin"
+        case errno.ENOSPC | errno.EDQUOT:
+            remedy = f"free some room (df {directory}; df -i), or choose another with --admin"
+        case errno.ENOENT:
+            remedy = f"make {directory} first, or choose another with --admin"
+        case errno.ENAMETOOLONG:
+            remedy = "choose a path of 107 bytes or less with --admin"
+        case _:
+            remedy = "choose another with --admin"
+    return f"cannot listen on {path}: {error.strerror or error}; {remedy}"
 
 
 def require_nobody(path: Path) -> None:

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from relay import linux
-from relay.admin.place import default_path, require_nobody
+from relay.admin.place import default_path, require_nobody, unusable
 from relay.admin.question import TIMEOUT, silent
 from relay.admin.question import ask as ask  # noqa: PLC0414  # for those who serve, too
 from relay.errors import AdminError
@@ -73,7 +73,7 @@ class AdminServer:
         try:
             self._at.replace(self._path)
         except OSError as error:
-            raise AdminError(f"cannot listen on {self._path}: {error.strerror}") from None
+            raise AdminError(unusable(self._path, error)) from None
         self._at = self._path
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ async def serve(
     try:
         listener = _listener(at)
     except OSError as error:
-        raise AdminError(f"cannot listen on {path}: {error.strerror or error}") from None
+        raise AdminError(unusable(path, error)) from None
     server = await asyncio.start_unix_server(
         lambda reader, writer: _answer(reader, writer, handlers, conversations),
         sock=listener,

@@ -13,6 +13,7 @@ import typer
 
 from relay.cli.output import Admin, AsJson, Running, print_json, print_rows
 from relay.errors import AdminError, IcelaneError
+from relay.unanswered import in_words
 
 if TYPE_CHECKING:
     from relay.cli.callview import Place
@@ -240,10 +241,9 @@ async def _ask(places: Sequence["Place"]) -> dict["Place", list[dict[str, Any]] 
                 async with http.get(f"{place.control}/v1/sessions") as response:
                     sessions: list[dict[str, Any]] = (await response.json())["sessions"]
                     return sessions
-            except TimeoutError:
-                return f"transceiver {place.target} at {place.control} does not answer"
-            except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-                return f"transceiver {place.target} at {place.control} cannot be asked: {error}"
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+                where = f"transceiver {place.target} at {place.control}"
+                return f"{where} cannot be asked: {in_words(error)}"
 
         return dict(zip(places, await asyncio.gather(*map(ask, places)), strict=True))
 
@@ -264,7 +264,5 @@ async def _delete(url: str) -> dict[str, Any] | None:
             response.raise_for_status()
             stats: dict[str, Any] = await response.json()
             return stats
-    except TimeoutError:
-        raise CallsError(f"{url} does not answer") from None
-    except (aiohttp.ClientError, ValueError) as error:
-        raise CallsError(f"{url} cannot be asked: {error}") from None
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise CallsError(f"{url} cannot be asked: {in_words(error)}") from None

@@ -48,8 +48,7 @@ def _call(place: Place, session: Record, flows: Mapping[tuple[str, str], Record]
 def row(call: Record) -> dict[str, str]:
     """A call in a line of a table."""
     audio, rtp = call["audio"], call["rtp"]
-    round_trip, played = audio.get("round_trip"), audio.get("playout_played")
-    concealed = f"{audio['playout_concealed'] / played:.1%}" if played else "-"
+    round_trip, share = audio.get("round_trip"), audio.get("concealed_share")
     return {
         "id": call["id"],
         "state": call["state"],
@@ -60,7 +59,7 @@ def row(call: Record) -> dict[str, str]:
         "transceiver": call["transceiver"],
         "flow": _flow(call["flow"]),
         "lost": f"{rtp['lost']}",
-        "concealed": concealed,
+        "concealed": "-" if share is None else f"{share:.1%}",
         "round trip": "-" if round_trip is None else f"{1000 * round_trip:.0f} ms",
     }
 

@@ -41,7 +41,7 @@ def _find(source: AgentFlows | PinnedFlows, name: str) -> Row:
         raise AdminError(f"there is no flow {name!r}: `icelane flows` lists those that there are")
     if len(found) > 1:
         listed = ", ".join(
-            f"{row.entry.id} ({row.entry.addresses.client}, {row.entry.state.value})"
+            f"{row.entry.id} ({row.entry.addresses.client}, {row.entry.stage})"
             for row in found[:_NAMED]
         )
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.errors import AdminError
+from relay.unanswered import in_words
 
 _SECONDS = 10.0  # for the server to answer
 _CALLS = "/v1/realtime/calls"
@@ -80,10 +81,8 @@ async def _ask(method: str, server: str, path: str, api_key: str | None) -> dict
         ):
             body = await response.json(content_type=None)
             status = response.status
-    except TimeoutError:
-        raise OwnCallsError(f"{server} does not answer") from None
-    except (aiohttp.ClientError, ValueError) as error:
-        raise OwnCallsError(f"{server} cannot be asked: {error}") from None
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise OwnCallsError(f"{server} cannot be asked: {in_words(error)}") from None
     if not isinstance(body, dict):
         raise OwnCallsError(f"{server} answers {status} without a JSON object")
     if status >= 400:

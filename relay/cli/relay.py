@@ -239,10 +239,15 @@ def status(
     for name, each in found.items():
         if each is None:
             used, most = agents[name]["used"]["flows"], agents[name]["limits"]["flows"]
-            print(f"{name} in userspace\nflows {used:,} of {most:,}")
+            print(f"{name} in userspace\nflows {used:,} of {most:,}{_full(used, most)}")
         else:
             _print_status(each)
         _print_agent(agents[name])
+
+
+def _full(used: int, most: int) -> str:
+    """That a relay has no room left, and what gives it more."""
+    return " (full: new clients get none; raise --max-flows and --ports)" if used >= most else ""
 
 
 def _as_json(name: str, loaded: "xdp.Status | None", agent: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,7 +291,10 @@ def _print_status(found: "xdp.Status") -> None:
     screen = console()
     screen.print(f"[bold]{found.instance}[/] on {attached or 'no interface'}")
     stashed = f" ({found.stashed:,} in the stash)" if found.stashed else ""
-    screen.print(f"flows {found.flows:,} of {found.max_flows:,}{stashed}, program {found.program}")
+    full = _full(found.flows, found.max_flows)
+    screen.print(
+        f"flows {found.flows:,} of {found.max_flows:,}{stashed}{full}, program {found.program}"
+    )
     for each in found.unseen:
         screen.print(each)
     rows = [

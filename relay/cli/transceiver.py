@@ -14,6 +14,7 @@ from relay.cli.options import with_settings
 from relay.cli.output import AsJson, Verbose, print_json
 from relay.errors import AdminError
 from relay.run.service import log_to_stderr, serve
+from relay.unanswered import in_words
 from relay.wire.route import Target
 from transceiver.settings import DEFAULT_SLOT, TransceiverSettings
 
@@ -169,7 +170,5 @@ async def _drain(control: str, *, draining: bool, wait: float) -> dict[str, Any]
                 async with http.get(f"{control}/v1/health") as response:
                     load = await response.json()
             return {name: load[name] for name in ("sessions", "capacity", "draining")}
-    except TimeoutError:
-        raise AdminError(f"{control} does not answer: is that its control API?") from None
-    except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-        raise AdminError(f"{control} cannot be asked: {error!s:.200}") from None
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        raise AdminError(f"{control} cannot be asked: {in_words(error)}") from None

@@ -112,7 +112,7 @@ def _redis_url(value: object) -> str:
         # Of a cluster and of sentinels there may be several hosts.
         hosts = parts.netloc.split(",") if "+" in parts.scheme else [parts.netloc]
         ports = [urlsplit(f"//{host}").port for host in hosts]
-        usable = parts.scheme in _REDIS_SCHEMES and 0 not in ports
+        usable = parts.scheme in _REDIS_SCHEMES and "://" in text and 0 not in ports
     except ValueError:  # brackets or a port that are none
         usable = False
     if not usable:

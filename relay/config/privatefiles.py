@@ -1,19 +1,39 @@
 """Files that hold secrets: nobody but their owner reads them, and they are written as a whole.
 
 What root keeps for a service, its group may read: so Kubernetes mounts a Secret for a container
-that is not root's (PostgreSQL takes such key files for the same reason).
+that is not root's (PostgreSQL takes such key files for the same reason). That holds for the service
+and for root, who rotates keys in it.
 """
 
+import errno
 import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from relay.errors import ConfigError
 from relay.files import unreadable
+
+
+class Reader(NamedTuple):
+    """Who reads a file.
+
+    Attributes:
+        uid: The user.
+        groups: All groups of it.
+    """
+
+    uid: int
+    groups: Collection[int]
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Whoever this process is."""
+        return cls(os.geteuid(), {os.getegid(), *os.getgroups()})
 
 
 def require_private(
@@ -34,24 +54,60 @@ def require_private(
         found = path.stat()
     except OSError as cause:
         raise error(f"cannot read {what} {path}: {unreadable(cause, missing=missing)}") from None
-    mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid == 0 != os.geteuid() and found.st_gid in {os.getegid(), *os.getgroups()}:
-        mode &= ~stat.S_IRGRP
-    if (sentence := shared(path, what, mode)) is not None:
+    if stat.S_ISDIR(found.st_mode):
+        folder = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise error(f"cannot read {what} {path}: {unreadable(folder)}")
+    if (sentence := shared(path, what, found, Reader.this_process())) is not None:
         raise error(sentence)
 
 
-def shared(path: Path, what: str, mode: int) -> str | None:
+def shared(path: Path, what: str, found: os.stat_result, reader: Reader) -> str | None:
     """What to say of a file that others than its owner can use; None where none can.
 
     Args:
         path: The file.
         what: What it is.
-        mode: Its mode, as stat(2) tells it.
+        found: What stat(2) tells of it.
+        reader: Who is to read it.
     """
-    if mode & 0o077:
-        return f"others can read {what} {path} (mode {mode & 0o777:04o}): chmod 600 {path}"
+    others = 0o077
+    own_group = found.st_gid != 0 if reader.uid == 0 else found.st_gid in reader.groups
+    if found.st_uid == 0 and own_group:
+        others &= ~stat.S_IRGRP
+    if found.st_mode & others:
+        mode = stat.S_IMODE(found.st_mode)
+        return f"others can read {what} {path} (mode {mode:04o}): chmod 600 {path}"
     return None
+
+
+def refused(path: Path, reader: Reader, *, use: int = stat.S_IROTH) -> OSError | None:
+    """Why somebody could not use a file, by the modes of it and of the directories above it.
+
+    Access control lists are not looked at.
+
+    Args:
+        path: The file, or a directory.
+        reader: Who it is.
+        use: What for, as it is called in the mode for others: to read it.
+    """
+    whole = path.absolute()
+    wanted = [(whole, use), *((above, stat.S_IXOTH) for above in whole.parents)]
+    for each, bits in wanted if reader.uid != 0 else ():
+        try:
+            found = each.stat()
+        except OSError as error:
+            return error
+        needed = bits << _shift(found, reader)
+        if found.st_mode & needed != needed:
+            return PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return None
+
+
+def _shift(found: os.stat_result, reader: Reader) -> int:
+    """How far left of the bits for others those are that hold for somebody."""
+    if found.st_uid == reader.uid:
+        return 6
+    return 3 if found.st_gid in reader.groups else 0
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -19,12 +19,14 @@ class Binding:
         address: The address; port 0 stands for any.
         refused: The kernel's error number; None where it could be bound.
         why: Its text.
+        remedy: What mends it, where this host has something against all such addresses.
     """
 
     option: str
     address: Endpoint
     refused: int | None
     why: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def bound(tried: Sequence[Binding], *, running: bool) -> Iterator[Finding]:
 def _refused(each: Binding, where: str) -> tuple[str, str]:
     """Why an address cannot be bound, and what helps."""
     host, port = each.address
+    if each.remedy:
+        return "IPv6 is switched off on this host", each.remedy
     if each.refused == errno.EADDRNOTAVAIL:
         bits = 128 if ":" in host else 32
         fix = f"correct --{each.option}, or give it: ip address add {host}/{bits} dev lo"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from relay.config.registry import Transceiver
 from relay.config.targets import Targets
 from relay.doctor.peers import Asked
-from relay.redisclient import FAILURES, connect, in_words
+from relay.redisclient import FAILURES, SILENT, connect, in_words
 from relay.registry.entry import EntryError, Heartbeat
 from relay.registry.follower import machine
 from relay.registry.store import RegistryStore
@@ -18,6 +18,8 @@ from relay.registry.table import TTL, FleetTable
 from relay.wire.keys import KeyRing
 
 _LIMIT = 2.0  # seconds, as a relay gives it
+# To a server without it, what TLS begins with is a command that has not ended.
+_NO_TLS = ": if it speaks no TLS, write redis:// in place of rediss://"
 _KEY, _KEPT = "icelane:doctor", 1000  # written to see whether it can be; milliseconds
 
 
@@ -50,7 +52,9 @@ async def ask(url: str) -> Asked:
             took = time.monotonic() - started
             ahead = time.time() - _seconds(await client.time())
     except FAILURES as error:
-        return Asked(name, in_words(error))
+        words = in_words(error)
+        hint = _NO_TLS if url.startswith("rediss") and words == SILENT else ""
+        return Asked(name, words + hint)
     finally:
         await client.aclose()
     return Asked(name, None, f"{name} takes what is written, in {took * 1000:.1f} ms", ahead)

@@ -37,9 +37,12 @@ async def ask(server: str, hosts: Collection[str]) -> list[Mapped]:
     try:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_DGRAM)
-    except (ValueError, OSError):
+    except ValueError:
+        raise ConfigError(f"--stun: {server!r} is no server: write HOST:PORT") from None
+    except OSError as error:
         raise ConfigError(
-            f"--stun: {server!r} is no server that can be found: write HOST:PORT"
+            f"--stun: {server!r} is no server that can be found ({error.strerror}): correct its "
+            "name, or DNS (/etc/resolv.conf)"
         ) from None
     servers = {family: Endpoint.of(address) for family, *_, address in reversed(found)}
     local = [Endpoint(host, 0) for host in dict.fromkeys(hosts)]

@@ -2,12 +2,12 @@
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from errno import EINVAL
+from errno import EADDRNOTAVAIL, EINVAL
 
 from relay.doctor.addresses import Binding
 from relay.errors import BindError
 from relay.forwarding.tcp import bind_tcp
-from relay.forwarding.udp import bind_udp
+from relay.forwarding.udp import SWITCH_IPV6_ON, bind_udp, ipv6_is_off
 from relay.wire.endpoint import Endpoint
 
 
@@ -35,6 +35,8 @@ def _tried(
         except BindError as error:
             cause = error.__cause__
             number = cause.errno if isinstance(cause, OSError) else None
-            yield Binding(option, address, number or EINVAL, str(error))
+            off = number == EADDRNOTAVAIL and address.family == socket.AF_INET6 and ipv6_is_off()
+            remedy = SWITCH_IPV6_ON if off else ""
+            yield Binding(option, address, number or EINVAL, str(error), remedy)
         else:
             yield Binding(option, address, None)

@@ -1,20 +1,25 @@
 """Looks at a host, and at a relay that is described; all that is found, in a fixed order."""
 
 import asyncio
+import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from relay.admin.place import default_path, is_somebody
+from relay.admin.question import ask
 from relay.config.directory import Directory
 from relay.config.keyfile import load_keys
-from relay.config.privatefiles import shared
+from relay.config.privatefiles import Reader, refused, shared
 from relay.config.registry import Transceiver
 from relay.config.targets import Targets
 from relay.dataplane.interface import DataplaneChoice
 from relay.doctor import (
     addresses,
+    adminfacts,
+    askpath,
     askredis,
     askstun,
     asktransceivers,
@@ -25,20 +30,25 @@ from relay.doctor import (
     links,
     network,
     networkfacts,
+    path,
     peers,
+    running,
 )
 from relay.doctor.askredis import Registered
 from relay.doctor.finding import Finding, Verdict
 from relay.doctor.peers import Asked
 from relay.doctor.settings import DoctorSettings
-from relay.errors import ConfigError, FleetError
+from relay.errors import AdminError, ConfigError, FleetError
 from relay.files import unreadable
 from relay.forwarding.udp import BUFFER_SIZE
 from relay.run import firewall
 from relay.run.config import DEFAULT_CLUSTER, RelayConfig
+from relay.run.droprules import Wanted
 from relay.run.service import ENOUGH_FILES
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+
+_USUAL_PORT = 3478  # of STUN and of VIPs
 
 
 def examine(settings: DoctorSettings, stun: str | None = None) -> list[Finding]:
@@ -65,7 +75,8 @@ class _Examination:
     def __init__(self, settings: DoctorSettings, stun: str | None) -> None:
         self._settings = settings
         self._stun = stun
-        self._running = is_somebody(settings.admin or default_path(settings.instance))
+        self._admin = settings.admin or default_path(settings.instance)
+        self._running = is_somebody(self._admin)
         self._wrong: list[Finding] = []  # of the settings
         self._config = self._whole()
         self._keys = self._key_ring()
@@ -92,10 +103,14 @@ class _Examination:
             *self._files(),
             *addresses.bound(self._bindings(), running=self._running),
             *addresses.told(self._settings.vip, told),
+            *path.ways(
+                {f"vip {vip}": askpath.towards_clients(vip.host) for vip in self._settings.vip}
+            ),
             *await self._outside(told),
             *([peers.redis(redis)] if redis else []),
             *self._registered(registered),
             *peers.transceivers(asked, searched=self._searched(redis)),
+            *path.ways({f"transceiver {each.name}": each.mtu for each in asked}),
         ]
 
     def _whole(self) -> RelayConfig | None:
@@ -114,8 +129,7 @@ class _Examination:
         try:
             return load_keys(self._settings.keys)
         except ConfigError as error:
-            mode = self._mode(self._settings.keys)
-            if not (isinstance(mode, str) or shared(self._settings.keys, "", mode)):  # told of
+            if not (isinstance(self._mode(self._settings.keys), str) or self._shared()):  # told of
                 self._wrong.append(Finding.told("keys", Verdict.FAIL, str(error)))
             return None
 
@@ -153,11 +167,21 @@ class _Examination:
         files = ENOUGH_FILES if config is None or kernel else config.files
         found = hostfacts.limits(files, gives_up_root=self._settings.user is not None)
         yield from host.limits(found, files, BUFFER_SIZE)
+        if self._settings.given:
+            user = self._reader() if self._settings.user else None
+            yield adminfacts.admin(self._admin, user, running=self._running)
+        if self._running:
+            with contextlib.suppress(AdminError):  # it hangs, or has gone meanwhile
+                yield from running.running(ask(self._admin, "overview"))
 
     def _kernel_path(self) -> Iterator[Finding]:
         """What the XDP dataplane needs, where it may come to forward."""
         if not self._settings.may_use_kernel:
             yield Finding.ok("kernel path", "not used: this relay forwards in userspace")
+            hosts = {*(vip.host for vip in self._settings.vip), *self._settings.upstream}
+            for name, mtu in linkfacts.mtus(hosts).items():
+                if (finding := links.narrow(name, mtu)) is not None:
+                    yield finding
             return
         wanted = self._settings.dataplane is DataplaneChoice.XDP
         trouble = Verdict.FAIL if wanted else Verdict.WARN
@@ -173,19 +197,23 @@ class _Examination:
     def _network(self) -> Iterator[Finding]:
         settings, config = self._settings, self._config
         user = settings.user.uid if settings.user else os.geteuid()
-        ports = [f"udp dport {vip.port}" for vip in settings.vip] or ["udp dport 3478"]
-        found = networkfacts.network(user, firewall.accepted(config) if config else ports)
+        ports = sorted({vip.port for vip in settings.vip}) or [_USUAL_PORT]
+        wanted = [Wanted("udp", range(port, port + 1)) for port in ports]
+        needed = list(map(str, wanted))
+        if config is not None:
+            needed, wanted = firewall.accepted(config), firewall.wanted(config)
+        found = networkfacts.network(user, needed, wanted)
         if settings.may_use_kernel:
             yield from network.bypassed(found)
-        yield network.firewall(found)
-        wanted = [settings.ports, *([settings.tcp_ports] if settings.tcp else [])]
-        taken = networkfacts.ports(wanted, settings.upstream, running=self._running)
-        yield network.ports(taken, wanted)
+        yield from network.firewall(found)
+        spans = [settings.ports, *([settings.tcp_ports] if settings.tcp else [])]
+        taken = networkfacts.ports(spans, settings.upstream, running=self._running)
+        yield network.ports(taken, spans)
 
     def _files(self) -> Iterator[Finding]:
         modes = {path: self._mode(path) for path in self._settings.files}
         wrong = {each.name for each in self._wrong}
-        for each in peers.files(modes, self._settings.keys):
+        for each in peers.files(modes, self._settings.keys, self._shared()):
             if each.verdict is not Verdict.OK or each.name not in wrong:
                 yield each
 
@@ -195,9 +223,27 @@ class _Examination:
             mode = path.stat().st_mode
             if not os.access(path, os.R_OK):  # not opened: of a pipe somebody else wants to read
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         except OSError as error:
             return unreadable(error, missing="correct its path, or make it")
+        user = self._settings.user
+        if user is not None and (cause := refused(path, self._reader())) is not None:
+            return f"{cause.strerror}; let the user {user} read it: chown {user} {path}"
         return mode
+
+    def _shared(self) -> str | None:
+        """That others can use the key file, in words."""
+        path = self._settings.keys
+        try:
+            return shared(path, "key file", path.stat(), self._reader()) if path else None
+        except OSError:  # told of by `_mode`
+            return None
+
+    def _reader(self) -> Reader:
+        """Who reads the relay's files."""
+        user = self._settings.user
+        return Reader(user.uid, user.groups) if user else Reader.this_process()
 
     def _bindings(self) -> list[addresses.Binding]:
         settings = self._settings

@@ -27,6 +27,7 @@ class Kernel:
         bcc: Whether BCC is installed.
         loopback_off: Settings of forwarding on the loopback that are off and cannot be switched on
             by this process, as sysctl(8) has them.
+        read_only: Whether the BPF file system is mounted so that nothing can be pinned.
     """
 
     release: str
@@ -38,6 +39,7 @@ class Kernel:
     headers: str | None
     bcc: bool
     loopback_off: tuple[str, ...] = ()
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def kernel(facts: Kernel, trouble: Verdict) -> Iterator[Finding]:
     yield _release(facts.release, trouble)
     said = "the kernel tells its types" if facts.btf else "absent, and the program needs none"
     yield Finding.ok("btf", f"/sys/kernel/btf/vmlinux: {said}")
-    yield _bpffs(facts)
+    yield _bpffs(facts, trouble)
     yield _capabilities(facts, trouble)
     yield _program(facts, trouble)
     yield _loopback(facts, trouble)
@@ -125,7 +127,10 @@ def _release(release: str, trouble: Verdict) -> Finding:
     return Finding.ok("kernel", f"Linux {release}")
 
 
-def _bpffs(facts: Kernel) -> Finding:
+def _bpffs(facts: Kernel, trouble: Verdict) -> Finding:
+    if facts.read_only:
+        says = "mounted read-only at /sys/fs/bpf: program and flows cannot be pinned"
+        return Finding("bpffs", trouble, says, "mount -o remount,rw /sys/fs/bpf")
     if facts.bpffs:
         return Finding.ok("bpffs", "mounted at /sys/fs/bpf")
     return Finding(

@@ -19,6 +19,7 @@ def kernel() -> Kernel:
         release=os.uname().release,
         btf=_BTF.exists(),
         bpffs=bpffs.mounted(),
+        read_only=bpffs.read_only(),
         refused=_refused(),
         root=os.geteuid() == 0,
         program=_program(),

@@ -40,6 +40,13 @@ def interfaces(wanted: Collection[str]) -> tuple[list[Interface], list[str]]:
     return looked, [name for name in wanted if name not in names.values()]
 
 
+def mtus(hosts: Collection[str]) -> dict[str, int]:
+    """The MTUs of the interfaces that have those addresses, in bytes, by name."""
+    names = dict(socket.if_nameindex())
+    found = (names.get(each.index) for each in rtnetlink.addresses() if each.host in hosts)
+    return {name: _mtu(name) for name in found if name is not None}
+
+
 def _interface(
     link: Link,
     names: Mapping[int, str],

@@ -139,6 +139,18 @@ def _mtu(link: Interface, mode: Mode) -> Finding:
     return Finding.ok(name, says)
 
 
+def narrow(name: str, mtu: int) -> Finding | None:
+    """That an interface is too narrow for a relay's packets, whatever forwards them."""
+    if mtu >= SMALLEST:
+        return None
+    return Finding(
+        f"{name} mtu",
+        Verdict.WARN,
+        f"{mtu:,} bytes: packets of WebRTC do not fit, and go in fragments or not at all",
+        f"ip link set {name} mtu 1500, if the path carries that",
+    )
+
+
 def _offloads(link: Interface) -> Iterator[Finding]:
     name = f"{link.name} offloads"
     for sentence in link.hidden:

@@ -20,6 +20,7 @@ class Network:
         legacy: Its tables of the older iptables.
         firewall: That what is for this host is dropped by default, in a sentence; None where not.
         user: As whom the relay's agent sends.
+        dropped: What rules drop of what the relay needs, a sentence each.
     """
 
     rules: Sequence[Rule] | None
@@ -28,6 +29,7 @@ class Network:
     legacy: Sequence[str] | None
     firewall: str | None
     user: int
+    dropped: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,16 @@ def bypassed(found: Network) -> Iterator[Finding]:
     yield _unseen("nftables", chains, lambda known: of_chains(known, legacy or ()))
 
 
-def firewall(found: Network) -> Finding:
+def firewall(found: Network) -> Iterator[Finding]:
     """Whether this host lets packets in."""
+    for sentence in found.dropped:
+        yield Finding.told("firewall", Verdict.WARN, sentence)
     if found.firewall is not None:
-        return Finding.told("firewall", Verdict.WARN, found.firewall)
-    if found.chains is None:
-        return Finding.unknown("firewall", "this process may not ask for it", _AS_ROOT)
-    return Finding.ok("firewall", "no chain of nftables drops by default what is for this host")
+        yield Finding.told("firewall", Verdict.WARN, found.firewall)
+    elif found.chains is None:
+        yield Finding.unknown("firewall", "this process may not ask for it", _AS_ROOT)
+    elif not found.dropped:
+        yield Finding.ok("firewall", "nothing of nftables drops what is for the relay")
 
 
 def ports(found: Ports, wanted: Sequence[range]) -> Finding:

@@ -12,6 +12,7 @@ from relay import linux
 from relay.dataplane.kernel import unseen
 from relay.doctor.network import Network, Ports
 from relay.run import firewall
+from relay.run.droprules import Wanted
 
 _SOCKETS = Path("/proc/thread-self/net")
 _TABLES = {"udp": socket.AF_INET, "udp6": socket.AF_INET6}
@@ -20,12 +21,13 @@ _FORBIDDEN = (errno.EPERM, errno.EACCES)
 T = TypeVar("T")
 
 
-def network(user: int, needed: Sequence[str]) -> Network:
+def network(user: int, needed: Sequence[str], wanted: Sequence[Wanted]) -> Network:
     """What this host does to packets, as far as this process may know.
 
     Args:
         user: As whom the relay's agent sends.
         needed: What must be let in, in nft's words.
+        wanted: The same.
     """
     return Network(
         rules=_asked(unseen.rules),
@@ -34,6 +36,7 @@ def network(user: int, needed: Sequence[str]) -> Network:
         legacy=_asked(unseen.legacy_tables),
         firewall=firewall.warning(needed),
         user=user,
+        dropped=firewall.dropped(wanted),
     )
 
 

@@ -33,7 +33,7 @@ def bind_tcp(local: Endpoint) -> socket.socket:
         tcp.listen(BACKLOG)
     except OSError as error:
         tcp.close()
-        raise BindError(f"cannot listen on {local} for TCP: {bind_advice(error)}") from error
+        raise BindError(f"cannot listen on {local} for TCP: {bind_advice(error, local)}") from error
     return tcp
 
 

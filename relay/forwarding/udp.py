@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from relay.errors import BindError
-from relay.linux import ignore_path_mtu
+from relay.linux import ignore_path_mtu, sysctl
 from relay.wire.endpoint import Endpoint
 
 MAX_DATAGRAM = 65_536
@@ -27,6 +27,8 @@ _RETURN_NOTHING = struct.pack("@HBBI", 0x06, 0, 0, 0)  # struct sock_filter: BPF
 
 # asm-generic/socket.h; the first of each pair needs CAP_NET_ADMIN.
 _BUFFERS = (33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF)
+
+SWITCH_IPV6_ON = "sysctl -w net.ipv6.conf.all.disable_ipv6=0"
 
 
 def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
@@ -61,7 +63,7 @@ def bind_udp(local: Endpoint, *, share_port: bool = False) -> socket.socket:
         udp.bind(local)
     except OSError as error:
         udp.close()
-        raise BindError(f"cannot bind {local}: {bind_advice(error)}") from error
+        raise BindError(f"cannot bind {local}: {bind_advice(error, local)}") from error
     return udp
 
 
@@ -101,12 +103,28 @@ def count_failure(counters: Counter[str], number: int | None) -> None:
     counters[f"send_failed_{name}"] += 1
 
 
-def bind_advice(error: OSError) -> str:
+def bind_advice(error: OSError, local: Endpoint) -> str:
     """Why an address cannot be bound, and what to do."""
     if error.errno == errno.EADDRNOTAVAIL:
-        return "this host does not have that address"
+        if local.family == socket.AF_INET6 and ipv6_is_off():
+            return f"IPv6 is switched off on this host: {SWITCH_IPV6_ON}"
+        return (
+            "this host does not have that address: correct it, or `ip address add "
+            f"{local.host}/{128 if ':' in local.host else 32} dev lo`"
+        )
     if error.errno == errno.EADDRINUSE:
-        return "another process has that port: stop it, or choose another port"
+        return (
+            f"another process has that port: stop it (`ss -lntup sport = :{local.port}` tells "
+            "which), or choose another port"
+        )
     if error.errno == errno.EACCES:
         return "ports below 1024 need root or CAP_NET_BIND_SERVICE"
     return str(error.strerror)
+
+
+def ipv6_is_off() -> bool:
+    """Whether this network namespace gives interfaces no IPv6 addresses, by its settings."""
+    try:
+        return sysctl("net/ipv6/conf/all/disable_ipv6") != 0
+    except OSError:  # a kernel without IPv6
+        return True

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from redis.exceptions import NoPermissionError
-
 from relay.core.flowtuple import FlowTuple, Source
 from relay.core.throttle import Throttle
 from relay.mirror import library
@@ -284,7 +282,7 @@ class Mirror:
 
     def _fail(self, error: Exception) -> None:
         self._counters["mirror_failed"] += 1
-        self._outage.begins(in_words(error) + _advice(error))
+        self._outage.begins(in_words(error))
 
     async def _connect_anew(self) -> None:
         with contextlib.suppress(*FAILURES):
@@ -408,12 +406,3 @@ class Mirror:
                 more = self._throttle.withheld("refused")
                 _log.warning("refused the mirrored flow of %s: %s%s", client, error, more)
             return None
-
-
-def _advice(error: Exception) -> str:
-    if not isinstance(error, NoPermissionError):
-        return ""
-    return (
-        "; its user needs the commands GET, SCAN, SUBSCRIBE and FCALL on icelane:*, and FUNCTION "
-        "LOAD where relay/mirror/flows.lua is not loaded yet"
-    )

@@ -196,6 +196,8 @@ def _warn_of_firewall(config: RelayConfig) -> None:
 
     if closed := firewall.warning(firewall.accepted(config)):
         _log.warning("%s", closed)
+    for sentence in firewall.dropped(firewall.wanted(config)):
+        _log.warning("%s", sentence)
 
 
 def _where(vips: Sequence[Endpoint], advertised: Sequence[Endpoint]) -> str:

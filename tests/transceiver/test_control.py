@@ -250,6 +250,16 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     assert health["draining"] is True
 
 
+async def test_one_that_drains_is_not_ready(transceiver: Transceiver) -> None:
+    ready = f"http://{transceiver.control}/readyz"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(ready) as response:
+            assert (response.status, await response.text()) == (200, "ok\n")
+        transceiver.calls.admission.draining = True
+        async with http.get(ready) as response:
+            assert (response.status, await response.text()) == (503, "it drains\n")
+
+
 async def test_counters_are_shown(transceiver: Transceiver, caller: Caller) -> None:
     transceiver.mux.receive(b"\xff", Endpoint("192.0.2.1", 1))
     _, shown = await caller().request("GET", "/v1/counters")

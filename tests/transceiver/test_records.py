@@ -21,8 +21,7 @@ STATS: dict[str, Any] = {
     "steps": {"answer": 0.003, "dtls": 0.05},
     "rtp": {"received": 3000, "lost": 2, "sent": 2900, "lost_by_client": 1},
     "audio": {
-        "playout_played": 1_000_000,
-        "playout_concealed": 1234,
+        "concealed_share": 0.0012,
         "jitter": 0.002,
         "round_trip": 0.031,
     },

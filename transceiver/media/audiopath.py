@@ -263,9 +263,10 @@ class AudioPath:
 
         ``received``, ``lost``, ``duplicates``: packets of the client's, by their numbers;
         ``sent``, ``resent``: of ours; ``lost_by_client``: of ours, as it says; times in seconds;
-        ``playout_...``: what the receiver counts; further names count what was refused.
+        ``playout_...``: what the receiver counts; ``concealed_share``: how much of what was heard
+        was made up, from 0 to 1; further names count what was refused.
         """
-        settings = self._sender.control.settings
+        settings, playout = self._sender.control.settings, self._receiver.stats
         return {
             "received": self._reception.received,
             "lost": self._reception.lost,
@@ -280,10 +281,16 @@ class AudioPath:
             "bitrate": settings.bitrate,
             "fec": settings.fec,
             "events_unknown": self._keys.unknown,
-            **{f"playout_{name}": value for name, value in self._receiver.stats.items()},
+            "concealed_share": _share(playout.get("concealed", 0), playout.get("sounded", 0)),
+            **{f"playout_{name}": value for name, value in playout.items()},
             **self._counts,
             **self._rtcp.counts,
         }
+
+
+def _share(part: float, rest: float) -> float | None:
+    """How much a part is of it and the rest, from 0 to 1; None of nothing."""
+    return round(part / (part + rest), 4) if part + rest else None
 
 
 def _decoder_for(

@@ -51,7 +51,8 @@ class Playout:
 
     Attributes:
         stats: Counts by name: ``played``, ``undecodable``: packets; ``recovered``,
-            ``concealed``, ``shortened``, ``lengthened``: samples at 24 kHz.
+            ``concealed``, ``shortened``, ``lengthened``, ``sounded`` (what packets had): samples
+            at 24 kHz.
         delay: How late packets are.
         queue: Those that wait.
         delayed: How long the position is behind the fastest packets, in samples.
@@ -65,7 +66,7 @@ class Playout:
         start: float = START,
     ) -> None:
         names = ("played", "undecodable", "recovered", "concealed", "shortened", "lengthened")
-        self.stats = dict.fromkeys(names, 0)
+        self.stats = dict.fromkeys((*names, "sounded"), 0)
         self.delay = Delay(start)
         self.queue = PacketQueue(self.delay)
         self.delayed = 0.0
@@ -235,6 +236,7 @@ class Playout:
             pcm = self._decoder.conceal(FRAME_SAMPLES)
         else:
             self.stats["played"] += 1
+            self.stats["sounded"] += len(pcm) >> 1
             if packet.redundant:
                 self.stats["recovered"] += len(pcm) >> 1
         self._dtx = self._decoder.is_silence(packet.payload)

@@ -1,12 +1,14 @@
 """The BPF file system, in which pins live."""
 
 import ctypes
+import os
 
 from relay import linux
 from relay.dataplane.kernel.pins import BPFFS
 from relay.errors import DataplaneError
 
 _MAGIC = 0xCAFE4A11  # linux/magic.h: BPF_FS_MAGIC
+REMOUNT = f"mount -o remount,rw {BPFFS}"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -24,6 +26,11 @@ def mounted() -> bool:
     return int(found.type) & 0xFFFF_FFFF == _MAGIC
 
 
+def read_only() -> bool:
+    """Whether it is mounted so that nothing can be pinned."""
+    return mounted() and bool(os.statvfs(BPFFS).f_flag & os.ST_RDONLY)
+
+
 def mount() -> str | None:
     """Mount it, unless it is mounted.
 
@@ -34,12 +41,22 @@ def mount() -> str | None:
         What the administrator should know, in one line; None when there was nothing to do.
 
     Raises:
-        DataplaneError: The kernel does not allow it.
+        DataplaneError: The kernel does not allow it, or it is mounted read-only.
     """
+    if read_only():
+        raise DataplaneError(
+            f"The BPF file system is mounted read-only, and program and flows are pinned in it: "
+            f"{REMOUNT} (in a container: without `:ro` behind its volume)."
+        )
     if mounted():
         return None
     try:
         linux.mount("bpf", BPFFS, "bpf", data="mode=0700")
+    except FileNotFoundError:  # of a container whose /sys is not the kernel's
+        raise DataplaneError(
+            f"There is no {BPFFS} to mount the BPF file system at: mount sysfs first (mount -t "
+            "sysfs sysfs /sys), or give the container the host's (--volume /sys/fs/bpf:/sys/fs/bpf)"
+        ) from None
     except OSError as error:
         raise DataplaneError(
             f"Cannot mount the BPF file system: {error.strerror}. "

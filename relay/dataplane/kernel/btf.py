@@ -78,7 +78,9 @@ class Leaf:
         if self.path.endswith("secret"):
             return "(secret)"
         if self.type_name == "__be32":
-            return inet_ntoa(raw) if self.count == 1 else _show_address(raw)
+            # What the FIB says is no `struct address`: an IPv4 gateway is its first word alone.
+            is_ipv4 = self.count == 1 or (self.path == "gateway" and not any(raw[self.size :]))
+            return inet_ntoa(raw[: self.size]) if is_ipv4 else _show_address(raw)
         if self.count > 1 and self.size == 1:
             return raw.hex()
         numbers = [

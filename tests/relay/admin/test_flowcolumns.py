@@ -124,3 +124,12 @@ def test_json_has_all_that_is_known() -> None:
 def test_an_entry_crosses_the_admin_socket_unchanged() -> None:
     sent = row().entry
     assert FlowEntry.from_wire(sent.as_wire()) == sent
+    ending = sent._replace(ends=True)
+    assert FlowEntry.from_wire(ending.as_wire()) == ending
+    assert FlowEntry.from_wire(sent.as_wire()[:-1]) == sent  # of an older agent
+
+
+def test_a_flow_whose_transceiver_said_goodbye_is_not_called_confirmed() -> None:
+    ending = Row(row().entry._replace(ends=True), NOW)
+    assert COLUMNS["state"].text(ending) == "ending"
+    assert ending.entry.as_json(NOW)["state"] == "ending"

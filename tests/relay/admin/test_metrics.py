@@ -122,7 +122,7 @@ def test_a_drop_is_no_event_and_an_event_no_drop() -> None:
 def test_a_taken_address_is_refused_in_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint.of(taken.getsockname())
-        with pytest.raises(BindError, match=f"at {endpoint}: Address already in use"):
+        with pytest.raises(BindError, match=f"at {endpoint}: another process has that port"):
             listen(endpoint)
 
 

@@ -44,7 +44,7 @@ def test_the_youngest_is_first() -> None:
 
 
 def test_a_row_has_figures_with_their_units() -> None:
-    audio = {"round_trip": 0.0314, "playout_played": 1000, "playout_concealed": 15}
+    audio = {"round_trip": 0.0314, "concealed_share": 0.015}
     (call,) = joined([(PLACE, session("a", audio=audio, principal="ada", model="agent"))], [FLOW])
     assert row(call) == {
         "id": "rtc_1-5-9-a",

@@ -1,12 +1,20 @@
 import os
 import stat
+import tempfile
 import threading
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from relay.config.privatefiles import locked, require_private, write_private
+from relay.config.privatefiles import (
+    Reader,
+    locked,
+    refused,
+    require_private,
+    shared,
+    write_private,
+)
 from relay.errors import ConfigError
 from relay.wire.errors import KeyFileError
 
@@ -104,3 +112,45 @@ def test_who_changes_it_at_the_same_time_waits(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert path.read_text() == "20"
+
+
+def test_root_reads_what_it_keeps_for_a_service(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_private(path, b"x")
+    path.chmod(0o640)
+
+    def told(uid: int, gid: int, reader: Reader) -> str | None:
+        found = os.stat_result((0o100640, 0, 0, 1, uid, gid, 1, 0, 0, 0))
+        return shared(path, "file", found, reader)
+
+    root, service = Reader(0, {0}), Reader(SERVICE, {SERVICE})
+    assert told(0, SERVICE, root) is None
+    assert told(0, SERVICE, service) is None
+    assert "mode 0640" in (told(0, 0, root) or "")
+    assert "mode 0640" in (told(0, SERVICE + 1, service) or "")
+    assert "mode 0640" in (told(SERVICE, SERVICE, root) or "")
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory; name a file in it"):
+        require_private(tmp_path, "file")
+
+
+@pytest.mark.parametrize(
+    ("mode", "reader", "is_refused"),
+    [
+        (0o600, Reader(0, {0}), False),
+        (0o600, Reader(SERVICE, {SERVICE}), True),
+        (0o604, Reader(SERVICE, {SERVICE}), False),
+        (0o604, Reader(SERVICE, {0, SERVICE}), True),  # what the group may, and not others
+    ],
+)
+def test_who_could_read_a_file(mode: int, reader: Reader, is_refused: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "secret"
+        path.touch()
+        path.chmod(mode)
+        path.parent.chmod(0o755)
+        assert (refused(path, reader) is not None) is is_refused
+        path.parent.chmod(0o700)
+        assert (refused(path, reader) is not None) is (reader.uid != 0)

@@ -43,10 +43,13 @@ def test_what_the_kernel_path_passes_by(
 
 
 def test_firewall() -> None:
-    assert network.firewall(PLAIN).verdict is OK
-    assert network.firewall(replace(PLAIN, chains=None)).verdict is UNKNOWN
-    closed = network.firewall(replace(PLAIN, firewall="it drops: `nft add rule`"))
-    assert (closed.verdict, closed.fix) == (WARN, "`nft add rule`")
+    def verdicts(**found: Any) -> list[tuple[Verdict, str]]:
+        return [(each.verdict, each.fix) for each in network.firewall(replace(PLAIN, **found))]
+
+    assert verdicts() == [(OK, "")]
+    assert [verdict for verdict, _ in verdicts(chains=None)] == [UNKNOWN]
+    assert verdicts(firewall="it drops: `nft add rule`") == [(WARN, "`nft add rule`")]
+    assert verdicts(dropped=["a rule drops: nft delete rule"]) == [(WARN, "nft delete rule")]
 
 
 @pytest.mark.parametrize(

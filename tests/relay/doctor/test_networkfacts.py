@@ -19,7 +19,7 @@ LOOK = """
 import json
 from dataclasses import asdict
 from relay.doctor import networkfacts
-print(json.dumps(asdict(networkfacts.network(0, []))))
+print(json.dumps(asdict(networkfacts.network(0, [], []))))
 """
 
 
@@ -45,7 +45,7 @@ class TestHosts:
             "nft add chain inet fw in { type filter hook input priority 0; policy drop; }",
         )
         with host.inside():
-            found = networkfacts.network(0, ["udp dport 3478"])
+            found = networkfacts.network(0, ["udp dport 3478"], [])
         assert [each.mark for each in found.rules or () if each.mark] == [0x10]
         assert found.policies == ["out 192.0.2.0/24 to 10.0.0.0/8"]
         assert [each.name for each in found.chains or ()] == ["in"]

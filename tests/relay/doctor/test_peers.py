@@ -58,14 +58,30 @@ def test_clock(ahead: list[float], verdict: Verdict, *, synchronised: bool | Non
     ("path", "mode", "verdict", "fix"),
     [
         (KEYS, 0o100600, OK, ""),
-        (KEYS, 0o100640, FAIL, "chmod 600 k.toml"),
-        (KEYS, 0o100644, FAIL, "chmod 600 k.toml"),
         (KEYS, "Permission denied; let this user read it", FAIL, "let this user read it"),
         (REGISTRY, 0o100644, OK, ""),
         (REGISTRY, 0o100664, WARN, "chmod go-w r.toml"),
     ],
 )
 def test_files(path: Path, mode: int | str, verdict: Verdict, fix: str) -> None:
-    (found,) = peers.files({path: mode}, KEYS)
+    (found,) = peers.files({path: mode}, KEYS, None)
     assert (found.name, found.verdict) == ("keys" if path == KEYS else "registry", verdict)
+    assert fix in found.fix
+
+
+def test_a_key_file_that_others_can_use_as_well() -> None:
+    shared = "others can read key file k.toml (mode 0644): chmod 600 k.toml"
+    (found,) = peers.files({KEYS: 0o100644}, KEYS, shared)
+    assert (found.name, found.verdict, found.fix) == ("keys", FAIL, "chmod 600 k.toml")
+
+
+def test_a_clock_is_told_of_before_anything_is_refused() -> None:
+    (found,) = peers.clock(True, [Asked("redis", None, ahead=-290.0)])
+    assert found.verdict is WARN
+    assert found.says == "this machine's clock is 5 minutes behind of that of redis"
+
+
+@pytest.mark.parametrize(("hangs", "fix"), [(True, "restart it"), (False, "start it, or")])
+def test_one_that_hangs_is_to_be_restarted(hangs: bool, fix: str) -> None:
+    (found,) = peers.transceivers([Asked("a", "does not answer", hangs=hangs)], searched=True)
     assert fix in found.fix

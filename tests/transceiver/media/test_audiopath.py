@@ -241,6 +241,7 @@ def test_redundant_packets_are_opened_and_make_losses_good() -> None:
     assert stats["rtp_redundant"] == 80
     assert float(stats["playout_recovered"] or 0) >= 15 * 480
     assert stats["playout_concealed"] == 0 or float(stats["playout_concealed"] or 0) <= 4 * 480
+    assert 0.0 <= float(stats["concealed_share"] or 0) <= 4 / 76
     assert min(loud[20:]) > 500
 
 
@@ -360,3 +361,17 @@ def test_nothing_that_a_client_sends_raises_and_the_call_sounds_on(
     call.run(0.8)
     assert min(call.loud[-10:]) > 500
     assert call.server.goodbye(call.now)
+
+
+def test_the_share_of_what_was_made_up_is_one_of_all_that_was_heard() -> None:
+    server = path(PLAN)
+    assert server.stats()["concealed_share"] is None
+    encoder = OpusEncoder(OpusSettings())
+    for index in range(100):
+        payload = encoder.encode(voice(index))
+        if index % 2 == 0:
+            packet = rtp.Packet(111, index, 960 * index, CLIENT, payload)
+            server.receive_rtp(packet.serialise(), 0.02 * index)
+        server.hear(0.02 * index + 0.007)
+    share = float(server.stats()["concealed_share"] or 0)
+    assert 0.3 < share < 0.6

@@ -52,3 +52,14 @@ def test_a_mount_that_others_see_is_not_called_private() -> None:
 
 def test_nothing_is_said_where_it_is_mounted() -> None:
     assert mount(*AS_FIRST, prepare="mount -t bpf bpf /sys/fs/bpf &&") == "None"
+
+
+def test_one_that_is_read_only_is_refused_with_what_mends_it() -> None:
+    prepare = "mount -t bpf bpf /sys/fs/bpf && mount -o remount,ro,bind /sys/fs/bpf &&"
+    with pytest.raises(AssertionError, match="mount -o remount,rw /sys/fs/bpf"):
+        mount(*AS_FIRST, prepare=prepare)
+
+
+def test_one_that_has_no_place_is_refused_with_what_mends_it() -> None:
+    with pytest.raises(AssertionError, match="mount sysfs first"):
+        mount(*AS_FIRST, prepare="mount -t tmpfs none /sys/fs &&")

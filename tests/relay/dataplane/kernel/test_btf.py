@@ -85,3 +85,11 @@ def test_what_no_map_of_ours_holds(types: bytes) -> None:
     btf = Btf(table(types, ("u32",)))
     with pytest.raises(BtfError, match="BTF kind"):
         btf.layout(2 if types.startswith(U32) else 1)
+
+
+def test_an_ipv4_gateway_is_shown_as_one() -> None:
+    gateway = Leaf("gateway", 0, 4, 4, "__be32")
+    assert gateway.show(bytes([192, 0, 2, 1, *bytes(12)])) == "192.0.2.1"
+    assert gateway.show(bytes.fromhex("20010db8") + bytes(11) + b"\x01") == "2001:db8::1"
+    address = Leaf("client.word", 0, 4, 4, "__be32")
+    assert address.show(bytes.fromhex("20010db8") + bytes(12)) == "2001:db8::"
