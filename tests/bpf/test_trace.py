@@ -1,5 +1,6 @@
 """Following a client's packets through the program: what is told of each, and that it costs none."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
 from relay.core.rates import RateLimit
-from relay.dataplane.kernel import bpfsys
+from relay.dataplane.kernel import bpfsys, tracing
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.tracing import Trace
 from relay.wire.endpoint import Endpoint
@@ -173,7 +174,23 @@ def test_beyond_the_rate_packets_are_counted(bench: "Bench") -> None:
 def test_what_nobody_reads_is_counted(bench: "Bench") -> None:
     room = 2048
     with traced(bench, bench.client) as trace:
-        for _ in range(room + 5):
+        for number in range(room + 5):
+            if not number % 100:
+                trace.follow()  # it takes some seconds
             bench.run(bench.from_client(RTP))
         assert len(trace.records()) == room
         assert trace.missed() == (0, 5)
+
+
+def test_when_nobody_renews_its_lease_it_tells_nothing_and_forwards(bench: "Bench") -> None:
+    bench.install()
+    with traced(bench, bench.client) as trace:
+        trace.follow()
+        time.sleep(tracing.LEASE + 0.1)  # the clock is the kernel's
+        assert bench.run(bench.from_client(RTP)) == bench.outcome(
+            "redirect", bench.to_transceiver(RTP), "forwarded_to_transceiver"
+        )
+        assert trace.records() == []
+        trace.follow()
+        bench.run(bench.from_client(RTP))
+        assert len(trace.records()) == 1
