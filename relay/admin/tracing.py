@@ -8,7 +8,7 @@ from relay.dataplane.kernel.tracerecords import TraceRecord
 from relay.errors import ConfigError
 from relay.wire.endpoint import Endpoint, canonical_host
 from relay.wire.errors import EndpointError
-from relay.wire.frame import read_frame
+from relay.wire.frame import Datagram, read_frame
 from relay.wire.packetkind import kind_of
 
 _KIND = len("STUN indication")
@@ -55,11 +55,17 @@ def as_object(record: TraceRecord, epoch: float) -> dict[str, Any]:
         "client": in_full(record.client),
         "source": in_full(found.source) if found else None,
         "target": in_full(found.target) if found else None,
-        "kind": "other" if found is None else kind_of(found.payload) if found.is_whole else "fragment",
+        "kind": _kind(found),
         "bytes": found.size if found else record.frame_length,
         "verdict": record.verdict,
         "reason": record.reason,
     }
+
+
+def _kind(found: Datagram | None) -> str:
+    if found is None:
+        return "other"
+    return kind_of(found.payload) if found.is_whole else "fragment"
 
 
 def in_words(packet: Mapping[str, Any]) -> str:

@@ -1,13 +1,10 @@
 """`icelane trace`: what becomes of each packet of one client."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from relay.cli.output import Loaded
-
-if TYPE_CHECKING:
-    from relay.wire.endpoint import Endpoint
 
 
 def trace(

@@ -1,7 +1,10 @@
 """What `icelane trace` prints: a line for each packet as it comes, and a summary at the end."""
 
 import json
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -12,19 +15,18 @@ from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.tracing import RATE, Trace
 from relay.wire.endpoint import Endpoint
 
+_ENDS = signal.SIGTERM, signal.SIGHUP
 _POLL = 0.05  # seconds between two looks for packets
 _LOOK = 0.5  # ... at whether the program is still the one that runs, and what was not told
 
 
-def follow(
-    instance: str, client: Endpoint, *, seconds: float, count: int, as_json: bool
-) -> None:
+def follow(instance: str, client: Endpoint, *, seconds: float, count: int, as_json: bool) -> None:
     """Print the packets of a client, for so long or so many (0: however many), then the summary.
 
     Raises:
         DataplaneError: They cannot be followed, or the program goes meanwhile.
     """
-    with Trace(Pins(instance), client) as trace:
+    with _ended_by_signals(), Trace(Pins(instance), client) as trace:
         began = time.monotonic()
         view = _View(trace, instance, count, as_json=as_json)
         try:
@@ -36,6 +38,17 @@ def follow(
         ended = time.monotonic()
         view.print_waiting()
         view.summarize(client, ended - began)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let what ends a command end it as Ctrl-C does: interfaces are to run their own program."""
+    before = [(each, signal.signal(each, signal.default_int_handler)) for each in _ENDS]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 class _View:

@@ -9,6 +9,7 @@ from relay.wire.endpoint import Endpoint
 UNKNOWN = "unknown"  # the program was just being replaced
 VERDICTS = "pass", "drop", "forward"  # enum verdict
 _TO_CLIENT = 2  # enum direction
+_CLIENT = "client.word", "client_port"
 _PREFIX = "record."  # of struct trace_held, whose type the kernel keeps: it keeps none of a queue's
 
 
@@ -57,7 +58,7 @@ class RecordReader:
         known = reason < len(self._reasons)
         return TraceRecord(
             time=self._number(raw, "time_ns") / 1e9,
-            client=Endpoint.unpack(raw[self._spans["client.word"]] + raw[self._spans["client_port"]]),
+            client=Endpoint.unpack(b"".join(raw[self._spans[name]] for name in _CLIENT)),
             to_client=self._number(raw, "direction") == _TO_CLIENT,
             verdict=VERDICTS[self._number(raw, "verdict")] if known else UNKNOWN,
             reason=self._reasons[reason] if known else UNKNOWN,
@@ -72,4 +73,3 @@ class RecordReader:
 def reasons(counters: Layout) -> list[str]:
     """The names of the reasons, by their numbers."""
     return [leaf.path for leaf in counters.leaves]
-

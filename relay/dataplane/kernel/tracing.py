@@ -56,7 +56,7 @@ class Trace:
             self._object = objects.find_or_build().object
             self._fds = _make_maps(self._object, opened)
             self._setup, self._lease, self._counts, held = (
-                opened.enter_context(PinnedMap(HeldMap(os.dup(self._fds[name]), self._object.types)))
+                opened.enter_context(self._opened(name))
                 for name in ("trace_setup", "trace_lease", "trace_counts", "trace_held")
             )
             self._reader = RecordReader(held.value, self._counts.value)
@@ -148,6 +148,9 @@ class Trace:
         )
         return limited, full
 
+    def _opened(self, name: str) -> PinnedMap:
+        return PinnedMap(HeldMap(os.dup(self._fds[name]), self._object.types))
+
     def _write_setup(self, client: Endpoint, rate: RateLimit) -> None:
         cost = int(_SECOND / rate.rate)
         fields: dict[str, bytes | int] = {
@@ -180,9 +183,7 @@ def _make_maps(wanted: BpfObject, opened: ExitStack) -> dict[str, int]:
     return fds
 
 
-def _load(
-    wanted: BpfObject, name: str, pins: Pins, made: dict[str, int], opened: ExitStack
-) -> int:
+def _load(wanted: BpfObject, name: str, pins: Pins, made: dict[str, int], opened: ExitStack) -> int:
     """Load one of the programs, with the instance's maps and those that were made for it."""
     spec = wanted.programs[name]
     with ExitStack() as maps:
