@@ -8,7 +8,7 @@
  * undisturbed on its processor: what is counted there until its next packet comes is this one's.
  * trace_flush(), which user space runs on each processor, tells of those after which none has come.
  *
- * Whoever asked may be killed. Then the lease ends, and relay_traced() looks at nothing more.
+ * Whoever asked may be killed. Then the lease ends, and relay_traced() looks at no packet any more.
  */
 
 /*
@@ -204,9 +204,10 @@ int relay_traced(struct xdp_md *ctx)
 	struct trace_setup *setup = trace_setup.lookup(&only);
 	struct trace_held *held = trace_held.lookup(&only);
 
-	if (lease && setup && held && bpf_ktime_get_coarse_ns() < lease->until_ns) {
-		tell(held, setup, true);
-		hold(ctx, held, setup);
+	if (lease && setup && held) {
+		tell(held, setup, true); /* also when the lease has ended: it came before */
+		if (bpf_ktime_get_coarse_ns() < lease->until_ns)
+			hold(ctx, held, setup);
 	}
 	trace_tails.call(ctx, 0);
 	return XDP_PASS; /* never: it is there before this runs */
