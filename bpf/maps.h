@@ -62,8 +62,8 @@ BPF_TABLE("array", __u32, struct losses, losses, 1);
 BPF_TABLE("array", __u32, struct build, build, 1);
 
 /*
- * Of the programs of trace.bpf.c. They are made for as long as somebody follows a client. A queue is
- * read by system calls, in the order in which it was filled.
+ * Of the programs of trace.bpf.c. They are made for as long as somebody follows a client, and all
+ * but the last are not pinned. A queue is read by system calls, in the order in which it was filled.
  */
 BPF_TABLE("array", __u32, struct trace_setup, trace_setup, 1);
 BPF_TABLE("array", __u32, struct trace_lease, trace_lease, 1);
