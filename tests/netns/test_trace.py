@@ -20,7 +20,8 @@ from relay.dataplane.kernel import bpfsys, traces
 from relay.dataplane.kernel.pins import Pins
 from tests.lab.config import icelane
 from tests.lab.load import Load
-from tests.lab.relay_testbed import RELAY, RelayTestbed
+from tests.lab.relay_testbed import RelayTestbed
+from tests.lab.topology import RELAY
 from tests.netns.loads import loads
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
