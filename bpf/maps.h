@@ -61,4 +61,15 @@ BPF_TABLE("array", __u32, struct losses, losses, 1);
 /* The program does not use it: the loader keeps a note here. */
 BPF_TABLE("array", __u32, struct build, build, 1);
 
+/*
+ * Of the programs of trace.bpf.c. They are made for as long as somebody follows a client, and all
+ * but the last are not pinned. A queue is read by system calls, in the order in which it was filled.
+ */
+BPF_TABLE("array", __u32, struct trace_setup, trace_setup, 1);
+BPF_TABLE("array", __u32, struct trace_lease, trace_lease, 1);
+BPF_TABLE("percpu_array", __u32, struct trace_held, trace_held, 1);
+BPF_TABLE("percpu_array", __u32, struct counters, trace_counts, TRACE_VERDICTS);
+BPF_QUEUE(trace_records, struct trace_record, TRACE_RECORDS);
+BPF_PROG_ARRAY(trace_tails, 1);
+
 #endif

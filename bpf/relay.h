@@ -434,4 +434,52 @@ struct token_bucket {
 	__u64 full_at_ns; /* CLOCK_MONOTONIC_COARSE: when it is full, if nothing more is taken */
 };
 
+/*
+ * What `icelane trace` is told of a packet (trace.bpf.c). The frame is as it came in, and begins two
+ * bytes behind a multiple of eight, so that its IP header has the right place.
+ */
+#define TRACE_FRAME 126
+struct trace_record {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	struct address client;
+	__u32 frame_length;
+	__be16 client_port; /* 0: the packet does not tell */
+	__u8 direction;
+	__u8 reason;  /* REASON_NONE: nobody knows */
+	__u8 verdict; /* enum verdict */
+	__u8 kept;    /* bytes of the frame that are here; the rest is zero */
+	__u8 frame[TRACE_FRAME];
+};
+_Static_assert(sizeof(struct trace_record) == 160, "no hidden padding");
+
+/* The last packet of the client on a processor, until it is told of. */
+struct trace_held {
+	struct trace_record record;
+	struct counters before; /* what was counted when it came */
+	__u64 waits;		/* 1: it is to be told of; taken in one step */
+};
+
+/* Whose packets are told of, how many at most, and how many were not. */
+struct trace_setup {
+	struct address client;
+	struct rate_limit rate;
+	struct token_bucket bucket;
+	__u64 limited; /* packets beyond the rate */
+	__u64 full;    /* packets for which there was no room */
+	__be16 client_port; /* 0: any */
+	__u8 pad[6];
+};
+_Static_assert(sizeof(struct trace_setup) == 64, "no hidden padding");
+
+/* Until when somebody is there to read what is told: CLOCK_MONOTONIC, in nanoseconds. */
+struct trace_lease {
+	__u64 until_ns;
+};
+
+/* Records that wait to be read. */
+#define TRACE_RECORDS 2048
+
+/* Verdicts by which the client's packets are counted, see enum verdict. */
+#define TRACE_VERDICTS 3
+
 #endif

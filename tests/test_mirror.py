@@ -138,6 +138,14 @@ WITHOUT = {
         "tests/relay/admin/test_transport.py",
         "asks what the transport answers",
     ),
+    "relay/dataplane/kernel/tracing.py": (
+        "tests/bpf/test_trace.py",
+        "it follows packets, tested on single ones",
+    ),
+    "relay/cli/traceview.py": (
+        "tests/netns/test_trace.py",
+        "a part of its command, tested while flows run",
+    ),
     "relay/cli/flowlist.py": (
         "tests/relay/cli/test_flows.py",
         "a part of its command",

@@ -15,7 +15,9 @@ class Icelane(LazyGroup):
 
     sections: ClassVar[Mapping[str, Iterable[str]]] = {
         "Run": ("up", "relay", "transceiver", "signaling", "agent"),
-        "Look and steer": (*("calls", "flows", "top", "stats", "maps", "registry", "dataplane"),),
+        "Look and steer": (
+            *("calls", "flows", "trace", "top", "stats", "maps", "registry", "dataplane"),
+        ),
         "Set up and check": ("config", "keys", "ufrag", "doctor", "call"),
     }
     places: ClassVar[Mapping[str, str]] = {

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from socket import AF_INET, AF_INET6
 from typing import Any
@@ -114,6 +114,16 @@ class Bench:
         after = self.dataplane.counters()
         counted = {name: after[name] - before[name] for name in after}
         return Outcome(VERDICTS[done.verdict], done.data, {k: v for k, v in counted.items() if v})
+
+    @contextmanager
+    def running(self, program: int) -> Iterator[None]:
+        """Run another program for a while, which is closed then."""
+        before, self._program = self._program, program
+        try:
+            yield
+        finally:
+            self._program = before
+            os.close(program)
 
     @staticmethod
     def outcome(verdict: str, frame: bytes, reason: str) -> Outcome:

@@ -205,6 +205,7 @@ class ProgramInfo(ctypes.Structure):
         ("created_by_uid", ctypes.c_uint32),
         ("nr_map_ids", ctypes.c_uint32),
         ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * 16),
     )
 
 

@@ -36,6 +36,7 @@ class Command(IntEnum):
     RAW_TRACEPOINT_OPEN = 17
     BTF_LOAD = 18
     BTF_GET_FD_BY_ID = 19
+    MAP_LOOKUP_AND_DELETE_ELEM = 21
     MAP_LOOKUP_BATCH = 24
     LINK_CREATE = 28
     LINK_UPDATE = 29
@@ -52,6 +53,7 @@ class MapType(IntEnum):
 
 
 MMAPABLE = 1 << 10  # BPF_F_MMAPABLE
+_BPF_F_REPLACE, _BPF_F_TEST_RUN_ON_CPU = 1 << 2, 1 << 0
 ATTACH_TYPE_XDP, ATTACH_TYPE_SK_LOOKUP = 37, 36  # enum bpf_attach_type
 XDP_FLAGS_SKB_MODE = 1 << 1  # linux/if_link.h: generic mode
 XDP_FLAGS_DRV_MODE = 1 << 2  # native mode
@@ -155,6 +157,16 @@ def map_delete(fd: int, key: bytes) -> bool:
     return True
 
 
+def queue_pop(fd: int, value_size: int) -> bytes | None:
+    """Take the first value out of a queue, or None when it is empty."""
+    value = ctypes.create_string_buffer(value_size)
+    try:
+        bpf(Command.MAP_LOOKUP_AND_DELETE_ELEM, _element(fd, None, value))
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
 class BatchReader:
     """Reads a hash map in large batches.
 
@@ -226,6 +238,13 @@ def program_info(fd: int) -> ProgramInfo:
     info = bpfattr.ProgramInfo()
     _get_info(fd, info)
     return ProgramInfo(info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len)
+
+
+def program_name(fd: int) -> str:
+    """What a program was called when it was loaded."""
+    info = bpfattr.ProgramInfo()
+    _get_info(fd, info)
+    return str(info.name.decode())
 
 
 def program_maps(fd: int) -> list[int]:
@@ -303,14 +322,24 @@ def link_create_tracepoint(program_fd: int, name: str) -> int:
     return bpf(Command.RAW_TRACEPOINT_OPEN, attributes)
 
 
-def link_update(link_fd: int, program_fd: int) -> None:
-    """Replace a link's program in one step; no packet meets none or both."""
-    bpf(Command.LINK_UPDATE, bpfattr.LinkUpdate(link_fd, program_fd))
+def link_update(link_fd: int, program_fd: int, old_program_fd: int | None = None) -> None:
+    """Replace a link's program in one step; no packet meets none or both.
+
+    With an old program it is replaced only if it is that one; else this is a PermissionError.
+    """
+    old = (0, 0) if old_program_fd is None else (_BPF_F_REPLACE, old_program_fd)
+    bpf(Command.LINK_UPDATE, bpfattr.LinkUpdate(link_fd, program_fd, *old))
 
 
 def link_detach(fd: int) -> None:
     """Detach a link's program at once; closing the link would do so a moment later."""
     bpf(Command.LINK_DETACH, bpfattr.LinkDetach(fd))
+
+
+def run_on(program_fd: int, cpu: int) -> None:
+    """Run a program for a raw tracepoint once, on a processor; ENXIO when that is not online."""
+    run = bpfattr.ProgramRun(prog_fd=program_fd, flags=_BPF_F_TEST_RUN_ON_CPU, cpu=cpu)
+    bpf(Command.PROG_TEST_RUN, run)
 
 
 def possible_cpus() -> int:

@@ -25,6 +25,8 @@ PROGRAMS = {
     "steer": (bpfload.PROG_TYPE_SK_LOOKUP, bpfsys.ATTACH_TYPE_SK_LOOKUP),
     "count_failed": (bpfload.PROG_TYPE_RAW_TRACEPOINT, 0),
     "count_dropped": (bpfload.PROG_TYPE_RAW_TRACEPOINT, 0),
+    "relay_traced": (bpfload.PROG_TYPE_XDP, bpfsys.ATTACH_TYPE_XDP),
+    "trace_flush": (bpfload.PROG_TYPE_RAW_TRACEPOINT, 0),
 }
 
 

@@ -19,6 +19,7 @@ from relay.dataplane.kernel import (
     privileges,
     proof,
     renames,
+    traces,
     unseen,
 )
 from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
@@ -61,6 +62,7 @@ def load(config: LoadConfig) -> LoadReport:
     started = time.monotonic()
     loading = _Loading(config)
     outcome = loading.run()
+    traces.end_left(loading.pins)
     with bpfsys.pinned(loading.pins.program) as program:
         tag = bpfsys.program_info(program).tag
     return LoadReport(
@@ -249,7 +251,8 @@ def _load_programs(
     Raises:
         DataplaneError: The kernel refuses one.
     """
-    specs = [each for each in wanted.programs.values() if each.name not in losses.TRACEPOINTS]
+    later = (*losses.TRACEPOINTS, *traces.PROGRAMS)
+    specs = [each for each in wanted.programs.values() if each.name not in later]
     specs.sort(key=lambda each: len(each.instructions), reverse=True)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         loading = [executor.submit(_load_program, each, maps) for each in specs]

@@ -15,6 +15,12 @@ TAILS = "tails"  # of one version alone, so that it is replaced with its program
 DORMANT_CLIENTS = "dormant_clients"
 EDGES = "edges"
 _STEER_SOCKETS = "steer_sockets"
+#: Made for as long as somebody follows a client, see `relay.dataplane.kernel.tracing`.
+TRACE_TAILS = "trace_tails"
+TRACE_MAPS = (
+    *("trace_setup", "trace_lease", "trace_held", "trace_counts", "trace_records"),
+    TRACE_TAILS,
+)
 #: Where flows are by their clients: written anew from the records if it is not as wanted.
 FLOW_INDEX = "flow_index"
 #: What nobody could write anew. All else is written whenever the program is loaded, but for counts.
@@ -45,6 +51,28 @@ def has_layout(pins: Pins, wanted: BpfObject, name: str) -> bool:
             and pinned.key.shape() == types.layout(spec.key_type).shape()
             and pinned.value.shape() == types.layout(spec.value_type).shape()
         )
+
+
+def make(spec: MapSpec, types: int, size: int) -> int:
+    """Make a map; a descriptor of it.
+
+    Args:
+        spec: What it is like.
+        types: A descriptor of the object's type information.
+        size: For how many entries.
+
+    Raises:
+        DataplaneError: The kernel makes none.
+    """
+    numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
+    try:
+        return bpfload.map_create(
+            *(spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name), numbers
+        )
+    except OSError as error:
+        raise DataplaneError(
+            f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
+        ) from None
 
 
 class Maps:
@@ -81,6 +109,8 @@ class Maps:
         """
         types = self._keep(bpfload.btf_load(self._wanted.types))
         for spec in self._wanted.maps.values():
+            if spec.name in TRACE_MAPS:
+                continue
             path = self._path(spec.name)
             if spec.name == TAILS:
                 self.fds[spec.name] = self._make(spec, types)
@@ -103,19 +133,7 @@ class Maps:
             self._pins.replace(self._path(name), fd)
 
     def _make(self, spec: MapSpec, types: int) -> int:
-        numbers = (types, spec.key_type, spec.value_type) if spec.key_type else (0, 0, 0)
-        size = self._sizes.get(spec.name, spec.max_entries)
-        try:
-            return self._keep(
-                bpfload.map_create(
-                    *(spec.type, spec.key_size, spec.value_size, size, spec.flags, spec.name),
-                    numbers,
-                )
-            )
-        except OSError as error:
-            raise DataplaneError(
-                f"The kernel makes no map {spec.name} of {size:,} entries ({error.strerror})."
-            ) from None
+        return self._keep(make(spec, types, self._sizes.get(spec.name, spec.max_entries)))
 
     def _path(self, name: str) -> Path:
         return self._pins.steer_sockets if name == _STEER_SOCKETS else self._pins.map(name)

@@ -19,6 +19,7 @@ from relay.dataplane.kernel import (
     proof,
     renames,
     rtnetlink,
+    traces,
     unseen,
 )
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
@@ -167,6 +168,7 @@ class AsRoot(Pins):
 
     def follow_interfaces(self, *, on: bool, mode: Mode) -> list[str]:
         """See `Privileged.follow_interfaces`."""
+        traces.end_left(self)
         with locked():  # a loader may be faster
             return renames.follow(self) + reattach(self, self.running(on=on), mode)
 

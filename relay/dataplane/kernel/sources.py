@@ -15,6 +15,7 @@ MAIN = (
     "forward.bpf.c",
     "steer.bpf.c",
     "losses.bpf.c",
+    "trace.bpf.c",
 )  # compiled as one: they share maps
 
 
