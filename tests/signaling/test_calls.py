@@ -295,12 +295,13 @@ async def test_a_client_that_only_fails_never_uses_the_capacity_of_others(
 ) -> None:
     url = between_heartbeats.url + CALLS
     greedy = {**SDP, "X-Forwarded-For": "203.0.113.66"}
-    statuses = []
-    for _ in range(transceiver.config.capacity + 3):
+    most = max(LEAST, transceiver.config.capacity // 4)
+    for number in range(transceiver.config.capacity + 3):
         async with http.post(url, data=offer, headers=greedy) as response:
-            statuses.append(response.status)
-    assert LEAST <= statuses.count(201) <= transceiver.config.capacity // 2
-    assert set(statuses) == {201, 429}
+            # Later on it depends on how late those before are: one that is gives its place away.
+            assert response.status in ({201} if number < LEAST else {201, 429})
+        assert len(transceiver.calls) <= most
+    assert len(transceiver.calls) >= LEAST
     honest = {**SDP, "X-Forwarded-For": "203.0.113.67"}
     async with http.post(url, data=offer, headers=honest) as response:
         assert response.status == 201
