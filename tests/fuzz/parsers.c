@@ -2,6 +2,7 @@
 // else the payload of a datagram. Either way the verdict has to be that of oracle.py, a process that
 // the environment's ICELANE_FUZZ_ORACLE names, as a command of the shell.
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,8 @@ static void transfer(bool writing, void *data, size_t size)
 	for (size_t done = 0; done < size;) {
 		ssize_t some = writing ? write(ask, (char *)data + done, size - done) :
 					 read(answered, (char *)data + done, size - done);
+		if (some < 0 && errno == EINTR) // libFuzzer's clock ticks, and restarts nothing
+			continue;
 		require(some > 0, "the oracle has ended");
 		done += some;
 	}

@@ -51,7 +51,8 @@ def _check_section(theirs: list[str], ours: list[str]) -> None:
         return
     if our_kind == "m=audio":
         assert our_formats
-        assert set(our_formats) <= set(formats), "payload types of the offer"
+        offered = {each.lstrip("0") or "0" for each in formats}  # 08 is 8, if anybody writes it so
+        assert set(our_formats) <= offered, "payload types of the offer"
         direction = next(iter(DIRECTIONS & _names(ours)))
         asked = next(iter(DIRECTIONS & _names(theirs)), "sendrecv")
         if len(DIRECTIONS & _names(theirs)) == 1:
