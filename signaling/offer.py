@@ -24,6 +24,7 @@ MAX_BODY = 256 << 10
 BODY_TIMEOUT = 10.0
 #: The largest number of a data channel's stream (RFC 8831, section 6.2: 65535 is none).
 MAX_CHANNEL = 65_534
+_SHOWN = 60  # characters of a client's text in an error
 ACCEPTED_TYPES = "application/sdp, multipart/form-data, application/json"
 
 
@@ -31,8 +32,16 @@ async def read_body(request: web.Request) -> bytes:
     """Read the body of a request, which has `BODY_TIMEOUT` for it however it trickles.
 
     Raises:
-        ApiError: It did not arrive in time.
+        ApiError: It did not arrive in time, or is compressed.
     """
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.lower() != "identity":
+        raise ApiError(
+            415,
+            "unsupported_content_encoding",
+            f"Send the body as it is, not compressed as {coding[:_SHOWN]!a}.",
+            headers={"Accept-Encoding": "identity"},  # RFC 9110, section 15.5.16
+        )
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()

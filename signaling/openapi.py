@@ -41,7 +41,7 @@ _ERRORS = {
     "408": "The body did not arrive in time.",
     "412": "If-Match names an ICE session that is over.",
     "413": "The body, or the offer in it, is too large.",
-    "415": "The body has another media type.",
+    "415": "The body has another media type, or is compressed.",
     "422": "ICE of this call cannot be restarted by a fragment.",
     "426": "This is a WebSocket.",
     "428": "If-Match is missing.",
@@ -176,7 +176,7 @@ _CALLS: Json = {
             "createClientSecret",
             "Make a short-lived secret, with which a browser or an app may call.",
             {"200": _json("The secret, and what it stands for.", "ClientSecret")},
-            *("408", "413"),
+            *("408", "413", "415"),
             requestBody={
                 "content": {
                     "application/json": {"schema": {"$ref": "#/components/schemas/SecretRequest"}}

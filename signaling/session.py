@@ -100,7 +100,7 @@ def check_session(value: Any, *, typed: bool = False) -> dict[str, Any] | None:
         )
     if kind is not None and kind not in _TYPES:
         raise _invalid(
-            "invalid_value", f"The type of a session is one of {_TYPES}.", "session.type"
+            "invalid_value", f"The type of a session is {' or '.join(_TYPES)}.", "session.type"
         )
     check_model(value.get("model"), "session.model")
     return value

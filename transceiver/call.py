@@ -20,6 +20,7 @@ from transceiver.endings import ending
 from transceiver.ice import CONSENT_LIFETIME
 from transceiver.parts import Parts, Surroundings
 from transceiver.sdp import Offer
+from transceiver.srtp import PROFILES
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +150,11 @@ class Call:
     def connected(self) -> None:
         """See `transport.Listener`."""
         if self.state == "ended":
+            return
+        if self._parts.lacks_srtp:
+            # It would go on without a sound (RFC 5764, section 4.1: media needs a profile).
+            known = ", ".join(each.name.decode() for each in PROFILES)
+            self.end(f"DTLS failed: no SRTP profile in common; a client may offer {known}")
             return
         self._begin_parts()
         if self.state == "new" and self._parts.are_connected:

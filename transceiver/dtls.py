@@ -236,6 +236,10 @@ class Dtls:
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
         if certificate is None or not self._is_the_clients(certificate):
             self._fail("the client's certificate matches no fingerprint of its offer")
+            # For the client the handshake is over, and it would wait for media in vain. OpenSSL has
+            # no way to say bad_certificate (RFC 8122, section 6.2) so late.
+            with contextlib.suppress(SSL.Error):
+                self._ssl.shutdown()
             return
         chosen = self._ssl.get_selected_srtp_profile()
         profile = next((each for each in PROFILES if each.name == chosen), None)

@@ -122,6 +122,15 @@ class Parts:
         used = {each.transport for each in (self.plan.audio, self.plan.data) if each}
         return all(self.transports[each].is_connected for each in used)
 
+    @property
+    def lacks_srtp(self) -> bool:
+        """Whether there is audio on a transport whose handshake has agreed on no SRTP."""
+        return self._lacks_srtp(self.plan)
+
+    def _lacks_srtp(self, plan: Plan) -> bool:
+        known = {index for index, each in enumerate(self.transports) if each.is_without_srtp}
+        return plan.audio is not None and plan.audio.transport in known
+
     def answer(self, offer: Offer, owner: Owner) -> str:
         """Answer the first or a later offer.
 
@@ -136,6 +145,10 @@ class Parts:
         """
         previous = self.plan if self.plan is not _NOTHING else None
         plan = offer.plan(previous, role=ROLE)
+        if self._lacks_srtp(plan):
+            raise OfferError(
+                "the handshake of this call has agreed on no SRTP: make a new call for audio"
+            )
         change = self._prepare(plan, owner)
         try:
             text = offer.answer(plan, self._local(plan, change), self._answer)

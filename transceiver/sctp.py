@@ -46,6 +46,7 @@ NAMES = (
     *("_last_received_tsn", "_last_sacked_tsn", "_local_tsn", "_outbound_queue", "_receive"),
     *("_local_verification_tag", "_remote_verification_tag", "_remote_port", "_ssthresh"),
     *("_remote_max_message_size", "_reconfig_response_seq", "_reset_deferred_streams"),
+    *("_receive_reconfig_param", "_reconfig_request", "_data_channel_inbound_reset"),
     *("_advertised_rwnd", "_sack_needed", "_send_sack", "_set_state", "_rto", "_loop"),
 )
 
@@ -297,7 +298,7 @@ class Association(RTCSctpTransport):
             return  # we open no channels
         if not is_open(data):
             self.counts["dcep_malformed"] += 1
-        elif number in self._data_channels:
+        elif await self._is_taken(number):
             self.counts["dcep_open_again"] += 1
         elif len(self._data_channels) >= MAX_CHANNELS:
             self.counts["channels_too_many"] += 1
@@ -308,6 +309,20 @@ class Association(RTCSctpTransport):
             self._data_channel_queue.append((channel, _DCEP, ACK))
             await self._data_channel_flush()
             self._tell(number, channel)
+
+    async def _is_taken(self, number: int) -> bool:
+        """Whether there is a channel on a stream on which the client opens one.
+
+        Where we have reset the stream after the client did, the client opens it anew because it
+        knows so (RFC 8831, section 6.7): only its answer was lost.
+        """
+        request = self._reconfig_request
+        if request and number in request.streams and number in self._data_channel_inbound_reset:
+            done = aiortc_sctp.RECONFIG_RESULT_SUCCESS_PERFORMED
+            await self._receive_reconfig_param(
+                aiortc_sctp.StreamResetResponseParam(request.request_sequence, done)
+            )
+        return number in self._data_channels
 
     def _tell(self, number: int, channel: RTCDataChannel) -> None:
         self._ours[number] = made = Channel(channel, self.send, self._longest)

@@ -99,6 +99,11 @@ class Transport:
         """Whether the DTLS handshake is over, and the client has not ended it."""
         return self._dtls.state is State.CONNECTED
 
+    @property
+    def is_without_srtp(self) -> bool:
+        """Whether it is connected, and can never carry media."""
+        return self.is_connected and self._dtls.srtp is None
+
     def new_credentials(self) -> Credentials:
         """Credentials that already lead here.
 

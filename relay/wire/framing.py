@@ -23,7 +23,8 @@ def frame(datagram: bytes) -> bytes:
 class FrameReader:
     """Takes the bytes of a stream as they come, gives the datagrams that are complete.
 
-    It keeps less than one frame.
+    It keeps less than one frame. An empty one is a null packet, which says nothing (RFC 4571,
+    section 2).
 
     Args:
         longest: The longest datagram to accept, in bytes.
@@ -46,17 +47,18 @@ class FrameReader:
         """Take the next bytes of the stream, and give what is complete, which must all be taken.
 
         Raises:
-            FramingError: After the datagrams before it: a frame is empty or too long. Nothing
-                that follows can be read.
+            FramingError: After the datagrams before it: a frame is too long. Nothing that follows
+                can be read.
         """
         stream, start = self.rest + data, 0
         while len(stream) - start >= HEADER_SIZE:
             (length,) = _LENGTH.unpack_from(stream, start)
-            if not 0 < length <= self._longest:
-                raise FramingError(f"a frame of {length} bytes, not 1 to {self._longest}")
+            if length > self._longest:
+                raise FramingError(f"a frame of {length} bytes, and not {self._longest} or less")
             end = start + HEADER_SIZE + length
             if end > len(stream):
                 break
-            yield stream[start + HEADER_SIZE : end]
+            if length:
+                yield stream[start + HEADER_SIZE : end]
             start = end
         self.rest = stream[start:]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from signaling.auth import clientsecret
 from signaling.auth.apikeys import ApiKey, ApiKeys
@@ -212,7 +212,8 @@ async def hold_back(_: web.Request) -> None:
 
 
 async def _ask_for_body(request: web.Request) -> None:
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    asks = request.headers.get("Expect", "").lower() == "100-continue"
+    if asks and request.version >= HttpVersion11:  # RFC 9110, section 10.1.1
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # of the answer itself there is nothing yet
 

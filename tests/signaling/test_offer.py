@@ -1,5 +1,6 @@
 """Reading the offer of a request; what of a bad one gets into the answer is in test_server.py."""
 
+import gzip
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -87,6 +88,17 @@ async def test_another_media_type_is_told_which_are_taken(read: Read) -> None:
     assert error.status == 415
     assert error.headers["Accept-Post"].startswith("application/sdp, ")
     assert "not as text/plain" in error.message
+
+
+async def test_a_compressed_body_is_refused_in_words(read: Read) -> None:
+    plain = {"Content-Type": "application/sdp"}
+    packed = gzip.compress(OFFER.encode())
+    error = await read(data=packed, headers={**plain, "Content-Encoding": "gzip"})
+    assert isinstance(error, ApiError)
+    assert (error.status, error.code) == (415, "unsupported_content_encoding")
+    assert error.headers["Accept-Encoding"] == "identity"
+    headers = {**plain, "Content-Encoding": "Identity"}
+    assert await read(data=OFFER.encode(), headers=headers) == (OFFER, NO_SETUP)
 
 
 async def test_a_part_without_a_name_is_refused(read: Read) -> None:

@@ -5,9 +5,14 @@ import random
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Candidate
@@ -16,6 +21,7 @@ from tests.lab.tone import tone
 from transceiver.backend import EchoBackend, Wanted
 from transceiver.call import MAX_FAULTS, Call
 from transceiver.calls import CallRequest
+from transceiver.dtls import Identity, fingerprint
 from transceiver.errors import OfferError
 from transceiver.sdp import read_offer
 from transceiver.server import Transceiver
@@ -39,12 +45,19 @@ class Caller:
 @pytest.fixture
 async def dial(transceiver: Transceiver) -> AsyncIterator[Callable[..., Awaitable[Caller]]]:
     """Connects clients to the transceiver."""
-    identity, generator, made = new_identity(), random.Random(3), []
+    usual, generator, made = new_identity(), random.Random(3), []
 
-    async def place(*, data: bool = True, negotiated: int | None = None) -> Caller:
+    async def place(
+        *,
+        data: bool = True,
+        negotiated: int | None = None,
+        identity: Identity = usual,
+        offer: Callable[[str], str] = str,
+    ) -> Caller:
         client = ThinClient(identity, generator, data=data)
+        where = [Candidate(transceiver.address)]
         call, answer = transceiver.calls.create(
-            CallRequest(client.offer, [Candidate(transceiver.address)], "a client", negotiated)
+            CallRequest(offer(client.offer), where, "a client", negotiated)
         )
         made.append(client)
         await client.connect(answer)
@@ -80,6 +93,45 @@ async def test_it_counts_its_steps_and_ends_once(
     assert transceiver.mux.sources == 0
     assert not transceiver.mux._by_ufrag
     await until(lambda: caller.client.dtls.state.name == "CLOSED")
+
+
+def without_srtp() -> Identity:
+    """What offers no profile of SRTP in its handshake."""
+    made = new_identity()
+    made.context = SSL.Context(SSL.DTLS_METHOD)
+    made.context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    ).sign(key, hashes.SHA256())
+    made.context.use_certificate(certificate)
+    made.context.use_privatekey(key)
+    made.fingerprint = fingerprint(certificate, "sha-256")
+    return made
+
+
+async def test_audio_without_a_profile_of_srtp_ends_with_a_reason(dial: Dial, until: Until) -> None:
+    caller = await dial(identity=without_srtp())
+    await until(lambda: caller.call.state == "ended")
+    reason = caller.call.stats()["reason"]
+    assert reason.startswith("DTLS failed: no SRTP profile in common")
+    assert "SRTP_AES128_CM_SHA1_80" in reason
+    await until(lambda: caller.client.dtls.state.name == "CLOSED")
+
+
+async def test_data_channels_need_no_srtp_and_audio_cannot_be_added_to_them(
+    dial: Dial, until: Until
+) -> None:
+    def data_alone(sdp: str) -> str:
+        return sdp.replace("m=audio 9 ", "m=audio 0 ")
+
+    caller = await dial(identity=without_srtp(), offer=data_alone)
+    await until(lambda: caller.call.state == "connected")
+    with pytest.raises(OfferError, match="no SRTP"):
+        caller.call.answer(read_offer(caller.client.offer))
+    assert caller.call.state == "connected"
 
 
 @pytest.mark.parametrize("part", ["audio", "back end"])

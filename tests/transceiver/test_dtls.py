@@ -96,6 +96,7 @@ def test_another_certificate_is_refused_in_words() -> None:
     assert ours.failure == "the client's certificate matches no fingerprint of its offer"
     assert ours.srtp is None
     assert ours.send(b"secret") == []
+    assert client.state is State.CLOSED, "it is told, and does not wait in vain"
 
 
 @pytest.mark.parametrize("role", DtlsRole)

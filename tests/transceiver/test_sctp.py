@@ -19,6 +19,7 @@ from transceiver.underaiortc import Below, run
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
 DCEP, STRING, BINARY = 50, 51, 53
 INIT = 1  # a chunk's type
+RESET_RESPONSE = b"\0\x10"  # a parameter's type (RFC 6525, section 4.4)
 FIRST, LAST, UNORDERED = 2, 1, 4  # flags of a DATA chunk
 PLAN = DataPlan("0", 0, PORT, 0)
 
@@ -291,6 +292,31 @@ async def test_an_ack_of_nothing_and_a_label_of_no_language(up: Line, until: Unt
     up.say(opening(b"\xff", 9), DCEP, 8)
     assert [each.label for each in up.heard.channels] == ["events", "\N{REPLACEMENT CHARACTER}"]
     assert await still_works(up, until)
+
+
+async def test_a_stream_is_used_again_though_the_word_that_it_is_reset_was_lost(
+    up: Line, until: Until
+) -> None:
+    tag = up.ours._local_verification_tag.to_bytes(4, "big")
+
+    async def open_again(channel: RTCDataChannel, label: str) -> RTCDataChannel:
+        up.passes = lambda packet: packet[4:8] != tag or packet[16:18] != RESET_RESPONSE
+        channel.close()
+        await until(lambda: channel.readyState == "closed")
+        another = up.open(label)
+        await until(lambda: another.readyState == "open")
+        assert another.id == 0
+        up.passes = lambda _: True
+        another.send("hello")
+        await until(lambda: (label, "hello") in up.heard.messages)
+        assert up.heard.channels[-1].send(label)
+        await until(lambda: label in up.said)
+        return another
+
+    second = await open_again(up.client._data_channels[0], "second")
+    await open_again(second, "third")
+    assert up.ours.counts == {}
+    assert up.heard.broke == []
 
 
 async def test_channels_are_bounded(up: Line, until: Until) -> None:

@@ -114,7 +114,7 @@ def read_audio(section: Section) -> AudioPlan:
         feedback=feedback,
         receive=sends,
         send=receives,
-        ptime=number(section.own.first("ptime"), 1, 1000),
+        ptime=_packet_time(section),
         reduced_rtcp="rtcp-rsize" in section,
         section=section.index,
         unsent=frozenset(uri for uri, each in extensions.items() if not each.takes),
@@ -205,6 +205,12 @@ def _rtpmap(text: str) -> Rtpmap | None:
     if clock is None or len(numbers) > 2 or (len(numbers) == 2 and channels is None):
         return None
     return Rtpmap(name.lower(), clock, channels, text)
+
+
+def _packet_time(section: Section) -> int | None:
+    """What the client wants, and no more than what it takes (RFC 8866, sections 6.4 and 6.5)."""
+    wanted, longest = (number(section.own.first(name), 1, 1000) for name in ("ptime", "maxptime"))
+    return wanted if wanted is None or longest is None else min(wanted, longest)
 
 
 def _codec(encoding: Rtpmap) -> Codec | None:

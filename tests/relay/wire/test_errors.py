@@ -38,7 +38,7 @@ REMOTE: dict[str, tuple[Callable[[], object], type[MessageError]]] = {
     "no ufrag of ours": (lambda: open_ufrag("A", KEYS), RouteFormatError),
     "an unknown key slot": (lambda: open_ufrag(OF_SLOT_1.ufrag, KEYS), RouteKeyError),
     "keys of others": (lambda: open_ufrag(ROUTE.ufrag, OTHERS), RouteTagError),
-    "an empty frame": (lambda: list(FrameReader(9).feed(bytes(2))), FramingError),
+    "a frame too long": (lambda: list(FrameReader(9).feed(b"\0\x0a")), FramingError),
     "no ICMP error": (lambda: parse_icmp4(b""), IcmpError),
     "no announcement": (lambda: Announcement.parse(b"", KEYS), AnnouncementError),
 }

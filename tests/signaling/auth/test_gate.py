@@ -251,6 +251,22 @@ async def test_who_asks_before_he_sends_his_body_hears_of_it_first(
     writer.close()
 
 
+async def test_a_client_of_http_1_0_is_not_told_to_go_on(
+    keyed: SignalingServer, keys: Keys
+) -> None:
+    key = keys.add("alice")["Authorization"]
+    await until(lambda: len(keyed._api_keys() or ()) == 1)
+    reader, writer = await asyncio.open_connection(
+        *Endpoint.parse(keyed.url.removeprefix("http://"))
+    )
+    head = f"POST {CALLS} HTTP/1.0\r\nContent-Type: application/sdp\r\nAuthorization: {key}\r\n"
+    head += f"Expect: 100-continue\r\nContent-Length: {len(AUDIO)}\r\n\r\n"
+    writer.write(f"{head}{AUDIO}".encode())
+    async with asyncio.timeout(5):
+        assert b" 201 " in await reader.readline()
+    writer.close()
+
+
 async def test_set_ups_beyond_the_quota_are_refused_unread(
     http: aiohttp.ClientSession, serve: Any, api: Any, keys: Keys
 ) -> None:

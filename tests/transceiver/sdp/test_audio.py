@@ -256,6 +256,12 @@ def test_packet_time(value: str, found: int | None) -> None:
     assert audio(AUDIO + f"a=ptime:{value}\r\n").ptime == found
 
 
+@pytest.mark.parametrize(("longest", "found"), [("120", 60), ("40", 40), ("0", 60), ("x", 60)])
+def test_packets_are_no_longer_than_the_client_takes(longest: str, found: int) -> None:
+    assert audio(AUDIO + f"a=ptime:60\r\na=maxptime:{longest}\r\n").ptime == found
+    assert audio(AUDIO + f"a=maxptime:{longest}\r\n").ptime is None
+
+
 # --- comfort noise and redundancy ---
 
 OPUS, RED = "rtpmap:111 opus/48000/2", "rtpmap:63 red/48000/2"
