@@ -21,8 +21,9 @@ from relay.dataplane.kernel import (
     rtnetlink,
     unseen,
 )
+from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
-from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id, update_links
+from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id
 from relay.dataplane.kernel.reattach import reattach
 from relay.errors import DataplaneError
 
