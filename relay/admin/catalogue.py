@@ -24,7 +24,7 @@ AGENT_DROPS = (
     *("pending_per_route_full", "pending_per_prefix_full", "pending_full", "refused_full"),
     *("stun_remote_limited", "not_introduced", "introduction_forged", "introduction_old"),
     *("introduction_of_another", "goodbye_of_another"),
-    *("unknown_upstream", "ttl_expired", "wrong_side", "goodbye_forged"),
+    *("unknown_upstream", "ttl_expired", "wrong_side", "own_source", "goodbye_forged"),
     *("question_limited", "answer_forged", "answer_to_nothing"),
     *("icmp_malformed", "icmp_unknown_flow", "icmp_limited", "icmp_untranslatable"),
 )

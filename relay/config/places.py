@@ -35,7 +35,7 @@ class Places:
     @cached_property
     def _lines(self) -> Mapping[Keys, int]:
         try:
-            return key_lines(self._file.read_text("utf-8")) if self._file else {}
+            return key_lines(self._file.read_text("utf-8-sig")) if self._file else {}
         except (OSError, ValueError):  # it has gone, or is no TOML any more
             return {}
 

@@ -25,7 +25,7 @@ def read_toml(
         ConfigError: The file cannot be read or is not TOML; it is of the type `error`.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows put a BOM
     except OSError as cause:
         raise error(f"cannot read {what} {path}: {unreadable(cause, missing=remedy)}") from None
     except UnicodeDecodeError:

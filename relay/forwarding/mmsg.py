@@ -31,6 +31,7 @@ _STAGGER = 192  # bytes: three lines
 # Bytes of struct sockaddr_in and sockaddr_in6.
 _V4_SIZE, _V6_SIZE = 16, 28
 _SOCKADDR_SIZES: Mapping[int, int] = {socket.AF_INET: _V4_SIZE, socket.AF_INET6: _V6_SIZE}
+_UNSPECIFIED = bytes(16)
 _AF_INET, _AF_INET6 = (struct.pack("=H", each) for each in (socket.AF_INET, socket.AF_INET6))
 # From the kernel's UAPI headers, which the socket module lacks: have a message say where it went.
 _ORIGINAL_DESTINATION: Mapping[int, tuple[int, int]] = {
@@ -64,12 +65,16 @@ def from_sockaddr(sockaddr: bytes) -> bytes:
     """A transport address, packed, from what `to_sockaddr` writes.
 
     Raises:
-        EndpointError: It is a link-local IPv6 address, whose zone means nothing to other hosts.
+        EndpointError: It is a link-local IPv6 address, whose zone means nothing to other hosts; or
+            one that IPv6 has on no cable, though the kernel takes it: the unspecified address, to
+            which an answer would come to this host, or an IPv4-mapped one (RFC 4291, section 2.5).
     """
     if len(sockaddr) == _V4_SIZE:
         return V4_MAPPED + sockaddr[4:8] + sockaddr[2:4]
     if any(sockaddr[24:]):
         raise EndpointError("a link-local address means nothing without its zone")
+    if sockaddr.startswith((_UNSPECIFIED, V4_MAPPED), 8):
+        raise EndpointError("no IPv6 host has that address")
     return sockaddr[8:24] + sockaddr[2:4]
 
 

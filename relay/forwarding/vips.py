@@ -87,7 +87,7 @@ class VipSockets:
         def slow_path(data: bytes, sockaddr: bytes, tos: int) -> None:
             try:
                 source = Source.of(from_sockaddr(sockaddr), vip)
-            except EndpointError:  # a link-local source: its zone means nothing to other hosts
+            except EndpointError:  # a source to which nothing may be sent, or nothing can be
                 self._counters["unsupported_source"] += 1
             else:
                 self._received(data, source, tos)

@@ -64,7 +64,8 @@ class Filters:
     def _refused(self, error: OSError) -> None:
         self.close()
         _log.warning(
-            "Datagrams are not checked for the side that they come in from, nor for a spent TTL: "
+            "Datagrams are not checked for the side that they come in from, nor for a spent TTL or "
+            "a source of this host: "
             "no socket filter (%s); it needs root or CAP_BPF",
             error.strerror,
         )

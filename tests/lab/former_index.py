@@ -9,11 +9,12 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from relay.dataplane.kernel import bpfload, bpfsys, objects
+from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.loader import TAIL_PROGRAMS
 from relay.dataplane.kernel.maps import FLOW_INDEX, TAILS, Maps
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import PinnedMap, Pins, update_links
+from relay.dataplane.kernel.pins import PinnedMap, Pins
 
 _TODAYS, _FORMER = b"\0entry\0", b"\0slots\0"  # the name of a bucket's entries
 

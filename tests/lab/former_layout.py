@@ -12,10 +12,11 @@ from pathlib import Path
 
 from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel import bpfload
+from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.flowtable import FlowTable
 from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, Maps
-from relay.dataplane.kernel.pins import PinnedMap, Pins, update_links
+from relay.dataplane.kernel.pins import PinnedMap, Pins
 
 OBJECT = Path(__file__).with_name("former.bpf.json")
 _TO_TRANSCEIVER, _TO_CLIENT = 1, 2  # its enum direction

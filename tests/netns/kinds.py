@@ -174,6 +174,11 @@ def indication(_: Talk) -> bytes:
     return message(MessageClass.INDICATION)
 
 
+def _from(host: str) -> Kind:
+    """A Binding request from an address that no client has."""
+    return Kind(lambda talk: request(talk.ufrag()), version=6, ip={"src": host})
+
+
 BOTH_WAYS = {
     "DTLS": Kind(lambda _: unlike(22)),
     "RTP": Kind(lambda _: unlike(0x80)),
@@ -212,6 +217,9 @@ FROM_CLIENT = (
         "... to a transceiver that is not registered": Kind(
             lambda talk: request(talk.ufrag(talk.other._replace(slot=UNKNOWN_SLOT)))
         ),
+        "from an IPv6 address of the relay": _from("2001:db8:2::1"),
+        "from the unspecified IPv6 address": _from("::"),
+        "from an IPv4 address written as IPv6": _from("::ffff:127.0.0.1"),
         "Binding success": Kind(lambda _: message(MessageClass.SUCCESS)),
         "Allocate request": Kind(
             lambda talk: message(

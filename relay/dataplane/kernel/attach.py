@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from relay.dataplane.errors import AttachError
 from relay.dataplane.kernel import bpfsys, kinds, netlink, rtnetlink
@@ -190,3 +191,26 @@ class Attacher:
         # It works now: detach the program again, the caller reports the first refusal.
         netlink.set_program(index, -1, XDP_FLAGS[mode])
         return None
+
+
+def update_links(pins: Pins, program: Path) -> None:
+    """Let all interfaces of an instance run a pinned program from the next packet on.
+
+    One that has gone is passed over: when it is back, `reattach` attaches what the others run.
+
+    Raises:
+        DataplaneError: There is no such program: another version loaded the instance.
+    """
+    if not program.exists():
+        raise DataplaneError(
+            f"Another version of Icelane loaded {pins.instance}: it has no program {program.name}. "
+            f"At a quiet time, run `icelane relay unload --instance {pins.instance}`."
+        )
+    with bpfsys.pinned(program) as program_fd:
+        for path in pins.links().values():
+            with bpfsys.pinned(path) as link:
+                try:
+                    bpfsys.link_update(link, program_fd)
+                except OSError as error:
+                    if error.errno != errno.ENOLINK:
+                        raise

@@ -22,7 +22,7 @@ from relay.dataplane.kernel import (
     traces,
     unseen,
 )
-from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index
+from relay.dataplane.kernel.attach import Attacher, attached_mode, interface_index, update_links
 from relay.dataplane.kernel.bpfobject import BpfObject, ProgramSpec
 from relay.dataplane.kernel.config import MOST_FLOWS, LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.flowindex import STASH_BUCKETS, buckets_for
@@ -33,13 +33,14 @@ from relay.dataplane.kernel.maps import (
     DORMANT_CLIENTS,
     FLOW_INDEX,
     FLOW_MAPS,
+    PINNED,
     TAILS,
     Maps,
     has_layout,
 )
 from relay.dataplane.kernel.nexthops import write_leases
 from relay.dataplane.kernel.owner import is_here, require_not_elsewhere
-from relay.dataplane.kernel.pins import Pins, detach, locked, update_links
+from relay.dataplane.kernel.pins import Pins, detach, locked
 from relay.dataplane.kernel.settings import write_settings
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.txports import find_tx_ports, write_tx_ports
@@ -151,9 +152,9 @@ class _Loading:
         return running or min(config.ports, MOST_FLOWS)
 
     def _is_current(self) -> bool:
-        """Whether exactly this program runs on exactly these interfaces."""
+        """Whether exactly this program runs on exactly these interfaces, with all its maps."""
         pins = self.pins
-        if "build" not in pins.maps() or pins.linked() != self._indexes or not is_here(pins):
+        if not PINNED.issubset(pins.maps()) or pins.linked() != self._indexes or not is_here(pins):
             return False
         with pins.opened("build") as build:
             if build.lookup(build.key.number(0)) != current_key():
@@ -311,6 +312,12 @@ def _require_same_flows(wanted: BpfObject, pins: Pins, max_flows: int) -> None:
     """Refuse to run the new program on a table of flows that it would misread."""
     if FormerFlows(pins).are_there():
         return  # they get a new table
+    if gone := [name for name in FLOW_MAPS if not pins.map(name).exists()]:
+        raise DataplaneError(
+            f"Somebody has removed {', '.join(gone)} from {pins.directory}: the running program "
+            "goes on, and nobody finds its flows any more. They go with it: at a quiet time, run "
+            f"`icelane relay unload --instance {pins.instance}` and load again."
+        )
     capacity = read_hash(pins)[1]
     if capacity != max_flows:
         raise DataplaneError(

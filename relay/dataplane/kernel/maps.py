@@ -34,6 +34,15 @@ FLOW_MAPS = (
     "transceivers",
 )
 
+#: All that is pinned of a loaded instance and can be read. What is not of flows may be made anew.
+PINNED = frozenset(
+    {
+        *(*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS, EDGES),
+        *("build", "counters", "losses", "leases", "hops", "ingresses", "tx_ports"),
+        *("route_keys", "rate_limits", "token_buckets", "ufrag_buckets", "prefix_buckets"),
+    }
+)
+
 # Those that have as many entries as the configuration wants.
 _SIZED = (*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS)
 

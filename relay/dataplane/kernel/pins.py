@@ -1,6 +1,5 @@
 """Where an instance's maps, program and links are pinned, and access to the maps."""
 
-import errno
 import fcntl
 import os
 import re
@@ -166,7 +165,12 @@ class Pins:
         for path in (*self.links().values(), self.steer_link):
             detach(path)
         for path in self._entries():
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except IsADirectoryError:
+                raise DataplaneError(
+                    f"{path} is a directory of somebody else: remove it, and then try again."
+                ) from None
         if self.directory.exists():
             self.directory.rmdir()
 
@@ -191,29 +195,6 @@ def detach(link: Path, *, forget: bool = True) -> None:
         bpfsys.link_detach(fd)
     if forget:
         link.unlink(missing_ok=True)
-
-
-def update_links(pins: Pins, program: Path) -> None:
-    """Let all interfaces of an instance run a pinned program from the next packet on.
-
-    One that has gone is passed over: when it is back, `reattach` attaches what the others run.
-
-    Raises:
-        DataplaneError: There is no such program: another version loaded the instance.
-    """
-    if not program.exists():
-        raise DataplaneError(
-            f"Another version of Icelane loaded {pins.instance}: it has no program {program.name}. "
-            f"At a quiet time, run `icelane relay unload --instance {pins.instance}`."
-        )
-    with bpfsys.pinned(program) as program_fd:
-        for path in pins.links().values():
-            with bpfsys.pinned(path) as link:
-                try:
-                    bpfsys.link_update(link, program_fd)
-                except OSError as error:
-                    if error.errno != errno.ENOLINK:
-                        raise
 
 
 @contextmanager
@@ -295,7 +276,14 @@ class HeldMap(NamedTuple):
             ) from None
         except PermissionError:
             raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
-        return cls(fd, bpfsys.btf_data(bpfsys.map_info(fd).btf_id))
+        number = bpfsys.map_info(fd).btf_id
+        if not number:  # all of ours have types
+            os.close(fd)
+            raise DataplaneError(
+                f"{path} is a map of somebody else: at a quiet time, because flows go with it, run "
+                f"`icelane relay unload --instance {path.parent.name}` and load again."
+            )
+        return cls(fd, bpfsys.btf_data(number))
 
 
 class PinnedMap:

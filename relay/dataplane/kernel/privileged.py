@@ -22,8 +22,9 @@ from relay.dataplane.kernel import (
     traces,
     unseen,
 )
+from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
-from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id, update_links
+from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id
 from relay.dataplane.kernel.reattach import reattach
 from relay.errors import DataplaneError
 

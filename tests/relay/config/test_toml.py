@@ -12,6 +12,13 @@ def test_a_document_is_read(tmp_path: Path) -> None:
     assert read_toml(path, "settings") == {"relay": {"vip": "203.0.113.10:3478"}}
 
 
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa = 1\nb = 2\n", b"a = 1\r\nb = 2\r\n"])
+def test_so_is_one_of_an_editor_of_windows(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(content)
+    assert read_toml(path, "settings") == {"a": 1, "b": 2}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

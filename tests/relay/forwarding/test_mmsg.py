@@ -60,6 +60,14 @@ def test_link_local_addresses_are_refused() -> None:
         from_sockaddr(bytes(sockaddr))
 
 
+@pytest.mark.parametrize("host", ["::", "::ffff:127.0.0.1", "::ffff:203.0.113.2"])
+def test_addresses_that_no_ipv6_host_has_are_refused(host: str) -> None:
+    packed = socket.inet_pton(socket.AF_INET6, host)
+    sockaddr = struct.pack("=H", socket.AF_INET6) + bytes(6) + packed + bytes(4)
+    with pytest.raises(EndpointError, match="no IPv6 host"):
+        from_sockaddr(sockaddr)
+
+
 def test_all_that_waits_is_taken_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
     here, there = pair
     buffers = PacketBuffers(8)

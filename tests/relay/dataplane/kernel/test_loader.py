@@ -1,6 +1,7 @@
 """Loading, replacing, refusing and unloading, with real interfaces."""
 
 import multiprocessing
+import os
 import pickle
 import shutil
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane import xdp
-from relay.dataplane.kernel import build, loader, objects, sources
+from relay.dataplane.kernel import bpfload, bpfsys, build, loader, objects, sources
 from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, Outcome
+from relay.dataplane.kernel.maps import FLOW_MAPS
 from relay.dataplane.kernel.ownaddresses import VIPS, OwnTable
 from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
 from relay.errors import DataplaneError
@@ -92,6 +94,55 @@ def test_without_a_size_there_is_room_for_all_upstream_ports(
     xdp.unload(running.instance)
     config = replace(new_config("a"), max_flows=None)
     assert load(host, config).max_flows == config.ports
+
+
+@pytest.mark.parametrize("name", ["counters", "flow_index"])
+def test_a_map_whose_pin_somebody_removed_is_made_anew(
+    host: Host, running: LoadConfig, name: str
+) -> None:
+    before = link_ids(running.instance)
+    Pins(running.instance).map(name).unlink()
+    assert load(host, running).outcome is Outcome.REPLACED
+    assert link_ids(running.instance) == before
+    assert flows(running) == [FLOW]
+    assert load(host, running).outcome is Outcome.KEPT
+
+
+@pytest.mark.parametrize("name", FLOW_MAPS)
+def test_where_it_is_one_of_flows_it_is_said_what_helps(
+    host: Host, running: LoadConfig, name: str
+) -> None:
+    Pins(running.instance).map(name).unlink()
+    with pytest.raises(DataplaneError, match=rf"removed {name} from (.|\n)*relay unload"):
+        load(host, running)
+    with host.inside():
+        assert xdp.unload(running.instance)
+    assert load(host, running).outcome is Outcome.LOADED
+
+
+def test_a_map_of_somebody_else_is_not_taken_for_ones_own(host: Host, running: LoadConfig) -> None:
+    pins = Pins(running.instance)
+    fd = bpfload.map_create(bpfsys.MapType.ARRAY, 4, 8, 1, 0, "strange")
+    pins.replace(pins.map("flow_hash"), fd)
+    os.close(fd)
+    with pytest.raises(DataplaneError, match=r"flow_hash is a map of somebody else(.|\n)*unload"):
+        load(host, running)
+    with host.inside():
+        assert xdp.unload(running.instance)
+    assert load(host, running).outcome is Outcome.LOADED
+
+
+def test_what_somebody_else_has_put_among_the_pins_is_named(
+    host: Host, running: LoadConfig
+) -> None:
+    stranger = Pins(running.instance).directory / "stranger"
+    stranger.mkdir()
+    with host.inside():
+        with pytest.raises(DataplaneError, match="stranger is a directory of somebody else"):
+            xdp.unload(running.instance)
+        stranger.rmdir()
+        xdp.unload(running.instance)
+    assert running.instance not in instances()
 
 
 CHANGES = {

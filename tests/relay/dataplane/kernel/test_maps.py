@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from relay.dataplane.kernel import objects
-from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, TRACE_MAPS, has_layout
+from relay.dataplane.kernel.maps import FLOW_MAPS, PINNED, TAILS, TRACE_MAPS, has_layout
 from relay.dataplane.kernel.pins import Pins
 
 pytestmark = pytest.mark.bpf
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.bpf
 def test_those_of_the_same_sources_fit(pins: Pins) -> None:
     wanted = objects.find_or_build().object
     names = set(wanted.maps) - {TAILS, "steer_sockets", *TRACE_MAPS}
-    assert set(FLOW_MAPS) < names
+    assert set(FLOW_MAPS) < names == set(pins.maps()) == PINNED
     assert [name for name in names if not has_layout(pins, wanted, name)] == []
 
 

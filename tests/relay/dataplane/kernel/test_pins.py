@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from relay.dataplane.kernel import bpfsys
-from relay.dataplane.kernel.pins import ROOT, PinnedMap, Pins, instances, locked, update_links
+from relay.dataplane.kernel.attach import update_links
+from relay.dataplane.kernel.pins import ROOT, PinnedMap, Pins, instances, locked
 from relay.errors import DataplaneError
 from tests.lab.xdp_program import load_xdp
 

@@ -5,12 +5,18 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 
 import pytest
+from scapy.layers.l2 import Ether
 
 from relay.dataplane.kernel.ingresses import LOOPBACK
 from relay.dataplane.kernel.socketfilter import FilterPrograms, SocketFilters
+from relay.netns.host import Host
+from relay.wire.endpoint import Endpoint
+from tests.lab.topology import IFA_F_NODAD
+from tests.netns.wire import Wire, datagram_frame
 
-pytestmark = pytest.mark.bpf
+pytestmark = [pytest.mark.bpf, pytest.mark.netns]
 
+OWN = Endpoint("2001:db8::1", 3478)
 OTHER, THIRD = 7, 9  # interfaces that nothing comes in through here
 
 
@@ -69,6 +75,37 @@ def test_what_comes_from_outside_to_an_upstream_address_is_dropped(
         pair.send(bytes(1400))
         assert pair.receiver.recv(2000) == bytes(1400)
         assert filters.dropped() == {"wrong_side": 3}
+
+
+@pytest.mark.parametrize("to_transceivers", [True, False])
+def test_this_host_may_talk_to_itself(pair: Pair, *, to_transceivers: bool) -> None:
+    with closing(filtered(())) as filters:
+        filters.attach(pair.receiver, to_transceivers=to_transceivers)
+        pair.send(b"from here")
+        assert pair.receiver.recv(100) == b"from here"
+        assert filters.dropped() == {}
+
+
+def test_nobody_else_has_an_address_of_this_host(host: Host) -> None:
+    host.sysctl("ipv6/conf/b/disable_ipv6", 0)
+    with host.netlink() as netlink:
+        (index,) = netlink.link_lookup(ifname="b")
+        netlink.addr("add", index=index, address=OWN.host, prefixlen=64, flags=IFA_F_NODAD)
+        (link,) = netlink.get_links(ifname="b")
+    with (
+        host.inside(),
+        closing(Wire(host, "b-far")) as cable,
+        closing(filtered(())) as filters,
+        closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as udp,
+    ):
+        udp.settimeout(5)
+        udp.bind(OWN)
+        filters.attach(udp, to_transceivers=False)
+        ether = Ether(src=cable.mac, dst=link.get("address"))
+        for sender in (OWN.host, "2001:db8::7"):
+            cable.send(datagram_frame(ether, Endpoint(sender, 5000), OWN, sender.encode()))
+        assert udp.recv(100) == b"2001:db8::7"
+        assert filters.dropped() == {"own_source": 1}
 
 
 def test_sockets_keep_their_filter(pair: Pair) -> None:
