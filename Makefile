@@ -191,7 +191,9 @@ types: setup-test
 
 # As root each of several processes has namespaces of its own (tests/isolation.py). What is heard or
 # measured in real time, or finds a host gone that is silent for some milliseconds, comes after that.
-PARALLEL := $(if $(filter 0,$(shell id -u)),-n auto --maxprocesses=4 --dist loadfile)
+# Much of it waits for clocks of protocols, so there is one more of them than processors, at most 4.
+WORKERS = $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
+PARALLEL = $(if $(filter 0,$(shell id -u)),-n $(WORKERS) --dist loadfile)
 unit: export ICELANE_FUZZ_SECONDS ?= 15 # twice: calls and offers
 unit: setup-test
 	@one=0; two=0; \
