@@ -171,8 +171,8 @@ def _unreached(error: Exception, text: str) -> str | None:
         return "it is no Sentinel: write redis://, or the port of the Sentinels (26379)"
     if isinstance(error, RedisConnectionError) and any(each in text for each in _ENDED):
         return (
-            f"it ends the connection: {text}; it may want TLS (write rediss://), or be in "
-            "protected mode (give it a password: requirepass)"
+            f"it has ended the connection: {text}; one that always does may want TLS (write "
+            "rediss://), or be in protected mode (give it a password: requirepass)"
         )
     if text.startswith("The user executing the script"):
         return f"it does not permit it: {text}; {_NEEDED}"

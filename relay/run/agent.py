@@ -224,6 +224,8 @@ class Agent:
             beside=self._succession.is_pending,
         )
         self._closing.callback(server.close)
+        if self._config.tracing is not None:
+            await self._trace(self._config.tracing)
         self._opened = self._closing.enter_context(contextlib.ExitStack())
         self._ends = self._sockets.open(self._opened)
         mirror = self._mirroring.mirror if self._mirroring is not None else None

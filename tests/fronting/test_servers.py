@@ -188,7 +188,7 @@ def test_messages_go_there_and_come_back(called: Called) -> None:
 
 
 def test_the_relay_forwards_the_call(called: Called) -> None:
-    assert called.flow["state"] == "confirmed"
+    assert called.flow["state"] in ("confirmed", "ending")  # the latest that was seen of it
     assert called.flow["client"].startswith(config.CLIENT_ADDRESS)
     most = "kernel_packets" if called.site.dataplane == "xdp" else "userspace_packets"
     for direction in ("to_transceiver", "to_client"):

@@ -98,13 +98,13 @@ class Probe:
         try:
             status = admin.ask(self._admin, "status")
         except AdminError:
-            return Sample(by_kernel, flows=_confirmed(listed))
+            return Sample(by_kernel, flows=_established(listed))
         counters = Counter(status["counters"])
         return Sample(
             by_kernel=by_kernel,
             by_agent=CounterReading(status["pid"], sum(counters[name] for name in AGENT_COUNTERS)),
             recovered_flows=sum(counters[name] for name in RECOVERED_COUNTERS),
-            flows=_confirmed(status["flows"]),
+            flows=_established(status["flows"]),
         )
 
     def _kernel(self) -> tuple[CounterReading | None, list[dict[str, Any]]]:
@@ -119,5 +119,5 @@ class Probe:
             return by_kernel, [list_record(each, now=0.0) for each in dataplane.flows()]
 
 
-def _confirmed(listed: Iterable[Mapping[str, Any]]) -> tuple[Flow, ...]:
-    return tuple(Flow.of(each) for each in listed if each["state"] == State.CONFIRMED.value)
+def _established(listed: Iterable[Mapping[str, Any]]) -> tuple[Flow, ...]:
+    return tuple(Flow.of(each) for each in listed if each["state"] != State.PENDING.value)

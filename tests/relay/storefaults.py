@@ -211,7 +211,7 @@ def _user(*rules: str) -> Callable[[RedisServer, Line], None]:
 
 
 FAULTS = (
-    Fault("killed, and started empty", _kill, _start, "cannot be reached"),
+    Fault("killed, and started empty", _kill, _start, "has ended the connection"),
     Fault("hung", _sending(signal.SIGSTOP), _sending(signal.SIGCONT), "does not answer"),
     Fault("black-holed", _line(Way.BLACK_HOLE), _line(Way.OPEN), "does not answer"),
     Fault("slow", _line(Way.SLOW), _line(Way.OPEN), "does not answer"),
