@@ -7,7 +7,7 @@ from relay.core.flowtuple import Source
 
 ASKED_FOR = 10.0  # seconds in which one client is looked up once
 MOST = 4_096
-WAITING = 3  # datagrams of a client: 60 ms of a voice
+WAITING = 6  # datagrams of a client: 120 ms of a voice, longer than Redis is waited for
 
 
 @dataclass(slots=True)

@@ -154,7 +154,7 @@ async def transceivers(count: int = 2) -> AsyncIterator[Transceivers]:
 
 async def test_each_transceiver_is_asked_once_for_a_client() -> None:
     async with transceivers(130) as there:
-        for number in range(5):
+        for number in range(WAITING + 2):
             there.asker.ask(Source(ALICE, VIP), bytes([number]))
         asked = await there.asked()
         assert len({question for question, _ in asked}) == 1
