@@ -12,6 +12,7 @@ from typing import cast
 
 from aiohttp import web
 
+from relay.activation import ACTIVATION
 from relay.errors import BindError
 from relay.httpedge import (
     HANDSHAKE,
@@ -91,7 +92,7 @@ async def serve_http(
 
 
 def listening(address: Endpoint, purpose: str) -> socket.socket:
-    """A socket on which connections wait.
+    """A socket on which connections wait: one of the service manager's, if it has one there.
 
     Args:
         address: Where to listen; port 0 takes any.
@@ -100,6 +101,8 @@ def listening(address: Endpoint, purpose: str) -> socket.socket:
     Raises:
         BindError: The address cannot be listened on.
     """
+    if (given := ACTIVATION.take(address)) is not None:
+        return given
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from relay.activation import ACTIVATION
+
 Service = TypeVar("Service")
 
 ENOUGH_FILES = 4096  # a userspace relay needs one for each flow, signaling one for each request
@@ -109,6 +111,12 @@ async def serve(
     async with service as serving, manager.watched():
         said = ready(serving)
         print(said, flush=True)
+        for address in ACTIVATION.left():
+            _log.warning(
+                "the service manager holds a socket at %s, where nothing listens here: let "
+                "ListenStream= and the setting be the same address",
+                address,
+            )
         manager.tell(READY="1", STATUS=said)
         await _first(stop.wait(), *([until(serving)] if until is not None else []))
         manager.tell(STOPPING="1", STATUS="ending" if finish is None else "draining")

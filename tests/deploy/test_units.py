@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A directory with the units, whose programs are those of this environment."""
-    for path in UNITS.glob("*.service"):
+    for path in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         text = path.read_text("utf-8").replace("/opt/icelane/%i/bin/icelane", str(ICELANE))
         (tmp_path / path.name.replace("@", "@1")).write_text(text, "utf-8")
     return tmp_path
@@ -50,7 +51,7 @@ def analyzed(installed: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def complaints(installed: Path) -> list[str]:
     """What `systemd-analyze verify` says of our units; it ends with 0 for unknown keys."""
-    units = [str(path) for path in installed.glob("*.service")]
+    units = [str(path) for path in installed.glob("*@1.*")]
     said = analyzed(installed, "verify", *units).stderr.splitlines()
     return [line for line in said if str(installed) in line or "icelane" in line]
 
@@ -101,7 +102,7 @@ control = "http://127.0.0.1:{control}"
 vip = "127.0.0.1:{vip}"
 """
 # Targets that units name, of a system that has nothing else.
-TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user")
+TARGETS = ("sysinit", "sockets", "basic", "shutdown", "network-online", "multi-user")
 # The checkout may lie where services do not see: below /tmp, or in somebody's home.
 DROP_IN = """\
 [Service]
@@ -118,17 +119,20 @@ def system(directory: Path, ports: dict[str, int]) -> None:
     (directory / "etc").mkdir()
     services = sorted(path.stem for path in UNITS.glob("icelane-*@.service"))
     for path in UNITS.iterdir():
-        (directory / ("units" if path.suffix == ".service" else "") / path.name).write_bytes(
-            path.read_bytes()
-        )
+        unit = path.suffix in (".service", ".socket")
+        (directory / ("units" if unit else "") / path.name).write_bytes(path.read_bytes())
     for name in TARGETS:
         (directory / "units" / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
     wants = "".join(f"Wants={name}test.service\n" for name in services)
+    wants += "Wants=icelane-signaling@test.socket\n"
     (directory / "units" / "default.target").write_text(f"[Unit]\n{wants}")
     for name in services:
         drop_in = directory / "units" / f"{name}.service.d" / "test.conf"
         drop_in.parent.mkdir()
         drop_in.write_text(DROP_IN.format(root=ROOT, environment=sys.prefix, log=directory / "log"))
+    port = directory / "units" / "icelane-signaling@.socket"
+    listen = f"127.0.0.1:{ports['signaling']}"
+    port.write_text(port.read_text("utf-8").replace("127.0.0.1:8080", listen), "utf-8")
     (directory / "etc" / "keys.toml").write_text(KEYS.dumps())
     (directory / "etc" / "icelane.toml").write_text(CONFIG.format(**ports))
     (directory / "etc" / "registry.toml").write_text(REGISTRY.format(**ports))
@@ -219,6 +223,12 @@ def test_a_call_goes_through_services_that_may_do_nothing_else(
         timeout=LIMIT,
     )
     assert call.returncode == 0, call
-    systemctl("stop", *units)
+    # Its port is the service manager's: who connects while it does not run waits until it does.
+    systemctl("stop", "icelane-signaling@test")
+    assert systemctl("is-active", "icelane-signaling@test").stdout == "inactive\n"
+    with urlopen(f"http://127.0.0.1:{ports['signaling']}/healthz", timeout=LIMIT) as answer:
+        assert answer.status == 200
+    assert systemctl("is-active", "icelane-signaling@test").stdout == "active\n"
+    systemctl("stop", "icelane-signaling@test.socket", *units)
     ended = systemctl("show", "--property=Result", *units).stdout.split()
     assert ended == ["Result=success"] * len(units)

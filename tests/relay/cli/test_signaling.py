@@ -1,11 +1,12 @@
 """`icelane signaling run` as a process, the way users and service managers meet it."""
 
 import asyncio
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from relay.registry.store import RegistryStore
 from relay.wire.endpoint import Endpoint
 from signaling.server import SignalingServer
 from tests.ports import free_port
-from tests.relay.cli.commands import line, run, started, unboxed
+from tests.relay.cli.commands import ICELANE, line, run, started, unboxed
 from tests.relay.conftest import RedisServer
 from tests.signaling.conftest import SDP, http, offer, real_server, serve, transceiver
 from transceiver.server import Transceiver
@@ -60,6 +61,34 @@ async def test_signaling_says_when_it_is_ready_and_ends_when_told(
         process.send_signal(ending)
         output, errors = await process.communicate()
         assert (process.returncode, output, errors) == (0, b"", b"")
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-socket-activate"), reason="needs systemd-socket-activate, of systemd"
+)
+async def test_who_connects_before_it_runs_is_served_where_a_service_manager_listens(
+    registry: Path, http: aiohttp.ClientSession
+) -> None:
+    listen, other = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    process = await asyncio.create_subprocess_exec(
+        *("systemd-socket-activate", "--listen", listen, "--listen", other, str(ICELANE)),
+        *("signaling", "run", "--listen", listen, "--registry", str(registry)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        for _ in (listen, other):
+            assert (await process.stderr.readline()).startswith(b"Listening on")
+        async with http.get(f"http://{listen}/healthz") as response:  # which has it started
+            assert response.status == 200
+        process.terminate()
+        output, errors = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    assert (process.returncode, output) == (0, f"ready http://{listen}\n".encode())
+    assert f"the service manager holds a socket at {other}, where nothing" in errors.decode()
 
 
 async def test_whom_it_knows_from_redis_gets_calls_and_a_relay_near_the_client_is_told(
