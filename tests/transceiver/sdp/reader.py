@@ -39,8 +39,8 @@ def check(offer: str, answer: str) -> None:
 
 
 def _check_section(theirs: list[str], ours: list[str]) -> None:
-    kind, _, protocol, *formats = theirs[0].split()
-    our_kind, port, our_protocol, *our_formats = ours[0].split()
+    kind, _, protocol, *formats = theirs[0].removeprefix("m=").split()
+    our_kind, port, our_protocol, *our_formats = ours[0].removeprefix("m=").split()
     assert (our_kind, our_protocol) == (kind, protocol)
     assert _values(ours, "mid") == _values(theirs, "mid")[:1]
     assert _names(ours) <= ATTRIBUTES, "nothing that we do not know"
@@ -49,7 +49,7 @@ def _check_section(theirs: list[str], ours: list[str]) -> None:
     )
     if port == "0":
         return
-    if our_kind == "m=audio":
+    if our_kind == "audio":
         assert our_formats
         offered = {each.lstrip("0") or "0" for each in formats}  # 08 is 8, if anybody writes it so
         assert set(our_formats) <= offered, "payload types of the offer"
