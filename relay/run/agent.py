@@ -196,18 +196,7 @@ class Agent:
             receiver=Guarded(self, self._supervisor.faults),
             helper=self._helper,
         )
-        self.state = AgentState(
-            self._config,
-            advertised=self._advertised,
-            fleet=self._fleet,
-            table=self._table,
-            keeper=self._keeper,
-            sockets=self._sockets,
-            mirroring=self._mirroring,
-            supervisor=self._supervisor,
-            turns=self._turns,
-            is_serving=self._accepting.is_set,
-        )
+        self.state = self._make_state()
         flows = FlowCommands(
             self._table,
             dataplane=lambda: self._dataplane,
@@ -258,6 +247,20 @@ class Agent:
         self._accepting.set()
         if self._mirroring is None:
             _log.info("%s", self.state.times)
+
+    def _make_state(self) -> AgentState:
+        return AgentState(
+            self._config,
+            advertised=self._advertised,
+            fleet=self._fleet,
+            table=self._table,
+            keeper=self._keeper,
+            sockets=self._sockets,
+            mirroring=self._mirroring,
+            supervisor=self._supervisor,
+            turns=self._turns,
+            is_serving=self._accepting.is_set,
+        )
 
     async def _trace(self, tracing: TracingConfig) -> None:
         from relay.run.flowspans import tracing_flows  # noqa: PLC0415  # 6 MB that others save

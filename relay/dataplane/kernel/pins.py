@@ -208,7 +208,7 @@ def locked() -> Iterator[None]:
     fd = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
     deadline = time.monotonic() + _LOCK_TIMEOUT
     try:
-        while not _lock(fd):
+        while not lock_now(fd):
             if time.monotonic() > deadline:
                 raise DataplaneError(
                     f"Another process has been loading or changing an instance for "
@@ -220,7 +220,8 @@ def locked() -> Iterator[None]:
         os.close(fd)
 
 
-def _lock(fd: int) -> bool:
+def lock_now(fd: int) -> bool:
+    """Lock a file for this process alone; False: another one has it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

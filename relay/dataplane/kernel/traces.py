@@ -6,7 +6,6 @@ directory, which goes with its process; its pin of what its program ends in does
 """
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from relay.dataplane.kernel import bpfsys
-from relay.dataplane.kernel.pins import Pins
+from relay.dataplane.kernel.pins import Pins, lock_now
 from relay.errors import DataplaneError
 
 #: The program that interfaces run, and the one that tells of what no packet has come after.
@@ -40,7 +39,7 @@ def only_trace(pins: Pins) -> Iterator[None]:
     fd = os.open(pins.directory, os.O_RDONLY | os.O_DIRECTORY)
     end = time.monotonic() + _PATIENCE
     try:
-        while not _lock(fd):
+        while not lock_now(fd):
             if time.monotonic() > end:
                 raise DataplaneError(
                     f"{pins.instance} is being traced already, by {_holder(fd)}: only one trace "
@@ -62,7 +61,7 @@ def end_left(pins: Pins) -> None:
     with suppress(FileNotFoundError):
         fd = os.open(pins.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if _lock(fd):
+            if lock_now(fd):
                 restore(pins)
         finally:
             os.close(fd)
@@ -100,14 +99,6 @@ def _restore_link(pins: Pins, path: Path) -> None:
                 replace(path, program, running)
         finally:
             os.close(running)
-
-
-def _lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _holder(fd: int) -> str:
