@@ -1,21 +1,19 @@
 """The metrics of signaling: requests as they pass, and what is known of the fleet."""
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from aiohttp import hdrs, web
 
 from relay.histogram import Histogram
 from relay.metrics import Kind, Measured, Metric, alone
-from signaling.errors import ApiError
+from signaling.outcome import Handler, tell_outcome
 from signaling.pool import PLACEMENTS, REFUSALS, TransceiverPool
 
 _LIMITS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _NO_ROUTE = "none"
-_GONE = 499  # of who went away meanwhile, as nginx has it
 _METHODS = (
     *(hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH),
     *(hdrs.METH_DELETE, hdrs.METH_OPTIONS),
@@ -95,8 +93,6 @@ METRICS = (
     SPANS,
 )
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class Requests:
     """Counts requests; its `count` is a middleware, behind that which answers errors."""
@@ -109,31 +105,17 @@ class Requests:
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count a request, and what it comes to."""
-        began, status = time.monotonic(), int(HTTPStatus.INTERNAL_SERVER_ERROR)
-        try:
-            response = await handler(request)
-            status = response.status
-        except asyncio.CancelledError:
-            status = _GONE
-            raise
-        except ApiError as error:
-            status = error.status
-            self._refused[error.code] += 1
-            raise
-        except web.HTTPException as error:
-            status = error.status
-            self._refused[HTTPStatus(status).name.lower()] += status >= HTTPStatus.BAD_REQUEST
-            raise
-        finally:
-            self._note(request, status, time.monotonic() - began)
-        return response
+        began = time.monotonic()
+        return await tell_outcome(request, handler, partial(self._note, request, began))
 
-    def _note(self, request: web.Request, status: int, seconds: float) -> None:
+    def _note(self, request: web.Request, began: float, status: int, code: str | None) -> None:
         resource = request.match_info.route.resource
         route = _NO_ROUTE if resource is None else resource.canonical
         method = request.method if request.method in _METHODS else _OTHER_METHOD
         self._answered[method, route, str(status)] += 1
-        self._seconds.setdefault(route, Histogram(_LIMITS)).observe(seconds)
+        self._seconds.setdefault(route, Histogram(_LIMITS)).observe(time.monotonic() - began)
+        if code is not None:
+            self._refused[code] += 1
 
     def measure(self) -> Iterator[Measured]:
         """What is measured, at one scrape."""

@@ -1,22 +1,16 @@
 """The traces of requests that make calls: a middleware, where traces are wanted."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
 from relay.tracing.span import Tracer, WallClock
 from relay.wire.tracecontext import TRACEPARENT, TraceContext
-from signaling.errors import ApiError
 from signaling.offerspans import OfferSpans
+from signaling.outcome import Handler, tell_outcome
 
 #: Under which a request has its `OfferSpans`.
 SPANS = web.RequestKey("spans", OfferSpans)
-_GONE = 499  # of a client that has not waited, as proxies log it
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class OfferTracing:
@@ -42,16 +36,4 @@ class OfferTracing:
         clock = WallClock(time.time(), time.monotonic())
         spans = OfferSpans(self._tracer, clock, time.monotonic, client)
         request[SPANS] = spans
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-        try:
-            response = await handler(request)
-            status = response.status
-        except asyncio.CancelledError:
-            status = _GONE
-            raise
-        except (ApiError, web.HTTPException) as error:
-            status = error.status
-            raise
-        finally:
-            spans.close(route, status)
-        return response
+        return await tell_outcome(request, handler, lambda status, _: spans.close(route, status))
