@@ -1,5 +1,6 @@
 """Keeps what the program remembers of this host's network true, from an agent's event loop."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class Upkeep:
         self._loop = loop
         self._on_beat = beat
         self._looking: TimerHandle | None = None
-        self._mended: list[str] = []
+        self._mended: deque[str] = deque()  # written in threads
         self._watch = NetworkWatch(loop, self._changed)
         hops.renew()  # what changed before was not heard
         self._beat()
@@ -68,8 +69,7 @@ class Upkeep:
 
     def mended(self) -> list[str]:
         """What the administrator should know, once."""
-        told, self._mended = self._mended, []
-        return told
+        return [self._mended.popleft() for _ in range(len(self._mended))]
 
     def _beat(self) -> None:
         # First, so that it goes on beating whatever comes next.
@@ -89,7 +89,7 @@ class Upkeep:
         # Without forwarding the agent forwards everything. Where it cannot be mended, `reconcile`
         # says why.
         with suppress(DataplaneError):
-            self._mended += self._kernel.mend_forwarding()
+            self._mended.extend(self._kernel.mend_forwarding())
 
     def _look(self) -> None:
         self._looking = None
