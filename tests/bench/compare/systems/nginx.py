@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.compare.systems.opening import NO_UFRAG, open_flows
+from tests.bench.compare.systems.room import most_sockets
 from tests.bench.compare.testbed.system import RunningSystem
 from tests.bench.compare.testbed.testbed import Testbed
 from tests.lab.topology import RELAY
@@ -21,7 +22,7 @@ class Nginx:
     """nginx with one worker."""
 
     name = "nginx stream"
-    max_flows = 50_000  # as many as one address has ports
+    max_flows = most_sockets()
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""

@@ -4,13 +4,14 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
 from tests.bench.compare.systems.opening import open_flows
+from tests.bench.compare.systems.room import most_sockets
 from tests.bench.compare.systems.routes import TARGET, new_route
 from tests.bench.compare.testbed.system import RunningSystem
 from tests.bench.compare.testbed.testbed import Testbed
@@ -25,14 +26,14 @@ class OwnRelay:
         compiler: The command that it is compiled with.
         package: The package that has it.
         build: Compiles it, and gives the program's path.
-        max_flows: As many as one upstream address has ports.
+        max_flows: How many it can have.
     """
 
     name: str
     compiler: str
     package: str
     build: Callable[[], Path]
-    max_flows: int = 50_000
+    max_flows: int = field(default_factory=most_sockets)
 
     def missing(self) -> str | None:
         """Why it cannot take part on this machine."""
