@@ -72,6 +72,10 @@ class Ends:
         else:
             self._vips.send(flow.addresses, data, tos)
 
+    def flush(self) -> None:
+        """Send now what waits for the end of a batch."""
+        self._vips.flush()
+
     def find_upstream(self, address: Endpoint) -> Flow | None:
         """The flow of a client over UDP that is open at an upstream address."""
         flow = self._over_udp.find(address)

@@ -75,9 +75,13 @@ class VipSockets:
         fd, family = self._by_packed[flow.packed_vip]
         self._fast.outbox.send_to(fd, family, to_sockaddr(flow.packed_client), data, tos)
 
+    def flush(self) -> None:
+        """Send now what waits for the end of a batch, by whichever socket."""
+        self._fast.outbox.flush()
+
     def shutdown(self) -> None:
         """Close all sockets."""
-        self._fast.outbox.flush()
+        self.flush()
         for udp in self._sockets.values():
             self._loop.remove_reader(udp)
             udp.close()

@@ -90,6 +90,7 @@ class Executor:
         if self._retired:
             return
         failed: set[Flow] = set()
+        is_announced = False
         for command in commands:
             if failed and getattr(command, "flow", None) in failed:
                 continue
@@ -101,17 +102,26 @@ class Executor:
                     )
                 case Announce():
                     self._announce(command)
+                    is_announced = True
                 case SendToClient():
                     data = command.data
                     self._ends.send_to_client(command.flow, data, tos if data is received else 0)
                 case OpenUpstream() | Install():
-                    is_first = isinstance(command, OpenUpstream)
-                    if not (self._open if is_first else self._install)(command.flow):
+                    if not self._begin(command, is_announced=is_announced):
                         failed.add(command.flow)
                 case CloseUpstream() | Remove():
                     self._end(command)
                 case _:
                     self._tell(command)
+
+    def _begin(self, command: OpenUpstream | Install, *, is_announced: bool) -> bool:
+        if isinstance(command, OpenUpstream):
+            return self._open(command.flow)
+        if is_announced:
+            # From now on the kernel forwards, and at once: what tells the transceiver whose those
+            # packets are must not wait for others of its batch.
+            self._ends.flush()
+        return self._install(command.flow)
 
     def _announce(self, command: Announce) -> None:
         told = self._table.announcement(command)

@@ -45,6 +45,13 @@ class Peer:
         data, source = await asyncio.wait_for(loop.sock_recvfrom(self._udp, 65_536), WAIT)
         return data, Endpoint.of(source)
 
+    def has_datagram(self) -> bool:
+        try:
+            self._udp.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        return True
+
     def close(self) -> None:
         self._udp.close()
 

@@ -11,7 +11,10 @@ from relay.config.registry import Registry, Transceiver
 from relay.core.flow import Flow, NoteEdge, OpenUpstream, Remove, SendToClient, State
 from relay.core.flowtuple import FlowTuple, Source
 from relay.errors import BindError, DataplaneError
+from relay.run.executor import now
+from relay.wire.announcement import is_announcement
 from relay.wire.endpoint import Endpoint
+from relay.wire.route import read_ufrag
 from tests.relay.conftest import DTLS, FIRST, RTP, SECOND, describe, eventually
 from tests.relay.forwarding.tos import CE, ECT0, EF
 from tests.relay.run.stage import MemoryDataplane, Peer, Stage, stage_on
@@ -165,3 +168,37 @@ async def test_one_that_is_retired_does_nothing_any_more(stage4: Stage) -> None:
         agent._executor.execute([SendToClient(flow, DTLS), Remove(flow)])
         agent._sockets._vips.send(flow.addresses, RTP, 0)
         assert await stage4.client.receive() == (RTP, stage4.vip)
+
+
+class Forwarding(MemoryDataplane):
+    """Forwards at once, as the kernel does: what is installed is looked at as a packet is."""
+
+    def __init__(self, transceiver: Peer) -> None:
+        super().__init__()
+        self._transceiver = transceiver
+        self.was_told: list[bool] = []
+
+    def install(self, flow: FlowTuple) -> None:
+        super().install(flow)
+        self.was_told.append(self._transceiver.has_datagram())
+
+
+async def test_a_transceiver_is_told_of_a_flow_before_the_kernel_forwards_it(
+    stage4: Stage,
+) -> None:
+    """Among others of a batch, too; its port may have been somebody else's."""
+    dataplane = Forwarding(stage4.transceiver)
+    async with stage4.relay(dataplane) as agent:
+        taken = FlowTuple(
+            Endpoint("198.51.100.7", 5000),
+            stage4.vip,
+            Endpoint("192.0.2.77", 20_000),  # another relay's
+            stage4.transceiver.address,
+            read_ufrag(stage4.scene.ufrag()).raw,
+        )
+        commands = agent._table.ownership.restore(taken, now(), epoch=3, own=False)
+        with agent._ends._vips._fast.outbox:  # as while a batch is read
+            agent._executor.execute(commands)
+        assert dataplane.was_told == [True]
+        data, _ = await stage4.transceiver.receive()
+        assert is_announcement(data)
