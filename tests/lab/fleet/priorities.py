@@ -6,8 +6,7 @@ keeps neither a transceiver nor a client waiting; nor is a router as slow as its
 Routing alone is in a real-time class, as it needs little. Of what takes as much of such a class as
 there is, the kernel lets others have a twentieth: a router was silent for up to 50 ms then, and
 lost all neighbours that expect a packet each 5. Nor do ends come far before others: the kernel's
-own threads, which have the links' packets in their hands, are among those, and dropped some for
-seconds.
+own threads, which have the links' packets in their hands, are among those.
 """
 
 import os
