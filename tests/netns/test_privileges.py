@@ -222,7 +222,7 @@ def test_its_helper_dies_and_the_kernel_goes_on(testbed: RelayTestbed) -> None:
         done = testbed.icelane("dataplane", "switch", "userspace", "--instance", testbed.instance)
         assert done.returncode != 0
         assert words in done.stderr
-        assert children(testbed.process()) == [], "it was not reaped"
+        wait_for(lambda: not children(testbed.process()), "it is not reaped")
         assert len(said(testbed, words)) == 1
     finally:
         testbed.signal(signal.SIGTERM)

@@ -86,6 +86,7 @@ class Helper:
                 asked.register(self._connection, select.POLLIN)
                 if asked.poll(0):  # it says nothing unless it is asked
                     self._end()
+            self._reap()
             return ENDED if self._ended else None
 
     # Maps
@@ -247,9 +248,18 @@ class Helper:
     def _end(self) -> None:
         self._ended = True
         self._connection.close()
-        if self._pid:
-            with suppress(ChildProcessError):
-                os.waitpid(self._pid, os.WNOHANG)
+        self._reap()
+
+    def _reap(self) -> None:
+        # A process that ends closes what it has open before its parent can wait for it, so this
+        # may come too early: whoever asks for trouble tries again.
+        if self._ended and self._pid:
+            try:
+                ended, _ = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = self._pid
+            if ended:
+                self._pid = 0
 
 
 class HelpedPrograms:

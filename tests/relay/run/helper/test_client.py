@@ -1,6 +1,8 @@
 """An agent's side of its helper: maps by descriptor, and what is left when it has ended."""
 
+import os
 import socket
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -83,6 +85,23 @@ def test_an_end_in_the_middle_of_an_answer_is_one(answer: bytes) -> None:
         with pytest.raises(DataplaneError, match="helper has ended"):
             helper.open_steer_sockets()
     assert len(list(FDS.iterdir())) == before - 2
+
+
+def test_one_that_closes_before_it_is_gone_is_reaped_later() -> None:
+    """So does each that ends: the kernel closes its descriptors first."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with (
+        subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as child,
+        closing(Helper(ours, "default", child.pid)) as helper,
+    ):
+        theirs.close()
+        assert helper.trouble() == ENDED
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert helper.trouble() == ENDED
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child.pid, 0)
 
 
 def test_it_leaves_no_descriptor(helper: Helper, config: RelayConfig) -> None:
