@@ -7,7 +7,10 @@ from relay.core.flowtuple import Source
 
 ASKED_FOR = 10.0  # seconds in which one client is looked up once
 MOST = 4_096
-WAITING = 6  # datagrams of a client: 120 ms of a voice, longer than Redis is waited for
+# Datagrams of a client: 120 ms of a voice, longer than Redis is waited for. Where an agent that
+# starts finds more of them in its sockets, the last ones wait: what is older comes too late to be
+# played, and the media that was lost before that is one gap, not two.
+WAITING = 6
 
 
 @dataclass(slots=True)
@@ -34,8 +37,9 @@ class Asked:
             self._questions.popitem(last=False)
         question = self._questions.get(source)
         if question is not None:
-            if not question.answered and len(question.waiting) < WAITING:
+            if not question.answered:
                 question.waiting.append(data)
+                del question.waiting[:-WAITING]
             return False
         if len(self._questions) >= MOST:
             return None
@@ -43,7 +47,7 @@ class Asked:
         return True
 
     def answer(self, source: Source) -> list[bytes]:
-        """The datagrams that waited for a client's answer, in their order; none from now on."""
+        """The last datagrams that waited for an answer, in their order; none from now on."""
         question = self._questions.get(source)
         if question is None:
             return []

@@ -164,7 +164,7 @@ async def test_each_transceiver_is_asked_once_for_a_client() -> None:
         ((flow, epoch, waiting),) = there.found
         assert (flow.client, flow.vip, flow.upstream) == (ALICE, VIP, ELSEWHERE)
         assert flow.transceiver == there.peers[0].address
-        assert (epoch, waiting) == (1, [bytes([number]) for number in range(WAITING)])
+        assert (epoch, waiting) == (1, [bytes([number]) for number in range(2, WAITING + 2)])
 
 
 async def test_where_there_are_no_transceivers_nobody_is_asked() -> None:
