@@ -1,6 +1,7 @@
 """Clients whose flows are being looked up, and the datagrams that wait for the answer; pure."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from relay.core.flowtuple import Source
@@ -17,13 +18,20 @@ WAITING = 6
 class _Question:
     until: float  # monotonic seconds: the answer is enough till then
     waiting: list[bytes] = field(default_factory=list)
+    repeated: int = 0
     answered: bool = False
 
 
 class Asked:
-    """Whom the mirror was asked for, so that nobody is asked for again and again."""
+    """Who was asked for, so that nobody is asked for again and again.
 
-    def __init__(self) -> None:
+    Args:
+        again: At which ages of a question, in seconds, it is repeated when it has no answer and
+            the client goes on sending; never where questions cannot be lost.
+    """
+
+    def __init__(self, again: Sequence[float] = ()) -> None:
+        self._again = again
         self._questions: OrderedDict[bytes, _Question] = OrderedDict()  # soonest to end first
 
     def ask(self, source: Source, data: bytes, now: float) -> bool | None:
@@ -40,10 +48,18 @@ class Asked:
             if not question.answered:
                 question.waiting.append(data)
                 del question.waiting[:-WAITING]
-            return False
+            return self._repeats(question, now)
         if len(self._questions) >= MOST:
             return None
         self._questions[source] = _Question(now + ASKED_FOR, [data])
+        return True
+
+    def _repeats(self, question: _Question, now: float) -> bool:
+        if question.answered or question.repeated == len(self._again):
+            return False
+        if now < question.until - ASKED_FOR + self._again[question.repeated]:
+            return False
+        question.repeated += 1
         return True
 
     def answer(self, source: Source) -> list[bytes]:

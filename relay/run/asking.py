@@ -23,6 +23,8 @@ from relay.wire.question import ANSWER_SIZE, NONCE_SIZE, Answer, Question
 # processor's time; who comes later is asked for with its next packet, or sends a check.
 RATE = 20_000
 ANSWER_WITHIN = 2.0  # seconds for which an answer is waited for
+# Nobody answers but whoever has the client, so no answer may also be a datagram that was lost.
+AGAIN_AFTER = (0.25, 1.0)
 _AT_ONCE = 64  # datagrams of a system call, and answers that are read before others have their turn
 
 Found = Callable[[FlowTuple, int, Sequence[bytes]], None]  # the flow, its epoch, what waited for it
@@ -31,7 +33,8 @@ Found = Callable[[FlowTuple, int, Sequence[bytes]], None]  # the flow, its epoch
 class Asker:
     """Asks all transceivers of the clusters whose a client is.
 
-    Each client is asked for once in a while (see `Asked`), with one datagram to each transceiver.
+    Each client is asked for once in a while (see `Asked`), with one datagram to each transceiver,
+    and again when there is no answer.
     Questions leave from ports of their own, for whose answers the kernel's program has no limit.
 
     Args:
@@ -59,7 +62,7 @@ class Asker:
         self._counters = counters
         self._randbytes = randbytes
         self._found = found
-        self._asked = Asked()
+        self._asked = Asked(AGAIN_AFTER)
         self._bucket = TokenBucket(RATE, RATE)
         self._waiting: OrderedDict[bytes, tuple[float, Source]] = OrderedDict()  # by nonce
         self._known: Sequence[Transceiver] = ()

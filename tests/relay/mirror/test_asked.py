@@ -31,6 +31,19 @@ def test_nothing_waits_for_an_answer_that_has_come() -> None:
     assert asked.answer(ONE) == []
 
 
+def test_a_question_without_an_answer_is_repeated_with_a_later_datagram() -> None:
+    asked = Asked(again=(0.25, 1.0))
+    times = (0.0, 0.2, 0.25, 0.3, 0.9, 1.1, 1.2, 5.0)
+    assert [each for each in times if asked.ask(ONE, b"x", each)] == [0.0, 0.25, 1.1]
+
+
+def test_an_answered_question_is_not_repeated() -> None:
+    asked = Asked(again=(0.25,))
+    asked.ask(ONE, b"1", 0.0)
+    asked.answer(ONE)
+    assert asked.ask(ONE, b"2", 1.0) is False
+
+
 def test_a_client_is_looked_up_again_after_a_while() -> None:
     asked = Asked()
     asked.ask(ONE, b"1", 0.0)

@@ -167,6 +167,20 @@ async def test_each_transceiver_is_asked_once_for_a_client() -> None:
         assert (epoch, waiting) == (1, [bytes([number]) for number in range(2, WAITING + 2)])
 
 
+async def test_a_question_that_is_lost_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "AGAIN_AFTER", (0.0,))
+    async with transceivers() as there:
+        for data in (b"1", b"2", b"3"):
+            there.asker.ask(Source(ALICE, VIP), data)
+        assert there.counters["question"] == 2
+        await there.asked()  # and nobody answers
+        again = await there.asked()
+        assert {question.client for question, _ in again} == {ALICE}
+        there.peers[0].send(there.answer(), again[0][1])
+        await eventually(lambda: bool(there.found), "it is found")
+        assert there.found[0][2] == [b"1", b"2", b"3"]
+
+
 async def test_where_there_are_no_transceivers_nobody_is_asked() -> None:
     async with transceivers(0) as there:
         there.asker.ask(Source(ALICE, VIP), RTP)
