@@ -17,8 +17,8 @@ from transceiver.backend import NOTHING_WANTED, Backend, Channel, Wanted
 from transceiver.callspans import PATIENCE, CallSpans, Told
 from transceiver.clock import Datagram
 from transceiver.endings import ending
-from transceiver.ice import CONSENT_LIFETIME
 from transceiver.parts import Parts, Surroundings
+from transceiver.path import CONSENT_LIFETIME
 from transceiver.sdp import Offer
 from transceiver.srtp import PROFILES
 

@@ -9,7 +9,8 @@ out; whoever owns the socket executes them.
   the first success, long before USE-CANDIDATE. After that the nominated path is used.
 * A client that keeps its pair but changes its address (a NAT rebinding) does not nominate again.
   So when media comes over another path and the selected one is silent, that path is selected.
-* Consent (RFC 7675): nothing is sent on a path 30 s after its last authenticated request.
+* Consent (RFC 7675): nothing is sent on a path 30 s after its last authenticated request. Clients
+  that send indications instead of checks consent with authentic DTLS and media.
 * A STUN request says nothing of its sender's address, so a copy sent from elsewhere verifies too.
   A transaction that was seen from one address is refused from another.
 * Until an address has shown that it receives what it is sent, it gets three bytes for each that
@@ -32,7 +33,6 @@ from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected
 from transceiver.path import Announced, Path
 from transceiver.sped import Sped
 
-CONSENT_LIFETIME = 30.0  # seconds (RFC 7675, section 5.1)
 RESTART_GRACE = 30.0  # seconds; Chromium still checks with the old credentials after the answer
 # For how long a client must have been silent before another agent may have its address, in seconds:
 # three times what clients let pass between two checks of consent (RFC 7675, section 5.1).
@@ -137,7 +137,7 @@ class IceAgent:
 
     def _consents(self, address: Endpoint | None, now: float) -> bool:
         path = self._paths.get(address) if address else None
-        return path is not None and now - path.checked < CONSENT_LIFETIME
+        return path is not None and path.consents(now)
 
     def restart(self, credentials: Credentials, now: float) -> None:
         """Begin an ICE restart (RFC 8445 section 9); paths stay in use until new ones are checked.
@@ -179,6 +179,9 @@ class IceAgent:
         except StunError:
             return [Refused("stun_malformed")]
         if (flaw := checks.flaw(request, data)) is not None:
+            path = self._paths.get(source)
+            if flaw == checks.INDICATION and path is not None and not lived_in:
+                path.indicated(now)
             return [Refused(flaw)]
         generation = self._authenticate(request, data, now)
         if isinstance(generation, str):
@@ -226,8 +229,7 @@ class IceAgent:
         if source == self._selected or self._selected is None:
             return []
         silent = now - self._paths[self._selected].heard >= PATH_SILENCE
-        consented = now - path.checked < CONSENT_LIFETIME
-        return [self._select(source)] if silent and consented else []
+        return [self._select(source)] if silent and path.consents(now) else []
 
     def announce(self, source: Endpoint, announced: Announced) -> list[Command]:
         """Take a relay's word that a client now comes from `source`.
@@ -273,7 +275,7 @@ class IceAgent:
         stale = [
             address
             for address, path in self._paths.items()
-            if address != self._selected and now - path.checked >= CONSENT_LIFETIME
+            if address != self._selected and not path.consents(now)
         ]
         for address in stale:
             del self._paths[address]
@@ -368,7 +370,7 @@ class IceAgent:
         if self._selected is None or self._selected == source:
             return self._selected is None
         selected = self._paths[self._selected]
-        if path.checked - selected.checked >= CONSENT_LIFETIME:
+        if not selected.consents(path.checked):
             return True
         if path.generation != selected.generation:
             return path.generation > selected.generation

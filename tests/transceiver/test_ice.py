@@ -20,19 +20,14 @@ from relay.wire.stun import (
 )
 from relay.wire.transport import Transport
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
-from transceiver.ice import (
-    CONSENT_LIFETIME,
-    MAX_PATHS,
-    RESTART_GRACE,
-    Credentials,
-    IceAgent,
-)
-from transceiver.path import AMPLIFICATION, Announced
+from transceiver.ice import MAX_PATHS, RESTART_GRACE, Credentials, IceAgent
+from transceiver.path import AMPLIFICATION, CONSENT_LIFETIME, NO_CHECKS, Announced
 
 HOME = Endpoint("198.51.100.1", 40000)
 MOBILE = Endpoint("198.51.100.2", 40000)
 ELSEWHERE = Endpoint("198.51.100.3", 40000)
 CLIENT = Endpoint("2001:db8::7", 50000)
+INDICATION = Message(MessageClass.INDICATION, BINDING, bytes(12), ()).serialize()
 NEW = Credentials("newufrag", "new-password-of-24-chars")
 
 Check = Callable[..., bytes]
@@ -313,6 +308,41 @@ def test_sending_stops_without_consent_and_resumes_with_a_check(
     assert agent.destination(CONSENT_LIFETIME) is None, "media gives no consent"
     agent.receive(check(), HOME, CONSENT_LIFETIME + 1)
     assert agent.destination(CONSENT_LIFETIME + 1) == HOME
+
+
+def test_media_is_consent_of_a_client_that_sends_indications_instead_of_checks(
+    agent: IceAgent, check: Check
+) -> None:
+    """GStreamer on Debian 12 heard nothing after 30 s: libnice sends one each 25 s, and no check."""
+    agent.receive(check(nominate=True), HOME, 0.0)
+    for second in range(1, 200):
+        if second % 25 == 0:
+            agent.receive(INDICATION, HOME, second)
+        assert agent.heard(HOME, second) == []
+        assert agent.destination(second + 0.9) == HOME
+    assert agent.destination(199 + CONSENT_LIFETIME) is None, "it is silent"
+    assert agent.last_check == 0.0
+
+
+def test_a_client_that_checks_consents_with_checks_alone(agent: IceAgent, check: Check) -> None:
+    """Some send both. What nothing authenticates does not take the client's word from it."""
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(INDICATION, HOME, NO_CHECKS - 1)
+    agent.heard(HOME, CONSENT_LIFETIME - 1)
+    assert agent.destination(CONSENT_LIFETIME) is None
+    agent.receive(INDICATION, HOME, CONSENT_LIFETIME)
+    agent.heard(HOME, CONSENT_LIFETIME)
+    agent.receive(check(), HOME, CONSENT_LIFETIME + 1)
+    agent.heard(HOME, 2 * CONSENT_LIFETIME)
+    assert agent.destination(2 * CONSENT_LIFETIME + 1) is None
+
+
+def test_indications_alone_are_no_consent(agent: IceAgent, check: Check) -> None:
+    agent.receive(check(nominate=True), HOME, 0.0)
+    agent.receive(INDICATION, HOME, CONSENT_LIFETIME - 1)
+    assert agent.destination(CONSENT_LIFETIME) is None
+    agent.receive(INDICATION, ELSEWHERE, CONSENT_LIFETIME)
+    assert agent.destination(CONSENT_LIFETIME) is None
 
 
 def test_an_unauthenticated_check_gives_no_consent(agent: IceAgent, check: Check) -> None:
