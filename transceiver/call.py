@@ -16,9 +16,9 @@ from transceiver.admission import Place, Stage
 from transceiver.backend import NOTHING_WANTED, Backend, Channel, Wanted
 from transceiver.callspans import PATIENCE, CallSpans, Told
 from transceiver.clock import Datagram
+from transceiver.consent import CONSENT_LIFETIME
 from transceiver.endings import ending
 from transceiver.parts import Parts, Surroundings
-from transceiver.path import CONSENT_LIFETIME
 from transceiver.sdp import Offer
 from transceiver.srtp import PROFILES
 
@@ -276,13 +276,13 @@ class Call:
             self._contained("spans", lambda: self._tell_spans(now))
         checks = []
         for transport in self._parts.transports:
-            self._mux.execute(transport, transport.agent.expire(now))
+            transport.look(now)
             checks.append(transport.agent.last_check or self._started)
         if (reason := self._place.overdue(now)) is not None:
             self._give_up(reason)
             return
-        # Some publishers send no checks after the first. Without consent they get nothing more,
-        # but their media, which SRTP authenticates, shows that they are there.
+        # Some publishers neither check nor answer. Without consent they get nothing more, but their
+        # media, which SRTP authenticates, shows that they are there.
         heard = self._parts.voice.heard_at if self._parts.voice is not None else None
         self._alive = max(self._alive, heard or self._started, *checks)
         if now - self._alive >= CONSENT_LIFETIME:

@@ -22,10 +22,10 @@ from transceiver.callspans import Told
 from transceiver.clock import Clock
 from transceiver.dtls import Identity
 from transceiver.endings import ending
-from transceiver.ice import Credentials
 from transceiver.ledger import Ledger
 from transceiver.mux import Mux
 from transceiver.parts import Surroundings
+from transceiver.plan import Credentials
 from transceiver.quality import Quality
 from transceiver.records import brief_of, record_of
 from transceiver.sdp import read_offer

@@ -21,7 +21,6 @@ _UNDERSTOOD = frozenset(
         Attribute.USE_CANDIDATE,
     }
 )
-INDICATION = "stun_indication"  # counted so: it keeps a NAT open (RFC 8445, section 11)
 _COMPREHENSION_OPTIONAL = 0x8000
 _FINGERPRINT_XOR = 0x5354554E
 _REASONS = {
@@ -82,7 +81,7 @@ def flaw(message: Message, data: bytes) -> str | None:
     A damaged one gets none: an error would end a check that a retransmission can still save.
     """
     if message.method == BINDING and message.message_class is MessageClass.INDICATION:
-        return INDICATION
+        return "stun_indication"  # it keeps a NAT open (RFC 8445, section 11)
     if message.method != BINDING or message.message_class is not MessageClass.REQUEST:
         return "stun_not_a_check"
     return None if fingerprint_valid(message, data) else "stun_fingerprint"

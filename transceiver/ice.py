@@ -9,8 +9,8 @@ out; whoever owns the socket executes them.
   the first success, long before USE-CANDIDATE. After that the nominated path is used.
 * A client that keeps its pair but changes its address (a NAT rebinding) does not nominate again.
   So when media comes over another path and the selected one is silent, that path is selected.
-* Consent (RFC 7675): nothing is sent on a path 30 s after its last authenticated request. Clients
-  that send indications instead of checks consent with authentic DTLS and media.
+* Consent (RFC 7675): nothing is sent on a path 30 s after its last authenticated request, or
+  answer to one of ours. We ask clients that do not check (`transceiver.consent`).
 * A STUN request says nothing of its sender's address, so a copy sent from elsewhere verifies too.
   A transaction that was seen from one address is refused from another.
 * Until an address has shown that it receives what it is sent, it gets three bytes for each that
@@ -30,7 +30,9 @@ from relay.wire.errors import IntegrityError, StunError
 from relay.wire.stun import Attribute, Message, verify_integrity
 from transceiver import checks
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
+from transceiver.consent import Asker, consents
 from transceiver.path import Announced, Path
+from transceiver.plan import Credentials
 from transceiver.sped import Sped
 
 RESTART_GRACE = 30.0  # seconds; Chromium still checks with the old credentials after the answer
@@ -40,18 +42,6 @@ ADDRESS_KEPT = 15.0
 PATH_SILENCE = 1.0  # seconds without media after which another path may take over
 MAX_PATHS = 16
 MAX_TRANSACTIONS = 1024  # at 16 checks a second, still a minute's worth
-
-
-class Credentials(NamedTuple):
-    """What a client authenticates its checks with.
-
-    Attributes:
-        ufrag: The server's username fragment, 4 to 256 ICE characters.
-        password: The short-term password, at least 22 ICE characters.
-    """
-
-    ufrag: str
-    password: str
 
 
 class _Generation(NamedTuple):
@@ -64,13 +54,14 @@ class IceAgent:
     """The agent of one transport.
 
     Args:
-        credentials: The first credentials; `restart` replaces them.
+        credentials: Our first credentials; `restart` replaces them.
+        client: The client's; None: it is not asked for consent.
 
     Attributes:
         nominated_at: When the client first nominated a path, by the clock of checks; None before.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, client: Credentials | None = None) -> None:
         self.credentials = credentials
         self.nominated_at: float | None = None
         self._generations = {
@@ -85,6 +76,7 @@ class IceAgent:
         self._nominated = False
         self._proven = False
         self._sped = Sped()
+        self._asker = Asker(client) if client else None
 
     @property
     def selected(self) -> Endpoint | None:
@@ -99,7 +91,7 @@ class IceAgent:
 
     @property
     def last_check(self) -> float | None:
-        """Time of the last authenticated request on any path; None before the first."""
+        """Time of the last consent on any path; None before the first check."""
         return max((path.checked for path in self._paths.values()), default=None)
 
     def destination(self, now: float) -> Endpoint | None:
@@ -137,13 +129,16 @@ class IceAgent:
 
     def _consents(self, address: Endpoint | None, now: float) -> bool:
         path = self._paths.get(address) if address else None
-        return path is not None and path.consents(now)
+        return path is not None and consents(path, now)
 
-    def restart(self, credentials: Credentials, now: float) -> None:
+    def restart(
+        self, credentials: Credentials, now: float, client: Credentials | None = None
+    ) -> None:
         """Begin an ICE restart (RFC 8445 section 9); paths stay in use until new ones are checked.
 
         Replaced credentials stay valid for `RESTART_GRACE`.
         """
+        self._asker = Asker(client) if client else None
         number = max(generation.number for generation in self._generations.values()) + 1
         retired = now + RESTART_GRACE
         self._generations = {
@@ -179,10 +174,7 @@ class IceAgent:
         except StunError:
             return [Refused("stun_malformed")]
         if (flaw := checks.flaw(request, data)) is not None:
-            path = self._paths.get(source)
-            if flaw == checks.INDICATION and path is not None and not lived_in:
-                path.indicated(now)
-            return [Refused(flaw)]
+            return [] if self._consented(request, data, source, now) else [Refused(flaw)]
         generation = self._authenticate(request, data, now)
         if isinstance(generation, str):
             return [Refused(generation)]
@@ -229,7 +221,7 @@ class IceAgent:
         if source == self._selected or self._selected is None:
             return []
         silent = now - self._paths[self._selected].heard >= PATH_SILENCE
-        return [self._select(source)] if silent and path.consents(now) else []
+        return [self._select(source)] if silent and consents(path, now) else []
 
     def announce(self, source: Endpoint, announced: Announced) -> list[Command]:
         """Take a relay's word that a client now comes from `source`.
@@ -275,11 +267,33 @@ class IceAgent:
         stale = [
             address
             for address, path in self._paths.items()
-            if address != self._selected and not path.consents(now)
+            if address != self._selected and not consents(path, now)
         ]
         for address in stale:
             del self._paths[address]
         return [Forgotten(address) for address in stale]
+
+    def ask(self, now: float, transaction_id: bytes) -> list[Command]:
+        """Ask a client for consent on the path in use, if it is time; to be called each second.
+
+        Args:
+            now: Seconds of a monotonic clock.
+            transaction_id: 12 bytes that nobody can guess.
+        """
+        if self._asker is None or self._selected is None:
+            return []
+        path = self._paths[self._selected]
+        if not (path.proven and self._asker.is_due(path, now)):
+            return []
+        request = self._asker.ask(self.credentials.ufrag, self._selected, now, transaction_id)
+        return [Send(request, self._selected)]
+
+    def _consented(self, answer: Message, data: bytes, source: Endpoint, now: float) -> bool:
+        if self._asker is None or not self._asker.is_answer(answer, data, source):
+            return False
+        if (path := self._paths.get(source)) is not None:
+            path.checked = path.heard = now
+        return True
 
     def _authenticate(self, request: Message, data: bytes, now: float) -> _Generation | str:
         """The credentials that a request verifies with, or why it does not, as it is counted."""
@@ -370,7 +384,7 @@ class IceAgent:
         if self._selected is None or self._selected == source:
             return self._selected is None
         selected = self._paths[self._selected]
-        if not selected.consents(path.checked):
+        if not consents(selected, path.checked):
             return True
         if path.generation != selected.generation:
             return path.generation > selected.generation

@@ -14,10 +14,9 @@ from transceiver.clock import Clock
 from transceiver.datachannel import Receiver
 from transceiver.dtls import Identity
 from transceiver.errors import OfferError
-from transceiver.ice import Credentials
 from transceiver.media.audiopath import AudioPath
 from transceiver.mux import Mux
-from transceiver.plan import DataPlan, DtlsRole, Plan
+from transceiver.plan import Credentials, DataPlan, DtlsRole, Plan
 from transceiver.quality import Quality
 from transceiver.sctp import MAX_MESSAGE_SIZE, PORT, Association
 from transceiver.sdp import Local, Offer, check_credentials, fragment_of, restarted
@@ -191,7 +190,7 @@ class Parts:
         if (ufrag, password) == (before.ufrag, before.password) or ufrag in self._former:
             return None
         former, credentials = transport.agent.credentials, transport.new_credentials()
-        transport.restart(credentials)
+        transport.restart(credentials, Credentials(ufrag, password))
         transports = list(self.plan.transports)
         transports[index] = replace(before, ufrag=ufrag, password=password)
         self.plan = replace(self.plan, transports=tuple(transports))
@@ -269,7 +268,8 @@ class Parts:
             transport = change.transports[plan.audio.transport]
             self.voice.update(plan.audio, transport, self._around.mux.clock())
         for index, credentials in change.restarts.items():
-            self.transports[index].restart(credentials)
+            now = plan.transports[index]
+            self.transports[index].restart(credentials, Credentials(now.ufrag, now.password))
         self.transports = change.transports
         self.voice = change.voice
         self.association = change.association

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
 
-CONSENT_LIFETIME = 30.0  # seconds (RFC 7675, section 5.1)
-NO_CHECKS = 15.0  # seconds without a check after which a client is taken for one that sends none
 AMPLIFICATION = 3  # bytes sent for one received, as in QUIC (RFC 9000, section 8.1)
 
 
@@ -43,15 +41,13 @@ class Path:
     """A source address that has passed a check.
 
     Attributes:
-        checked: Time of its last authenticated request.
+        checked: Time of its last authenticated request, or answer to one of ours.
         heard: Time of the last authentic datagram from it, of any kind.
         generation: Which credentials that request used; an ICE restart counts up.
         announced: What a relay says of this address.
         received: Bytes that came from it.
         sent: Bytes that were sent to it before it was proven.
         proven: Whether it has shown that it receives what it is sent.
-        kept_alive: Whether the client keeps this path with indications (RFC 8445, section 11),
-            as agents without checks of consent do: libnice, and so GStreamer.
     """
 
     checked: float
@@ -61,18 +57,6 @@ class Path:
     received: int = 0
     sent: int = 0
     proven: bool = False
-    kept_alive: bool = False
-
-    def consents(self, now: float) -> bool:
-        """Whether the client wants to be sent anything there (RFC 7675, section 5.1)."""
-        return now - (max(self.checked, self.heard) if self.kept_alive else self.checked) < (
-            CONSENT_LIFETIME
-        )
-
-    def indicated(self, now: float) -> None:
-        """Take note of an indication, which nothing authenticates."""
-        # A client that checks does so every 2.5 to 6 s, whether or not it sends indications, too.
-        self.kept_alive = self.kept_alive or now - self.checked >= NO_CHECKS
 
     def is_of(self, announced: Announced | None) -> bool:
         """Whether relays say that the client here is the one that they announced elsewhere."""

@@ -66,6 +66,18 @@ class Redundancy(NamedTuple):
     preferred: bool
 
 
+class Credentials(NamedTuple):
+    """What one side of an ICE session authenticates checks with.
+
+    Attributes:
+        ufrag: Its username fragment, 4 to 256 ICE characters.
+        password: Its short-term password, at least 22 ICE characters.
+    """
+
+    ufrag: str
+    password: str
+
+
 @dataclass(frozen=True, slots=True)
 class TransportPlan:
     """One ICE and DTLS transport.

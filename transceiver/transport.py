@@ -5,15 +5,16 @@ to a `Listener`, in clear.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from relay.wire.endpoint import Endpoint
 from transceiver.dtls import Dtls, Identity, State
 from transceiver.errors import OfferError
-from transceiver.ice import RESTART_GRACE, Credentials, IceAgent
+from transceiver.ice import RESTART_GRACE, IceAgent
 from transceiver.mux import Mux
-from transceiver.plan import DtlsRole, TransportPlan
+from transceiver.plan import Credentials, DtlsRole, TransportPlan
 
 if TYPE_CHECKING:
     from transceiver.srtp import Srtp
@@ -81,7 +82,8 @@ class Transport:
         self._listener = listener
         self._make_credentials = credentials
         self._retired: dict[str, asyncio.TimerHandle] = {}  # ufrags of before a restart
-        self.agent = IceAgent(self.new_credentials())
+        client = Credentials(plan.ufrag, plan.password)
+        self.agent = IceAgent(self.new_credentials(), client)
         self._dtls = Dtls(identity, plan.role, plan.fingerprints)
         self.srtp: Srtp | None = None
         self._loop = asyncio.get_running_loop()
@@ -124,15 +126,20 @@ class Transport:
         """Give up credentials that nobody was told."""
         self._mux.unbind(credentials.ufrag, self)
 
-    def restart(self, credentials: Credentials) -> None:
-        """Go on with new credentials; the old ones stay valid for a while."""
+    def restart(self, credentials: Credentials, client: Credentials) -> None:
+        """Go on with new credentials of ours and the client's; the old ones stay valid a while."""
         old = self.agent.credentials.ufrag
-        self.agent.restart(credentials, self._mux.clock())
+        self.agent.restart(credentials, self._mux.clock(), client)
         self._retired[old] = self._loop.call_later(RESTART_GRACE, self._forget, old)
 
     def _forget(self, ufrag: str) -> None:
         del self._retired[ufrag]
         self._mux.unbind(ufrag, self)
+
+    def look(self, now: float) -> None:
+        """Look at the time-outs of ICE; to be called each second."""
+        self._mux.execute(self, self.agent.expire(now))
+        self._mux.execute(self, self.agent.ask(now, os.urandom(12)))
 
     def datagram(self, data: bytes, source: Endpoint) -> None:
         """Take DTLS or media."""

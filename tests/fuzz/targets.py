@@ -29,8 +29,9 @@ from tests.transceiver.sdp.reader import check
 from tests.transceiver.sdp.samples import LOCAL, OFFER, REAL
 from transceiver.commands import Send
 from transceiver.errors import OfferError
-from transceiver.ice import Credentials, IceAgent
+from transceiver.ice import IceAgent
 from transceiver.path import AMPLIFICATION
+from transceiver.plan import Credentials
 from transceiver.sdp import check_credentials, read_offer
 
 KEYS = KeyRing({0: bytes(32)}, signing_slot=0)

@@ -28,7 +28,7 @@ from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from relay.wire.transport import Candidate
 from tests.lab.realtimeservice import RealtimeService, serving
 from transceiver.bridge.table import Service, Table
-from transceiver.ice import Credentials
+from transceiver.plan import Credentials
 from transceiver.server import Transceiver, TransceiverConfig
 
 CREDENTIALS = Credentials("serverufrag", "server-password-of-24-ch")

@@ -9,7 +9,7 @@ import pytest
 from relay.wire.endpoint import Endpoint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass, unxor_address
 from transceiver import checks
-from transceiver.ice import Credentials
+from transceiver.plan import Credentials
 
 CLIENT = Endpoint("203.0.113.99", 50000)
 

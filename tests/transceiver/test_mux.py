@@ -21,12 +21,13 @@ from relay.wire.route import Route, Target, mint, read_ufrag
 from relay.wire.stun import Attribute, Message, MessageClass, unxor_address
 from relay.wire.transport import Transport
 from transceiver.announcements import LIFETIME, MOST
-from transceiver.ice import ADDRESS_KEPT, Credentials, IceAgent
+from transceiver.ice import ADDRESS_KEPT, IceAgent
 from transceiver.mux import (
     MOST_QUESTIONS,
     WORTH_A_BATCH,
     Mux,
 )
+from transceiver.plan import Credentials
 
 CLIENT = Endpoint("203.0.113.99", 50000)
 STRANGER = Endpoint("198.51.100.7", 1000)

@@ -16,9 +16,9 @@ from transceiver.backend import EchoBackend
 from transceiver.clock import Clock
 from transceiver.dtls import Identity
 from transceiver.errors import OfferError
-from transceiver.ice import Credentials
 from transceiver.media.audiopath import AudioPath
 from transceiver.parts import Owner, Parts, Surroundings
+from transceiver.plan import Credentials
 from transceiver.quality import Quality
 from transceiver.sdp import read_offer
 from transceiver.server import Transceiver

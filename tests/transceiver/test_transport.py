@@ -17,9 +17,9 @@ from relay.wire.demux import Kind, classify
 from relay.wire.endpoint import Endpoint
 from relay.wire.stun import Attribute
 from transceiver.dtls import Dtls, Identity, State
-from transceiver.ice import MAX_PATHS, Credentials
+from transceiver.ice import MAX_PATHS
 from transceiver.mux import Mux
-from transceiver.plan import DtlsRole, Fingerprint, TransportPlan
+from transceiver.plan import Credentials, DtlsRole, Fingerprint, TransportPlan
 from transceiver.transport import FIRST_FLIGHT_REPEATS, Transport
 
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
@@ -310,7 +310,7 @@ async def test_a_restart_keeps_the_old_credentials_for_a_while(
 ) -> None:
     new = Credentials("renewed", "another-password-of-24-c")
     assert connected.mux.bind(new.ufrag, connected.transport)
-    connected.transport.restart(new)
+    connected.transport.restart(new, Credentials("c", "p"))
     answered = len(connected.of(Kind.STUN))
     connected.send(check(), check(credentials=new))
     await until(lambda: len(connected.of(Kind.STUN)) == answered + 2)

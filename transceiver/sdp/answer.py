@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.wire.transport import Candidate, Transport
-from transceiver.ice import Credentials
-from transceiver.plan import AudioPlan, Codec, DataPlan, Fingerprint, Plan
+from transceiver.plan import AudioPlan, Codec, Credentials, DataPlan, Fingerprint, Plan
 from transceiver.sdp.audio import Extension, extensions_of, feedbacks, rtpmaps
 from transceiver.sdp.data import is_legacy
 from transceiver.sdp.syntax import Description, Section

@@ -5,7 +5,7 @@ else changes (RFC 9725, section 4.3.3).
 """
 
 from relay.wire.transport import Transport
-from transceiver.ice import Credentials
+from transceiver.plan import Credentials
 
 _OF_SESSION = ("a=ice-lite", "a=group:")
 _CANDIDATE = "a=candidate:"

@@ -12,8 +12,9 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target, decode, mint
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
-from transceiver.ice import Credentials, IceAgent
+from transceiver.ice import IceAgent
 from transceiver.mux import Mux
+from transceiver.plan import Credentials
 from transceiver.server import bind_media
 
 PORT = 5_000

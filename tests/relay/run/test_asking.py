@@ -29,8 +29,9 @@ from relay.wire.route import mint, open_ufrag
 from tests.relay.conftest import ALICE, DTLS, FIRST, RTP, SECOND, VIP, RedisServer, eventually
 from tests.relay.run.stage import PORTS, Peer, Stage, stage_on
 from tests.transceiver.conftest import Checks
-from transceiver.ice import Credentials, IceAgent
+from transceiver.ice import IceAgent
 from transceiver.mux import Mux
+from transceiver.plan import Credentials
 
 ELSEWHERE = Endpoint("127.0.0.2", 20_500)  # the relay that had the client
 

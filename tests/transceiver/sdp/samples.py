@@ -4,8 +4,7 @@ from pathlib import Path
 
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Candidate, Transport
-from transceiver.ice import Credentials
-from transceiver.plan import Fingerprint, Plan
+from transceiver.plan import Credentials, Fingerprint, Plan
 from transceiver.sdp import Local, read_offer
 
 REAL = {

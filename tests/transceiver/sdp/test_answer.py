@@ -8,8 +8,7 @@ from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Candidate, Transport
 from tests.transceiver.sdp.reader import check
 from tests.transceiver.sdp.samples import AUDIO, GROUP, LOCAL, OFFER, SESSION, VIDEO, answer, plan
-from transceiver.ice import Credentials
-from transceiver.plan import Plan
+from transceiver.plan import Credentials, Plan
 from transceiver.sdp import Local, read_offer
 
 

@@ -11,7 +11,7 @@ from tests.transceiver.sdp.samples import (
     VIDEO,
     answer,
 )
-from transceiver.ice import Credentials
+from transceiver.plan import Credentials
 from transceiver.sdp import fragment_of, restarted
 
 NEW = Credentials("serverNEW", "n" * 24)

@@ -19,8 +19,9 @@ from tests.bench.compare.systems.routes import TARGET
 from tests.bench.compare.traffic.checks import PASSWORD
 from transceiver.commands import Send
 from transceiver.datagrams import MAX_DATAGRAM
-from transceiver.ice import Credentials, IceAgent
+from transceiver.ice import IceAgent
 from transceiver.mux import Mux
+from transceiver.plan import Credentials
 
 _SPARE_FILES = 64  # that a process has besides its sessions' sockets
 
