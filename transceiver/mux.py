@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from relay.clocks import ClockWatch
@@ -24,7 +25,7 @@ from relay.wire.goodbye import Goodbye
 from relay.wire.keys import KeyRing
 from relay.wire.question import Answer, Question, is_question
 from relay.wire.route import Target, decode, read_ufrag
-from relay.wire.stun import server_ufrag
+from relay.wire.stun import MessageClass, header, server_ufrag_behind
 from relay.wire.transport import Transport
 from transceiver.announcements import Announcements
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
@@ -212,11 +213,12 @@ class Mux:
         )
 
     def _stun(self, data: bytes, source: Endpoint) -> None:
-        try:
-            handler = self._by_ufrag.get(server_ufrag(data))
-        except StunError:
-            # An indication keeps a NAT open, and has no USERNAME: the agent counts it as such.
-            handler = self._by_source.get(source)
+        # What is no request is of the client that is there: an indication has no USERNAME, and an
+        # answer (libnice's has one) that of our request, where the client's ufrag comes first.
+        handler = self._by_source.get(source)
+        with suppress(StunError):
+            if header(data).message_class is MessageClass.REQUEST:
+                handler = self._by_ufrag.get(server_ufrag_behind(data))
         if handler is None:
             self.counters.refuse("unknown_ufrag", source)
             return

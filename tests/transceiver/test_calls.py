@@ -218,7 +218,7 @@ async def test_without_consent_nothing_is_sent_but_media_keeps_the_session(
     client = caller()
     await client.call(transceiver.address)
     await until(lambda: client.hears(5))
-    monkeypatch.setattr("transceiver.path.CONSENT_LIFETIME", 0.0)
+    monkeypatch.setattr("transceiver.consent.CONSENT_LIFETIME", 0.0)
     monkeypatch.setattr("transceiver.call.CONSENT_LIFETIME", 2.0)
     counted = transceiver.mux.counters.as_dict
     await until(lambda: counted().get("no_consent", 0) > 150)  # 3 s of media

@@ -18,7 +18,7 @@ from relay.wire.goodbye import Goodbye
 from relay.wire.keys import KeyRing
 from relay.wire.question import Answer, Question
 from relay.wire.route import Route, Target, mint, read_ufrag
-from relay.wire.stun import Attribute, Message, MessageClass, unxor_address
+from relay.wire.stun import BINDING, Attribute, Message, MessageClass, unxor_address
 from relay.wire.transport import Transport
 from transceiver.announcements import LIFETIME, MOST
 from transceiver.ice import ADDRESS_KEPT, IceAgent
@@ -299,6 +299,20 @@ async def test_a_failed_check_takes_no_address_away(
     relay.sendto(DTLS, bench.address)
     await until(lambda: one.datagrams == [DTLS])
     assert bench.counted("stun_unauthenticated") == 1
+
+
+@pytest.mark.parametrize("username", [(), ((Attribute.USERNAME, b"theirs:ours"),)])
+async def test_an_answer_is_for_the_session_that_lives_there(
+    bench: Bench, check: Check, until: Until, username: tuple[tuple[int, bytes], ...]
+) -> None:
+    """libnice's has a USERNAME, with the client's ufrag before ours."""
+    one = bench.session()
+    relay = bench.socket()
+    await exchange(relay, check(credentials=one.agent.credentials), bench.address)
+    answer = Message(MessageClass.SUCCESS, BINDING, bytes(12), username)
+    relay.sendto(answer.serialize(b"their-password-of-24-cha"), bench.address)
+    await until(lambda: bench.counted("stun_not_a_check") == 1)
+    assert bench.counted("unknown_ufrag") == 0
 
 
 async def test_a_released_session_leaves_nothing(bench: Bench, check: Check, until: Until) -> None:
