@@ -31,7 +31,9 @@ def test_who_does_not_check_hears_on(
     with Stage(lab, [kind], stimulus.write(tmp_path)) as stage:
         (member,) = stage.members
         until(
-            lambda: stage.arrivals(member), time.time() + START_SECONDS + CONNECT_SECONDS, "sound"
+            lambda: bool(stage.arrivals(member)),
+            time.time() + START_SECONDS + CONNECT_SECONDS,
+            "sound",
         )
         first = stage.arrivals(member)[0]
         enough = first + CONSENT_LIFETIME + 5.0
