@@ -65,8 +65,8 @@ def test_it_shows_what_it_is_to_show() -> None:
         timeout=LIMIT,
     )
     result = json.loads(done.stdout)
-    assert done.returncode == 0, result
-    assert result["ok"]
+    told = result["error"], [each["problems"] for each in result["calls"]]
+    assert (done.returncode, result["ok"]) == (0, True), told
     assert result["host"]["kernel"] == os.uname().release
     assert set(result["host"]["interfaces"]) == {"public", "internal"}
     assert "compiled" in result["host"]["program"]

@@ -75,7 +75,19 @@ class Page:
         return self.browser.run(script, *arguments)
 
     def wait(self, condition: Callable[[], Any]) -> None:
-        wait_until(lambda: bool(condition()))
+        try:
+            wait_until(lambda: bool(condition()))
+        except TimeoutError:
+            raise TimeoutError(self._so_far()) from None
+
+    def _so_far(self) -> str:
+        """What happened last, for who finds out why something did not."""
+        if not self.run(ALIVE):
+            return "the page is not there"
+        events = self.run(
+            "return icelane.events.slice(-20).map((e) => e.direction + JSON.parse(e.text).type)"
+        )
+        return f"{self.state}; it says {self.lines()[-8:]}; the last events are {events}"
 
     def element(self, name: str) -> WebElement:
         return self.browser.driver.find_element(By.ID, name)
