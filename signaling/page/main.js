@@ -177,9 +177,9 @@ function message(data) {
   log("←", data);
   let event;
   try { event = JSON.parse(data); } catch { return; }
-  if (typeof event?.type !== "string" || turns.isOwn(event)) return;
+  if (typeof event?.type !== "string") return;
   if (event.type === "session.created") greeted(event.session?.id);
-  show(conversation.take(event));
+  if (!turns.isOwn(event)) show(conversation.take(event));
   turns.take(event);
   $("interrupt").toggleAttribute("data-useful", conversation.responding || conversation.speaking);
 }

@@ -5,6 +5,7 @@ const SHORTEST = 300; // ms of a press that says something
 const TRANSCRIBER = "gpt-4o-mini-transcribe"; // back ends with one recogniser take any name
 const ASKED = "page_transcription";
 const TOLD = "page_history";
+const ANSWERING = "conversation_already_has_active_response";
 
 /** An id for an item; not every page has randomUUID, which needs HTTPS or localhost. */
 export function newId() {
@@ -51,11 +52,17 @@ export class Turns {
       this.#wanted = false;
       this.way.send({ type: "response.create" });
     }
+    // The back end has begun to answer what it heard while this side asked for an answer.
+    if (event.type === "error" && event.error?.code === ANSWERING) {
+      this.#wanted = true;
+      this.way.send({ type: "response.cancel" });
+    }
   }
 
-  /** Whether an error answers what this side asked for without being asked to. */
+  /** Whether an error is none of the user's: this side asked without being asked to, or asks again. */
   isOwn(event) {
-    return event.type === "error" && [ASKED, TOLD].includes(event.error?.event_id);
+    if (event.type !== "error") return false;
+    return event.error?.code === ANSWERING || [ASKED, TOLD].includes(event.error?.event_id);
   }
 
   mute(muted) {

@@ -125,6 +125,24 @@ def test_writing_into_an_answer_ends_it_first(page: Page, teller: Host) -> None:
     ]
 
 
+def test_what_is_written_as_an_answer_begins_is_answered(page: Page, teller: Host) -> None:
+    """A back end that hears for itself begins to answer when it likes, also in this moment."""
+    page.open(teller.url).call()
+    page.run(
+        """for (const text of ["One", "Two"]) {
+            document.getElementById("text").value = text;
+            document.getElementById("text-form").requestSubmit();
+        }"""
+    )
+    page.wait_for("response.created", count=2)
+    page.wait(lambda: page.lines()[-1] == "Other side: It is ten")
+    assert page.kinds("←").count("error") == 1
+    assert page.lines() == [
+        *("You: One", "You: Two"),
+        *("Other side: It is ten (interrupted)", "Other side: It is ten"),
+    ]
+
+
 def test_a_turn_is_what_is_said_while_the_button_is_held(page: Page, teller: Host) -> None:
     page.open(teller.url)
     page.run("document.getElementById('mode-hold').click()")
