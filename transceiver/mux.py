@@ -25,7 +25,7 @@ from relay.wire.goodbye import Goodbye
 from relay.wire.keys import KeyRing
 from relay.wire.question import Answer, Question, is_question
 from relay.wire.route import Target, decode, read_ufrag
-from relay.wire.stun import MessageClass, header, server_ufrag_behind
+from relay.wire.stun import MessageClass, header, server_ufrag
 from relay.wire.transport import Transport
 from transceiver.announcements import Announcements
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
@@ -218,7 +218,7 @@ class Mux:
         handler = self._by_source.get(source)
         with suppress(StunError):
             if header(data).message_class is MessageClass.REQUEST:
-                handler = self._by_ufrag.get(server_ufrag_behind(data))
+                handler = self._by_ufrag.get(server_ufrag(data))
         if handler is None:
             self.counters.refuse("unknown_ufrag", source)
             return

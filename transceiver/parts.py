@@ -187,10 +187,11 @@ class Parts:
             )
         (index,) = used
         before, transport = self.plan.transports[index], self.transports[index]
-        if (ufrag, password) == (before.ufrag, before.password) or ufrag in self._former:
+        client = Credentials(ufrag, password)
+        if client == before.client or ufrag in self._former:
             return None
         former, credentials = transport.agent.credentials, transport.new_credentials()
-        transport.restart(credentials, Credentials(ufrag, password))
+        transport.restart(credentials, client)
         transports = list(self.plan.transports)
         transports[index] = replace(before, ufrag=ufrag, password=password)
         self.plan = replace(self.plan, transports=tuple(transports))
@@ -207,7 +208,7 @@ class Parts:
             for index, (now, then) in enumerate(
                 zip(plan.transports, self.plan.transports, strict=False)
             ):
-                if (now.ufrag, now.password) != (then.ufrag, then.password):
+                if now.client != then.client:
                     change.restarts[index] = self.transports[index].new_credentials()
             for each in plan.transports[known:]:
                 change.transports.append(
@@ -268,8 +269,7 @@ class Parts:
             transport = change.transports[plan.audio.transport]
             self.voice.update(plan.audio, transport, self._around.mux.clock())
         for index, credentials in change.restarts.items():
-            now = plan.transports[index]
-            self.transports[index].restart(credentials, Credentials(now.ufrag, now.password))
+            self.transports[index].restart(credentials, plan.transports[index].client)
         self.transports = change.transports
         self.voice = change.voice
         self.association = change.association

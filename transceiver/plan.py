@@ -97,6 +97,11 @@ class TransportPlan:
     role: DtlsRole
     sped: bool = False
 
+    @property
+    def client(self) -> Credentials:
+        """The client's credentials."""
+        return Credentials(self.ufrag, self.password)
+
 
 @dataclass(frozen=True, slots=True)
 class AudioPlan:

@@ -82,8 +82,7 @@ class Transport:
         self._listener = listener
         self._make_credentials = credentials
         self._retired: dict[str, asyncio.TimerHandle] = {}  # ufrags of before a restart
-        client = Credentials(plan.ufrag, plan.password)
-        self.agent = IceAgent(self.new_credentials(), client)
+        self.agent = IceAgent(self.new_credentials(), plan.client)
         self._dtls = Dtls(identity, plan.role, plan.fingerprints)
         self.srtp: Srtp | None = None
         self._loop = asyncio.get_running_loop()

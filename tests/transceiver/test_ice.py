@@ -17,11 +17,10 @@ from relay.wire.stun import (
     MessageClass,
     unxor_address,
     verify_integrity,
-    xor_address,
 )
 from relay.wire.transport import Transport
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
-from transceiver.consent import ASK_AFTER, ASK_EVERY, CONSENT_LIFETIME
+from transceiver.consent import CONSENT_LIFETIME
 from transceiver.ice import MAX_PATHS, RESTART_GRACE, IceAgent
 from transceiver.path import AMPLIFICATION, Announced
 from transceiver.plan import Credentials
@@ -30,7 +29,6 @@ HOME = Endpoint("198.51.100.1", 40000)
 MOBILE = Endpoint("198.51.100.2", 40000)
 ELSEWHERE = Endpoint("198.51.100.3", 40000)
 CLIENT = Endpoint("2001:db8::7", 50000)
-THEIRS = Credentials("theirs", "their-password-of-24-cha")
 NEW = Credentials("newufrag", "new-password-of-24-chars")
 
 Check = Callable[..., bytes]
@@ -311,116 +309,6 @@ def test_sending_stops_without_consent_and_resumes_with_a_check(
     assert agent.destination(CONSENT_LIFETIME) is None, "media gives no consent"
     agent.receive(check(), HOME, CONSENT_LIFETIME + 1)
     assert agent.destination(CONSENT_LIFETIME + 1) == HOME
-
-
-@pytest.fixture
-def asking(credentials: Credentials, check: Check) -> IceAgent:
-    """An agent that knows its client's credentials, and has given its first check an answer."""
-    agent = IceAgent(credentials, THEIRS)
-    agent.receive(check(nominate=True), HOME, 0.0)
-    agent.prove(HOME)
-    return agent
-
-
-def respond(command: Command, password: str = THEIRS.password) -> bytes:
-    """What a client says to a request."""
-    assert isinstance(command, Send)
-    request = Message.parse(command.data)
-    mapped = (Attribute.XOR_MAPPED_ADDRESS, xor_address(HOME, request.transaction_id))
-    answer = Message(MessageClass.SUCCESS, BINDING, request.transaction_id, (mapped,))
-    return answer.serialize(password.encode())
-
-
-def test_a_client_that_does_not_check_is_asked_and_its_answer_is_consent(
-    asking: IceAgent, credentials: Credentials
-) -> None:
-    """GStreamer heard nothing after 30 s, and Pion nothing for 2 s of each 32."""
-    last = 0.0
-    for second in range(1, 200):
-        now = float(second)
-        for command in asking.ask(now, second.to_bytes(12, "big")):
-            assert isinstance(command, Send)
-            assert command.destination == HOME
-            request = Message.parse(command.data)
-            assert request.get(Attribute.USERNAME) == f"{THEIRS.ufrag}:{credentials.ufrag}".encode()
-            assert request.get(Attribute.ICE_CONTROLLED) is not None
-            verify_integrity(command.data, THEIRS.password.encode())
-            assert asking.receive(respond(command), HOME, now) == []
-            assert now - last == ASK_AFTER
-            last = now
-        assert asking.destination(now) == HOME
-    assert asking.destination(last + CONSENT_LIFETIME) is None
-
-
-def test_a_client_that_checks_is_not_asked(asking: IceAgent, check: Check) -> None:
-    for second in range(5, 60, 5):
-        assert asking.ask(float(second), bytes(12)) == []
-        asking.receive(check(), HOME, float(second))
-
-
-def test_who_does_not_answer_loses_consent_and_is_not_asked_any_more(asking: IceAgent) -> None:
-    asked = []
-    for second in range(60):
-        asked += [second] * len(asking.ask(float(second), second.to_bytes(12, "big")))
-        asking.heard(HOME, float(second))
-    assert asked == [*range(int(ASK_AFTER), int(CONSENT_LIFETIME), int(ASK_EVERY))]
-    assert asking.destination(CONSENT_LIFETIME) is None, "media gives no consent"
-
-
-def test_who_has_answered_and_is_heard_again_after_an_outage_is_asked_again(
-    asking: IceAgent,
-) -> None:
-    (command,) = asking.ask(ASK_AFTER, bytes(12))
-    asking.receive(respond(command), HOME, ASK_AFTER)
-    lost = ASK_AFTER + CONSENT_LIFETIME
-    assert asking.ask(lost, bytes(12)) == [], "nobody is there"
-    asking.heard(HOME, lost + 1)
-    assert asking.destination(lost + 1) is None
-    (command,) = asking.ask(lost + 1, bytes(12))
-    asking.receive(respond(command), HOME, lost + 1)
-    assert asking.destination(lost + 1) == HOME
-
-
-@pytest.mark.parametrize("wrong", ["password", "source", "transaction", "again", "class"])
-def test_what_does_not_answer_us_is_no_consent(asking: IceAgent, wrong: str) -> None:
-    (command,) = asking.ask(ASK_AFTER, bytes(12))
-    data, source = respond(command), HOME
-    match wrong:
-        case "password":
-            data = respond(command, "another-password-of-24-c")
-        case "source":
-            source = MOBILE
-        case "transaction":
-            data = respond(Send(replace_transaction(command), HOME))
-        case "again":
-            asking.receive(data, HOME, ASK_AFTER)
-        case "class":
-            data = bytes([data[0], data[1] | 0x10]) + data[2:]  # an error
-    asking.receive(data, source, CONSENT_LIFETIME - 1)
-    consented = ASK_AFTER if wrong == "again" else 0.0
-    assert asking.destination(consented + CONSENT_LIFETIME) is None
-
-
-def replace_transaction(command: Command) -> bytes:
-    assert isinstance(command, Send)
-    return command.data[:8] + b"unasked12345" + command.data[20:]
-
-
-def test_an_address_that_has_not_shown_to_receive_is_not_asked(
-    credentials: Credentials, check: Check
-) -> None:
-    agent = IceAgent(credentials, THEIRS)
-    agent.receive(check(nominate=True), HOME, 0.0)
-    assert agent.ask(ASK_AFTER, bytes(12)) == []
-
-
-def test_a_restarted_client_is_asked_with_its_new_password(
-    asking: IceAgent, credentials: Credentials
-) -> None:
-    asking.restart(credentials, 1.0, NEW)
-    (command,) = asking.ask(ASK_AFTER, bytes(12))
-    assert isinstance(command, Send)
-    verify_integrity(command.data, NEW.password.encode())
 
 
 def test_an_unauthenticated_check_gives_no_consent(agent: IceAgent, check: Check) -> None:
