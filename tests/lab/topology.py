@@ -70,8 +70,10 @@ class LinkEnd:
         routes: Further destinations through it, each with the source address to use; None leaves
             the choice to the kernel.
         gateways: The routers on this link for all other destinations, at most one of each version.
-        receives_xdp_redirect: Whether a program at the other end redirects frames to it. The veth
-            driver drops such frames unless the receiver uses NAPI, as it does for GRO.
+        napi: Whether it uses NAPI, as a network card does, and a veth for GRO. To one without, the
+            driver drops the frames that a program at the other end redirects (XDP_REDIRECT). And
+            each packet is received on the processor that sent it: one may overtake another, where
+            their sender moves from a busy processor to an idle one.
         receives_xdp_tx: Whether a program at the other end sends frames back to it (XDP_TX). The
             driver drops those unless the receiver runs a program of its own.
         bridged: Whether it is a port of the host's bridge, which makes the host a switch.
@@ -81,7 +83,7 @@ class LinkEnd:
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, str | None], ...] = ()
     gateways: tuple[str, ...] = ()
-    receives_xdp_redirect: bool = False
+    napi: bool = True
     receives_xdp_tx: bool = False
     bridged: bool = False
 
@@ -120,7 +122,7 @@ TWO_NICS = Network(
         Link(
             PUBLIC,
             (
-                LinkEnd(CLIENT, _CLIENT_ADDRESSES, receives_xdp_redirect=True),
+                LinkEnd(CLIENT, _CLIENT_ADDRESSES),
                 LinkEnd(RELAY, _VIP_ADDRESSES),
             ),
         ),
@@ -128,7 +130,7 @@ TWO_NICS = Network(
             INTERNAL,
             (
                 LinkEnd(RELAY, _UPSTREAM_ADDRESSES),
-                LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES, receives_xdp_redirect=True),
+                LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES),
             ),
         ),
         Link(
@@ -151,7 +153,7 @@ ONE_NIC = Network(
         Link(
             UPLINK,
             (
-                LinkEnd(SWITCH, bridged=True, receives_xdp_redirect=True, receives_xdp_tx=True),
+                LinkEnd(SWITCH, bridged=True, receives_xdp_tx=True),
                 LinkEnd(RELAY, _VIP_ADDRESSES + _UPSTREAM_ADDRESSES),
             ),
         ),
@@ -277,7 +279,7 @@ def _add_link(members: dict[str, Host], link: Link, index: int) -> None:
         )
     # Receivers of redirected frames come up first: the driver decides whether an interface can
     # send such frames when it comes up, by what its peer is ready for at that moment.
-    for end in sorted(link.ends, key=lambda end: not end.receives_xdp_redirect):
+    for end in sorted(link.ends, key=lambda end: not end.napi):
         _configure(members[end.host], link.name, end)
 
 
@@ -286,7 +288,7 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
         # A veth passes partial checksums on, as if hardware would complete them. A program that
         # updates a checksum incrementally would start from such a partial one.
         set_offload(interface, Offload.TX_CHECKSUM, on=False)
-        set_offload(interface, Offload.GRO, on=end.receives_xdp_redirect)
+        set_offload(interface, Offload.GRO, on=end.napi)
     if end.receives_xdp_tx:
         attach_xdp_pass(host, interface)
     with host.netlink() as netlink:

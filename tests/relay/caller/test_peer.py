@@ -52,15 +52,16 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
     assert peer.ice_completed is not None
     assert peer.dtls_connected is not None
     assert peer.ice_completed <= peer.dtls_connected
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(5):
+        while peer.received.packets <= 5:
+            await asyncio.sleep(0.02)
     await peer.stop_sending()
     sent = peer.sent.packets
     await peer.wait_reported(within=5)
     assert peer.report_is_final
     assert peer.receiver_report is not None
     assert peer.receiver_report.packets_lost == 0
-    assert sent == pytest.approx(15, abs=8)
-    assert peer.received.packets > 5
+    assert sent > 0
     await asyncio.sleep(0.1)
     assert peer.sent.packets == sent  # it really stopped, and reports are not counted
 

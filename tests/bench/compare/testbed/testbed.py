@@ -60,8 +60,8 @@ NETWORK = Network(
         Link(
             PUBLIC,
             (
-                LinkEnd(CLIENT, (f"{_CLIENT_HOST}/24",), receives_xdp_redirect=True),
-                LinkEnd(RELAY, (f"{_VIP_HOST}/24",), receives_xdp_redirect=True),
+                LinkEnd(CLIENT, (f"{_CLIENT_HOST}/24",)),
+                LinkEnd(RELAY, (f"{_VIP_HOST}/24",)),
             ),
         ),
         Link(
@@ -70,16 +70,15 @@ NETWORK = Network(
                 LinkEnd(
                     RELAY,
                     (f"{_RELAY_HOST}/24", *(f"{host}/32" for host in _UPSTREAM_HOSTS)),
-                    receives_xdp_redirect=True,
                 ),
-                LinkEnd(TRANSCEIVER, (f"{_TRANSCEIVER_HOST}/24",), receives_xdp_redirect=True),
+                LinkEnd(TRANSCEIVER, (f"{_TRANSCEIVER_HOST}/24",)),
             ),
         ),
         Link(
             DIRECT,
             (
-                LinkEnd(CLIENT, receives_xdp_redirect=True),
-                LinkEnd(TRANSCEIVER, receives_xdp_redirect=True),
+                LinkEnd(CLIENT),
+                LinkEnd(TRANSCEIVER),
             ),
         ),
     ),
