@@ -277,13 +277,15 @@ def _add_link(members: dict[str, Host], link: Link, index: int) -> None:
             kind="veth",
             peer={"ifname": link.name, "net_ns_fd": str(far.path)},
         )
-    # Receivers of redirected frames come up first: the driver decides whether an interface can
-    # send such frames when it comes up, by what its peer is ready for at that moment.
-    for end in sorted(link.ends, key=lambda end: not end.napi):
+    # The driver decides whether an interface can send redirected frames when it comes up, by what
+    # its peer is ready for at that moment. So both are ready before one comes up.
+    for end in link.ends:
+        _prepare(members[end.host], link.name, end)
+    for end in link.ends:
         _configure(members[end.host], link.name, end)
 
 
-def _configure(host: Host, interface: str, end: LinkEnd) -> None:
+def _prepare(host: Host, interface: str, end: LinkEnd) -> None:
     with host.inside():
         # A veth passes partial checksums on, as if hardware would complete them. A program that
         # updates a checksum incrementally would start from such a partial one.
@@ -291,6 +293,9 @@ def _configure(host: Host, interface: str, end: LinkEnd) -> None:
         set_offload(interface, Offload.GRO, on=end.napi)
     if end.receives_xdp_tx:
         attach_xdp_pass(host, interface)
+
+
+def _configure(host: Host, interface: str, end: LinkEnd) -> None:
     with host.netlink() as netlink:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:
