@@ -1,6 +1,8 @@
 """Fixtures of all tests: labs that are always taken down; and skips where a test cannot run."""
 
+import contextlib
 import importlib.util
+import inspect
 import itertools
 import os
 import shutil
@@ -22,6 +24,9 @@ from tests.signals import ENDING
 
 # What is asserted in the tests' helpers is explained as in the tests themselves.
 pytest.register_assert_rewrite("tests.bpf", "tests.e2e", "tests.netns", "tests.relay")
+
+# How nice a process is, one of several, in a test that needs no more than time on a processor.
+PATIENT = 5
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)
@@ -79,8 +84,22 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
 }
 
 
+def _in_real_time(item: pytest.Item) -> bool:
+    """Whether a test has to do with clocks: it waits for something, or media flow in a lab."""
+    marked = any(item.get_closest_marker(mark) is not None for mark in ("netns", "e2e"))
+    return marked or (isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what this machine cannot run, and say why."""
+    """Skip what this machine cannot run, and say why; and let others go first that are in a hurry.
+
+    Where several processes run tests, more than there are processors, those that compute would
+    keep the others from their clocks.
+    """
+    if hasattr(item.config, "workerinput"):
+        with contextlib.suppress(PermissionError):  # then all are as nice as each other
+            os.setpriority(os.PRIO_PROCESS, 0, 0 if _in_real_time(item) else PATIENT)
     for mark, lacks in _NEEDS.items():
         if item.get_closest_marker(mark) is not None:
             reason = lacks()

@@ -18,6 +18,7 @@ from av import AudioFrame
 from relay.caller.audio import PacedTrack
 from relay.caller.errors import CallError, Failure
 from relay.caller.peer import Peer
+from tests.relay.conftest import eventually
 
 SILENCE = [bytes(1920)]
 
@@ -52,9 +53,7 @@ async def test_two_peers_count_each_other_exactly(peer: Peer, other: RTCPeerConn
     assert peer.ice_completed is not None
     assert peer.dtls_connected is not None
     assert peer.ice_completed <= peer.dtls_connected
-    async with asyncio.timeout(5):
-        while peer.received.packets <= 5:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: peer.received.packets > 5, "packets come")
     await peer.stop_sending()
     sent = peer.sent.packets
     await peer.wait_reported(within=5)
