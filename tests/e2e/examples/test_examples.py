@@ -25,6 +25,13 @@ SUM, FORTY_TWO = "what is seven times six?", "That is 42."
 SUNNY = "In Paris it is sunny, with 18 degrees."
 PION = BUILT / "examples" / "pion"
 FLAGS = ["--allow-loopback-in-peer-connection"]
+HOLD_BACK = """const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (wanted) => {
+        const stream = await ask(wanted);
+        [window.microphone] = stream.getAudioTracks();
+        window.microphone.enabled = false;
+        return stream;
+    };"""
 
 
 def test_text_in_python(example: Example, server: Served) -> None:
@@ -189,11 +196,16 @@ def test_a_page_with_an_agent(
     if not MODULES.exists():
         pytest.skip("needs the packages of npm: `make setup-test`")
     browser = opened(example.node / "agents.html")
+    # What is written while the agent begins to answer what is said would be refused.
+    browser.run(HOLD_BACK)
     connect(browser, server)
-    wait_until(lambda: any(line.startswith("assistant: It is ") for line in said_in(browser)))
-    browser.driver.find_elements(By.TAG_NAME, "button")[1].click()
+    send = browser.driver.find_elements(By.TAG_NAME, "button")[1]
+    wait_until(send.is_enabled)
+    send.click()
     wait_until(lambda: f"assistant: {SUNNY}" in said_in(browser))
     assert "tool: get_weather" in said_in(browser)
+    browser.run("microphone.enabled = true")
+    wait_until(lambda: any(line.startswith("assistant: It is ") for line in said_in(browser)))
 
 
 def secret(server: Served) -> str:
