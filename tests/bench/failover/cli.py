@@ -2,7 +2,9 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,9 +69,13 @@ def failover(
     console = Console(stderr=True, highlight=False)
     dataplanes, happenings = _chosen(dataplane, what)
     scale, load = Scale(times, without_mirror, calls, flows, rate, ask, bfd), os.getloadavg()[0]
-    figures = _measured(list(forms(scale, dataplanes)), happenings, console)
     told = command(scale, dataplanes, what or ())
-    found = Figures(told, describe(), load, periods(scale), figures)
+    found = Figures(told, describe(), load, periods(scale), [])
+    # The file is written at once, which may fail, and has what there is if this is ended early.
+    for figures in chain([()], _measured(list(forms(scale, dataplanes)), happenings, console)):
+        found = replace(found, figures=[*found.figures, *figures])
+        with file_errors():
+            output.write_text(found.dumps(), "utf-8")
     _keep(found, output, console, write=write)
     if as_json:
         typer.echo(found.dumps(), nl=False)
@@ -92,15 +98,14 @@ def _chosen(
 
 def _measured(
     planned: Sequence[Form], happenings: "Sequence[Happening]", console: "Console"
-) -> "list[Figure]":
-    """Measure all forms, and say how far it is."""
+) -> "Iterator[list[Figure]]":
+    """Measure all forms, and say how far it is; the figures of each."""
     from tests.bench.failover.figures import figures_of
     from tests.bench.failover.measure import measure
     from tests.lab.errors import LabError
     from tests.lab.fleet.site import require
 
     countdown = Countdown(sum(each.seconds(len(happenings)) for each in planned), time.monotonic())
-    figures = []
     try:
         require("nft")
         for form in planned:
@@ -114,21 +119,19 @@ def _measured(
                 say = f"{form}: {what}, {number} of {form.times}; {left} min left"
                 console.print(say, style="dim", markup=False)
 
-            for measured in measure(form, happenings, told):
-                figures += figures_of(measured)
+            measured = measure(form, happenings, told)
+            yield [figure for each in measured for figure in figures_of(each)]
             countdown.done(before)
     except LabError as error:
         raise BenchError(str(error)) from None
-    return figures
 
 
 def _keep(found: "Figures", output: Path, console: "Console", *, write: bool) -> None:
-    """Write the figures to their file, and to the project's where that is wanted."""
+    """Say where the figures are, and write them to the project's file where that is wanted."""
     from tests.bench.failover.text import tables
 
+    console.print(f"figures in {output}", style="dim", markup=False)
     with file_errors():
-        output.write_text(found.dumps(), "utf-8")
-        console.print(f"figures in {output}", style="dim", markup=False)
         if write:
             page, file = _DOCS / "failover.md", _DOCS / "failover.json"
             page.write_text(renewed(page.read_text("utf-8"), tables(found)), "utf-8")

@@ -4,13 +4,18 @@ How long it takes is not judged here.
 """
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.bench.__main__ import app
+from tests.bench.failover import measure
+from tests.bench.failover.figures import Figures
 from tests.bench.failover.measure import HAPPENINGS, LONGEST
+from tests.bench.failover.plan import Form
 
 CALLS = 6
 COSTS_NOTHING = ("nothing", "and boots", "and goes on", "and arrive", "drained", "and wanted")
@@ -59,3 +64,37 @@ def test_what_there_is_not_is_refused_with_what_there_is(
     done = CliRunner().invoke(app, ["failover", *option])
     assert done.exit_code != 0
     assert told in done.output
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["failover", "-o", str(tmp_path / "none" / "figures.json")])
+    assert done.exit_code != 0
+    assert "No such file or directory" in done.output
+
+
+@pytest.mark.netns
+@pytest.mark.bpf
+@pytest.mark.e2e
+def test_what_is_measured_is_kept_when_it_is_ended_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    begin = measure.running
+
+    def recorded(form: Form) -> AbstractContextManager[Any]:
+        if written:
+            raise KeyboardInterrupt
+        written.append(1)
+        return begin(form)
+
+    monkeypatch.setattr(measure, "running", recorded)
+    output = tmp_path / "figures.json"
+    scale = ("--times", "1", "--without-mirror", "1", "--calls", "0", "--flows", "10")
+    chosen = ("--dataplane", "userspace", "--what", "drained", "--bfd", "50")
+    CliRunner().invoke(app, ["failover", "-o", str(output), *chosen, *scale])
+    figures = Figures.loads(output.read_text("utf-8")).figures
+    assert {(each.mirror, each.what) for each in figures} == {
+        (True, "nothing"),
+        (True, "drained"),
+        (True, "and wanted"),
+    }
