@@ -60,11 +60,12 @@ def opened(arguments: argparse.Namespace) -> AbstractContextManager[Browser]:
     )
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool], seen: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; who waits in vain is told what is seen then."""
     deadline = time.monotonic() + WAIT
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError
+            raise TimeoutError(f"not within {WAIT:.0f} s {seen()}")
         time.sleep(0.1)
 
 

@@ -183,11 +183,18 @@ def said_in(browser: Chromium) -> list[str]:
     return rows
 
 
+def wait_for_row(browser: Chromium, begin: str) -> None:
+    def there() -> bool:
+        return any(row.startswith(begin) for row in said_in(browser))
+
+    wait_until(there, lambda: (begin, said_in(browser)))
+
+
 def test_a_page_without_a_package(opened: Callable[[Path], Chromium], server: Served) -> None:
     browser = opened(EXAMPLES / "browser" / "index.html")
     connect(browser, server)
-    wait_until(lambda: "you: what time is it" in said_in(browser))
-    wait_until(lambda: any(line.startswith("agent: It is ") for line in said_in(browser)))
+    wait_for_row(browser, "you: what time is it")
+    wait_for_row(browser, "agent: It is ")
 
 
 def test_a_page_with_an_agent(
@@ -202,10 +209,10 @@ def test_a_page_with_an_agent(
     send = browser.driver.find_elements(By.TAG_NAME, "button")[1]
     wait_until(send.is_enabled)
     send.click()
-    wait_until(lambda: f"assistant: {SUNNY}" in said_in(browser))
+    wait_for_row(browser, f"assistant: {SUNNY}")
     assert "tool: get_weather" in said_in(browser)
     browser.run("microphone.enabled = true")
-    wait_until(lambda: any(line.startswith("assistant: It is ") for line in said_in(browser)))
+    wait_for_row(browser, "assistant: It is ")
 
 
 def secret(server: Served) -> str:
