@@ -1,8 +1,10 @@
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from tests.bench.__main__ import app
+from tests.bench.agent import measure
 from tests.bench.agent.measure import distance
 
 QUICK = ["agent", "--rounds", "1", "--sentences", "2"]
@@ -22,10 +24,19 @@ def test_every_part_has_a_figure_and_the_grammar_is_understood() -> None:
     assert (quiet["word_errors"], quiet["silent"]) == (0, 0)
 
 
-def test_the_tables_name_the_parts() -> None:
+def test_the_tables_name_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {
+        "memory": measure.Memory("ear, each session", 1234.5),
+        "costs": measure.Cost("speech or not", 0.51234, 0.5),
+        "delays": measure.Delay("voice heart", 12.3, 45.6),
+        "understanding": measure.Understanding("heart", 0.0, 0.25, 0.0, 0.0),
+    }
+    for name, row in rows.items():
+        monkeypatch.setattr(measure, name, lambda *_, row=row: [row])
     ran = CliRunner().invoke(app, QUICK)
     assert ran.exit_code == 0, ran.output
-    assert "speech or not" in ran.stdout
+    for said in ("ear, each session", "1234", "speech or not", "0.512", "12.3", "word errors"):
+        assert said in ran.stdout
 
 
 def test_word_errors() -> None:
