@@ -172,7 +172,9 @@ async def pieces(
 
 def _listener(path: Path) -> socket.socket:
     if path.parent == default_path("").parent:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Others pass through that of root to what is theirs, and list and write nothing.
+        mode = 0o700 if os.geteuid() else 0o711
+        path.parent.mkdir(mode=mode, parents=True, exist_ok=True)
     elif not path.parent.exists():  # somebody has named it, and root could make what is mistyped
         raise AdminError(f"there is no directory {path.parent}; choose another with --admin")
     if path.parent.stat().st_uid not in (os.geteuid(), 0):

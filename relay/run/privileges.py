@@ -21,7 +21,7 @@ _CAPABILITY_VERSION_3 = 0x2008_0522
 _CAP_NET_BIND_SERVICE = 10
 _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 _FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-_DIRECTORY_MODE = 0o770
+_DIRECTORY_MODE = 0o771  # others pass through to what is theirs, and list and write nothing
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from relay.admin.place import default_path
 from relay.admin.transport import MAX_LINE, ask, first_piece, serve
 from relay.errors import AdminError
 
@@ -138,7 +139,19 @@ async def test_a_line_without_end_is_hung_up_on_and_others_are_served(path: Path
 
 async def test_nobody_else_may_connect(path: Path) -> None:
     assert mode(path) == 0o600
-    assert mode(path.parent) == 0o700
+
+
+async def test_others_pass_through_the_directory_of_root_and_see_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.admin.place.DIRECTORY", tmp_path / "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    path = default_path("one")
+    server = await serve(path, {"status": tell_status})
+    assert mode(path) == 0o600
+    assert mode(path.parent) == (0o700 if os.geteuid() else 0o711)
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_second_agent_of_the_same_instance_is_refused(path: Path) -> None:

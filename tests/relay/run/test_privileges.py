@@ -3,6 +3,7 @@
 import os
 import pwd
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,7 @@ def test_it_has_nothing_of_root_and_answers_root(start: Start, tmp_path: Path) -
     ready(process)
     require_unprivileged(process.pid)
     assert ask(tmp_path / "run" / "admin.sock", "flow_counts") == {"confirmed": 0, "pending": 0}
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o771
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 0
     assert list((tmp_path / "run").iterdir()) == []
