@@ -42,7 +42,7 @@ BEHIND_NAT = Network(
         Link(
             CLOUD,
             (
-                LinkEnd(NAT, ("10.0.0.1/24", "fd00:10::1/64")),
+                LinkEnd(NAT, ("10.0.0.1/24", "fd00:10::1/64"), receives_xdp_redirect=True),
                 LinkEnd(
                     RELAY,
                     ("10.0.0.5/24", "fd00:10::5/64"),

@@ -46,7 +46,7 @@ NETWORK = Network(
         Link(
             SPARE,
             (
-                LinkEnd(CLIENT),
+                LinkEnd(CLIENT, receives_xdp_redirect=True),
                 LinkEnd(RELAY, ("198.18.9.1/24", "2001:db8:9::1/64")),
             ),
         ),

@@ -70,10 +70,8 @@ class LinkEnd:
         routes: Further destinations through it, each with the source address to use; None leaves
             the choice to the kernel.
         gateways: The routers on this link for all other destinations, at most one of each version.
-        napi: Whether it uses NAPI, as a network card does, and a veth for GRO. To one without, the
-            driver drops the frames that a program at the other end redirects (XDP_REDIRECT). And
-            each packet is received on the processor that sent it: one may overtake another, where
-            their sender moves from a busy processor to an idle one.
+        receives_xdp_redirect: Whether a program at the other end redirects frames to it. The veth
+            driver drops such frames unless the receiver uses NAPI, as it does for GRO.
         receives_xdp_tx: Whether a program at the other end sends frames back to it (XDP_TX). The
             driver drops those unless the receiver runs a program of its own.
         bridged: Whether it is a port of the host's bridge, which makes the host a switch.
@@ -83,7 +81,7 @@ class LinkEnd:
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, str | None], ...] = ()
     gateways: tuple[str, ...] = ()
-    napi: bool = True
+    receives_xdp_redirect: bool = False
     receives_xdp_tx: bool = False
     bridged: bool = False
 
@@ -122,7 +120,7 @@ TWO_NICS = Network(
         Link(
             PUBLIC,
             (
-                LinkEnd(CLIENT, _CLIENT_ADDRESSES),
+                LinkEnd(CLIENT, _CLIENT_ADDRESSES, receives_xdp_redirect=True),
                 LinkEnd(RELAY, _VIP_ADDRESSES),
             ),
         ),
@@ -130,7 +128,7 @@ TWO_NICS = Network(
             INTERNAL,
             (
                 LinkEnd(RELAY, _UPSTREAM_ADDRESSES),
-                LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES),
+                LinkEnd(TRANSCEIVER, _TRANSCEIVER_ADDRESSES, receives_xdp_redirect=True),
             ),
         ),
         Link(
@@ -153,7 +151,7 @@ ONE_NIC = Network(
         Link(
             UPLINK,
             (
-                LinkEnd(SWITCH, bridged=True, receives_xdp_tx=True),
+                LinkEnd(SWITCH, bridged=True, receives_xdp_redirect=True, receives_xdp_tx=True),
                 LinkEnd(RELAY, _VIP_ADDRESSES + _UPSTREAM_ADDRESSES),
             ),
         ),
@@ -277,25 +275,20 @@ def _add_link(members: dict[str, Host], link: Link, index: int) -> None:
             kind="veth",
             peer={"ifname": link.name, "net_ns_fd": str(far.path)},
         )
-    # The driver decides whether an interface can send redirected frames when it comes up, by what
-    # its peer is ready for at that moment. So both are ready before one comes up.
-    for end in link.ends:
-        _prepare(members[end.host], link.name, end)
-    for end in link.ends:
+    # Receivers of redirected frames come up first: the driver decides whether an interface can
+    # send such frames when it comes up, by what its peer is ready for at that moment.
+    for end in sorted(link.ends, key=lambda end: not end.receives_xdp_redirect):
         _configure(members[end.host], link.name, end)
 
 
-def _prepare(host: Host, interface: str, end: LinkEnd) -> None:
+def _configure(host: Host, interface: str, end: LinkEnd) -> None:
     with host.inside():
         # A veth passes partial checksums on, as if hardware would complete them. A program that
         # updates a checksum incrementally would start from such a partial one.
         set_offload(interface, Offload.TX_CHECKSUM, on=False)
-        set_offload(interface, Offload.GRO, on=end.napi)
+        set_offload(interface, Offload.GRO, on=end.receives_xdp_redirect)
     if end.receives_xdp_tx:
         attach_xdp_pass(host, interface)
-
-
-def _configure(host: Host, interface: str, end: LinkEnd) -> None:
     with host.netlink() as netlink:
         index = netlink.link_lookup(ifname=interface)[0]
         for text in end.addresses:

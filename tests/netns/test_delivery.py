@@ -29,7 +29,7 @@ def with_ends(network: Network, *, gro: bool) -> Network:
 
     def changed(end: LinkEnd) -> LinkEnd:
         takes = gro and end.host != RELAY
-        return replace(end, napi=takes, receives_xdp_tx=False)
+        return replace(end, receives_xdp_redirect=takes, receives_xdp_tx=False)
 
     links = (
         replace(link, ends=(changed(link.ends[0]), changed(link.ends[1]))) for link in network.links

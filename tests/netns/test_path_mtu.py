@@ -30,6 +30,7 @@ RATE = 100.0  # packets a second, each way
 SIZE = 1400  # bytes of payload, which fit 1500 with either header
 LEAST = {4: 552, 6: 1280}  # what the kernel believes at least: net.ipv4.route.min_pmtu, RFC 8200
 WAIT = 5.0  # seconds; a limit
+ROUNDS = 10  # of errors, while packets are counted
 ETH_P_ALL = 0x0003  # linux/if_ether.h
 
 
@@ -142,7 +143,7 @@ def test_datagrams_leave_whole_and_through_the_kernel(
             PUBLIC: (vip(pair[0]).port, int(flow["client"].rpartition(":")[2])),
             INTERNAL: (load.upstreams[-1].port, int(flow["transceiver"].rpartition(":")[2])),
         }
-        taught = []
+        taught, told = [], ROUNDS
         for host, interface, ours, peer in sides:
             sport, dport = ports[interface]
             of_the_flow = UDP(sport=sport, dport=dport) / Raw(bytes(SIZE))
@@ -153,11 +154,12 @@ def test_datagrams_leave_whole_and_through_the_kernel(
             while not believes(relay, peer, ours):
                 assert time.monotonic() < deadline, "the kernel believes no forged error"
                 teach(testbed, host, interface, *errors)
+                told += 1
                 load.run_for(PAUSE / 3)
         wires = [watching(testbed.hosts[host], interface) for host, interface, *_ in sides]
         before = {name: counted(testbed, name) for name in ("too_big", "forwarded_to_client")}
         sent = load.to_client.sent
-        for _ in range(10):  # for longer than any answer of the FIB is used
+        for _ in range(ROUNDS):  # for longer than any answer of the FIB is used
             for host, interface, errors in taught:
                 teach(testbed, host, interface, *errors)
             load.run_for(0.11)
@@ -167,7 +169,10 @@ def test_datagrams_leave_whole_and_through_the_kernel(
         for wire in wires:
             wire.close()
     assert parts == [0, 0], "packets left in fragments"
-    assert load.to_transceiver == Delivery(load.to_transceiver.sent)
+    # A datagram that a connected socket refuses because of such an error is sent anew, and may come
+    # after those that were behind it (`relay.forwarding.batchio`).
+    late = min(load.to_transceiver.reordered, told if testbed.dataplane == "userspace" else 0)
+    assert load.to_transceiver == Delivery(load.to_transceiver.sent, reordered=late)
     assert load.to_client == Delivery(load.to_client.sent)
     assert testbed.status()["counters"]["icmp_translated"] > 0, "no error was about the flow"
     if testbed.dataplane == "xdp":

@@ -85,7 +85,8 @@ class Page:
         if not self.run(ALIVE):
             return "the page is not there"
         events = self.run(
-            "return icelane.events.slice(-20).map((e) => e.direction + JSON.parse(e.text).type)"
+            "return icelane.events.slice(-20).map((e) =>"
+            " e.direction + (e.text.startsWith('{') ? JSON.parse(e.text).type : e.text))"
         )
         return f"{self.state}; it says {self.lines()[-8:]}; the last events are {events}"
 

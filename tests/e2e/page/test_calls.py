@@ -83,8 +83,9 @@ def test_leaving_the_page_hangs_up(page: Page, host: Callable[..., Any]) -> None
     with host("--capacity", "1") as small:
         page.open(small.url).call()
         page.open(small.url)
-        page.call()
-        page.wait(lambda: "hung up" in small.log)  # by the route
+        page.call()  # for which there would be no place
+        # By the route, or by DTLS, whichever a browser that leaves gets through first.
+        page.wait(lambda: "hung up" in small.log or "closed by the client" in small.log)
 
 
 def test_what_is_said_is_written_down_and_spoken(page: Page, teller: Host) -> None:

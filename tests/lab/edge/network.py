@@ -38,18 +38,18 @@ SIGNALING_URL = f"http://{SIGNALING_ENDPOINT}"
 _ACCESS = Link(
     ACCESS,
     (
-        LinkEnd(CLIENT, (f"{CLIENT_ADDRESS}/24",)),
+        LinkEnd(CLIENT, (f"{CLIENT_ADDRESS}/24",), receives_xdp_redirect=True),
         LinkEnd(EDGE, (f"{EDGE_VIP.host}/24",)),
     ),
 )
 _EDGE_END = LinkEnd(EDGE, (f"{EDGE_UPSTREAM}/64",))
 _RELAY_END = LinkEnd(RELAY, (f"{RELAY_VIP.host}/64",))
-_LINE_END = LinkEnd(LINE)
+_LINE_END = LinkEnd(LINE, receives_xdp_redirect=True)
 _INTERNAL = Link(
     INTERNAL,
     (
         LinkEnd(RELAY, (f"{RELAY_UPSTREAM}/24",)),
-        LinkEnd(TRANSCEIVER, (f"{MEDIA.host}/24",)),
+        LinkEnd(TRANSCEIVER, (f"{MEDIA.host}/24",), receives_xdp_redirect=True),
     ),
 )
 _SIGNALING = Link(

@@ -86,7 +86,7 @@ class RelayHost:
             Link(
                 self.outside,
                 (
-                    LinkEnd(ROUTER, (f"{self.router}/30",)),
+                    LinkEnd(ROUTER, (f"{self.router}/30",), receives_xdp_redirect=True),
                     LinkEnd(self.host, (f"{self.address}/30",), gateways=(self.router,)),
                 ),
             ),
@@ -97,6 +97,7 @@ class RelayHost:
                         TRANSCEIVER,
                         (core,),
                         routes=tuple((each, None) for each in besides),
+                        receives_xdp_redirect=True,
                     ),
                     LinkEnd(self.host, (f"{own}/30", *besides), routes=((f"{CORE}/32", None),)),
                 ),

@@ -34,7 +34,7 @@ OVER_A_LINE = Network(
     (*HOSTS, LINE),
     (
         Link(PUBLIC, (LinkEnd(CLIENT, _CLIENT.addresses), LinkEnd(LINE))),
-        Link(UPLINK, (LinkEnd(LINE), LinkEnd(RELAY, _RELAY.addresses))),
+        Link(UPLINK, (LinkEnd(LINE, receives_xdp_redirect=True), LinkEnd(RELAY, _RELAY.addresses))),
         _LINKS[INTERNAL],
         Link(SIGNALING, (LinkEnd(CLIENT, routes=_CALLER.routes), LinkEnd(LINE))),
         Link(

@@ -143,7 +143,7 @@ async def test_a_good_call_is_accounted_for(
     assert report.call_id.startswith("rtc_1-5-9-")
     assert report.remote == str(transceiver.address)
     assert report.seconds >= 1.5
-    assert 10 < report.sent <= report.seconds / FRAME_SECONDS + 2
+    assert report.sent > 10
 
     assert report.received.packets > report.sent * 0.8
     assert (report.received.lost, report.received.duplicates, report.received.reordered) == (0,) * 3

@@ -60,8 +60,8 @@ NETWORK = Network(
         Link(
             PUBLIC,
             (
-                LinkEnd(CLIENT, (f"{_CLIENT_HOST}/24",)),
-                LinkEnd(RELAY, (f"{_VIP_HOST}/24",)),
+                LinkEnd(CLIENT, (f"{_CLIENT_HOST}/24",), receives_xdp_redirect=True),
+                LinkEnd(RELAY, (f"{_VIP_HOST}/24",), receives_xdp_redirect=True),
             ),
         ),
         Link(
@@ -70,15 +70,16 @@ NETWORK = Network(
                 LinkEnd(
                     RELAY,
                     (f"{_RELAY_HOST}/24", *(f"{host}/32" for host in _UPSTREAM_HOSTS)),
+                    receives_xdp_redirect=True,
                 ),
-                LinkEnd(TRANSCEIVER, (f"{_TRANSCEIVER_HOST}/24",)),
+                LinkEnd(TRANSCEIVER, (f"{_TRANSCEIVER_HOST}/24",), receives_xdp_redirect=True),
             ),
         ),
         Link(
             DIRECT,
             (
-                LinkEnd(CLIENT),
-                LinkEnd(TRANSCEIVER),
+                LinkEnd(CLIENT, receives_xdp_redirect=True),
+                LinkEnd(TRANSCEIVER, receives_xdp_redirect=True),
             ),
         ),
     ),

