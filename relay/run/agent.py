@@ -234,6 +234,12 @@ class Agent:
         keep = Housekeeping(self._table, self._keeper, self._executor)
         self._succession.begin(self._table.handoff, self._sockets, keep.adopt)
         server.take_place()
+        self.state.times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
+        self._accepted_at = time.monotonic()
+        self._accepting.set()
+        # What the mirror has read meanwhile comes before the first packet, which could make a flow
+        # anew at another upstream port. What it has not, nobody waits for.
+        await asyncio.sleep(0)
         self._ends.listen()
         self._supervisor.start("sweep", keep.sweep, essential=True, every=SWEEP_EVERY)
         if self._worker.is_whole:
@@ -242,9 +248,6 @@ class Agent:
         if self._worker.is_whole:
             announcing = self._fleet.announcing(self.state.load, self._supervisor)
             await self._closing.enter_async_context(announcing)
-        self.state.times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
-        self._accepted_at = time.monotonic()
-        self._accepting.set()
         if self._mirroring is None:
             _log.info("%s", self.state.times)
 

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -14,6 +14,8 @@ import redis
 from relay.admin.transport import ask
 from relay.core.flowtuple import FlowTuple
 from relay.errors import AdminError, BindError, DataplaneError
+from relay.forwarding.ends import Ends
+from relay.mirror import reading
 from relay.wire import stun
 from relay.wire.endpoint import Endpoint
 from relay.wire.question import is_question
@@ -215,6 +217,34 @@ async def test_flows_are_read_from_redis_while_the_dataplane_is_loaded(
         status = await asyncio.to_thread(ask, agent.admin_path, "status")
         assert status["start"]["restored_flows"] == 1
         assert status["start"]["restore_ms"] is not None
+
+
+async def test_flows_that_were_read_are_restored_before_the_first_packet(
+    stage4: Stage, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = redis_server.client()
+    async with stage4.relay(redis=redis_server.url):
+        await stage4.connect()
+        await eventually(lambda: len(client.keys(FLOWS)) == 1, "the flow is mirrored")
+    dataplane = MemoryDataplane()
+    loading: asyncio.Future[Dataplane] = asyncio.get_running_loop().create_future()
+    read, listen = reading.read, Ends.listen
+    installed: list[int] = []
+
+    async def read_then_loaded(*arguments: Any) -> AsyncIterator[Any]:
+        async for batch in read(*arguments):
+            yield batch
+        if not loading.done():
+            loading.set_result(dataplane)
+
+    def listened(ends: Ends) -> None:
+        installed.append(len(dataplane.installed))
+        listen(ends)
+
+    monkeypatch.setattr("relay.mirror.mirror.read", read_then_loaded)
+    monkeypatch.setattr(Ends, "listen", listened)
+    async with stage4.relay(loading, redis=redis_server.url):
+        assert installed == [1]
 
 
 async def test_a_dataplane_that_cannot_be_had_ends_the_start(
