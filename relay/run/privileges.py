@@ -21,7 +21,8 @@ _CAPABILITY_VERSION_3 = 0x2008_0522
 _CAP_NET_BIND_SERVICE = 10
 _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 _FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-_DIRECTORY_MODE = 0o771  # others pass through to what is theirs, and list and write nothing
+# Others pass through that of all relays to what is theirs, and list and write nothing.
+_OWN_MODE, _SHARED_MODE = 0o770, 0o771
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -108,7 +109,7 @@ def _share(directory: Path, user: Account) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_uid == 0:
         os.chown(directory, 0, user.gid)
-        directory.chmod(_DIRECTORY_MODE)
+        directory.chmod(_SHARED_MODE if directory == DIRECTORY else _OWN_MODE)
 
 
 def _change(user: Account, kept: Iterable[int]) -> None:

@@ -95,10 +95,14 @@ class Host:
         asked = ("doctor", "--config", config, "--json", *options)
         return Seen.of(self.run(state, *asked, wrapper=wrapper))
 
-    def relay(self, state: str, *options: str, wrapper: str = "timeout 5") -> Ended:
-        """Run the relay, until it gives up or for some seconds."""
+    def relay(self, state: str, *options: str, wrapper: str = "timeout 60") -> Ended:
+        """Run the relay until it gives up, which a busy machine may let it do late."""
         config = str(self.directory / "icelane.toml")
         return self.run(state, "relay", "run", "--config", config, *options, wrapper=wrapper)
+
+
+# For a relay that does not give up: until it has said what it has to say.
+FOR_A_WHILE = "timeout 10"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def test_a_question_is_answered_by_the_offline_agent(tmp_path: Path) -> None:
     assert report["received"]["seconds"] > 0.5  # a sentence, and not all of the call
     assert report["received"]["energy"] > 0
     assert report["received"]["packets"] < report["sent"] / 2
-    assert echoed["received"]["packets"] > 40
+    assert echoed["received"]["packets"] > 10
 
 
 @pytest.mark.e2e

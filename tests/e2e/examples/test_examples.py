@@ -67,6 +67,7 @@ def plugin(name: str) -> str:
     return str(interpreter)
 
 
+@pytest.mark.alone  # as all in which somebody is understood who speaks in real time
 def test_a_call_in_python(example: Example, server: Served, question: Path, tmp_path: Path) -> None:
     recorded = tmp_path / "answer.wav"
     call, you, agent = example.python(server, "python/call.py", str(question), str(recorded))
@@ -104,6 +105,7 @@ def test_a_call_that_there_is_not(example: Example, server: Served) -> None:
     assert errors.splitlines() == ["There is no such call, or it has ended."]
 
 
+@pytest.mark.alone
 def test_pion(example: Example, server: Served, question: Path, tmp_path: Path) -> None:
     if not PION.exists():
         pytest.skip("needs the program with Pion: `make setup-test`")
@@ -190,6 +192,7 @@ def wait_for_row(browser: Chromium, begin: str) -> None:
     wait_until(there, lambda: (begin, said_in(browser)))
 
 
+@pytest.mark.alone
 def test_a_page_without_a_package(opened: Callable[[Path], Chromium], server: Served) -> None:
     browser = opened(EXAMPLES / "browser" / "index.html")
     connect(browser, server)
@@ -197,6 +200,7 @@ def test_a_page_without_a_package(opened: Callable[[Path], Chromium], server: Se
     wait_for_row(browser, "agent: It is ")
 
 
+@pytest.mark.alone
 def test_a_page_with_an_agent(
     opened: Callable[[Path], Chromium], server: Served, example: Example
 ) -> None:

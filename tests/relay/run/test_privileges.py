@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.admin.place import DIRECTORY
 from relay.admin.transport import ask
 from relay.run.privileges import account
 from relay.wire.keys import KeyRing
@@ -91,10 +92,15 @@ def test_it_has_nothing_of_root_and_answers_root(start: Start, tmp_path: Path) -
     ready(process)
     require_unprivileged(process.pid)
     assert ask(tmp_path / "run" / "admin.sock", "flow_counts") == {"confirmed": 0, "pending": 0}
-    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o771
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o770
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 0
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_others_pass_through_the_directory_of_all_relays(start: Start) -> None:
+    ready(start("--admin", str(DIRECTORY / f"privileges-{os.getpid()}.sock")))
+    assert stat.S_IMODE(DIRECTORY.stat().st_mode) == 0o771
 
 
 def test_so_do_its_workers_also_one_that_is_started_again(start: Start) -> None:
