@@ -137,6 +137,7 @@ def with_calls(controls: Mapping[str, str], count: int) -> set[str]:
     raise AssertionError(f"fewer than {count} transceivers have calls: {found}")
 
 
+@pytest.mark.alone  # it is understood and answered in real time
 def test_a_question_is_answered_by_the_offline_agent(tmp_path: Path) -> None:
     """As it comes: nothing is chosen, and nothing asked for but what the clock says."""
     question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
