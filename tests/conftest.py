@@ -25,8 +25,10 @@ from tests.signals import ENDING
 # What is asserted in the tests' helpers is explained as in the tests themselves.
 pytest.register_assert_rewrite("tests.bpf", "tests.e2e", "tests.netns", "tests.relay")
 
-# How nice a process is, one of several, in a test that needs no more than time on a processor.
-PATIENT = 5
+# How nice a process is, and is in a test that only needs time on a processor, where it is one of
+# several.
+USUAL = os.getpriority(os.PRIO_PROCESS, 0)
+PATIENT = USUAL + 5
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)
@@ -97,9 +99,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     Where several processes run tests, more than there are processors, those that compute would
     keep the others from their clocks.
     """
-    if hasattr(item.config, "workerinput"):
-        with contextlib.suppress(PermissionError):  # then all are as nice as each other
-            os.setpriority(os.PRIO_PROCESS, 0, 0 if _in_real_time(item) else PATIENT)
+    if hasattr(item.config, "workerinput") and os.geteuid() == 0:  # others cannot take it back
+        with contextlib.suppress(PermissionError):  # nor root in a container without CAP_SYS_NICE
+            os.setpriority(os.PRIO_PROCESS, 0, USUAL if _in_real_time(item) else PATIENT)
     for mark, lacks in _NEEDS.items():
         if item.get_closest_marker(mark) is not None:
             reason = lacks()

@@ -234,13 +234,7 @@ class Agent:
         keep = Housekeeping(self._table, self._keeper, self._executor)
         self._succession.begin(self._table.handoff, self._sockets, keep.adopt)
         server.take_place()
-        self.state.times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
-        self._accepted_at = time.monotonic()
-        self._accepting.set()
-        # What the mirror has read meanwhile comes before the first packet, which could make a flow
-        # anew at another upstream port. What it has not, nobody waits for.
-        await asyncio.sleep(0)
-        self._ends.listen()
+        await self._accept()
         self._supervisor.start("sweep", keep.sweep, essential=True, every=SWEEP_EVERY)
         if self._worker.is_whole:
             self._supervisor.start("repair", keep.repair, essential=False, every=LOOK_AFTER)
@@ -250,6 +244,16 @@ class Agent:
             await self._closing.enter_async_context(announcing)
         if self._mirroring is None:
             _log.info("%s", self.state.times)
+
+    async def _accept(self) -> None:
+        """Restore flows, and take packets from now on."""
+        self.state.times = StartTimes.of(self._dataplane.facts, linux.age_of_process())
+        self._accepted_at = time.monotonic()
+        self._accepting.set()
+        # What the mirror has read meanwhile comes before the first packet, which could make a flow
+        # anew at another upstream port. What it has not, nobody waits for.
+        await asyncio.sleep(0)
+        self._ends.listen()
 
     def _make_state(self) -> AgentState:
         return AgentState(

@@ -131,12 +131,12 @@ def _keep(found: "Figures", output: Path, console: "Console", *, write: bool) ->
     from tests.bench.failover.text import tables
 
     console.print(f"figures in {output}", style="dim", markup=False)
-    with file_errors():
-        if write:
-            page, file = _DOCS / "failover.md", _DOCS / "failover.json"
+    if write:
+        page, file = _DOCS / "failover.md", _DOCS / "failover.json"
+        with file_errors():
             page.write_text(renewed(page.read_text("utf-8"), tables(found)), "utf-8")
             file.write_text(found.dumps(), "utf-8")
-            console.print(f"and in {page} and {file}", style="dim", markup=False)
+        console.print(f"and in {page} and {file}", style="dim", markup=False)
 
 
 def _print(figures: "Figures") -> None:

@@ -51,6 +51,7 @@ def test_calls_outlive_whatever_happens_to_a_relay(tmp_path: Path, dataplane: st
     assert {what: lost[what] for what in COSTS_NOTHING} == dict.fromkeys(COSTS_NOTHING, 0)
 
 
+@pytest.mark.netns
 @pytest.mark.parametrize(
     ("option", "told"),
     [
@@ -66,6 +67,7 @@ def test_what_there_is_not_is_refused_with_what_there_is(
     assert told in done.output
 
 
+@pytest.mark.netns
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["failover", "-o", str(tmp_path / "none" / "figures.json")])
     assert done.exit_code != 0
