@@ -38,7 +38,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
 
 def flow_at(site: EdgeSite, stage: str, upstream: str | None = None) -> dict[str, Any] | None:
     """The flow with an upstream address, or that of the only call that is under way."""
-    for flow in site.status(stage)["flows"]:
+    for flow in reversed(site.status(stage)["flows"]):
         if flow["state"] == "confirmed" and upstream in (None, flow["upstream"]):
             found: dict[str, Any] = flow
             return found
