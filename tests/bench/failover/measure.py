@@ -172,6 +172,25 @@ def measure(
             yield from (bad, good)
 
 
+def judge(traffic: Traffic, since: float) -> Sequence[Gap]:
+    """What traffic has borne since a moment of time.time(), once it is heard again.
+
+    It is looked at for a while longer. What an agent has taken up comes late, and is not lost.
+    """
+    _wait_until_heard(traffic, since + LONGEST)
+    time.sleep(_AFTER)
+    until = time.time()
+    time.sleep(_UNDER_WAY)
+    return traffic.gaps(since, until)
+
+
+def _wait_until_heard(traffic: Traffic, latest: float) -> None:
+    """Wait for a packet of all, both ways, or for a moment of time.time()."""
+    since = time.time()
+    while traffic.silent(since) and time.time() < latest:
+        time.sleep(_POLL)
+
+
 @dataclass(frozen=True, slots=True)
 class _Observer:
     """Lets things happen, and judges them from their beginning to a while after they have effect.
@@ -189,24 +208,15 @@ class _Observer:
     ) -> None:
         """Let a relay bear something, after which these relays are announced."""
         self.traffic.begin()
-        self._wait_until_heard(time.time() + LONGEST)  # or it would not count among what bears it
+        # What is not heard would not count among what bears it.
+        _wait_until_heard(self.traffic, time.time() + LONGEST)
         since = time.time()
         if step is not None:
             step(self.site, relay)
             self.site.wait_for(*announced)
             into.routed.append(time.time() - since)
-        self._wait_until_heard(since + LONGEST)
-        time.sleep(_AFTER)
-        until = time.time()
-        time.sleep(_UNDER_WAY)
         into.times += 1
-        into.gaps += [(relay.name, gap) for gap in self.traffic.gaps(since, until)]
-
-    def _wait_until_heard(self, latest: float) -> None:
-        """Wait for a packet of all, both ways, or for a moment of time.time()."""
-        since = time.time()
-        while self.traffic.silent(since) and time.time() < latest:
-            time.sleep(_POLL)
+        into.gaps += [(relay.name, gap) for gap in judge(self.traffic, since)]
 
 
 @contextmanager

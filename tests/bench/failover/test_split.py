@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.bench.failover.measure import RealCalls, running
+from tests.bench.failover.measure import RealCalls, judge, running
 from tests.bench.failover.plan import CALLS, Form
 from tests.lab.fleet.network import RELAYS
 from tests.lab.fleet.site import Site, require
@@ -72,7 +72,7 @@ def test_relays_that_were_split_agree_on_the_one_that_the_client_reaches(
 
     eventually(agreed, "one relay has each, and the lonely one its own")
     eventually(lambda: not calls.silent(time.time() - 1.0), "all calls are heard")
-    gaps = calls.gaps(since, time.time())
+    gaps = judge(calls, since)
     reached = Counter(gap.after for gap in gaps)
     assert reached == Counter(name for (name,) in holders(site).values())
     assert (reached.total(), reached[lonely.name] >= len(its)) == (COUNT, True)

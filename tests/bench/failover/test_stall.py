@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.bench.failover.measure import RealCalls, running
+from tests.bench.failover.measure import RealCalls, judge, running
 from tests.bench.failover.plan import CALLS, Form
 from tests.lab.fleet.network import RELAYS
 
@@ -29,5 +29,5 @@ def test_clients_go_to_all_relays_while_none_is_announced(dataplane: str) -> Non
         while calls.silent(lost_all):
             assert time.time() < lost_all + 30.0, "some call is silent"
             time.sleep(0.05)
-        gaps = calls.gaps(since, time.time())
+        gaps = judge(calls, since)
     assert (len(gaps), [gap for gap in gaps if gap.lost]) == (COUNT, [])
