@@ -30,7 +30,8 @@ def test_the_dataplane_is_measured(tmp_path: Path) -> None:
     results = json.loads(done.stdout)
     assert [row["packet"] for row in results["cost"]] == KINDS
     hits = [row for row in results["cost"] if row["packet"].endswith("hit")]
-    assert all(row["min"] > 0 and row["cold_min"] > 0 for row in hits)
+    for kind in ("", "cold_"):  # one repeat; a busy machine takes longer for nothing than for a hit
+        assert all(row[f"{kind}min"] == row[f"{kind}max"] != 0 for row in hits)
     assert {row["way"] for row in hits} == {"to transceiver", "to client"}
     (agent,) = results["agent"]
     assert agent["flows"] == results["reading"][0]["flows"] == results["scan"][0]["flows"] == FLOWS

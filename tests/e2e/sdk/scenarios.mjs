@@ -51,6 +51,14 @@ class Since {
   }
 }
 
+/** Whether the sound of an item's response was thrown away, which may be told before anybody looks. */
+function clearedOf(client, id) {
+  const added = client.events.find(({ type, item }) => type === "response.output_item.added" && item.id === id);
+  return client.events.some(
+    ({ type, response_id }) => type === "output_audio_buffer.cleared" && response_id === added.response_id,
+  );
+}
+
 const SCENARIOS = {
   async text(client, since) {
     client.write("what is seven times six?");
@@ -79,10 +87,10 @@ const SCENARIOS = {
     const truncated = () => since.of("conversation.item.truncated")[0];
     const { item_id, audio_end_ms } = await until(truncated, "truncated item");
     const later = new Since(client);
-    const [cleared] = since.of("output_audio_buffer.cleared");
+    const cleared = clearedOf(client, item_id);
     const next = await later.answer(/./);
     client.speak(false);
-    return { item_id, audio_end_ms, cleared: Boolean(cleared), next, interrupted: client.interrupted };
+    return { item_id, audio_end_ms, cleared, next, interrupted: client.interrupted };
   },
 };
 
