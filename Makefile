@@ -85,7 +85,7 @@ object: $(VENV)/.runtime
 # the user that serves may not write here. Where nobody may, it does without.
 .PHONY: bytecode
 bytecode: $(VENV)/.runtime
-	@$(BIN)/python -m compileall -qq relay signaling transceiver || true
+	@$(BIN)/python -m compileall -qq relay signaling transceiver tests/lab || true
 
 setup-test: packages test-packages $(VENV)/.dev $(VENV)/.clients $(VENV)/.examples object bytecode ## install what testing needs, too
 
@@ -189,17 +189,9 @@ lint: setup-test
 types: setup-test
 	@$(BIN)/mypy
 
-# As root each of several processes has namespaces of its own (tests/isolation.py). What is heard or
-# measured in real time, or finds a host gone that is silent for some milliseconds, comes after that.
-# Much of it waits for clocks of protocols, so there is one more of them than processors, at most 4.
-WORKERS = $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
-PARALLEL = $(if $(filter 0,$(shell id -u)),-n $(WORKERS) --dist loadfile)
 unit: export ICELANE_FUZZ_SECONDS ?= 15 # twice: calls and offers
 unit: setup-test
-	@one=0; two=0; \
-	$(BIN)/pytest $(PARALLEL) -m "not alone" $(ARGS) || one=$$?; \
-	$(BIN)/pytest -m alone $(ARGS) || two=$$?; \
-	if [ $$one = 5 ]; then exit $$two; elif [ $$two = 5 ]; then exit $$one; fi; exit $$((one | two)) # 5: none
+	@tests/run.sh $(BIN)/pytest $(ARGS)
 
 .PHONY: services-test container-packages container container-test
 services-test: root setup-test ## a systemd of its own runs the units, and a call goes through them

@@ -28,7 +28,7 @@ pytest.register_assert_rewrite("tests.bpf", "tests.e2e", "tests.netns", "tests.r
 # How nice a process is, and is in a test that only needs time on a processor, where it is one of
 # several.
 USUAL = os.getpriority(os.PRIO_PROCESS, 0)
-PATIENT = USUAL + 5
+PATIENT = USUAL + 10
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)
@@ -86,10 +86,22 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
 }
 
 
-def _in_real_time(item: pytest.Item) -> bool:
-    """Whether a test has to do with clocks: it waits for something, or media flow in a lab."""
-    marked = any(item.get_closest_marker(mark) is not None for mark in ("netns", "e2e"))
-    return marked or (isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj))
+_CALLS = Path(__file__).parent / "e2e"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in which media flow, or networks have to be in time."""
+    for item in items:
+        in_lab = any(item.get_closest_marker(mark) is not None for mark in ("netns", "e2e"))
+        if in_lab or item.path.is_relative_to(_CALLS):
+            item.add_marker("realtime")
+
+
+def _has_clocks(item: pytest.Item) -> bool:
+    """Whether a test has to do with clocks: it is one of those, or it waits for something."""
+    awaits = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
+    return awaits or item.get_closest_marker("realtime") is not None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,7 +113,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if hasattr(item.config, "workerinput") and os.geteuid() == 0:  # others cannot take it back
         with contextlib.suppress(PermissionError):  # nor root in a container without CAP_SYS_NICE
-            os.setpriority(os.PRIO_PROCESS, 0, USUAL if _in_real_time(item) else PATIENT)
+            os.setpriority(os.PRIO_PROCESS, 0, USUAL if _has_clocks(item) else PATIENT)
     for mark, lacks in _NEEDS.items():
         if item.get_closest_marker(mark) is not None:
             reason = lacks()
