@@ -1,4 +1,4 @@
-"""Real clients of many makers come through calls with failures, several at once, over both paths."""
+"""Real clients of many makers come through calls with failures, some at once, over both paths."""
 
 from collections.abc import Callable
 from functools import cache
