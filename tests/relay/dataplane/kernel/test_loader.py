@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -176,28 +177,25 @@ def changed_sources(tmp_path: Path) -> Callable[[str], Path]:
     return change
 
 
-def _load_changed(changed: Path, config: LoadConfig, answers: "multiprocessing.Queue[str]") -> None:
+def _load_changed(changed: Path, config: LoadConfig) -> str:
     for module in (sources, build):
         vars(module)["source_directory"] = lambda: changed
     vars(objects)["find_or_build"] = lambda: objects.Found(build.build(), None)
     try:
-        answers.put(loader.load(config).outcome)
+        return loader.load(config).outcome
     except DataplaneError as error:
-        answers.put(str(error))
+        return str(error)
 
 
 def load_from(changed: Path, host: Host, config: LoadConfig) -> str:
     """Load from other sources, in a process of its own; what it says."""
 
-    # Not forked: a thread of this process may hold a lock, which nobody would let go of there.
-    processes = multiprocessing.get_context("spawn")
-    answers = processes.Queue()
-    with host.inside():
-        child = processes.Process(target=_load_changed, args=(changed, config, answers))
-        child.start()
-    answer: str = answers.get(timeout=30)
-    child.join()
-    return answer
+    # Not forked: a thread of this process may hold a lock, which nobody would let go of there. It
+    # compiles, for as long as the processors need for that; if it dies, the result tells.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        with host.inside():
+            answer = processes.submit(_load_changed, changed, config)
+        return answer.result()
 
 
 def test_another_layout_of_flows_is_refused_and_what_runs_goes_on(
