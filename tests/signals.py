@@ -1,11 +1,13 @@
 """Handlers of signals, for as long as they are wanted."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)  # what ends a program
+_SILENTLY = (signal.SIGTERM, signal.SIGHUP)  # of which Python makes no exception
 
 
 @contextmanager
@@ -25,3 +27,19 @@ def handled(
     finally:
         for number, each in before.items():
             signal.signal(number, each)
+
+
+@contextmanager
+def cleaned_up() -> Iterator[None]:
+    """Let what is made inside go before this program ends by a signal, as it does after Ctrl-C."""
+    program = os.getpid()
+
+    def end(number: int, _: FrameType | None) -> None:
+        if os.getpid() != program:  # a child of pyroute2's
+            os._exit(128 + number)
+        for each in _SILENTLY:  # one more would end the cleaning up
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    with handled(end, *_SILENTLY):
+        yield

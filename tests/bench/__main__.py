@@ -30,6 +30,7 @@ from tests.bench.start import cli as start
 from tests.bench.top import cli as top
 from tests.bench.turn import cli as turn
 from tests.bench.voice import cli as voice
+from tests.signals import cleaned_up
 
 app = typer.Typer(
     name="python -m tests.bench",
@@ -70,4 +71,5 @@ app.command()(voice.voice)
 app.command()(alternatives.alternatives)
 
 if __name__ == "__main__":
-    app()
+    with cleaned_up():
+        app()

@@ -3,6 +3,7 @@
 import typer
 
 from relay.cli.errors import Commands
+from tests.signals import cleaned_up
 
 app = typer.Typer(
     name="python -m tests.docs",
@@ -35,4 +36,5 @@ def commands() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    with cleaned_up():
+        app()

@@ -9,7 +9,7 @@ import typer
 
 from relay.cli.errors import Commands
 from relay.errors import IcelaneError, OutputError
-from tests.signals import ENDING, handled
+from tests.signals import ENDING, cleaned_up, handled
 
 if TYPE_CHECKING:
     from tests.lab.call_result import CallResult
@@ -204,4 +204,5 @@ def demo(
 
 
 if __name__ == "__main__":
-    app()
+    with cleaned_up():
+        app()

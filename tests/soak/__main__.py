@@ -13,6 +13,7 @@ from rich.table import Table
 from relay.dataplane.interface import DataplaneChoice
 from tests.commands import OneCommand
 from tests.lab.errors import LabError
+from tests.signals import cleaned_up
 from tests.soak.plan import FAULTS
 from tests.soak.soak import Outcome, Settings, run
 
@@ -96,4 +97,5 @@ def _show(outcome: Outcome) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    with cleaned_up():
+        app()

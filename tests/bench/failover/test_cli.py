@@ -4,6 +4,9 @@ How long it takes is not judged here.
 """
 
 import json
+import signal
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from relay.dataplane.kernel.pins import instances
 from tests.bench.__main__ import app
 from tests.bench.failover import measure
 from tests.bench.failover.figures import Figures
@@ -100,3 +104,29 @@ def test_what_is_measured_is_kept_when_it_is_ended_early(
         (True, "drained"),
         (True, "and wanted"),
     }
+
+
+@pytest.mark.netns
+@pytest.mark.bpf
+@pytest.mark.e2e
+def test_nothing_is_left_of_what_is_told_to_end(tmp_path: Path) -> None:
+    scale = ("--times", "1", "--without-mirror", "0", "--calls", "0", "--flows", "10")
+    command = ("failover", "-o", str(tmp_path / "figures.json"), "--dataplane", "xdp", *scale)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.bench", *command, "--bfd", "50"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as bench:
+        assert bench.stderr is not None
+        assert "machine dies" in bench.stderr.readline()  # and so all is up
+        mine = f"failover-{bench.pid}"
+        assert left(mine)
+        bench.terminate()
+    assert (bench.returncode, left(mine)) == (128 + signal.SIGTERM, [])
+
+
+def left(name: str) -> list[str]:
+    """What there is of a site: named networks and loaded programs."""
+    run = Path("/run/netns")
+    return [each for each in [*(path.name for path in run.iterdir()), *instances()] if name in each]
