@@ -25,15 +25,17 @@ if [ "$(id -u)" = 0 ]; then
     count=$(nproc)
     [ "$count" -le 4 ] || count=4
     said=$(mktemp)
-    "$pytest" -n "$count" --dist loadfile -m "not realtime and not alone" "$@" >"$said" 2>&1 &
+    # A shell has what it starts beside it ignore Ctrl-C, which is to end both.
+    env --default-signal=INT "$pytest" -n "$count" --dist loadfile \
+        -m "not realtime and not alone" "$@" >"$said" 2>&1 &
     computing=$!
-    trap 'kill "$computing" 2>/dev/null; cat "$said"; rm -f "$said"; exit 130' INT TERM
+    trap 'wait "$computing"; cat "$said"; rm -f "$said"; exit 130' INT
     "$pytest" -n "$count" --dist loadfile -m "realtime and not alone" "$@"
     note $?
     echo "Waiting for the tests that only compute."
     wait "$computing"
     note $?
-    trap - INT TERM
+    trap - INT
     cat "$said"
     rm -f "$said"
 else

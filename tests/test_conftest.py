@@ -24,5 +24,6 @@ async def test_one_that_waits_does_not() -> None:
 
 
 @pytest.mark.netns
-def test_nor_does_a_lab() -> None:
+def test_nor_does_a_lab(request: pytest.FixtureRequest) -> None:
     assert niceness() != PATIENT
+    assert request.node.get_closest_marker("realtime") is not None

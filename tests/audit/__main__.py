@@ -9,7 +9,6 @@ import typer
 
 from relay.errors import IcelaneError
 from tests.commands import OneCommand
-from tests.signals import cleaned_up
 
 LOCK = Path(__file__).parents[2] / ".ci" / "requirements.lock"
 LIMIT = 300  # seconds for all answers of the database
@@ -91,5 +90,4 @@ def known(program: Path) -> tuple[int, list[dict[str, Any]]]:
 
 
 if __name__ == "__main__":
-    with cleaned_up():
-        app()
+    app()

@@ -3,7 +3,6 @@
 import typer
 
 from relay.cli.errors import Commands
-from tests.signals import cleaned_up
 
 app = typer.Typer(
     name="python -m tests.docs",
@@ -36,5 +35,4 @@ def commands() -> None:
 
 
 if __name__ == "__main__":
-    with cleaned_up():
-        app()
+    app()
