@@ -86,6 +86,19 @@ def heard(raw: socket.socket, version: int) -> tuple[Packet, int]:
             return IP(data[28:]), int.from_bytes(data[26:28], "big")
 
 
+def count(testbed: RelayTestbed, name: str) -> int:
+    number: int = testbed.status()["counters"].get(name, 0)
+    return number
+
+
+def counted(testbed: RelayTestbed, name: str, number: int) -> None:
+    """Wait until the agent has counted so many."""
+    deadline = time.monotonic() + WAIT
+    while (found := count(testbed, name)) < number:
+        assert time.monotonic() < deadline, f"{name}: {found} of {number}"
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
 def test_too_big_reaches_the_transceiver_in_its_own_terms(
     testbed: RelayTestbed, pair: tuple[int, int]
@@ -98,7 +111,7 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
             raw_socket(testbed.hosts[CLIENT], client_version) as sender,
             raw_socket(testbed.hosts[TRANSCEIVER], version) as hearer,
         ):
-            relay = vip(client_version)
+            relay, before = vip(client_version), count(testbed, "icmp_unknown_flow")
             stranger = client._replace(port=client.port ^ 1)
             sender.sendto(too_big(relay, stranger), (relay.host, 0))
             sender.sendto(too_big(relay, client), (relay.host, 0))
@@ -109,8 +122,7 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
     growth = {(4, 6): 20, (6, 4): -20}.get((client_version, version), 0)
     assert mtu == MTU + growth
     assert load.to_transceiver.lost == load.to_client.lost == 0, "an ICMP error has ended the flow"
-    counters = testbed.status()["counters"]
-    assert counters["icmp_unknown_flow"] >= 1  # what was said of the stranger
+    counted(testbed, "icmp_unknown_flow", before + 1)  # what was said of the stranger
 
 
 @pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
@@ -120,7 +132,7 @@ def test_a_forged_unreachable_ends_no_flow(testbed: RelayTestbed, pair: tuple[in
     with testbed.load(pair, rate=50.0) as load:
         load.run_for(0.2)
         before = client, upstream, transceiver = ends(testbed, load)
-        relay, counted = vip(client_version), testbed.status()["counters"]
+        relay, received = vip(client_version), count(testbed, "icmp_received")
         with (
             raw_socket(testbed.hosts[CLIENT], client_version) as outside,
             raw_socket(testbed.hosts[TRANSCEIVER], version) as inside,
@@ -128,11 +140,7 @@ def test_a_forged_unreachable_ends_no_flow(testbed: RelayTestbed, pair: tuple[in
             for _ in range(FORGED):
                 outside.sendto(unreachable(relay, client), (relay.host, 0))
                 inside.sendto(unreachable(upstream, transceiver), (upstream.host, 0))
-        deadline = time.monotonic() + WAIT
-        received = counted.get("icmp_received", 0) + 2 * FORGED
-        while testbed.status()["counters"].get("icmp_received", 0) < received:
-            assert time.monotonic() < deadline, "the relay has not seen the forged errors"
-            time.sleep(0.02)
+        counted(testbed, "icmp_received", received + 2 * FORGED)
         load.run_for(0.2)
         assert ends(testbed, load) == before
     assert load.to_transceiver.lost == load.to_client.lost == 0

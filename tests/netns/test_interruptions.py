@@ -126,7 +126,7 @@ def test_the_program_of_a_version_with_another_hash_is_replaced(testbed: RelayTe
 
 def test_the_agent_takes_over_from_the_kernel_and_back(testbed: RelayTestbed) -> None:
     try:
-        with loads(testbed, VOICE_RATE) as running:
+        with loads(testbed, VOICE_RATE, taken_over=True) as running:
             for dataplane in ("userspace", "xdp"):
                 done = testbed.icelane(
                     "dataplane", "switch", dataplane, "--instance", testbed.instance
@@ -160,7 +160,7 @@ def test_the_kernel_takes_over_from_an_agent_that_was_started_without_it(
     new_testbed: Callable[[str, str], RelayTestbed],
 ) -> None:
     testbed = new_testbed("userspace", "two NICs")
-    with loads(testbed, VOICE_RATE):
+    with loads(testbed, VOICE_RATE, taken_over=True):
         for dataplane in ("xdp", "userspace"):
             done = testbed.icelane("dataplane", "switch", dataplane, "--instance", testbed.instance)
             assert done.returncode == 0, done.stderr

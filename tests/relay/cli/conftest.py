@@ -64,6 +64,14 @@ def write_files(folder: Path, transceiver: Endpoint) -> Files:
     return files
 
 
+class Serving(NamedTuple):
+    """A relay in userspace, and the socket of its transceiver, which does not answer."""
+
+    admin: Path
+    vip: Endpoint
+    media: socket.socket
+
+
 class Running(NamedTuple):
     """A relay in userspace, and the client of its one pending flow."""
 
@@ -74,20 +82,15 @@ class Running(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A relay that has seen a client's first check, and a transceiver that does not answer."""
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A relay that has met no client, or none that stayed."""
     folder = tmp_path_factory.mktemp("relay")
     admin = folder / "admin.sock"
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as transceiver,
-    ):
-        for each in (client, transceiver):
-            each.bind(("127.0.0.1", 0))
-            each.settimeout(LIMIT)
-        media = Endpoint.of(transceiver.getsockname())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
+        media.bind(("127.0.0.1", 0))
+        media.settimeout(LIMIT)
         vip = Endpoint("127.0.0.1", free_port())
-        files = write_files(folder, media)
+        files = write_files(folder, Endpoint.of(media.getsockname()))
         options = ["--vip", str(vip), "--upstream", "127.0.0.1", "--keys", str(files.keys)]
         options += ["--registry", str(files.registry), "--dataplane", "userspace"]
         process = subprocess.Popen(
@@ -98,16 +101,26 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         try:
             assert select.select([output], [], [], LIMIT)[0], "the relay does not start"
             assert output.readline().startswith(b"ready")
-            request = binding_request()
-            client.sendto(request, vip)
-            while transceiver.recv(2048) != request:  # the announcement comes before it
-                pass
-            yield Running(admin, Endpoint.of(client.getsockname()), vip, media)
+            yield Serving(admin, vip, media)
         finally:
             process.send_signal(signal.SIGTERM)
             status = process.wait(LIMIT)
             output.close()
     assert status == 0
+
+
+@pytest.fixture
+def relay(serving: Serving) -> Iterator[Running]:
+    """A relay that has just seen a client's first check: a pending flow does not live for long."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as socket_:
+        socket_.bind(("127.0.0.1", 0))
+        client = Endpoint.of(socket_.getsockname())
+        request = binding_request()
+        socket_.sendto(request, serving.vip)
+        while serving.media.recv(2048) != request:  # the announcement comes before it
+            pass
+        yield Running(serving.admin, client, serving.vip, Endpoint.of(serving.media.getsockname()))
+        icelane("flows", "close", str(client), "--admin", serving.admin)
 
 
 def binding_request() -> bytes:

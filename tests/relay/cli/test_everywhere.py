@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from relay.cli.main import app
 from tests.relay.cli.commands import ICELANE, LIMIT, icelane, refused
-from tests.relay.cli.conftest import Running
+from tests.relay.cli.conftest import Serving
 from tests.relay.cli.test_command import LEAVES
 
 # They serve until they are told to end.
@@ -80,14 +80,14 @@ for line in sys.stdin.read().splitlines():
 
 
 @pytest.fixture(scope="module")
-def lines(relay: Running, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def lines(serving: Serving, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Command lines: the help of each, each without arguments, and those that print something."""
     folder = tmp_path_factory.mktemp("files")
     keys, settings = folder / "keys.toml", folder / "a.toml"
     assert icelane("keys", "new", keys).exit_code == 0
     settings.write_text("[agent]\ncapacity = 5\n")
     api = f"--keys-file {folder / 'api.toml'}"
-    admin = f"--admin {relay.admin}"
+    admin = f"--admin {serving.admin}"
     printing = [
         *("--version", f"config check {settings}", "config example", "config show"),
         *(f"keys new {folder / '{}'}.toml", f"keys list {keys}", f"keys list {keys} --json"),

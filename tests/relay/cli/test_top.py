@@ -3,29 +3,18 @@
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from relay.wire.endpoint import Endpoint
 from tests.relay.cli.commands import ICELANE, LIMIT, icelane, line, refused, started
-from tests.relay.cli.conftest import FLOW, HostIcelane, Running, binding_request
+from tests.relay.cli.conftest import FLOW, HostIcelane, Running
 from tests.relay.cli.terminal import OFF, ON, Terminal
 
 NOBODY = "nobody-made-this"
 QUICK = ("--interval", "0.1")
-
-
-@pytest.fixture(name="relay")
-def _relay_with_a_new_client(relay: Running) -> Iterator[Running]:
-    """The relay, and a client whose pending flow is new: they do not live for long."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind(("127.0.0.1", 0))
-        client.sendto(binding_request(), relay.vip)
-        yield relay._replace(client=Endpoint.of(client.getsockname()))
 
 
 @pytest.fixture
