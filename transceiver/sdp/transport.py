@@ -14,8 +14,9 @@ from transceiver.sdp.syntax import Description, Section, shown
 
 MAX_FINGERPRINTS = 32
 
-_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839, section 5.4
-_PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+# RFC 8839, section 5.4, and the four characters besides that libwebrtc takes of older software.
+_UFRAG = re.compile(r"[A-Za-z0-9+/=#_-]{4,256}")
+_PASSWORD = re.compile(r"[A-Za-z0-9+/=#_-]{22,256}")
 _HEX = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2}){0,127}")
 # Bytes of each hash that a certificate may be checked with (RFC 8122, section 5). MD5 and MD2 are
 # in its list too, and must not be used.
@@ -120,9 +121,13 @@ def check_credentials(ufrag: str, password: str, where: str) -> None:
         OfferError: One of them is none.
     """
     if not _UFRAG.fullmatch(ufrag):
-        raise OfferError(f"{where} has no valid a=ice-ufrag: 4 to 256 letters, digits, + and /")
+        raise OfferError(
+            f"{where} has no valid a=ice-ufrag: 4 to 256 letters, digits, +, /, =, #, - and _"
+        )
     if not _PASSWORD.fullmatch(password):
-        raise OfferError(f"{where} has no valid a=ice-pwd: 22 to 256 letters, digits, + and /")
+        raise OfferError(
+            f"{where} has no valid a=ice-pwd: 22 to 256 letters, digits, +, /, =, #, - and _"
+        )
 
 
 def _fingerprints(section: Section, where: str) -> tuple[Fingerprint, ...]:

@@ -251,6 +251,17 @@ def table_id(pins: Pins) -> int | None:
         return None
 
 
+def missing_map(path: Path) -> DataplaneError:
+    """What to say where no map is pinned at a path of an instance."""
+    if not path.parent.exists():
+        return DataplaneError(
+            f"{path.parent.name} is not loaded; `icelane relay status` shows what is."
+        )
+    return DataplaneError(
+        f"There is no pinned map {path}. Load the program with `icelane relay load`."
+    )
+
+
 class HeldMap(NamedTuple):
     """A map that is open.
 
@@ -272,9 +283,7 @@ class HeldMap(NamedTuple):
         try:
             fd = bpfsys.obj_get(path)
         except FileNotFoundError:
-            raise DataplaneError(
-                f"There is no pinned map {path}. Load the program with `icelane relay load`."
-            ) from None
+            raise missing_map(path) from None
         except PermissionError:
             raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
         number = bpfsys.map_info(fd).btf_id

@@ -15,6 +15,7 @@ from typing import Any
 from relay.dataplane.kernel import bpfsys, owner
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.ingresses import find_outside
+from relay.dataplane.kernel.pins import missing_map
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.dataplane.kernel.socketfilter import FilterPrograms
 from relay.errors import BindError, DataplaneError, IcelaneError
@@ -230,9 +231,7 @@ def _open_pin(path: Path) -> int:
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        raise DataplaneError(
-            f"There is no pinned map {path}. Load the program with `icelane relay load`."
-        ) from None
+        raise missing_map(path) from None
 
 
 def _kept(fd: int, opened: ExitStack) -> int:

@@ -126,6 +126,11 @@ def test_sped(options: str, sped: bool) -> None:
     assert transport(SESSION + line + AUDIO + "a=ice-options:trickle\r\n").sped is sped
 
 
+def test_credentials_may_have_what_older_software_puts_into_them() -> None:
+    plan = transport(OFFER.replace("ufrag:abcd", "ufrag:a-_=#").replace("pwd:a", "pwd:-_=#a"))
+    assert (plan.ufrag, plan.password) == ("a-_=#", "-_=#abcdefghijklmnopqrstuv")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -134,7 +139,7 @@ def test_sped(options: str, sped: bool) -> None:
         ("ufrag:abcd", "ufrag:ab cd", "ufrag"),
         ("a=ice-ufrag:abcd", "a=ice-ufrag", "ufrag"),
         ("a=ice-ufrag:abcd\r\n", "", "ufrag"),
-        ("a=ice-pwd:", "a=ice-pwd:=", "ice-pwd"),
+        ("a=ice-pwd:", "a=ice-pwd::", "ice-pwd"),
         ("a=ice-pwd:abcdefghijklmnopqrstuv\r\n", "", "ice-pwd"),
         ("setup:actpass", "setup:holdconn", "setup"),
     ],

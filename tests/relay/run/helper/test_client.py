@@ -43,7 +43,7 @@ def test_the_pin_tells_that_an_instance_was_unloaded_or_loaded_anew(
     xdp.unload(config.instance)
     assert helper.table() is None
     assert not helper.has("counters")
-    with pytest.raises(DataplaneError, match="no pinned map"):
+    with pytest.raises(DataplaneError, match="is not loaded"):
         helper.opened("counters")
     server.answer({"do": "load", "route_keys": [], "remote": [], "pass_all": False})
     assert helper.table() not in {None, first}

@@ -133,5 +133,5 @@ def test_what_the_kernel_refuses_is_said(server: Server) -> None:
         answer, _ = answered(server, do)
         assert answer["errno"] == 2
     answer, _ = answered(server, "open", name="counters")
-    assert "no pinned map" in answer["error"]
+    assert "is not loaded" in answer["error"]
     assert answered(server, "is_loaded")[0] == {"value": False}
