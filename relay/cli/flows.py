@@ -138,7 +138,8 @@ def _refuse_options(context: typer.Context) -> None:
 
 def _say_what_is_missing(source: "PinnedFlows", wanted: "FlowFilter") -> None:
     if wanted.asks_for_age:
-        raise ConfigError("no agent runs, which alone knows how old flows are")
+        trouble = source.note or "no agent runs"
+        raise ConfigError(f"{trouble}; an agent alone knows how old flows are")
     if source.note:
         typer.echo(f"icelane: {source.note}; these are the flows of the pinned maps", err=True)
 
@@ -191,8 +192,8 @@ def close(
     source = find_flows(instance, admin)
     if isinstance(source, PinnedFlows):
         raise AdminError(
-            "no agent runs, which alone closes flows: start it, or let the program go with all its "
-            f"flows by `icelane relay unload --instance {instance}`"
+            f"{source.note or 'no agent runs'}; an agent alone closes flows: start it anew, or let "
+            f"the program go with all its flows by `icelane relay unload --instance {instance}`"
         )
     named = {packed(entry.addresses): entry for entry in (the_one(source, each) for each in flows)}
     closed = set(ask(source.path, "close", flows=list(named))["closed"])

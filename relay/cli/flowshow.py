@@ -132,7 +132,7 @@ def _hop(hop: dict[str, Any] | None) -> str:
 def _agents(agent: dict[str, Any] | None) -> dict[str, str]:
     """What the agent alone knows."""
     if agent is None:
-        return {"owner, mirror": "no agent runs that knows them"}
+        return {"owner, mirror": "no agent tells them"}
     lines = {"owner": f"{agent.get('owner', 'unknown')}, epoch {agent.get('epoch') or 'unknown'}"}
     if agent.get("introduced"):
         lines["client, by its edge"] = agent["introduced"]

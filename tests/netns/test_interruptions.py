@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from relay.admin.place import default_path
 from relay.dataplane.kernel import objects
 from relay.dataplane.kernel.former import FormerFlows
 from relay.dataplane.kernel.maps import FLOW_INDEX, has_layout
@@ -78,8 +79,13 @@ def test_the_agent_hangs_for_a_while(testbed: RelayTestbed) -> None:
         testbed.signal(signal.SIGSTOP)
         try:
             running[0].run_for(3.0)
+            refused = testbed.icelane("flows", "close", "any", "--instance", testbed.instance)
         finally:
             testbed.signal(signal.SIGCONT)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        f"icelane: no agent answers at {default_path(testbed.instance)}: "
+    ), "it is said to be gone, and its operator starts another one"
 
 
 def test_the_program_is_replaced(testbed: RelayTestbed) -> None:
