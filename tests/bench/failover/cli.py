@@ -29,7 +29,7 @@ def failover(
         Path, typer.Option("--output", "-o", help="Where figures go.", dir_okay=False)
     ] = Path("failover.json"),
     write: Annotated[
-        bool, typer.Option("--write", help="Renew docs/failover.md and docs/failover.json, too.")
+        bool, typer.Option("--write", help="Renew tables in docs/failover.md and .json, too.")
     ] = False,
     times: Annotated[int, typer.Option(min=0, help="How often each thing happens.")] = 20,
     without_mirror: Annotated[
@@ -62,7 +62,7 @@ def failover(
     from rich.console import Console
 
     from tests.bench.compare.machine import describe
-    from tests.bench.failover.figures import Figures, periods
+    from tests.bench.failover.figures import Figures, Record, periods
 
     if os.geteuid() != 0:
         raise BenchError("the lab is made of network namespaces, which needs root")
@@ -75,10 +75,10 @@ def failover(
     for figures in chain([()], _measured(list(forms(scale, dataplanes)), happenings, console)):
         found = replace(found, figures=[*found.figures, *figures])
         with file_errors():
-            output.write_text(found.dumps(), "utf-8")
+            output.write_text(Record([found]).dumps(), "utf-8")
     _keep(found, output, console, write=write)
     if as_json:
-        typer.echo(found.dumps(), nl=False)
+        typer.echo(Record([found]).dumps(), nl=False)
     else:
         _print(found)
 
@@ -128,14 +128,16 @@ def _measured(
 
 def _keep(found: "Figures", output: Path, console: "Console", *, write: bool) -> None:
     """Say where the figures are, and write them to the project's file where that is wanted."""
+    from tests.bench.failover.figures import Record
     from tests.bench.failover.text import tables
 
     console.print(f"figures in {output}", style="dim", markup=False)
     if write:
         page, file = _DOCS / "failover.md", _DOCS / "failover.json"
         with file_errors():
-            page.write_text(renewed(page.read_text("utf-8"), tables(found)), "utf-8")
-            file.write_text(found.dumps(), "utf-8")
+            record = Record.loads(file.read_text("utf-8")).renewed(found)
+            page.write_text(renewed(page.read_text("utf-8"), tables(record)), "utf-8")
+            file.write_text(record.dumps(), "utf-8")
         console.print(f"and in {page} and {file}", style="dim", markup=False)
 
 
@@ -147,7 +149,7 @@ def _print(figures: "Figures") -> None:
 
     tables: dict[str, Table] = {}
     for each in figures.figures:
-        title = heading(each.traffic, each.dataplane, mirror=each.mirror)
+        title = heading(each.kind)
         if title not in tables:
             tables[title] = Table(title=f"{title}; milliseconds", title_justify="left")
             for number, name in enumerate(HEAD):

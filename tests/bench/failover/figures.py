@@ -2,14 +2,28 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple, Self
 
 from tests.bench.errors import BenchError
 from tests.bench.failover.calls import PERIOD
 from tests.bench.failover.gaps import Gap, quantile
 from tests.bench.failover.measure import NOTHING, Measured
 from tests.bench.failover.plan import CALLS, FLOWS, Scale
+
+
+class Kind(NamedTuple):
+    """What has a table of its own.
+
+    Attributes:
+        traffic: Calls or flows.
+        dataplane: The relays'.
+        mirror: Whether they have one.
+    """
+
+    traffic: str
+    dataplane: str
+    mirror: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,11 @@ class Figure:
     to_client: tuple[float, float, float]
     lost: int
     flows_with_loss: int
+
+    @property
+    def kind(self) -> Kind:
+        """Whose table it is in."""
+        return Kind(self.traffic, self.dataplane, self.mirror)
 
 
 ALL, ITS, MOVED, OTHERS = "all", "its own", "moved besides", "not moved"
@@ -98,7 +117,7 @@ def _spread(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that was measured.
+    """All that was measured at a time.
 
     Attributes:
         command: What measured it.
@@ -114,6 +133,26 @@ class Figures:
     period: Mapping[str, float]
     figures: Sequence[Figure]
 
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What has been measured of each kind, most lately.
+
+    Attributes:
+        runs: The figures that still hold, of each run.
+    """
+
+    runs: Sequence[Figures] = ()
+
+    def renewed(self, found: Figures) -> Self:
+        """With new figures in the place of those of the same kinds."""
+        kinds = {each.kind for each in found.figures}
+        former = (
+            replace(run, figures=[each for each in run.figures if each.kind not in kinds])
+            for run in self.runs
+        )
+        return type(self)([*(run for run in former if run.figures), found])
+
     def dumps(self) -> str:
         """The text of a file."""
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -126,14 +165,16 @@ class Figures:
             BenchError: It is something else.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
-            figures = [_loaded(each) for each in data["figures"]]
-            named = {key: data[key] for key in ("command", "machine", "load", "period")}
-            return cls(**named, figures=figures)
+            return cls([_figures(each) for each in json.loads(text)["runs"]])
         except (ValueError, KeyError, TypeError):
             raise BenchError("this is not what `python -m tests.bench failover` writes") from None
 
 
-def _loaded(data: Mapping[str, Any]) -> Figure:
+def _figures(data: Mapping[str, Any]) -> Figures:
+    named = {key: data[key] for key in ("command", "machine", "load", "period")}
+    return Figures(**named, figures=[_figure_of(each) for each in data["figures"]])
+
+
+def _figure_of(data: Mapping[str, Any]) -> Figure:
     spreads = {key: tuple(data[key]) for key in ("silence", "to_transceiver", "to_client")}
     return Figure(**{**data, **spreads})

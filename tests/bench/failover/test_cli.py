@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from relay.dataplane.kernel.pins import instances
 from tests.bench.__main__ import app
 from tests.bench.failover import measure
-from tests.bench.failover.figures import Figures
+from tests.bench.failover.figures import Record
 from tests.bench.failover.measure import HAPPENINGS, LONGEST
 from tests.bench.failover.plan import Form
 
@@ -40,8 +40,9 @@ def test_calls_outlive_whatever_happens_to_a_relay(tmp_path: Path, dataplane: st
         app, ["failover", "--json", "-o", output, "--dataplane", dataplane, *scale, *calm]
     )
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)["figures"]
-    assert json.loads(Path(output).read_text("utf-8"))["figures"] == found
+    (run,) = json.loads(done.stdout)["runs"]
+    found = run["figures"]
+    assert json.loads(Path(output).read_text("utf-8"))["runs"] == [run]
     # All calls were there before each of them, and are heard again after it: whoever is not is
     # silent for all of the time that is looked at.
     counted = {each["what"]: 0 for each in found}
@@ -99,8 +100,8 @@ def test_what_is_measured_is_kept_when_it_is_ended_early(
     scale = ("--times", "1", "--without-mirror", "1", "--calls", "0", "--flows", "10")
     chosen = ("--dataplane", "userspace", "--what", "drained", "--bfd", "50")
     CliRunner().invoke(app, ["failover", "-o", str(output), *chosen, *scale])
-    figures = Figures.loads(output.read_text("utf-8")).figures
-    assert {(each.mirror, each.what) for each in figures} == {
+    (run,) = Record.loads(output.read_text("utf-8")).runs
+    assert {(each.mirror, each.what) for each in run.figures} == {
         (True, "nothing"),
         (True, "drained"),
         (True, "and wanted"),

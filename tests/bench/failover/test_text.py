@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.document import renewed
 from tests.bench.errors import BenchError
-from tests.bench.failover.figures import ALL, ITS, MOVED, OTHERS, Figures, figures_of
+from tests.bench.failover.figures import ALL, ITS, MOVED, OTHERS, Figures, Record, figures_of
 from tests.bench.failover.gaps import Gap, Way
 from tests.bench.failover.measure import NOTHING, Measured
 from tests.bench.failover.plan import CALLS
@@ -47,25 +47,37 @@ def test_flows_are_told_apart_by_what_they_have_to_do_with_the_relay() -> None:
 
 
 def test_a_file_is_read_as_it_was_written() -> None:
-    assert Figures.loads(FIGURES.dumps()) == FIGURES
+    assert Record.loads(Record([FIGURES]).dumps()) == Record([FIGURES])
     with pytest.raises(BenchError, match="this is not what"):
-        Figures.loads(json.dumps({"figures": [{}]}))
+        Record.loads(json.dumps({"runs": [{}]}))
+
+
+def test_what_is_measured_again_replaces_its_like_and_nothing_else() -> None:
+    other = [replace(each, dataplane="userspace") for each in FIGURES.figures]
+    first = replace(FIGURES, command="first", figures=[*FIGURES.figures, *other])
+    second = replace(FIGURES, command="second", figures=other)
+    record = Record().renewed(first).renewed(second)
+    assert record.runs == [replace(first, figures=FIGURES.figures), second]
+    assert record.renewed(replace(first, command="third")).runs == [replace(first, command="third")]
+    told = tables(record)
+    assert told.index("`first`") < told.index("xdp") < told.index("`second`")
+    assert told.count("### Real calls, userspace, with a mirror\n") == 1
 
 
 def test_each_figure_is_in_a_table() -> None:
-    told = tables(FIGURES)
+    told = tables(Record([FIGURES]))
     assert "### Real calls, xdp, with a mirror\n\nA packet each 20 ms each way." in told
     assert "| machine dies | its own | 2 | 30 | 2 | 40 | 60 | 60 | 3 | 2 |\n" in told
 
 
 def test_relays_with_and_without_a_mirror_have_tables_of_their_own() -> None:
     other = [replace(each, mirror=False) for each in FIGURES.figures]
-    told = tables(replace(FIGURES, figures=[*FIGURES.figures, *other]))
+    told = tables(Record([replace(FIGURES, figures=[*FIGURES.figures, *other])]))
     assert told.count("### ") == 2
     assert "### Real calls, xdp, no mirror\n" in told
 
 
 def test_the_projects_page_shows_the_projects_figures() -> None:
     page = (DOCS / "failover.md").read_text("utf-8")
-    figures = Figures.loads((DOCS / "failover.json").read_text("utf-8"))
-    assert renewed(page, tables(figures)) == page
+    record = Record.loads((DOCS / "failover.json").read_text("utf-8"))
+    assert renewed(page, tables(record)) == page

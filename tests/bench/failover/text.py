@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.bench.failover.figures import Figure, Figures
+from tests.bench.failover.figures import Figure, Figures, Kind, Record
 from tests.bench.failover.plan import CALLS
 
 HEAD = (
@@ -17,8 +17,12 @@ began (load average); all machines of the lab are namespaces on it.
 """
 
 
-def tables(figures: Figures) -> str:
-    """All of them, under headings."""
+def tables(record: Record) -> str:
+    """All of them, run by run."""
+    return "\n".join(map(_run, record.runs))
+
+
+def _run(figures: Figures) -> str:
     machine = figures.machine
     parts = [
         _INTRODUCTION.format(
@@ -28,23 +32,19 @@ def tables(figures: Figures) -> str:
             load=figures.load,
         )
     ]
-    kinds = dict.fromkeys((each.traffic, each.dataplane, each.mirror) for each in figures.figures)
-    for traffic, dataplane, mirror in kinds:
-        rows = [
-            each
-            for each in figures.figures
-            if (each.traffic, each.dataplane, each.mirror) == (traffic, dataplane, mirror)
-        ]
-        parts.append(f"### {heading(traffic, dataplane, mirror=mirror)}\n")
-        parts.append(f"A packet each {figures.period[traffic]:.0f} ms each way. Milliseconds.\n")
+    for kind in dict.fromkeys(each.kind for each in figures.figures):
+        rows = [each for each in figures.figures if each.kind == kind]
+        parts.append(f"### {heading(kind)}\n")
+        period = figures.period[kind.traffic]
+        parts.append(f"A packet each {period:.0f} ms each way. Milliseconds.\n")
         parts.append(_table(HEAD, map(row, rows)))
     return "\n".join(parts)
 
 
-def heading(traffic: str, dataplane: str, *, mirror: bool) -> str:
+def heading(kind: Kind) -> str:
     """What a table is about."""
-    what = "Real calls" if traffic == CALLS else "Generated flows"
-    return f"{what}, {dataplane}, {'with a mirror' if mirror else 'no mirror'}"
+    what = "Real calls" if kind.traffic == CALLS else "Generated flows"
+    return f"{what}, {kind.dataplane}, {'with a mirror' if kind.mirror else 'no mirror'}"
 
 
 def row(figure: Figure) -> list[str]:
