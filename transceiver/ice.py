@@ -353,13 +353,13 @@ class IceAgent:
             source: Where it came from.
             path: What there is to know of that address.
             nominating: Whether the client nominates it.
-            moved: Whether relays say that this is the client on the selected path: its packets
-                have gone over to another relay, and what is sent to the first one may be lost.
+            moved: Whether relays say that this is the client on the selected path, and it has not
+                made this check there: its packets may have gone over to another relay.
         """
         commands: list[Command] = []
         if source not in self._paths:
             commands += [*self._make_room(), Validated(source)]
-        supersedes = self._supersedes(source, path, nominating=nominating or moved)
+        supersedes = self._supersedes(source, path, nominating=nominating, moved=moved)
         if (known := self._paths.get(source)) is not None:
             # Clients go on using old credentials beside new ones.
             path.generation = max(path.generation, known.generation)
@@ -379,8 +379,13 @@ class IceAgent:
             self.nominated_at = path.checked
         return commands
 
-    def _supersedes(self, source: Endpoint, path: Path, *, nominating: bool) -> bool:
-        """Whether a path that was checked now is to be selected, and was not before."""
+    def _supersedes(self, source: Endpoint, path: Path, *, nominating: bool, moved: bool) -> bool:
+        """Whether a path that was checked now is to be selected, and was not before.
+
+        The client takes two relays that have its packets in turn for one path, and nominates that.
+        What is heard by the selected one counts for more than a check by another: it may have
+        waited in a relay that stood still while the client was taken over.
+        """
         if self._selected is None or self._selected == source:
             return self._selected is None
         selected = self._paths[self._selected]
@@ -388,7 +393,12 @@ class IceAgent:
             return True
         if path.generation != selected.generation:
             return path.generation > selected.generation
-        return nominating or not self._nominated
+        if not self._nominated:
+            return True
+        if selected.is_of(path.announced):
+            silent = path.checked - selected.heard >= PATH_SILENCE
+            return silent and (nominating or moved)
+        return nominating
 
     def _select(self, source: Endpoint) -> Selected:
         self._selected = source

@@ -444,6 +444,22 @@ def test_a_check_over_another_relay_wins_though_its_epoch_is_lower(
     assert Selected(HOME) in agent.receive(check(), HOME, 2.0, Announced(CLIENT, 102.0))
 
 
+@pytest.mark.parametrize("nominate", [True, False])
+def test_a_check_that_waited_in_another_relay_moves_nothing_while_the_client_is_heard(
+    agent: IceAgent, check: Check, nominate: bool
+) -> None:
+    """It stood still, and a second one took the client over; what it sends on then is old."""
+    agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
+    agent.announce(MOBILE, Announced(CLIENT, 101.0, epoch=2))
+    agent.heard(MOBILE, 3.0)
+    commands = agent.receive(check(nominate=nominate), HOME, 3.5, Announced(CLIENT, 100.0))
+    assert [type(each) for each in commands] == [Send]
+    assert agent.heard(HOME, 3.5) == []
+    assert agent.destination(3.5) == MOBILE
+    # The client is there in truth if it is heard by nobody else.
+    assert agent.heard(HOME, 4.0) == [Selected(HOME)]
+
+
 def test_a_check_of_somebody_else_wins_nothing(agent: IceAgent, check: Check) -> None:
     agent.receive(check(nominate=True), HOME, 0.0, Announced(CLIENT, 100.0))
     agent.receive(check(), MOBILE, 1.0, Announced(ELSEWHERE, 101.0, epoch=9))
