@@ -1,8 +1,6 @@
 """Fixtures of all tests: labs that are always taken down; and skips where a test cannot run."""
 
-import contextlib
 import importlib.util
-import inspect
 import itertools
 import os
 import shutil
@@ -24,11 +22,6 @@ from tests.signals import ENDING
 
 # What is asserted in the tests' helpers is explained as in the tests themselves.
 pytest.register_assert_rewrite("tests.bpf", "tests.e2e", "tests.netns", "tests.relay")
-
-# How nice a process is, and is in a test that only needs time on a processor, where it is one of
-# several.
-USUAL = os.getpriority(os.PRIO_PROCESS, 0)
-PATIENT = USUAL + 10
 
 # A busy machine is no failure: an example may take as long as it takes.
 settings.register_profile("icelane", settings.default, deadline=None)
@@ -98,22 +91,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("realtime")
 
 
-def _has_clocks(item: pytest.Item) -> bool:
-    """Whether a test has to do with clocks: it is one of those, or it waits for something."""
-    awaits = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
-    return awaits or item.get_closest_marker("realtime") is not None
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what this machine cannot run, and say why; and let others go first that are in a hurry.
-
-    Where several processes run tests, more than there are processors, those that compute would
-    keep the others from their clocks.
-    """
-    if hasattr(item.config, "workerinput") and os.geteuid() == 0:  # others cannot take it back
-        with contextlib.suppress(PermissionError):  # nor root in a container without CAP_SYS_NICE
-            os.setpriority(os.PRIO_PROCESS, 0, USUAL if _has_clocks(item) else PATIENT)
+    """Skip what this machine cannot run, and say why."""
     for mark, lacks in _NEEDS.items():
         if item.get_closest_marker(mark) is not None:
             reason = lacks()
