@@ -256,6 +256,8 @@ class Flows:
             flow.relay = relay_of(source).name
             flow.heard = time.monotonic()
             flow.to_transceiver.receive(_number(data), flow.heard)
+            if tenant is not None:
+                self._upstreams.heard(flow.index, source, flow.heard)
         elif is_announcement(data):
             self._follow(data, source)
         elif is_question(data):

@@ -22,8 +22,18 @@ def upstreams() -> Upstreams:
 def test_a_check_says_where_a_client_is(upstreams: Upstreams) -> None:
     assert upstreams.of(ONE) == HERE
     assert upstreams.at(HERE) == Tenant(ONE, 1.0)
-    upstreams.checked(ONE, ELSEWHERE, now=2.0)
+    upstreams.checked(ONE, ELSEWHERE, now=2.2)
     assert upstreams.of(ONE) == ELSEWHERE
+
+
+def test_what_waited_in_another_relay_moves_nobody_who_is_heard(upstreams: Upstreams) -> None:
+    upstreams.announced(ONE, ELSEWHERE, epoch=2, said_at=60.0, now=3.0)
+    upstreams.heard(ONE, ELSEWHERE, now=5.0)
+    upstreams.checked(ONE, HERE, now=5.9)
+    upstreams.heard(ONE, HERE, now=5.9)
+    assert upstreams.of(ONE) == ELSEWHERE
+    upstreams.heard(ONE, HERE, now=6.1)  # and by nobody else
+    assert upstreams.of(ONE) == HERE
 
 
 def test_nothing_is_sent_to_who_has_not_sent_a_check(upstreams: Upstreams) -> None:

@@ -2,12 +2,14 @@
 
 That is what a transceiver knows, by its rules (`transceiver.mux`, `transceiver.ice`): an address
 has one client, of whom its relay has spoken last or whose check has come from there last. Whoever
-was there before is sent nothing there any more.
+was there before is sent nothing there any more. What comes by another relay moves nobody who is
+heard by the first: it may have waited in one that stood still.
 """
 
 from typing import NamedTuple
 
 from relay.wire.endpoint import Endpoint
+from transceiver.ice import PATH_SILENCE
 
 
 class Tenant(NamedTuple):
@@ -38,6 +40,7 @@ class Upstreams:
         self._tenants: dict[Endpoint, Tenant] = {}
         self._of: dict[int, Endpoint | None] = {}  # of those that have sent a check
         self._said: dict[int, _Said] = {}
+        self._heard: dict[int, float] = {}  # when, from where it is sent its packets
 
     def at(self, source: Endpoint) -> Tenant | None:
         """Who is at an address."""
@@ -75,9 +78,19 @@ class Upstreams:
                 self._of[flow] = source
 
     def checked(self, flow: int, source: Endpoint, now: float) -> None:
-        """A flow's check has come from an address: it is sent its packets there."""
+        """A flow's check has come from an address."""
         self._settle(flow, source, now)
-        self._of[flow] = source
+        if self._of.get(flow) is None:
+            self._of[flow] = source
+        self.heard(flow, source, now)
+
+    def heard(self, flow: int, source: Endpoint, now: float) -> None:
+        """Something of a flow has come from an address, which is its own."""
+        if (at := self._of.get(flow)) is None:
+            return
+        if at == source or now - self._heard.get(flow, now) >= PATH_SILENCE:
+            self._of[flow] = source
+            self._heard[flow] = now
 
     def _settle(self, flow: int, source: Endpoint, now: float) -> None:
         before = self._tenants.get(source)
