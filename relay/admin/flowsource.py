@@ -107,7 +107,7 @@ def find_flows(instance: str, admin: Path | None) -> AgentFlows | PinnedFlows:
 
 
 def _require_loaded(instance: str) -> None:
-    from relay.dataplane.kernel.pins import Pins  # noqa: PLC0415
+    from relay.dataplane.kernel.pins import Pins, not_loaded  # noqa: PLC0415
 
     pins = Pins(instance)
     try:
@@ -115,4 +115,4 @@ def _require_loaded(instance: str) -> None:
     except PermissionError:
         raise DataplaneError(f"reading {pins.directory} needs root.") from None
     if not loaded:
-        raise DataplaneError(f"{instance} is not loaded; `icelane relay status` shows what is.")
+        raise not_loaded(instance)

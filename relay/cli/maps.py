@@ -99,12 +99,11 @@ def _names(instance: str) -> list[str]:
     Raises:
         DataplaneError: It is not loaded.
     """
-    from relay.dataplane.kernel.pins import Pins
-    from relay.errors import DataplaneError
+    from relay.dataplane.kernel.pins import Pins, not_loaded
 
     names = Pins(instance).maps()
     if not names:
-        raise DataplaneError(f"{instance} is not loaded; `icelane relay status` shows what is.")
+        raise not_loaded(instance)
     return names
 
 

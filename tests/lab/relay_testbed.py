@@ -206,6 +206,11 @@ class RelayTestbed:
         """The agent's status, from its admin socket."""
         return admin.ask(default_path(self.instance), "status")
 
+    def counted(self, name: str) -> int:
+        """One of the agent's own counters."""
+        number: int = self.status()["counters"].get(name, 0)
+        return number
+
     def log(self) -> list[str]:
         """The agent's log, by line."""
         return self._runner.lines(RELAY_SERVICE)

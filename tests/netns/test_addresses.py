@@ -133,11 +133,6 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def counted(testbed: RelayTestbed, name: str) -> int:
-    number: int = testbed.status()["counters"].get(name, 0)
-    return number
-
-
 def states(testbed: RelayTestbed, client: socket) -> list[str]:
     address = str(Endpoint.of(client.getsockname()))
     return [each["state"] for each in testbed.status()["flows"] if each["client"] == address]
@@ -148,7 +143,7 @@ def test_a_spoofed_check_of_another_session_moves_nothing_while_the_victim_talks
 ) -> None:
     """What the spoofer sends carries the victim's address: here it comes from the same socket."""
     victims, attackers = transceivers
-    before = counted(testbed, "address_in_use"), counted(testbed, "rebound")
+    before = testbed.counted("address_in_use"), testbed.counted("rebound")
     check(client, victims, victims.ufrag())
     ufrag = attackers.ufrag()
     checks = 0
@@ -161,15 +156,15 @@ def test_a_spoofed_check_of_another_session_moves_nothing_while_the_victim_talks
         time.sleep(0.5)
     media(client, victims)
     assert RTP not in attackers.take()
-    assert counted(testbed, "address_in_use") - before[0] == checks
-    assert counted(testbed, "rebound") == before[1]
+    assert testbed.counted("address_in_use") - before[0] == checks
+    assert testbed.counted("rebound") == before[1]
     # The victim's session ends, and the address is free at once.
-    heard = counted(testbed, "goodbye")
+    heard = testbed.counted("goodbye")
     victims.udp.sendto(victims.goodbye(), victims.upstream)
-    eventually(lambda: counted(testbed, "goodbye") == heard + 1, "the goodbye is heard")
+    eventually(lambda: testbed.counted("goodbye") == heard + 1, "the goodbye is heard")
     check(client, attackers, ufrag)
     media(client, attackers)
-    assert counted(testbed, "rebound") == before[1] + 1
+    assert testbed.counted("rebound") == before[1] + 1
 
 
 def test_a_goodbye_frees_flow_and_port_and_the_next_call_from_there_works_at_once(
@@ -180,24 +175,24 @@ def test_a_goodbye_frees_flow_and_port_and_the_next_call_from_there_works_at_onc
     media(client, one)
     forged = bytearray(said := one.goodbye())
     forged[-1] ^= 1
-    before = counted(testbed, "goodbye_forged")
+    before = testbed.counted("goodbye_forged")
     one.udp.sendto(bytes(forged), one.upstream)
     client.sendto(said, vip(4))
-    eventually(lambda: counted(testbed, "goodbye_forged") == before + 1, "the forged one is heard")
+    eventually(lambda: testbed.counted("goodbye_forged") == before + 1, "the forged one is heard")
     assert states(testbed, client) == ["confirmed"]
     media(client, one)
 
-    heard = counted(testbed, "goodbye")
+    heard = testbed.counted("goodbye")
     one.udp.sendto(said, one.upstream)
-    eventually(lambda: counted(testbed, "goodbye") == heard + 1, "the goodbye is heard")
+    eventually(lambda: testbed.counted("goodbye") == heard + 1, "the goodbye is heard")
     one.udp.sendto(RTP, one.upstream)  # late
     assert client.recv(2048) == RTP
     check(client, one, one.ufrag())  # the next call, to the same transceiver
     media(client, one)
     assert states(testbed, client) == ["confirmed"]
-    before = counted(testbed, "goodbye_of_another")
+    before = testbed.counted("goodbye_of_another")
     one.udp.sendto(said, one.upstream)  # the one of the call before
-    eventually(lambda: counted(testbed, "goodbye_of_another") == before + 1, "it is heard")
+    eventually(lambda: testbed.counted("goodbye_of_another") == before + 1, "it is heard")
     media(client, one)
 
     one.udp.sendto(one.goodbye(), one.upstream)

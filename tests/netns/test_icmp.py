@@ -86,15 +86,10 @@ def heard(raw: socket.socket, version: int) -> tuple[Packet, int]:
             return IP(data[28:]), int.from_bytes(data[26:28], "big")
 
 
-def count(testbed: RelayTestbed, name: str) -> int:
-    number: int = testbed.status()["counters"].get(name, 0)
-    return number
-
-
-def counted(testbed: RelayTestbed, name: str, number: int) -> None:
+def until_counted(testbed: RelayTestbed, name: str, number: int) -> None:
     """Wait until the agent has counted so many."""
     deadline = time.monotonic() + WAIT
-    while (found := count(testbed, name)) < number:
+    while (found := testbed.counted(name)) < number:
         assert time.monotonic() < deadline, f"{name}: {found} of {number}"
         time.sleep(0.02)
 
@@ -111,7 +106,7 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
             raw_socket(testbed.hosts[CLIENT], client_version) as sender,
             raw_socket(testbed.hosts[TRANSCEIVER], version) as hearer,
         ):
-            relay, before = vip(client_version), count(testbed, "icmp_unknown_flow")
+            relay, before = vip(client_version), testbed.counted("icmp_unknown_flow")
             stranger = client._replace(port=client.port ^ 1)
             sender.sendto(too_big(relay, stranger), (relay.host, 0))
             sender.sendto(too_big(relay, client), (relay.host, 0))
@@ -122,7 +117,7 @@ def test_too_big_reaches_the_transceiver_in_its_own_terms(
     growth = {(4, 6): 20, (6, 4): -20}.get((client_version, version), 0)
     assert mtu == MTU + growth
     assert load.to_transceiver.lost == load.to_client.lost == 0, "an ICMP error has ended the flow"
-    counted(testbed, "icmp_unknown_flow", before + 1)  # what was said of the stranger
+    until_counted(testbed, "icmp_unknown_flow", before + 1)  # what was said of the stranger
 
 
 @pytest.mark.parametrize("pair", FAMILIES, ids=lambda pair: f"{pair[0]} to {pair[1]}")
@@ -132,7 +127,7 @@ def test_a_forged_unreachable_ends_no_flow(testbed: RelayTestbed, pair: tuple[in
     with testbed.load(pair, rate=50.0) as load:
         load.run_for(0.2)
         before = client, upstream, transceiver = ends(testbed, load)
-        relay, received = vip(client_version), count(testbed, "icmp_received")
+        relay, received = vip(client_version), testbed.counted("icmp_received")
         with (
             raw_socket(testbed.hosts[CLIENT], client_version) as outside,
             raw_socket(testbed.hosts[TRANSCEIVER], version) as inside,
@@ -140,7 +135,7 @@ def test_a_forged_unreachable_ends_no_flow(testbed: RelayTestbed, pair: tuple[in
             for _ in range(FORGED):
                 outside.sendto(unreachable(relay, client), (relay.host, 0))
                 inside.sendto(unreachable(upstream, transceiver), (upstream.host, 0))
-        counted(testbed, "icmp_received", received + 2 * FORGED)
+        until_counted(testbed, "icmp_received", received + 2 * FORGED)
         load.run_for(0.2)
         assert ends(testbed, load) == before
     assert load.to_transceiver.lost == load.to_client.lost == 0

@@ -251,12 +251,15 @@ def table_id(pins: Pins) -> int | None:
         return None
 
 
+def not_loaded(instance: str) -> DataplaneError:
+    """What to say of an instance of which nothing is pinned."""
+    return DataplaneError(f"{instance} is not loaded; `icelane relay status` shows what is.")
+
+
 def missing_map(path: Path) -> DataplaneError:
     """What to say where no map is pinned at a path of an instance."""
     if not path.parent.exists():
-        return DataplaneError(
-            f"{path.parent.name} is not loaded; `icelane relay status` shows what is."
-        )
+        return not_loaded(path.parent.name)
     return DataplaneError(
         f"There is no pinned map {path}. Load the program with `icelane relay load`."
     )
