@@ -253,7 +253,10 @@ def table_id(pins: Pins) -> int | None:
 
 def not_loaded(instance: str) -> DataplaneError:
     """What to say of an instance of which nothing is pinned."""
-    return DataplaneError(f"{instance} is not loaded; `icelane relay status` shows what is.")
+    return DataplaneError(
+        f"{instance} is not loaded. `icelane relay load` loads it, "
+        "`icelane relay status` shows what is loaded."
+    )
 
 
 def missing_map(path: Path) -> DataplaneError:

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
+from relay.core.limits import Limits
 from tests.lab.clients.kinds import Kind
 from tests.lab.clients.outcome import Outcome, Scenario
 from tests.lab.clients.stage import (
@@ -38,7 +39,9 @@ _ANSWER_SECONDS = 15.0  # SCTP doubles the time between its tries while nothing 
 # was sent once (RFC 9260, section 6.3.1), and now more is lost: RTO.Max of its section 16.
 _LONGEST_RTO = 60.0
 _RECOVER_SECONDS = 10.0  # clients check every 2.5 to 6 s, and that is what heals a path
-_FREE_SECONDS = 10.0
+# A check that a client sent before it was closed, but after its call had ended, makes a pending
+# flow, and that lives as long as one does after its last request.
+_FREE_SECONDS = Limits().pending_life + 5.0
 _QUESTION = '{"type": "session.update", "event_id": "evt_test", "session": {"type": "realtime"}}'
 
 Progress = Callable[[str], None]

@@ -80,7 +80,7 @@ class TestLoaded:
     def test_one_that_is_not_there_is_said_to_be_so(self, host_icelane: HostIcelane) -> None:
         for command in (("relay", "status"), ("stats",), ("top", "--count", "1")):
             told = refused(host_icelane(*command, "--instance", "nosuch"), code=1)
-            assert "nosuch is not loaded; `icelane relay status` shows what is." in told
+            assert "nosuch is not loaded. `icelane relay load` loads it" in told
 
     def test_one_of_another_version_hides_no_other(
         self, host_icelane: HostIcelane, instance: str
