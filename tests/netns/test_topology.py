@@ -51,6 +51,17 @@ def test_neighbours_reach_each_other(
         assert one.recv(100) == b"there and back"
 
 
+def test_one_processor_takes_in_what_comes_so_that_it_keeps_its_order(network: Network) -> None:
+    if not Path("/proc/sys/net/core/rps_default_mask").exists():
+        pytest.skip("needs Linux 6.4, for net.core.rps_default_mask")
+    files = 'for file in /sys/class/net/[!l]*/queues/rx-*/rps_cpus; do cat "$file"; done'
+    for name in (CLIENT, RELAY, TRANSCEIVER):
+        # This mounts a /sys of the host's own interfaces.
+        command = ["ip", "netns", "exec", network[name].namespace, "sh", "-c", files]
+        masks = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert {int(mask.replace(",", ""), 16) for mask in masks} == {1}
+
+
 def test_the_client_has_one_address_of_each_family(network: Network) -> None:
     """With a second one, ICE would try media from there, and the relay could not answer."""
     with network[CLIENT].netlink() as netlink:

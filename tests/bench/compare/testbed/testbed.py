@@ -195,7 +195,7 @@ class Testbed(Resource):
         """
         stack.enter_context(_one_scheduling_group())
         self.directory = Path(stack.enter_context(TemporaryDirectory(prefix="icelane-bench-")))
-        topology.build(self.name, NETWORK)
+        topology.build(self.name, NETWORK, in_order=False)  # it would be a limit of throughput
         stack.callback(self._remove)
         self._prepare()
         self._runner = Runner(self.name, self.directory)
