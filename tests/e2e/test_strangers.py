@@ -206,13 +206,13 @@ async def test_20_calls_are_set_up_amid_200_bad_requests_a_second(front: Front) 
     ]
     paths = [CALLS, WHIP, CLIENT_SECRETS, f"{CALLS}/rtc_1-1-1-abc/hangup"]
 
+    running = asyncio.Semaphore(100)  # a flood that nobody answers waits, and takes no more
+
     async def rubbish(http: aiohttp.ClientSession, number: int) -> None:
         url, headers = front.url + paths[number % 4], {**SDP, **keys[number // 4 % 4]}
         async with http.post(url, data=bodies[number // 16 % 4], headers=headers) as response:
             statuses.append(response.status)
         running.release()
-
-    running = asyncio.Semaphore(100)  # a flood that nobody answers waits, and takes no more
 
     async def flood() -> None:
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as sending:

@@ -266,7 +266,8 @@ def _boot(host: Host, *, in_order: bool) -> None:
         # Behind a veth a frame waits for the processor that it came on. Two frames of a flow that
         # came on two, of which one stands still, overtake each other.
         with host.inside():
-            _RECEIVERS.write_text("1", "ascii")  # a mask: the first one (RPS)
+            # The first one (RPS). This is a mask, which may be read with commas: no `sysctl`.
+            _RECEIVERS.write_text("1", "ascii")
     host.sysctl("ipv4/ip_forward", 0)  # a new namespace inherits the machine's setting
     if HAS_IPV6:
         host.sysctl("ipv6/conf/default/disable_ipv6", 0)  # it may be off for new interfaces

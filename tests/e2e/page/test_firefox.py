@@ -11,8 +11,7 @@ import pytest
 from tests.e2e.browser import look, wait_until
 from tests.e2e.firefox import firefox
 
-# A dead relay is noticed by what does not arrive, not by ICE: browsers give up after 30 seconds.
-NOTICED = 15.0
+NOTICED = 5.0  # seconds after which a dead relay must be noticed
 
 
 def own_address() -> str:

@@ -373,6 +373,7 @@ async def test_200_bad_requests_a_second_do_not_keep_20_calls_from_being_set_up(
     controls = (transceiver.config.target, f"http://{transceiver.control}")
     door = {} if open_ else {"keys_file": keys.path}
     async with serve(controls, advertise=transceiver.address, **door) as server:
+        running = asyncio.Semaphore(100)  # a flood that nobody answers waits, and takes no more
 
         async def rubbish(others: aiohttp.ClientSession, number: int) -> None:
             bodies = [b"", b"v=0\r\n", b"junk" if open_ else offer.encode(), b"x" * 100_000]
@@ -383,8 +384,6 @@ async def test_200_bad_requests_a_second_do_not_keep_20_calls_from_being_set_up(
             ) as response:
                 statuses.append(response.status)
             running.release()
-
-        running = asyncio.Semaphore(100)  # a flood that nobody answers waits, and takes no more
 
         async def flood() -> None:
             async with aiohttp.ClientSession() as others, asyncio.TaskGroup() as sending:
