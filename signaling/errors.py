@@ -17,7 +17,7 @@ IcelaneError
     │   │   ├── CallBrokeError     this call broke while it was being set up
     │   │   ├── UnreachableError   it cannot be connected to
     │   │   │   └── SlowError      it does not answer in time
-    │   │   └── BusyError          it is full or draining
+    │   │   └── BusyError          it is full, draining or behind
     │   │       └── CrowdError     too many calls of this client wait there for their first check
     │   └── IllError               it failed a health check: nothing is placed there
     └── NoTransceiverError         no transceiver can take a session now
@@ -163,7 +163,7 @@ class SlowError(UnreachableError):
 
 
 class BusyError(UnavailableError):
-    """The transceiver is full or draining.
+    """The transceiver is full, draining or behind.
 
     Attributes:
         retry_after: Seconds after which to try again, as the transceiver says.

@@ -16,6 +16,7 @@ class Load:
         sessions: Sessions that it has, with those placed since its report.
         capacity: The most sessions that it takes.
         draining: It finishes its sessions and takes no new ones.
+        behind: It has more to do than its processor bears, and takes no new ones for now.
         principals: How many of the sessions each principal has; None where a report does not say,
             as it is too long for a header.
     """
@@ -24,6 +25,7 @@ class Load:
     capacity: int
     draining: bool = False
     principals: Mapping[str, int] | None = None
+    behind: bool = False
 
     @classmethod
     def read(cls, report: Mapping[str, Any]) -> Self | None:
@@ -37,13 +39,18 @@ class Load:
         principals = report.get("principals")
         if not isinstance(principals, dict) or not all(map(_is_count, principals.values())):
             principals = None
-        draining = report.get("draining") is not False
-        return cls(sessions, capacity, draining=draining, principals=principals)
+        draining, behind = report.get("draining") is not False, report.get("behind") is True
+        return cls(sessions, capacity, draining=draining, principals=principals, behind=behind)
 
     @property
     def has_room(self) -> bool:
         """Whether it takes another session."""
-        return not self.draining and self.sessions < self.capacity
+        return not self.closed and self.sessions < self.capacity
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no session, however many places it has."""
+        return self.draining or self.behind
 
     @property
     def utilisation(self) -> float:
@@ -133,7 +140,7 @@ def choose_transceiver(
 
 
 def _taken(loads: Mapping[Target, Load], targets: Iterable[Target]) -> float:
-    """The share of the places of some transceivers, those that drain aside, that are taken."""
-    counted = [loads[target] for target in targets if not loads[target].draining]
+    """The share of the places of some transceivers, those closed aside, that are taken."""
+    counted = [loads[target] for target in targets if not loads[target].closed]
     places = sum(load.capacity for load in counted)
     return sum(load.sessions for load in counted) / places if places else 1.0

@@ -311,4 +311,4 @@ class TransceiverPool:
 
 
 def _full(retry_after: int) -> NoTransceiverError:
-    return NoTransceiverError("every transceiver is full or draining", retry_after)
+    return NoTransceiverError("every transceiver is full, draining or behind", retry_after)

@@ -16,12 +16,15 @@ a connection that is half open (the SYN caches of BSD, and the adaptive time-out
 So a client that only fails never holds more than a quarter, and nothing after two seconds in
 which others want it. Evicting a random call, or refusing newcomers of all clients, would let him
 hurt others; a smaller cap would hurt clients who share an address.
+
+Nobody gets a place while the transceiver stops, or has more to do than its processor bears.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
 
+from transceiver.backlog import Backlog
 from transceiver.errors import FullError, ShareTakenError
 
 #: Seconds from the offer to the first authenticated check.
@@ -108,15 +111,29 @@ class Admission:
 
     Args:
         capacity: How many there are.
+        backlog: How late what comes is read.
 
     Attributes:
         draining: It takes no more calls.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, backlog: Backlog) -> None:
         self.capacity = capacity
+        self._backlog = backlog
         self.draining = False
         self._places: set[Place] = set()
+
+    def behind(self, now: float) -> bool:
+        """Whether it has more to do than its processor bears."""
+        return self._backlog.behind(now)
+
+    def closed(self, now: float) -> str | None:
+        """Why nobody is taken now, however many places there are; None if somebody is."""
+        if self.draining:
+            return "the transceiver is stopping"
+        if self.behind(now):
+            return "the transceiver is behind: it has more to do than its processor bears"
+        return None
 
     def taken(self, now: float) -> int:
         """How many places nobody else would get now."""
@@ -139,8 +156,9 @@ class Admission:
             FullError: There is none.
             ShareTakenError: There is none for this client.
         """
-        if self.draining:
-            raise FullError("the transceiver is stopping")
+        why = self.closed(now)
+        if why is not None:
+            raise FullError(why)
         unconnected = [each for each in self._places if each.stage in _GRACE]
         own = [each for each in unconnected if client is not None and each.client == client]
         if len(own) >= max(LEAST, int(self.capacity * SHARE)):

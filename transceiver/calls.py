@@ -98,7 +98,7 @@ class Calls:
         call_id: Callable[[str], str] = str,
         tracer: Tracer | None = None,
     ) -> None:
-        self.admission = Admission(capacity)
+        self.admission = Admission(capacity, mux.backlog)
         self.clock = Clock(mux.send_many)
         self.steps = Steps()
         self.quality = Quality()
@@ -138,12 +138,18 @@ class Calls:
         return iter(list(self._calls.values()))
 
     def load(self) -> dict[str, Any]:
-        """What signaling places calls by: taken places, all places, and whether it is stopping."""
+        """What signaling places calls by: taken places, all places, and whether none is given."""
+        now = self._mux.clock()
         return {
-            "sessions": self.admission.taken(self._mux.clock()),
+            "sessions": self.admission.taken(now),
             "capacity": self.admission.capacity,
             "draining": self.admission.draining,
+            "behind": self.admission.behind(now),
         }
+
+    def closed(self) -> str | None:
+        """Why no session is taken now, however many places there are; None if one is."""
+        return self.admission.closed(self._mux.clock())
 
     def of_principals(self) -> dict[str, int]:
         """Of the taken places, how many each principal has."""
@@ -159,7 +165,7 @@ class Calls:
         Raises:
             OfferError: The offer cannot be answered.
             ModelError: No back end is what the client asks for.
-            FullError: At capacity, or draining.
+            FullError: At capacity, draining, or behind.
         """
         offer = read_offer(request.sdp)
         place = self.admission.take(request.client, self._mux.clock(), request.wanted.principal)
@@ -227,7 +233,9 @@ class Calls:
         return call.stats(), self._call_id(call.id), str(self._target), time.time()
 
     async def _look(self) -> None:
-        """Look at the time-outs of all calls; one that breaks ends alone."""
+        """Look at the time-outs of all calls, one that breaks ends alone, and at what waits."""
+        if news := self._mux.backlog.news(self._mux.clock()):
+            logger.warning("%s", news)
         if time.monotonic() - self._renewed >= IDENTITY_LIFETIME:
             self._renew_identity()
         for number, call in enumerate(self):

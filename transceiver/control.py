@@ -68,7 +68,7 @@ class ControlApi:
         self._spans = spans
         self._errors: Counter[str] = Counter()
         self._exposition: Exposition | None = None
-        self._sockets = Sockets(services, calls.admission.capacity)
+        self._sockets = Sockets(services, calls.admission.capacity, calls.closed)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -178,8 +178,9 @@ class ControlApi:
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether new calls should come; that it lives `/v1/health` tells."""
-        if self._calls.admission.draining:
-            return web.Response(status=503, text="it drains\n")
+        why = self._calls.closed()
+        if why is not None:
+            return web.Response(status=503, text=f"{why}\n")
         return web.Response(text="ok\n")
 
     async def _drain(self, request: web.Request) -> web.Response:

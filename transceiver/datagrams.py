@@ -10,6 +10,7 @@ from relay.forwarding.mmsg import (
     BatchSender,
     PacketBuffers,
     from_sockaddr,
+    tell_arrivals,
     to_sockaddr,
 )
 from relay.wire.endpoint import Endpoint
@@ -35,6 +36,7 @@ class Datagrams:
         self._incoming, self._outgoing = PacketBuffers(BATCH), PacketBuffers(BATCH)
         self._receiver = BatchReceiver(self._incoming, sock.family)
         self._sender = BatchSender(self._outgoing, sock.family)
+        tell_arrivals(sock)
         self._place_size = len(_place(Endpoint.of(sock.getsockname())))
 
     def receive(self) -> list[tuple[bytes, Endpoint | None]]:
@@ -54,6 +56,10 @@ class Datagrams:
                 zip(self._receiver.sizes(count), self._receiver.sources(count), strict=True)
             )
         ]
+
+    def arrivals(self, count: int) -> list[float]:
+        """When the first datagrams of the last batch came to this machine, in Unix seconds."""
+        return self._receiver.arrivals(count)
 
     def send(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> list[int]:
         """Send datagrams in their order; each that the kernel refuses costs itself only.

@@ -4,7 +4,7 @@ IcelaneError
 └── TransceiverError        relay.errors
     ├── OfferError          this offer cannot be answered, by this transceiver or another
     ├── ModelError          nothing here is the model that was asked for, or not for this client
-    ├── FullError           it takes no more sessions: it is at capacity, or draining
+    ├── FullError           it takes no more sessions: at capacity, draining or behind
     │   └── ShareTakenError it takes no more of this client, until some are connected
     └── ControlApiError     an error response of the control API
 
@@ -32,7 +32,7 @@ class ModelError(TransceiverError):
 
 
 class FullError(TransceiverError):
-    """The transceiver takes no more sessions: it is at capacity, or draining."""
+    """The transceiver takes no more sessions: it is at capacity, draining, or behind."""
 
 
 class ShareTakenError(FullError):

@@ -25,6 +25,11 @@ CAPACITY = Metric("icelane_transceiver_capacity", Kind.GAUGE, "The most sessions
 DRAINING = Metric(
     "icelane_transceiver_draining", Kind.GAUGE, "1 while no new calls are taken, as it is to end."
 )
+BEHIND = Metric(
+    "icelane_transceiver_behind",
+    Kind.GAUGE,
+    "1 while no new calls are taken, as it has more to do than its processor bears.",
+)
 BEGUN = Metric("icelane_transceiver_calls_total", Kind.COUNTER, "Calls that were answered.")
 ENDED = Metric(
     "icelane_transceiver_calls_ended_total", Kind.COUNTER, "Calls that ended, by why.", ("reason",)
@@ -112,6 +117,11 @@ LATENESS = Metric(
     Kind.HISTOGRAM,
     "From when a frame was due to when it was sent: over 20 ms the process has too many calls.",
 )
+WAITS = Metric(
+    "icelane_transceiver_receive_wait_seconds",
+    Kind.HISTOGRAM,
+    "From when datagrams came to this machine to when they were read, the oldest of each batch.",
+)
 SKIPPED = Metric(
     "icelane_transceiver_frames_skipped_total",
     Kind.COUNTER,
@@ -143,9 +153,9 @@ SPANS = Metric(
 TASKS = Metric("icelane_transceiver_tasks", Kind.GAUGE, "Tasks of the event loop.")
 
 METRICS = (
-    *(SESSIONS, TAKEN, CAPACITY, DRAINING, BEGUN, ENDED, ERRORS, SETUP, PACKETS, LOST, RESENT),
-    *(LATE, CONCEALED, RECOVERED, ROUND_TRIP, JITTER, PLAYOUT, RESPONSE, TURN, BACKEND_LOST),
-    *(LATENESS, SKIPPED, REFUSED, EVENTS, FAULTS, SPANS, TASKS),
+    *(SESSIONS, TAKEN, CAPACITY, DRAINING, BEHIND, BEGUN, ENDED, ERRORS, SETUP, PACKETS, LOST),
+    *(RESENT, LATE, CONCEALED, RECOVERED, ROUND_TRIP, JITTER, PLAYOUT, RESPONSE, TURN),
+    *(BACKEND_LOST, LATENESS, WAITS, SKIPPED, REFUSED, EVENTS, FAULTS, SPANS, TASKS),
 )
 
 
@@ -170,6 +180,7 @@ def measure(
     yield TAKEN, alone(load["sessions"])
     yield CAPACITY, alone(load["capacity"])
     yield DRAINING, alone(float(load["draining"]))
+    yield BEHIND, alone(float(load["behind"]))
     yield BEGUN, alone(calls.begun)
     yield ENDED, {reason: calls.ended[reason] for reason in ENDINGS}
     yield ERRORS, errors
@@ -179,6 +190,7 @@ def measure(
     yield TURN, {name: each.turn for name, each in latencies.items()}
     yield BACKEND_LOST, {name: each.lost for name, each in latencies.items()}
     yield LATENESS, alone(calls.clock.lateness)
+    yield WAITS, alone(mux.backlog.waits)
     yield SKIPPED, alone(calls.clock.skipped)
     refused = mux.counters.refused()
     yield REFUSED, refused

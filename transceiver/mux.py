@@ -3,6 +3,7 @@
 The first byte tells the protocol (RFC 7983). A STUN request belongs to the session of its ufrag,
 everything else to the session of its source address, if that passed a check. A relay's
 announcement says which client is behind a source. Nothing else is answered or changes state.
+What has waited to be read for too long is passed by, see `transceiver.backlog`.
 """
 
 import asyncio
@@ -28,15 +29,19 @@ from relay.wire.route import Target, decode, read_ufrag
 from relay.wire.stun import MessageClass, header, server_ufrag
 from relay.wire.transport import Transport
 from transceiver.announcements import Announcements
+from transceiver.backlog import Backlog, count_stale
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
 from transceiver.counters import Counters
-from transceiver.datagrams import Datagrams
+from transceiver.datagrams import BATCH, Datagrams
 from transceiver.ice import IceAgent
 from transceiver.path import Announced
 
 logger = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 4 << 20  # bytes; 200 ms of 1,000 calls
+#: Batches that are read in a turn of the loop where they are too old, which costs little; one in
+#: others, so that timers run under load.
+MOST_BATCHES = 16
 WORTH_A_BATCH = 8  # datagrams from which on sendmmsg is cheaper: `python -m tests.bench mux`
 GOODBYE_AGAIN = 0.3  # seconds: longer than most bursts of loss
 MAX_GOODBYES = 1024  # that wait to be repeated
@@ -64,7 +69,13 @@ class Mux:
         keys: Verify announcements.
         target: This transceiver; announcements for another are refused.
         clock: Seconds of a monotonic clock.
-        unix_time: Unix seconds, to tell an operator of a clock that is wrong.
+        unix_time: Unix seconds, by the clock of the kernel, which says when datagrams came; also
+            tells an operator of a clock that is wrong.
+
+    Attributes:
+        counters: What came, and what was refused.
+        clock: As above.
+        backlog: How late it is read.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class Mux:
     ) -> None:
         self.counters = Counters(logger, clock)
         self.clock = clock
+        self.backlog = Backlog()
         self._sock = sock
         self._datagrams = Datagrams(sock)
         self._keys = keys
@@ -149,8 +161,14 @@ class Mux:
             else:
                 self.counters.refuse("send_failed", os.strerror(number))
 
-    def receive(self, data: bytes, source: Endpoint) -> None:
-        """Take one datagram."""
+    def receive(self, data: bytes, source: Endpoint, *, stale: bool = False) -> None:
+        """Take one datagram.
+
+        Args:
+            data: The datagram.
+            source: Where it came from.
+            stale: It came so long ago that sound in it is of no use.
+        """
         kind = classify(data)
         if kind is Kind.STUN:
             self._stun(data, source)
@@ -160,7 +178,10 @@ class Mux:
                 self.counters.refuse("unknown_source", source)
                 return
             handler.agent.received(source, len(data))
-            handler.datagram(data, source)
+            if stale and kind is Kind.RTP:
+                self.counters.refuse("stale", source)
+            else:
+                handler.datagram(data, source)
         elif is_announcement(data):
             self._announcement(data, source)
         elif is_question(data):
@@ -192,19 +213,31 @@ class Mux:
                     self.counters.refuse(reason)
 
     def _readable(self) -> None:
+        for _ in range(MOST_BATCHES):
+            if not self._read():
+                break
+
+    def _read(self) -> bool:
+        """Take a batch; whether all of it was too old, so that the next one may be, too."""
         try:
             batch = self._datagrams.receive()
         except OSError as error:
             self.counters.refuse("receive_failed", error.strerror)
-            return
-        for data, source in batch:
+            return False
+        if not batch:
+            return False
+        arrivals, now = self._datagrams.arrivals(len(batch)), self._unix_time()
+        self.backlog.note(max(0.0, now - arrivals[0]), len(batch), self.clock())
+        too_old = count_stale(arrivals, now)
+        for number, (data, source) in enumerate(batch):
             if source is None:
                 self.counters.refuse("unknown_protocol", "a link-local address")
                 continue
             try:
-                self.receive(data, source)
+                self.receive(data, source, stale=number < too_old)
             except Exception as fault:  # noqa: BLE001  # it is not to cost the rest of the batch
                 self._report(fault, source)
+        return too_old == BATCH
 
     def _report(self, fault: Exception, source: Endpoint) -> None:
         self.counters.refuse("handler_failed", f"{source}: {fault!r}")

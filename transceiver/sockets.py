@@ -101,11 +101,13 @@ class Sockets:
     Args:
         services: The back ends.
         most: The most sessions without WebRTC at a time.
+        closed: Why none is taken now; None if one is.
     """
 
-    def __init__(self, services: Services, most: int) -> None:
+    def __init__(self, services: Services, most: int, closed: Callable[[], str | None]) -> None:
         self._services = services
         self._most = most
+        self._closed = closed
         self._sessions = 0
         self._open: set[web.WebSocketResponse] = set()
 
@@ -133,8 +135,10 @@ class Sockets:
 
     async def realtime(self, request: web.Request, wanted: Wanted) -> web.WebSocketResponse:
         """A session of a back end, as the Realtime API over WebSocket has it."""
-        if self._sessions >= self._most:
+        full = self._closed()
+        if full is None and self._sessions >= self._most:
             full = f"this transceiver serves {self._most} sessions without WebRTC, and no more"
+        if full is not None:
             raise ControlApiError(503, "full", full, {"Retry-After": "5"})
         self._sessions += 1
         try:

@@ -79,6 +79,7 @@ async def _control(
             load = await response.json()
             says = f"{int(load['sessions'])} of {int(load['capacity'])} calls"
             says += ", draining" if load["draining"] else ""
+            says += ", behind: it takes no more for now" if load.get("behind") else ""
             ahead = time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
     except aiohttp.ConnectionTimeoutError:
         return "does not answer: no connection in time", "", None

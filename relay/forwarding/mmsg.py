@@ -44,6 +44,10 @@ _CONTROL: Mapping[int, struct.Struct] = {
     socket.AF_INET: struct.Struct(f"{TOS_SIZE + 16}x{_V4_SIZE}s"),
     socket.AF_INET6: struct.Struct(f"{TOS_SIZE + 16}x{_V6_SIZE}s4x"),
 }
+# From asm-generic/socket.h. Its message comes before all others: a struct cmsghdr of 16 bytes, and
+# a struct timespec, whose words are the third and the fourth.
+_SO_TIMESTAMPNS = 35
+_SECONDS_AT, _NANOSECONDS_AT = 2, 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
@@ -104,6 +108,14 @@ class PacketBuffers:
         return self.views[slot][:size].tobytes()
 
 
+def tell_arrivals(udp: socket.socket) -> None:
+    """Let the kernel say of each datagram that a socket receives when it came.
+
+    That takes the place of what it says of DSCP, ECN and destinations, which is not to be read.
+    """
+    udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
 def tell_destinations(udp: socket.socket) -> None:
     """Let the kernel say of each datagram that a socket receives where it was sent to."""
     udp.setsockopt(*_ORIGINAL_DESTINATION[udp.family], 1)
@@ -123,6 +135,8 @@ class BatchReceiver:
         self._messages = ReceivedHeaders(
             buffers.addresses, name_size=self._sockaddr.size, room=self._unpack.size
         )
+        words, step = memoryview(self._messages.control).cast("q"), self._unpack.size // 8
+        self._seconds, self._nanoseconds = words[_SECONDS_AT::step], words[_NANOSECONDS_AT::step]
 
     def receive(self, fd: int) -> int:
         """Take what waits in a socket; how many datagrams that was.
@@ -147,6 +161,11 @@ class BatchReceiver:
     def tos(self, count: int) -> bytes:
         """The DSCP and ECN of the first datagrams, a byte each."""
         return self._messages.tos(count)
+
+    def arrivals(self, count: int) -> list[float]:
+        """When the first datagrams came, Unix seconds, if `tell_arrivals` was called before."""
+        told = zip(self._seconds[:count].tolist(), self._nanoseconds[:count].tolist(), strict=True)
+        return [seconds + nanoseconds / 1e9 for seconds, nanoseconds in told]
 
     def destinations(self, count: int) -> list[bytes]:
         """Where the first datagrams were sent to, if `tell_destinations` was called before.

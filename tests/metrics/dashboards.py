@@ -278,6 +278,12 @@ TRANSCEIVERS = Dashboard(
             "Over 20 ms the process has too many calls.",
         ),
         Panel(
+            "What comes waits to be read",
+            "s",
+            _quantiles(f"{_T}receive_wait_seconds"),
+            "Over 150 ms for a second it takes no calls until it has caught up.",
+        ),
+        Panel(
             "Refused",
             "pps",
             {

@@ -65,6 +65,8 @@ def test_new_session_fills_the_last_room() -> None:
 def test_a_report_may_say_how_many_sessions_each_principal_has() -> None:
     report = {"sessions": 3, "capacity": 10, "draining": False}
     assert Load.read({**report, "principals": {"alice": 2}}) == Load(3, 10, principals={"alice": 2})
+    assert Load.read({**report, "behind": True}) == Load(3, 10, behind=True)
+    assert Load.read({**report, "behind": 1}) == Load(3, 10)
     others: list[Any] = [None, [], {"alice": -1}, {"alice": "2"}, {"alice": True}]
     for wrong in others:
         assert Load.read({**report, "principals": wrong}) == Load(3, 10)
@@ -100,6 +102,12 @@ class TestNear:
         assert self.choose(self.fleet(Load(9, 10), Load(0, 10)), near) in self.EU
         assert self.choose(self.fleet(Load(10, 10), Load(0, 10)), near) in self.US
         assert self.choose(self.fleet(Load(0, 10, draining=True), Load(0, 10)), near) in self.US
+
+    def test_those_that_are_behind_take_none_and_do_not_count(self) -> None:
+        near = Near(("eu", "us"), spill=0.8)
+        assert self.choose(self.fleet(Load(0, 10, behind=True), Load(9, 10)), near) in self.US
+        loads = self.fleet(Load(7, 10), Load(0, 10)) | {self.EU[0]: Load(10, 10, behind=True)}
+        assert self.choose(loads, near) == self.EU[1]
 
     def test_a_region_spills_over_before_it_is_full_where_that_is_wanted(self) -> None:
         near = Near(("eu", "us"), spill=0.8)

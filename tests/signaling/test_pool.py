@@ -52,7 +52,7 @@ async def test_when_everybody_is_full_the_shortest_wait_is_told(control: Any) ->
             full = control(created=(503, {}), headers={"Retry-After": wait})
             urls.append((await stack.enter_async_context(full.running())).url)
         known = await stack.enter_async_context(pool(*urls))
-        with pytest.raises(NoTransceiverError, match="full or draining") as caught:
+        with pytest.raises(NoTransceiverError, match="full, draining or behind") as caught:
             await known.place("v=0", [], "client")
         assert caught.value.retry_after == 4
 
@@ -120,7 +120,7 @@ async def test_who_seems_full_is_asked_again_before_a_client_is_refused(control:
         control(health={"sessions": 10, "capacity": 10, "draining": False}).running() as api,
         pool(api.url, config=SELDOM) as known,
     ):
-        with pytest.raises(NoTransceiverError, match="full or draining"):
+        with pytest.raises(NoTransceiverError, match="full, draining or behind"):
             await known.place("v=0", [], "client")
         api.health["sessions"] = 9  # a call has ended, and nobody has told
         assert (await known.place("v=0", [], "client")).id == "rtc_1-1-0-abc"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transceiver.admission import Admission, Place, Stage
+from transceiver.backlog import CALM, INTERVAL, LATE, Backlog
 from transceiver.errors import FullError, ShareTakenError
 
 
@@ -22,7 +23,7 @@ class Call:
 
 
 def test_a_place_that_is_given_back_is_free_at_once() -> None:
-    admission = Admission(2)
+    admission = Admission(2, Backlog())
     calls = [Call(admission, None, 0.0) for _ in range(2)]
     with pytest.raises(FullError, match="all 2 sessions"):
         admission.take(None, 0.0)
@@ -33,14 +34,26 @@ def test_a_place_that_is_given_back_is_free_at_once() -> None:
 
 
 def test_who_stops_takes_nobody() -> None:
-    admission = Admission(2)
+    admission = Admission(2, Backlog())
     admission.draining = True
     with pytest.raises(FullError, match="stopping"):
         admission.take(None, 0.0)
 
 
+def test_who_is_behind_takes_nobody_until_it_has_caught_up() -> None:
+    backlog = Backlog()
+    admission = Admission(2, backlog)
+    for now in (0.0, INTERVAL):
+        assert admission.closed(now) is None
+        backlog.note(LATE, 64, now)
+    with pytest.raises(FullError, match="behind"):
+        admission.take(None, INTERVAL)
+    assert admission.taken(INTERVAL) == 0
+    admission.take(None, INTERVAL + CALM)
+
+
 def test_a_call_without_a_check_ends_early_and_one_without_a_handshake_later() -> None:
-    place = Admission(1).take(None, 5.0)
+    place = Admission(1, Backlog()).take(None, 5.0)
     assert place.overdue(14.9) is None
     assert place.overdue(15.0) == "no check came within 10 s"
     place.stage = Stage.CHECKED
@@ -51,7 +64,7 @@ def test_a_call_without_a_check_ends_early_and_one_without_a_handshake_later() -
 
 
 def test_a_call_that_is_late_makes_room_and_the_latest_does_so_first() -> None:
-    admission = Admission(3)
+    admission = Admission(3, Backlog())
     connected, checked, offered = (Call(admission, None, now) for now in (0.0, 0.5, 1.0))
     connected.place.stage, checked.place.stage = Stage.CONNECTED, Stage.CHECKED
     with pytest.raises(FullError):
@@ -67,7 +80,7 @@ def test_a_call_that_is_late_makes_room_and_the_latest_does_so_first() -> None:
 
 
 def test_one_client_takes_a_quarter_until_his_calls_are_connected() -> None:
-    admission = Admission(40)
+    admission = Admission(40, Backlog())
     calls = [Call(admission, "a", 0.0) for _ in range(10)]
     with pytest.raises(ShareTakenError, match="10 calls of this client"):
         admission.take("a", 1.9)
@@ -79,13 +92,13 @@ def test_one_client_takes_a_quarter_until_his_calls_are_connected() -> None:
 
 
 def test_calls_without_a_client_have_nothing_in_common() -> None:
-    admission = Admission(40)
+    admission = Admission(40, Backlog())
     for _ in range(40):
         admission.take(None, 0.0)
 
 
 def test_eight_calls_of_a_client_are_taken_in_any_case() -> None:
-    admission = Admission(16)
+    admission = Admission(16, Backlog())
     for _ in range(8):
         admission.take("a", 0.0)
     with pytest.raises(ShareTakenError):
@@ -106,7 +119,7 @@ def test_eight_calls_of_a_client_are_taken_in_any_case() -> None:
 def test_there_are_never_more_calls_than_places_and_no_connected_one_is_ended(
     capacity: int, steps: list[tuple[str, str, float, int]]
 ) -> None:
-    admission, calls, now = Admission(capacity), list[Call](), 0.0
+    admission, calls, now = Admission(capacity, Backlog()), list[Call](), 0.0
     for step, client, pause, index in steps:
         now += pause
         if step == "offer":
@@ -128,14 +141,14 @@ def test_there_are_never_more_calls_than_places_and_no_connected_one_is_ended(
 
 
 def test_a_place_can_be_withdrawn_before_there_is_a_call() -> None:
-    admission = Admission(1)
+    admission = Admission(1, Backlog())
     first: Place = admission.take(None, 0.0)
     admission.take(None, 5.0)
     assert first.stage is Stage.ENDED
 
 
 def test_places_count_for_their_principals_while_they_are_taken() -> None:
-    admission = Admission(10)
+    admission = Admission(10, Backlog())
     places = [admission.take(None, 0.0, name) for name in ("alice", "alice", "bob", None)]
     assert admission.taken_by(0.0) == {"alice": 2, "bob": 1}
     places[0].stage = Stage.CONNECTED

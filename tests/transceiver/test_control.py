@@ -1,7 +1,7 @@
 """The control API: what signaling sees when something is wrong, full or stopping."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -16,6 +16,7 @@ from relay.wire.route import Target
 from relay.wire.transport import MAX_CANDIDATES, Candidate
 from tests.lab.thinclient import ThinClient, new_identity
 from tests.lab.tone import tone
+from transceiver.backlog import INTERVAL
 from transceiver.bridge.table import Service, Table
 from transceiver.server import Transceiver, TransceiverConfig
 
@@ -224,7 +225,7 @@ async def test_a_full_transceiver_says_when_to_come_again(
         await client.call(ADDRESS)
     assert await calls[0].request("GET", "/v1/health") == (
         200,
-        {"sessions": 3, "capacity": 3, "draining": False, "principals": {}},
+        {"sessions": 3, "capacity": 3, "draining": False, "behind": False, "principals": {}},
     )
     offer = calls[0].pc.localDescription.sdp
     url = f"http://{transceiver.control}/v1/sessions"
@@ -250,6 +251,39 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     assert health["draining"] is True
 
 
+def fall_behind(transceiver: Transceiver) -> None:
+    """As if what comes had waited for too long, for the whole of an interval that ends now."""
+    now, mux = transceiver.mux.clock(), transceiver.mux
+    mux.backlog.note(1.5, 64, now - INTERVAL)
+    mux.backlog.note(1.5, 64, now)
+
+
+async def test_one_that_is_behind_takes_no_sessions_and_tells_why(
+    transceiver: Transceiver,
+    caller: Caller,
+    until: Callable[[Callable[[], Any]], Awaitable[None]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there, client = caller(), caller()
+    await there.call(ADDRESS)
+    fall_behind(transceiver)
+    with pytest.raises(AssertionError, match="behind"):
+        await client.call(ADDRESS)
+    _, health = await client.request("GET", "/v1/health")
+    assert (health["behind"], health["draining"], health["sessions"]) == (True, False, 1)
+    base = f"http://{transceiver.control}"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{base}/readyz") as response:
+            assert response.status == 503
+            assert "behind" in await response.text()
+        async with http.get(f"{base}/metrics") as response:
+            assert "icelane_transceiver_behind 1" in await response.text()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{base}/v1/realtime")
+        assert refused.value.status == 503
+    await until(lambda: "read 1.5 s late" in caplog.text)
+
+
 async def test_one_that_drains_is_not_ready(transceiver: Transceiver) -> None:
     ready = f"http://{transceiver.control}/readyz"
     async with aiohttp.ClientSession() as http:
@@ -257,7 +291,10 @@ async def test_one_that_drains_is_not_ready(transceiver: Transceiver) -> None:
             assert (response.status, await response.text()) == (200, "ok\n")
         transceiver.calls.admission.draining = True
         async with http.get(ready) as response:
-            assert (response.status, await response.text()) == (503, "it drains\n")
+            assert (response.status, await response.text()) == (
+                503,
+                "the transceiver is stopping\n",
+            )
 
 
 async def test_counters_are_shown(transceiver: Transceiver, caller: Caller) -> None:

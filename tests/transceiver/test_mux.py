@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from relay.wire.route import Route, Target, mint, read_ufrag
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass, unxor_address
 from relay.wire.transport import Transport
 from transceiver.announcements import LIFETIME, MOST
+from transceiver.backlog import STALE
 from transceiver.ice import ADDRESS_KEPT, IceAgent
 from transceiver.mux import (
     MOST_QUESTIONS,
@@ -34,22 +36,24 @@ STRANGER = Endpoint("198.51.100.7", 1000)
 VIP = Endpoint("203.0.113.10", 3478)
 PASSWORD = "server-password-of-24-ch"
 DTLS = bytes([22, 254, 253]) + bytes(40)
+RTP = bytes([128]) + bytes(20)
 
 Check = Callable[..., bytes]
 Until = Callable[[Callable[[], Any]], Awaitable[None]]
 
 
 class Clock:
-    """Monotonic and Unix time under the test's control."""
+    """Monotonic and Unix time under the test's control, which begins when the test does."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self._began = time.time() - self.now
 
     def monotonic(self) -> float:
         return self.now
 
     def unix(self) -> float:
-        return 1_800_000_000 + self.now
+        return self._began + self.now
 
 
 @dataclass
@@ -173,6 +177,26 @@ async def test_the_ufrag_leads_to_the_session_and_the_source_to_it_later(
     assert bench.counted("unknown_source") == 1
     assert (one.selections, other.selections) == (1, 0)
     assert one.agent.selected == Endpoint.of(relay.getsockname())
+
+
+async def test_sound_that_has_waited_for_too_long_is_dropped_and_nothing_else(
+    bench: Bench, check: Check, until: Until
+) -> None:
+    one, relay = bench.session(), bench.socket()
+    credentials = one.agent.credentials
+    await exchange(relay, check(credentials=credentials), bench.address)
+    bench.clock.now += STALE + 30  # as if it had been in the socket for so long
+    for each in (RTP, DTLS, check(credentials=credentials), RTP):
+        relay.sendto(each, bench.address)
+    await until(lambda: bench.counted("stale") == 2)
+    assert one.datagrams == [DTLS]
+    assert bench.counted("stun") == 2, "a check is answered, however late"
+    assert bench.mux.backlog.waits.quantile(1.0) > STALE
+
+    bench.clock.now = time.time() - bench.clock.unix() + bench.clock.now
+    relay.sendto(RTP, bench.address)
+    await until(lambda: one.datagrams == [DTLS, RTP])
+    assert bench.counted("stale") == 2
 
 
 async def test_ipv6_is_served(keys: KeyRing, target: Target, check: Check, until: Until) -> None:

@@ -3,6 +3,7 @@
 import errno
 import socket
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from relay.forwarding.mmsg import (
     BatchSender,
     PacketBuffers,
     from_sockaddr,
+    tell_arrivals,
     tell_destinations,
     to_sockaddr,
 )
@@ -100,6 +102,26 @@ def test_the_kernel_says_where_datagrams_were_sent_to(
             there.sendto(data, here.getsockname())
         assert receiver.receive(here.fileno()) == 2
         assert receiver.destinations(2) == [to_sockaddr(address(here).packed)] * 2
+
+
+def test_the_kernel_says_when_datagrams_came(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    tell(here)
+    tell_arrivals(here)
+    buffers = PacketBuffers(4)
+    receiver = BatchReceiver(buffers, here.family)
+    limit, in_time = time.monotonic() + 5, 0
+    # It begins to look at its clock a little later, and until then says when they are read.
+    while in_time < 2:
+        assert time.monotonic() < limit
+        before = time.time()
+        for data in (b"one", b"two"):
+            there.sendto(data, here.getsockname())
+        after = time.time()
+        assert receiver.receive(here.fileno()) == 2
+        first, second = receiver.arrivals(2)
+        assert before <= first <= second
+        in_time += second <= after
 
 
 def test_no_more_is_taken_than_there_are_slots(pair: tuple[socket.socket, socket.socket]) -> None:
