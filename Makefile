@@ -223,7 +223,7 @@ vm-test: root setup vm-packages ## the demo, the tests and a call in it; softwar
 vm-shell: root setup vm-packages ## a shell in it
 	@$(BIN)/python -m vagrant shell $(ARGS)
 
-bench: setup-bench bench-voice ## Icelane beside other systems, with a report, in 17 minutes
+bench: setup-bench bench-voice ## Icelane beside other systems, with a report, in half an hour
 	@$(call compare,)
 
 bench-quick: setup-bench ## the same in 3 minutes, with rough figures

@@ -50,7 +50,7 @@ def systems(*, as_json: Annotated[bool, _as_json] = False) -> None:
 def run(
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Three minutes instead of seventeen; rough figures.")
+        bool, typer.Option("--quick", help="Three minutes instead of twenty; rough figures.")
     ] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, max=100, help="How often everything is measured.")

@@ -1,4 +1,4 @@
-"""How much a run measures: all of it in 17 minutes, or a rough look at everything in 3."""
+"""How much a run measures: all of it in 20 minutes, or a rough look at everything in 3."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
