@@ -160,7 +160,8 @@ without an answer is sent again after 250 ms. coturn has no such sessions.""",
 What a system takes with many flows beyond what it takes with one, by flow: in its processes,
 and in the kernel for sockets, connections and map entries. A BPF map takes its memory when it is
 made; what it takes for a flow is the flow's part of it. "Base" is what the processes take with one
-flow.""",
+flow; an agent with XDP sees the arrays of its maps there, too, which are the kernel's and have room
+for all flows that it may have.""",
         metrics=(
             Metric("process_bytes", "processes (bytes a flow)", Better.LOWER),
             Metric("kernel_bytes", "kernel (bytes a flow)", Better.LOWER),
