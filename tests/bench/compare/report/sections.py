@@ -161,7 +161,7 @@ What a system takes with many flows beyond what it takes with one, by flow: in i
 and in the kernel for sockets, connections and map entries. A BPF map takes its memory when it is
 made; what it takes for a flow is the flow's part of it. "Base" is what the processes take with one
 flow; an agent with XDP sees the arrays of its maps there, too, which are the kernel's and have room
-for all flows that it may have.""",
+for a flow at each of its upstream addresses: a million here.""",
         metrics=(
             Metric("process_bytes", "processes (bytes a flow)", Better.LOWER),
             Metric("kernel_bytes", "kernel (bytes a flow)", Better.LOWER),
