@@ -23,6 +23,7 @@ from relay.wire.stun import BINDING, Attribute, Message, MessageClass, unxor_add
 from relay.wire.transport import Transport
 from transceiver.announcements import LIFETIME, MOST
 from transceiver.backlog import STALE
+from transceiver.datagrams import BATCH
 from transceiver.ice import ADDRESS_KEPT, IceAgent
 from transceiver.mux import (
     MOST_QUESTIONS,
@@ -191,12 +192,25 @@ async def test_sound_that_has_waited_for_too_long_is_dropped_and_nothing_else(
     await until(lambda: bench.counted("stale") == 2)
     assert one.datagrams == [DTLS]
     assert bench.counted("stun") == 2, "a check is answered, however late"
-    assert bench.mux.backlog.waits.quantile(1.0) > STALE
+    assert (bench.mux.backlog.waits.quantile(1.0) or 0) > STALE
 
     bench.clock.now = time.time() - bench.clock.unix() + bench.clock.now
     relay.sendto(RTP, bench.address)
     await until(lambda: one.datagrams == [DTLS, RTP])
     assert bench.counted("stale") == 2
+
+
+async def test_sound_that_is_too_old_is_gone_through_in_few_turns(
+    bench: Bench, check: Check
+) -> None:
+    one, relay = bench.session(), bench.socket()
+    await exchange(relay, check(credentials=one.agent.credentials), bench.address)
+    bench.clock.now += STALE + 30
+    for _ in range(6 * BATCH):
+        relay.sendto(RTP, bench.address)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert bench.counted("stale") == 6 * BATCH
 
 
 async def test_ipv6_is_served(keys: KeyRing, target: Target, check: Check, until: Until) -> None:
