@@ -206,7 +206,14 @@ TRANSCEIVERS = Dashboard(
                 + _gauge(f"{_T}capacity", "instance")
             },
         ),
-        Panel("Draining", "short", {"{{instance}}": _gauge(f"{_T}draining", "instance")}),
+        Panel(
+            "Draining, or behind",
+            "short",
+            {
+                "{{instance}} draining": _gauge(f"{_T}draining", "instance"),
+                "{{instance}} behind": _gauge(f"{_T}behind", "instance"),
+            },
+        ),
         Panel(
             "Calls begun and ended",
             "reqps",
