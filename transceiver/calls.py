@@ -99,7 +99,7 @@ class Calls:
         tracer: Tracer | None = None,
     ) -> None:
         self.admission = Admission(capacity, mux.backlog)
-        self.clock = Clock(mux.send_many)
+        self.clock = Clock(mux.send_many, mux.backlog.note_turn)
         self.steps = Steps()
         self.quality = Quality()
         self.begun = 0

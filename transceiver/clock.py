@@ -38,6 +38,7 @@ class Clock:
 
     Args:
         send: Sends datagrams.
+        served: Is told of each turn how late it was served, and when that was, monotonic seconds.
 
     Attributes:
         lateness: Of each member's turns: seconds from when it was due to when what came of it was
@@ -45,9 +46,14 @@ class Clock:
         skipped: Turns that were left out, because the process stood still.
     """
 
-    def __init__(self, send: Callable[[Sequence[Datagram]], None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[Sequence[Datagram]], None],
+        served: Callable[[float, float], None],
+    ) -> None:
         self.lateness = Histogram(LATENESS)
         self.skipped = 0
+        self.served = served
         self._phases = [_Phase(self, send, number * PERIOD / PHASES) for number in range(PHASES)]
 
     def join(self, member: Member) -> None:
@@ -134,4 +140,6 @@ class _Phase:
                 member.tick_broke(error)
         if out:
             self._send(out)
-        self._clock.lateness.observe(time.monotonic() - due, len(members))
+        served = time.monotonic()
+        self._clock.lateness.observe(served - due, len(members))
+        self._clock.served(served - due, served)

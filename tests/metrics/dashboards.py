@@ -288,7 +288,7 @@ TRANSCEIVERS = Dashboard(
             "What comes waits to be read",
             "s",
             _quantiles(f"{_T}receive_wait_seconds"),
-            "Over 150 ms for a second it takes no calls until it has caught up.",
+            "Over 150 ms for a second: it takes no calls until it has caught up.",
         ),
         Panel(
             "Refused",

@@ -1,14 +1,14 @@
-"""How late what comes is read, in simulated time."""
+"""How late what comes is read, and turns are served, in simulated time."""
 
 import pytest
 
-from transceiver.backlog import CALM, INTERVAL, LATE, STALE, Backlog, count_stale
+from transceiver.backlog import CALM, INTERVAL, LATE, STALE, TURN_LATE, Backlog, count_stale
 
 EACH = 0.02  # seconds between two batches
 
 
 class Reader:
-    """Reads a batch every 20 ms."""
+    """Reads a batch every 20 ms, or serves a turn."""
 
     def __init__(self) -> None:
         self.backlog = Backlog()
@@ -18,6 +18,11 @@ class Reader:
         for _ in range(round(seconds / EACH)):
             self.now += EACH
             self.backlog.note(waited, 64, self.now)
+
+    def speak(self, late: float, seconds: float) -> None:
+        for _ in range(round(seconds / EACH)):
+            self.now += EACH
+            self.backlog.note_turn(late, self.now)
 
     @property
     def behind(self) -> bool:
@@ -29,6 +34,17 @@ def test_a_queue_that_stays_is_a_burden_too_many() -> None:
     reader.read(LATE, INTERVAL / 2)
     assert not reader.behind
     reader.read(LATE, INTERVAL / 2 + 2 * EACH)
+    assert reader.behind
+
+
+def test_turns_that_are_late_without_a_break_are_a_burden_too_many_too() -> None:
+    reader = Reader()
+    reader.speak(TURN_LATE, INTERVAL)
+    reader.speak(TURN_LATE - 0.001, EACH)
+    reader.speak(TURN_LATE, INTERVAL)
+    assert not reader.behind
+    reader.read(0.0, EACH)  # what comes is little, and read in time
+    reader.speak(TURN_LATE, 2 * EACH)
     assert reader.behind
 
 
@@ -63,14 +79,14 @@ def test_an_operator_is_told_once_of_each_change() -> None:
     reader.read(0.8, 2 * INTERVAL)
     told = reader.backlog.news(reader.now)
     assert told is not None
-    assert "read 0.8 s late" in told
+    assert "is 800 ms behind" in told
     assert "`capacity`" in told
     assert reader.backlog.news(reader.now) is None
     reader.read(2.5, INTERVAL)
     reader.now += CALM
     told = reader.backlog.news(reader.now)
     assert told is not None
-    assert "up to 2.5 s behind" in told
+    assert "up to 2500 ms behind" in told
     assert reader.backlog.news(reader.now) is None
 
 

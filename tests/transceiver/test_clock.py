@@ -84,7 +84,7 @@ def sent() -> list[Sequence[Datagram]]:
 @pytest.fixture
 def clock(time: Time, sent: list[Sequence[Datagram]]) -> Clock:
     assert time.now
-    return Clock(sent.append)
+    return Clock(sent.append, lambda *_: None)
 
 
 def test_a_member_has_a_turn_every_20_ms_without_drift(time: Time, clock: Clock) -> None:
@@ -182,10 +182,14 @@ def test_after_the_end_there_are_no_turns(time: Time, clock: Clock) -> None:
 
 
 def test_lateness_is_what_it_took_until_all_was_sent(time: Time) -> None:
+    served: list[tuple[float, float]] = []
+
     def send(_: Sequence[Datagram]) -> None:
         time.now += 0.004
 
-    clock = Clock(send)
+    clock = Clock(send, lambda late, now: served.append((late, now)))
     clock.join(Member(time))
     time.advance(PERIOD)
     assert clock.lateness.quantile(1.0) in (0.004, 0.005)
+    assert {round(late, 6) for late, _ in served} == {0.004}
+    assert served[-1][1] <= time.now

@@ -251,14 +251,17 @@ async def test_a_stopping_transceiver_takes_no_sessions(
     assert health["draining"] is True
 
 
-def fall_behind(transceiver: Transceiver) -> None:
-    """As if what comes had waited for too long, for the whole of an interval that ends now."""
-    now, mux = transceiver.mux.clock(), transceiver.mux
-    mux.backlog.note(1.5, 64, now - INTERVAL)
-    mux.backlog.note(1.5, 64, now)
+def read_late(transceiver: Transceiver, now: float) -> None:
+    transceiver.mux.backlog.note(1.5, 64, now)
 
 
+def speak_late(transceiver: Transceiver, now: float) -> None:
+    transceiver.calls.clock.served(1.5, now)
+
+
+@pytest.mark.parametrize("late", [read_late, speak_late])
 async def test_one_that_is_behind_takes_no_sessions_and_tells_why(
+    late: Callable[[Transceiver, float], None],
     transceiver: Transceiver,
     caller: Caller,
     until: Callable[[Callable[[], Any]], Awaitable[None]],
@@ -266,7 +269,9 @@ async def test_one_that_is_behind_takes_no_sessions_and_tells_why(
 ) -> None:
     there, client = caller(), caller()
     await there.call(ADDRESS)
-    fall_behind(transceiver)
+    now = transceiver.mux.clock()
+    for at in (now - INTERVAL, now):  # for the whole of an interval
+        late(transceiver, at)
     with pytest.raises(AssertionError, match="behind"):
         await client.call(ADDRESS)
     _, health = await client.request("GET", "/v1/health")
@@ -281,7 +286,7 @@ async def test_one_that_is_behind_takes_no_sessions_and_tells_why(
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect(f"{base}/v1/realtime")
         assert refused.value.status == 503
-    await until(lambda: "read 1.5 s late" in caplog.text)
+    await until(lambda: "is 1500 ms behind" in caplog.text)
 
 
 async def test_one_that_drains_is_not_ready(transceiver: Transceiver) -> None:

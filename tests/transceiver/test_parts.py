@@ -35,7 +35,7 @@ async def parts(transceiver: Transceiver) -> AsyncIterator[Parts]:
     identity = Identity.generate(datetime.now(UTC))
     around = Surroundings(
         transceiver.mux,
-        Clock(transceiver.mux.send_many),
+        Clock(transceiver.mux.send_many, transceiver.mux.backlog.note_turn),
         Faults(),
         Steps(),
         Quality(),
