@@ -270,7 +270,7 @@ async def test_one_that_is_behind_takes_no_sessions_and_tells_why(
     there, client = caller(), caller()
     await there.call(ADDRESS)
     now = transceiver.mux.clock()
-    for at in (now - INTERVAL, now):  # for the whole of an interval
+    for at in (now - 1.2 * INTERVAL, now - 0.6 * INTERVAL, now):
         late(transceiver, at)
     with pytest.raises(AssertionError, match="behind"):
         await client.call(ADDRESS)
