@@ -67,7 +67,10 @@ class Costs:
             relay = _Figures(mirror.read_text("utf-8"), "relay")
         plain, heard = (redis.of("mirror", "us", request=each) for each in _CLAIMS)
         return cls(
-            rates={flows: found.of("rate", "kpps", flows=flows, payload=160) for flows in _FLOWS},
+            rates={
+                flows: found.of("rate", "kpps", flows=flows, payload=160)
+                for flows in sorted({*found.counts("rate", "flows"), *_ENDS})
+            },
             setups=found.of("sessions", "per_second", opened="concurrent"),
             flow_bytes=sum(
                 found.of("memory", f"{each}_bytes", flows=5_000) for each in ("process", "kernel")
@@ -102,7 +105,7 @@ class Costs:
         return 1e-3 / known[-1][1]
 
 
-_FLOWS = (1, 100, 10_000, 100_000, 1_000_000)
+_ENDS = (1, 1_000_000)  # flows between which rates are to be known
 _LISTENERS = 8
 _CLAIMS = ("claim", f"claim, {_LISTENERS} listeners")
 
@@ -111,6 +114,16 @@ class _Figures:
     def __init__(self, text: str, system: str) -> None:
         self._results = Results.loads(text)
         self._system = system
+
+    def counts(self, benchmark: str, parameter: str) -> set[int]:
+        """What a parameter of a benchmark was, as often as it was measured."""
+        keys = [key for key in self._results.figures if key.benchmark == benchmark]
+        return {
+            int(value)
+            for key in keys
+            for name, value in key.parameters
+            if name == parameter and key.system == self._system
+        }
 
     def of(self, benchmark: str, metric: str, **parameters: int | str) -> float:
         values = self._results.values(

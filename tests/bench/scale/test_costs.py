@@ -23,6 +23,13 @@ def test_the_projects_results_have_all() -> None:
         if each["system"] == "icelane xdp" and each["metric"] == "per_second"
     )
     assert costs.setups == median(sessions)
+    assert costs.rates.keys() == {
+        each["parameters"]["flows"]
+        for each in figures
+        if (each["system"], each["metric"]) == ("icelane xdp", "kpps")
+        and each["benchmark"] == "rate"
+    }
+    assert max(costs.rates) == 1_000_000
     assert all(each.relay > 0 and each.redis > 0 for each in costs.requests.values())
 
 
@@ -40,6 +47,13 @@ def test_shares_are_sums_of_what_is_done() -> None:
 
 
 def test_results_without_a_figure_are_refused(tmp_path: Path) -> None:
+    results = json.loads((DOCS / "benchmarks.json").read_text("utf-8"))
+    results["figures"] = [
+        each for each in results["figures"] if each["parameters"].get("flows") != 1_000_000
+    ]
+    (tmp_path / "benchmarks.json").write_text(json.dumps(results), "utf-8")
+    with pytest.raises(BenchError, match="lack icelane xdp's rate kpps 1000000 160: measure it"):
+        Costs.read(tmp_path / "benchmarks.json", DOCS / "mirror.json")
     results = json.loads((DOCS / "mirror.json").read_text("utf-8"))
     results["figures"] = [each for each in results["figures"] if each["metric"] == "us"]
     (tmp_path / "mirror.json").write_text(json.dumps(results), "utf-8")

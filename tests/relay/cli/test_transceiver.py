@@ -82,7 +82,8 @@ def test_it_serves_until_a_signal_and_exits_with_zero(run: Run, number: signal.S
     with closing(HTTPConnection(ready["control"].removeprefix("http://"), timeout=5)) as http:
         http.request("GET", "/v1/health")
         health = json.load(http.getresponse())
-    assert health == {"sessions": 0, "capacity": 70, "draining": False, "principals": {}}
+    states = {"draining": False, "behind": False}
+    assert health == {"sessions": 0, "capacity": 70, "principals": {}, **states}
     process.send_signal(number)
     output, errors = process.communicate(timeout=LIMIT)
     assert (process.returncode, output) == (0, "")
