@@ -58,7 +58,10 @@ class Datagrams:
         ]
 
     def arrivals(self, count: int) -> list[float]:
-        """When the first datagrams of the last batch came to this machine, in Unix seconds."""
+        """When the first datagrams of the last batch came to this machine, in Unix seconds.
+
+        Nothing where the kernel does not tell.
+        """
         return self._receiver.arrivals(count)
 
     def send(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> list[int]:

@@ -227,7 +227,8 @@ class Mux:
         if not batch:
             return False
         arrivals, now = self._datagrams.arrivals(len(batch)), self._unix_time()
-        self.backlog.note(max(0.0, now - arrivals[0]), len(batch), self.clock())
+        waited = max(0.0, now - arrivals[0]) if arrivals else 0.0
+        self.backlog.note(waited, len(batch), self.clock())
         too_old = count_stale(arrivals, now)
         for number, (data, source) in enumerate(batch):
             if source is None:

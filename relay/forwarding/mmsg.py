@@ -12,6 +12,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from relay.forwarding.msghdr import (
@@ -48,6 +49,7 @@ _CONTROL: Mapping[int, struct.Struct] = {
 # a struct timespec, whose words are the third and the fourth.
 _SO_TIMESTAMPNS = 35
 _SECONDS_AT, _NANOSECONDS_AT = 2, 3
+_ARRIVAL_SIZE = 32
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg, _sendmmsg = _libc.recvmmsg, _libc.sendmmsg
@@ -113,7 +115,8 @@ def tell_arrivals(udp: socket.socket) -> None:
 
     That takes the place of what it says of DSCP, ECN and destinations, which is not to be read.
     """
-    udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    with suppress(OSError):  # see `BatchReceiver.arrivals`
+        udp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
 
 def tell_destinations(udp: socket.socket) -> None:
@@ -163,7 +166,12 @@ class BatchReceiver:
         return self._messages.tos(count)
 
     def arrivals(self, count: int) -> list[float]:
-        """When the first datagrams came, Unix seconds, if `tell_arrivals` was called before."""
+        """When the first datagrams came, Unix seconds, if `tell_arrivals` was called before.
+
+        Nothing where the kernel does not tell, as those that sandboxes emulate may not.
+        """
+        if not count or self._messages.control_sizes[0] < _ARRIVAL_SIZE:
+            return []
         told = zip(self._seconds[:count].tolist(), self._nanoseconds[:count].tolist(), strict=True)
         return [seconds + nanoseconds / 1e9 for seconds, nanoseconds in told]
 

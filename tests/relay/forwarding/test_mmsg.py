@@ -4,7 +4,7 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -122,6 +122,19 @@ def test_the_kernel_says_when_datagrams_came(pair: tuple[socket.socket, socket.s
         first, second = receiver.arrivals(2)
         assert before <= first <= second
         in_time += second <= after
+
+
+@pytest.mark.parametrize("says", [lambda _: None, tell])
+def test_where_it_does_not_nothing_is_said_of_them(
+    says: Callable[[socket.socket], None], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    here, there = pair
+    says(here)
+    buffers = PacketBuffers(4)
+    receiver = BatchReceiver(buffers, here.family)
+    there.sendto(b"one", here.getsockname())
+    assert receiver.receive(here.fileno()) == 1
+    assert receiver.arrivals(1) == []
 
 
 def test_no_more_is_taken_than_there_are_slots(pair: tuple[socket.socket, socket.socket]) -> None:
