@@ -69,12 +69,16 @@ def copy_script(directory: str) -> str:
 
 
 def demo(machine: Machine, *, emulated: bool) -> None:
-    """`make demo`, as the README says it; where all is emulated, with longer calls.
+    """`make demo`, as the README says it; where all is emulated, in part and with longer calls.
+
+    Three relays behind a router are left out there. BFD and health checks find a host dead that has
+    no processor for a tenth of a second, and for three such hosts two emulated ones are too few:
+    their routes come and go.
 
     Raises:
         MachineError: It failed.
     """
-    arguments = f" ARGS='--seconds {EMULATED_CALL}'" if emulated else ""
+    arguments = f" ARGS='--seconds {EMULATED_CALL} --no-fail-over'" if emulated else ""
     machine.run(f"cd {DIRECTORY} && sudo make demo{arguments}", seconds=DEMO_SECONDS)
 
 

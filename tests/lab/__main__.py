@@ -157,6 +157,9 @@ def demo(
     seconds: Annotated[
         float, typer.Option(min=MIN_SECONDS, max=600.0, help="How long each call lasts.")
     ] = 10.0,
+    fail_over: Annotated[
+        bool, typer.Option(help="Also lose the host of a call, one of three behind a router.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Place real calls in a lab, kill the relay's agent during them, and count lost packets."""
@@ -175,7 +178,7 @@ def demo(
 
     results: list[CallResult] = []
     error: str | None = None
-    placed = Demo(seconds, view)
+    placed = Demo(seconds, view, fail_over=fail_over)
     try:
         with handled(interrupt, *ENDING):
             results = placed.run()

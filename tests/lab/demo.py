@@ -36,11 +36,13 @@ class Demo:
     Args:
         seconds: How long each call lasts.
         view: Prints what happens.
+        fail_over: Whether the host of a call is lost, too, one of three.
     """
 
-    def __init__(self, seconds: float, view: DemoView) -> None:
+    def __init__(self, seconds: float, view: DemoView, *, fail_over: bool = True) -> None:
         self._seconds = seconds
         self._view = view
+        self._fail_over = fail_over
         self.host: HostFacts | None = None  # what the relay found on this machine
 
     def run(self) -> list[CallResult]:
@@ -50,13 +52,14 @@ class Demo:
             IcelaneError: A call could not be placed or monitored; the text says why.
         """
         require_root()
-        require("bird", "redis-server")
+        require(*["bird"] * self._fail_over, "redis-server")
         with exclusive():
             lab, site = Lab(NAME), Site(Settings(SITE), SITE_DIRECTORY)
             lab.down()  # of a demo that was killed
             site.down()
             try:
-                return [*self._in_kernel(lab), self._in_userspace(lab), self._on_hosts(site)]
+                calls = [*self._in_kernel(lab), self._in_userspace(lab)]
+                return [*calls, self._on_hosts(site)] if self._fail_over else calls
             finally:
                 with handled(signal.SIG_IGN, *ENDING):  # a second Ctrl-C, during the clean-up
                     lab.down()

@@ -2,11 +2,14 @@
 
 import io
 import os
+import shlex
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 from vagrant import newcomer
+from vagrant.machine import Machine
 
 LONG_AGO = 1_000_000_000.0
 
@@ -71,3 +74,26 @@ def test_a_change_of_the_same_length_is_one(tmp_path: Path) -> None:
     copied(tmp_path, FILES)
     copied(tmp_path, FILES | {"run.sh": "trve"})
     assert contents(tmp_path)["run.sh"] == "trve"
+
+
+class Recorder(Machine):
+    """A machine in which nothing is done."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    def run(self, script: str, *, seconds: float) -> None:
+        assert seconds > 0
+        self.commands.append(script)
+
+
+def test_where_all_is_emulated_the_demo_is_asked_for_what_there_is_time_for() -> None:
+    machine = Recorder()
+    newcomer.demo(machine, emulated=False)
+    newcomer.demo(machine, emulated=True)
+    whole, part = machine.commands
+    assert whole.endswith("sudo make demo")
+    (said,) = [word for word in shlex.split(part) if word.startswith("ARGS=")]
+    options = said.removeprefix("ARGS=").split()
+    assert "--no-fail-over" in options
+    subprocess.run([sys.executable, "-m", "tests.lab", "demo", *options, "--help"], check=True)
