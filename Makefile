@@ -24,6 +24,9 @@ CLIENT_PACKAGES := chromium chromium-driver firefox-esr golang-go golang-github-
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 TEST_PACKAGES := $(CLIENT_PACKAGES) $(FUZZ_PACKAGES) $(DEMO_PACKAGES) espeak-ng faketime tcpdump rsync qemu-utils \
     janus prometheus $(BENCH_PACKAGES)
+# What the tests need that meet the kernel and its drivers, and these tests.
+KERNEL_TEST_PACKAGES := gcc libc6-dev nftables tcpdump
+KERNEL_TESTS := tests/bpf tests/relay/dataplane $(addprefix tests/netns/test_,xdp_forwarding.py above.py bond.py)
 # What makes and runs a virtual machine.
 VM_PACKAGES := debootstrap e2fsprogs openssh-client qemu-system-x86 qemu-utils
 
@@ -192,6 +195,11 @@ types: setup-test
 unit: export ICELANE_FUZZ_SECONDS ?= 15 # twice: calls and offers
 unit: setup-test
 	@tests/run.sh $(BIN)/pytest $(ARGS)
+
+.PHONY: kernel-test
+kernel-test: root packages $(VENV)/.dev object bytecode ## the tests that meet the kernel and its drivers
+	$(call apt,$(KERNEL_TEST_PACKAGES))
+	@tests/run.sh $(BIN)/pytest $(KERNEL_TESTS) $(ARGS)
 
 .PHONY: services-test container-packages container container-test
 services-test: root setup-test ## a systemd of its own runs the units, and a call goes through them
