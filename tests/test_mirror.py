@@ -230,6 +230,8 @@ TOGETHER = {
     "tests/vagrant/test_cli.py": "__main__.py, where no machine can be run",
     "tests/vagrant/test_vagrantfile.py": "the Vagrantfile, which is no module",
     "tests/signaling/test_fuzz.py": "all routes of signaling, on what no client should send",
+    "tests/transceiver/test_mux_announcements.py": "mux.py, told by relays who is where",
+    "tests/transceiver/test_mux_questions.py": "mux.py, asked by relays who is where",
     "tests/transceiver/test_live_fuzz.py": "a transceiver and signaling as processes, abused",
     "tests/transceiver/realtime/test_refusals.py": "the engine, where clients are wrong",
     "tests/transceiver/realtime/test_fuzz.py": "the engine, on whatever comes in whatever order",

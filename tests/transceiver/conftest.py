@@ -5,7 +5,7 @@ import asyncio
 import itertools
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -27,6 +27,7 @@ from relay.wire.route import Target
 from relay.wire.stun import BINDING, Attribute, Message, MessageClass
 from relay.wire.transport import Candidate
 from tests.lab.realtimeservice import RealtimeService, serving
+from tests.transceiver.muxbench import Bench, Until
 from transceiver.bridge.table import Service, Table
 from transceiver.plan import Credentials
 from transceiver.server import Transceiver, TransceiverConfig
@@ -89,7 +90,12 @@ def keys() -> KeyRing:
     return KeyRing.generate(random.Random(1).randbytes)
 
 
-Until = Callable[[Callable[[], Any]], Awaitable[None]]
+@pytest.fixture
+async def bench(keys: KeyRing, target: Target) -> AsyncIterator[Bench]:
+    made = Bench(keys, target)
+    made.mux.open()
+    yield made
+    made.close()
 
 
 @pytest.fixture

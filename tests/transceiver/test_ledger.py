@@ -8,7 +8,7 @@ from typing import Any
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
-from tests.transceiver.conftest import Until
+from tests.transceiver.muxbench import Until
 from transceiver.ledger import Ledger
 from transceiver.server import Transceiver, TransceiverConfig
 

@@ -17,7 +17,7 @@ from openai import OpenAI
 from relay.errors import ConfigError
 from relay.listen import serve_http
 from relay.wire.endpoint import Endpoint
-from tests.transceiver.conftest import Until
+from tests.transceiver.muxbench import Until
 from transceiver import webhook as webhooks
 from transceiver.webhook import ENVIRONMENT, Webhook, WebhookConfig
 from transceiver.webhooksigning import read_secrets

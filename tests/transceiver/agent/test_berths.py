@@ -11,7 +11,7 @@ import pytest
 
 from relay.wire.endpoint import Endpoint
 from tests.transceiver.agent.conftest import LOUD
-from tests.transceiver.conftest import Until
+from tests.transceiver.muxbench import Until
 from tests.transceiver.realtime import strict
 from transceiver.agent.parts import Parts
 from transceiver.agent.service import AgentService

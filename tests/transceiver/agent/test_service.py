@@ -19,7 +19,7 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from relay.errors import BindError
 from relay.wire.endpoint import Endpoint
 from tests.transceiver.agent.conftest import LOUD, QUIET, Heard
-from tests.transceiver.conftest import Until
+from tests.transceiver.muxbench import Until
 from tests.transceiver.realtime import strict
 from transceiver.agent.parts import Parts
 from transceiver.agent.service import MAX_MESSAGE, AgentService
