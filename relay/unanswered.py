@@ -4,6 +4,13 @@ import errno
 import os
 import socket
 import ssl
+import sys
+
+
+def _invalid_url() -> tuple[type[Exception], ...]:
+    """What the library raises for a URL that is none; who has asked by it has loaded it."""
+    library = sys.modules.get("aiohttp")
+    return () if library is None else (library.InvalidURL, library.NonHttpUrlClientError)
 
 
 def in_words(error: Exception) -> str:  # noqa: PLR0911  # a list of what there may be
@@ -14,6 +21,8 @@ def in_words(error: Exception) -> str:  # noqa: PLR0911  # a list of what there 
     """
     if isinstance(error, TimeoutError):
         return "it does not answer"
+    if isinstance(error, _invalid_url()):  # a ValueError, too: so nobody was asked
+        return "that is no URL: write http://HOST:PORT, or https://HOST where it speaks TLS"
     cause = getattr(error, "os_error", None) or error  # of aiohttp.ClientConnectorError
     match cause:
         case ssl.SSLCertVerificationError():

@@ -36,7 +36,7 @@ class Places:
     def _lines(self) -> Mapping[Keys, int]:
         try:
             return key_lines(self._file.read_text("utf-8-sig")) if self._file else {}
-        except (OSError, ValueError):  # it has gone, or is no TOML any more
+        except (OSError, ValueError, RecursionError):  # it has gone, or is no TOML any more
             return {}
 
 

@@ -32,6 +32,10 @@ def read_toml(
         raise error(f"{what} {path} is not text (UTF-8)") from None
     except tomllib.TOMLDecodeError as cause:
         raise error(f"{what} {path} is not valid TOML: {cause}") from None
+    except ValueError:  # Python reads no number of more digits (sys.get_int_max_str_digits)
+        raise error(f"{what} {path} has a number that is too long: write a shorter one") from None
+    except RecursionError:
+        raise error(f"{what} {path} has arrays or tables that lie too deep in each other") from None
 
 
 def unknown(name: str, known: Iterable[str], kind: str = "key") -> str:

@@ -7,6 +7,7 @@ back to it, and a slow hash would only help who sends rubbish.
 import hashlib
 import hmac
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -200,8 +201,11 @@ def _check(key: ApiKey) -> None:
         raise ValueError("calls must be a whole number from 1 on")
     rates = {"setups_per_second": key.quota.setups, "requests_per_second": key.quota.requests}
     for name, rate in rates.items():
-        if rate is not None and not 0 < rate < float("inf"):
-            raise ValueError(f"{name} must be a number above 0")
+        # A whole number of a file may be too large to be reckoned with, and be less than infinity.
+        if rate is not None and not 0 < rate <= sys.float_info.max:
+            raise ValueError(
+                f"{name} must be a number above 0; leave it away for as many as he likes"
+            )
     if key.expires is not None and key.expires <= key.created:
         raise ValueError("it ends before it begins")
 
@@ -244,7 +248,12 @@ def _time(entry: Mapping[str, Any], name: str) -> datetime | None:
         return None
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError(f"{name} must be a time such as 2027-01-31T00:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # such as the last second of the year 9999, west of Greenwich
+        raise ValueError(
+            f"{name} must lie in the years 1 to 9999 by UTC, too: a key without `expires` goes on"
+        ) from None
 
 
 def _number(entry: Mapping[str, Any], name: str, kinds: type | tuple[type, ...]) -> Any:

@@ -25,6 +25,15 @@ async def test_a_name_that_there_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:9000/v1/drain", "voice.example/v1/x", "http://", "http://h:99999/", "ftp://h"],
+)
+async def test_what_is_no_url_was_not_asked_at_all(url: str) -> None:
+    words = in_words(await raised(url))
+    assert words == "that is no URL: write http://HOST:PORT, or https://HOST where it speaks TLS"
+
+
+@pytest.mark.parametrize(
     ("error", "says"),
     [
         (TimeoutError(), "it does not answer"),

@@ -25,8 +25,10 @@ def test_so_is_one_of_an_editor_of_windows(tmp_path: Path, content: bytes) -> No
         (None, r"^cannot read settings .*a\.toml: No such file or directory; make one$"),
         (b"vip = ", r"^settings .*a\.toml is not valid TOML"),
         (b"\xff\xfe", r"^settings .*a\.toml is not text"),
+        (b"a = " + b"9" * 5000, r"^settings .*a\.toml has a number that is too long"),
+        (b"a = " + b"[" * 5000, r"^settings .*a\.toml has arrays or tables that lie too deep"),
     ],
-    ids=["missing", "no TOML", "no text"],
+    ids=["missing", "no TOML", "no text", "too long", "too deep"],
 )
 def test_a_file_that_cannot_be_used_is_named(
     tmp_path: Path, content: bytes | None, says: str

@@ -146,6 +146,18 @@ class TestFile:
             ("[[key]]\nname = 'a'\nhash = 'HASH'\nCREATED\ncalls = true", "calls must be a number"),
             ("[[key]]\nname = 'a'\nhash = 'HASH'\nCREATED\ncalls = 1.5", "calls must be a number"),
             ("[[key]]\nname = 'a b'\nhash = 'HASH'\nCREATED", "is no name"),
+            (
+                "[[key]]\nname = 'a'\nhash = 'HASH'\nCREATED\nexpires = 9999-12-31T23:59:59-05:00",
+                "key 1: expires must lie in the years 1 to 9999 by UTC, too",
+            ),
+            (
+                "[[key]]\nname = 'a'\nhash = 'HASH'\ncreated = 0001-01-01T00:00:00+05:00",
+                "key 1: created must lie in the years 1 to 9999 by UTC, too",
+            ),
+            (
+                f"[[key]]\nname = 'a'\nhash = 'HASH'\nCREATED\nsetups_per_second = 1{'0' * 400}",
+                "key 1: setups_per_second must be a number above 0",
+            ),
         ],
     )
     def test_what_is_wrong_is_told_by_its_place(self, text: str, reason: str) -> None:
