@@ -82,10 +82,15 @@ def check(
 
 
 def _print_report(report: "Report") -> None:
+    from relay.cli.configcheck import located
+
     for error in report.errors:
         print(error)
     for warning in report.warnings:
-        place, _, text = warning.partition(": ")
+        problem = located(warning, report.files)
+        place, text = problem.place, problem.text
+        if not place:  # such as a variable of the environment
+            place, _, text = text.partition(": ")
         print(f"{place}: warning: {text}")
     what = f"settings of {', '.join(report.sections)}" if report.sections else report.kind
     counts = (("error", len(report.errors)), ("warning", len(report.warnings)))

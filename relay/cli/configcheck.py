@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,39 @@ from typing import Any
 from relay.cli.contradictions import contradictions
 from relay.cli.tree import TREE
 from relay.config.conflict import ConflictError, written
-from relay.config.found import PREFIX, Found
+from relay.config.found import PREFIX, Found, is_path
 from relay.config.settings import Settings
 from relay.config.toml import read_toml
 from relay.errors import ConfigError
 
-_PLACE = re.compile(r"^(?:[a-z ]+ )?(?P<file>\S+?):(?P<line>\d+): (?P<text>.*)", re.DOTALL)
+# What an option has and a setting of a file has not; a path may have it anywhere else.
+_OPTION = re.compile(r"(?<![^\s(`'])--(?=[a-z])")
+# Before a place, or nothing, such as ``registry ``; and behind the file of one.
+_WHAT, _LINE = re.compile(r"(?:[A-Za-z ]+ )?"), re.compile(r":(\d+): ")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, with where.
+
+    Attributes:
+        text: What it is.
+        file: The file that it begins with; None where it is about none.
+        line: The line there, if there is one.
+    """
+
+    text: str
+    file: str | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> str:
+        """``FILE:LINE`` or ``FILE``; nothing where it is about no file."""
+        return ":".join(str(each) for each in (self.file, self.line) if each is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {"file": self.file, "line": self.line, "text": self.text}
 
 
 @dataclass
@@ -28,6 +55,7 @@ class Report:
         sections: The services whose settings were looked at.
         errors: With these a service does not start.
         warnings: What does not fit, or is not there yet.
+        files: The files that were looked at: this one, and those that it names.
     """
 
     file: Path
@@ -35,6 +63,10 @@ class Report:
     sections: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    files: list[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = [self.file]
 
     def as_json(self) -> dict[str, Any]:
         """It as plain data."""
@@ -42,17 +74,28 @@ class Report:
             "file": str(self.file),
             "kind": self.kind,
             "sections": self.sections,
-            "errors": [located(each) for each in self.errors],
-            "warnings": [located(each) for each in self.warnings],
+            "errors": [located(each, self.files).as_json() for each in self.errors],
+            "warnings": [located(each, self.files).as_json() for each in self.warnings],
         }
 
 
-def located(problem: str) -> dict[str, Any]:
-    """A problem with the file and line that it begins with, if it does. Pure."""
-    place = _PLACE.match(problem)
-    if place is None:
-        return {"file": None, "line": None, "text": problem}
-    return {"file": place["file"], "line": int(place["line"]), "text": place["text"]}
+def located(problem: str, files: Iterable[Path]) -> Problem:
+    """A problem with the file and line that it begins with, if it does. Pure.
+
+    Args:
+        problem: The problem, as people read it.
+        files: Those that it may be about. A path may have spaces and colons, so that nothing but
+            the path itself tells where it ends; of several that fit, the longest one is meant.
+    """
+    for name in sorted(map(str, files), key=len, reverse=True):
+        what, found, behind = problem.partition(name)
+        if not found or _WHAT.fullmatch(what) is None:
+            continue
+        if (line := _LINE.match(behind)) is not None:
+            return Problem(behind[line.end() :], name, int(line[1]))
+        if not what and behind.startswith(": "):
+            return Problem(behind.removeprefix(": "), name)
+    return Problem(problem)
 
 
 def check(file: Path, environment: Mapping[str, str], wanted: Collection[str] = ()) -> Report:
@@ -131,18 +174,19 @@ def _check_settings(
         wrong = found.wrong_values()
         if not report.sections:  # for a service that is not known nothing is missing
             wrong = [each for each in wrong if " is missing: " not in each]
-        problems += [_in_section(each, report.file, name) for each in wrong]
+        problems += [_in_section(each, report, name) for each in wrong]
         if not found.problems and not wrong and report.sections:
             usable[name] = found
     report.errors += dict.fromkeys(problems)
     settings = {name: found.settings(()) for name, found in usable.items()}
     for name, found in usable.items():
         uses = Uses(report, found, settings[name])
+        report.files += uses.files()
         check_uses(uses, environment)
     given = {name: found.sources for name, found in usable.items()}
     for each in contradictions(settings, given):
         told = usable[each.section].source(each.name).tell(each.name, each.text)
-        report.warnings.append(_in_section(told, report.file, each.section))
+        report.warnings.append(_in_section(told, report, each.section))
 
 
 def _described(document: Mapping[str, Any]) -> Collection[str]:
@@ -158,11 +202,11 @@ def _described(document: Mapping[str, Any]) -> Collection[str]:
     return [name for name, names in needed.items() if names and names <= common]
 
 
-def _in_section(problem: str, file: Path, section: str) -> str:
+def _in_section(problem: str, report: Report, section: str) -> str:
     """A problem that has no place of its own, such as something that is missing."""
-    if problem.startswith(PREFIX) or _PLACE.match(problem):
+    if problem.startswith(PREFIX) or located(problem, report.files).file is not None:
         return problem
-    return f"{file}: [{section}] {problem}"
+    return f"{report.file}: [{section}] {problem}"
 
 
 @dataclass
@@ -179,6 +223,13 @@ class Uses:
     found: Found[Settings]
     settings: Any
 
+    def files(self) -> Iterator[Path]:
+        """The files that settings name."""
+        for name, info in self.found.model.model_fields.items():
+            if is_path(info):
+                value = getattr(self.settings, name)
+                yield from value if isinstance(value, tuple) else filter(None, [value])
+
     def attempt(self, use: Callable[[], object]) -> None:
         """Note why this cannot be done, if it cannot."""
         section = self.found.model.section
@@ -188,10 +239,8 @@ class Uses:
             sentences = (each.sentence(named=_quoted) for each in error.conflicts)
             self.report.errors += (f"{self.report.file}: [{section}] {each}" for each in sentences)
         except ConfigError as error:
-            problems = (each.replace("--", "") for each in error.problems)
-            self.report.errors += (
-                _in_section(each, self.report.file, section) for each in problems
-            )
+            problems = (_OPTION.sub("", each) for each in error.problems)
+            self.report.errors += (_in_section(each, self.report, section) for each in problems)
 
     def is_there(self, *names: str) -> bool:
         """Whether the files that settings name are there, if any; notes those that are not."""

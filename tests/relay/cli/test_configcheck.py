@@ -208,10 +208,49 @@ def test_contradictions_are_warned_of_at_their_line() -> None:
     assert mode == "a.toml:8: [relay] mode: has no effect: interface is not set"
 
 
-def test_a_problem_is_taken_apart_for_programs() -> None:
-    assert located("registry a/b.toml:7: relay 1: vip") == {
-        "file": "a/b.toml",
-        "line": 7,
-        "text": "relay 1: vip",
-    }
-    assert located("cannot read x") == {"file": None, "line": None, "text": "cannot read x"}
+@pytest.mark.parametrize(
+    ("problem", "place", "text"),
+    [
+        ("registry a/b.toml:7: relay 1: vip", ("a/b.toml", 7), "relay 1: vip"),
+        ("my conf/b.toml:7: [relay] idle: 5", ("my conf/b.toml", 7), "[relay] idle: 5"),
+        ("registry my conf/b.toml:7: relay 1", ("my conf/b.toml", 7), "relay 1"),
+        ("a: 3: b.toml:9: [relay] x", ("a: 3: b.toml", 9), "[relay] x"),
+        ("a/b.toml: [relay] keys is missing", ("a/b.toml", None), "[relay] keys is missing"),
+        ("cannot read registry a/b.toml: No", (None, None), "cannot read registry a/b.toml: No"),
+        ("ICELANE_IDLE: must be a number", (None, None), "ICELANE_IDLE: must be a number"),
+    ],
+)
+def test_a_problem_is_taken_apart_for_programs(
+    problem: str, place: tuple[str | None, int | None], text: str
+) -> None:
+    files = map(Path, ["conf/b.toml", "a/b.toml", "my conf/b.toml", "a: 3: b.toml", "b.toml"])
+    found = located(problem, files)
+    assert ((found.file, found.line), found.text) == (place, text)
+
+
+@pytest.mark.parametrize("name", ["my conf", "a: 3: b", "x--keys"])
+def test_a_directory_may_have_any_name(folder: Path, name: str) -> None:
+    (folder / name).mkdir()
+    for each in ("keys.toml", "registry.toml"):
+        (folder / each).rename(Path(name, each))
+    with Path(name, "registry.toml").open("a") as registry:
+        registry.write("reigon = 'eu'\n")
+    Path(name, "a.toml").write_text(RELAY + "edge-keys = 'none.toml'\nmode = 'native'\n")
+    told = check(Path(name, "a.toml"), {}).as_json()
+    assert [(each["file"], each["line"]) for each in told["errors"]] == [
+        (f"{name}/registry.toml", 9)
+    ]
+    assert [(each["file"], each["line"]) for each in told["warnings"]] == [
+        (f"{name}/a.toml", 7),
+        (f"{name}/a.toml", 8),
+    ]
+    printed = icelane("config", "check", f"{name}/a.toml").stdout
+    assert f"{name}/a.toml:8: warning: [relay] mode: has no effect" in printed
+
+
+def test_options_are_settings_in_the_words_of_a_file_and_paths_stay(folder: Path) -> None:
+    text = (folder / "registry.toml").read_text().replace("192.0.2.2:5000", "127.0.0.1:5000")
+    (folder / "x--keys.toml").write_text(text)
+    (only,) = errors(RELAY.replace('"registry.toml"', '"x--keys.toml"'))
+    assert only.startswith("registry x--keys.toml:7: transceiver 1: 127.0.0.1:5000 is on the loop")
+    assert "say so with allow 127.0.0.0/8" in only
