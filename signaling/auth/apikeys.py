@@ -22,6 +22,8 @@ RANDOM_BYTES = 32
 #: Keys of a file; a key that is presented is compared with all of them, about 1 us each.
 MAX_KEYS = 1000
 MAX_MODELS = 64
+#: Of what is counted a second: once in eleven days. Far less would be a wait without end.
+LEAST_RATE = 1e-6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -201,10 +203,9 @@ def _check(key: ApiKey) -> None:
         raise ValueError("calls must be a whole number from 1 on")
     rates = {"setups_per_second": key.quota.setups, "requests_per_second": key.quota.requests}
     for name, rate in rates.items():
-        # A whole number of a file may be too large to be reckoned with, and be less than infinity.
-        if rate is not None and not 0 < rate <= sys.float_info.max:
+        if rate is not None and not LEAST_RATE <= rate <= sys.float_info.max:
             raise ValueError(
-                f"{name} must be a number above 0; leave it away for as many as he likes"
+                f"{name} must be a number from {LEAST_RATE:f} on; without it there is no limit"
             )
     if key.expires is not None and key.expires <= key.created:
         raise ValueError("it ends before it begins")

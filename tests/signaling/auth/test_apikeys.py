@@ -114,6 +114,8 @@ class TestKeys:
             {"quota": Quota(requests=0.0)},
             {"quota": Quota(setups=float("nan"))},
             {"quota": Quota(setups=float("inf"))},
+            {"quota": Quota(setups=1e-320)},
+            {"quota": Quota(requests=10**400)},
             {"expires": NOW},
         ],
     )
@@ -156,7 +158,7 @@ class TestFile:
             ),
             (
                 f"[[key]]\nname = 'a'\nhash = 'HASH'\nCREATED\nsetups_per_second = 1{'0' * 400}",
-                "key 1: setups_per_second must be a number above 0",
+                "key 1: setups_per_second must be a number from 0.000001 on",
             ),
         ],
     )
