@@ -4,16 +4,16 @@ The body is there as a whole, so that the cost of reading it is bounded by its s
 streams, such as aiohttp's, takes as many lines and parts as its client likes to send.
 """
 
-from email.errors import MessageError
-from email.message import Message
-from email.parser import BytesHeaderParser
+import re
 
 from signaling.errors import FormError
+from signaling.mediatype import read_described
 
 #: Fields of a form; a call's has two.
 MAX_FIELDS = 16
 #: Bytes of a field's headers.
 MAX_HEAD = 4096
+_FOLD = re.compile(r"\r\n[ \t]+")  # RFC 5322, section 2.2.3
 
 
 def read_form(body: bytes, content_type: str) -> dict[str, bytes]:
@@ -43,19 +43,25 @@ def read_form(body: bytes, content_type: str) -> dict[str, bytes]:
 
 
 def _boundary(content_type: str) -> bytes:
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary("")
+    described = read_described(content_type)
+    boundary = described.parameters.get("boundary", "") if described is not None else ""
     if not 0 < len(boundary) <= 70 or not boundary.isascii():  # RFC 2046, section 5.1.1
         raise FormError("its Content-Type has no boundary of 1 to 70 characters")
     return boundary.encode()
 
 
 def _name(head: bytes, number: int) -> str:
-    try:
-        name = BytesHeaderParser().parsebytes(head).get_param("name", "", "content-disposition")
-    except (MessageError, ValueError):
-        name = ""
-    if not isinstance(name, str) or not name:
+    described = read_described(_disposition(head.decode("utf-8", "replace")))
+    name = described.parameters.get("name", "") if described is not None else ""
+    if not name:
         raise FormError(f"field {number + 1} needs a name")
     return name
+
+
+def _disposition(head: str) -> str:
+    """The Content-Disposition among a field's headers, of which each may be folded."""
+    for line in _FOLD.sub(" ", head).split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            return value
+    return ""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from signaling.errors import ApiError, FormError
 from signaling.form import read_form
+from signaling.mediatype import require_type
 from signaling.session import Setup, check_model, check_session
 
 #: Bytes of an offer. Chromium's audio offer has 3 KB, a browser's largest with video about 20.
@@ -25,7 +26,7 @@ BODY_TIMEOUT = 10.0
 #: The largest number of a data channel's stream (RFC 8831, section 6.2: 65535 is none).
 MAX_CHANNEL = 65_534
 _SHOWN = 60  # characters of a client's text in an error
-ACCEPTED_TYPES = "application/sdp, multipart/form-data, application/json"
+_SDP, _FORM, _JSON = "application/sdp", "multipart/form-data", "application/json"
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -58,22 +59,13 @@ async def read_offer(request: web.Request) -> tuple[str, Setup]:
         ApiError: The body is not an offer; the error says what is wrong with it.
     """
     setup = Setup(model=check_model(request.query.get("model")))
-    match request.content_type:
-        case "application/sdp":
-            raw = await read_body(request)
-        case "multipart/form-data":
-            raw, asked = _from_form(await read_body(request), request.headers["Content-Type"])
-            setup = _with(setup, asked)
-        case "application/json":
-            raw, asked = _from_json(await read_body(request))
-            setup = _with(setup, asked)
-        case other:
-            raise ApiError(
-                415,
-                "unsupported_media_type",
-                f"Send the offer as one of {ACCEPTED_TYPES}, not as {other}.",
-                headers={"Accept-Post": ACCEPTED_TYPES},
-            )
+    sent = require_type(request.headers, (_SDP, _FORM, _JSON), "Accept-Post")
+    raw = await read_body(request)
+    if sent != _SDP:
+        raw, asked = (
+            _from_json(raw) if sent == _JSON else _from_form(raw, request.headers["Content-Type"])
+        )
+        setup = _with(setup, asked)
     return check_offer(raw), setup
 
 

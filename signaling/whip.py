@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from signaling.callactions import told_of_calls
 from signaling.errors import ApiError, FragmentError, OfferRejectedError, StaleError
 from signaling.fragment import read_fragment
+from signaling.mediatype import require_type
 from signaling.offer import check_offer, read_body
 from signaling.pool import Call, TransceiverPool
 from signaling.routes import Access, Route
@@ -70,8 +71,7 @@ class WhipRoutes:
                 "offer_needed",
                 "This endpoint makes no offers: send one of your own, as application/sdp.",
             )
-        if request.content_type != _SDP:
-            raise _unsupported(request, _SDP, "Accept-Post")
+        require_type(request.headers, (_SDP,), "Accept-Post")
         asked = Setup(model=check_model(request.query.get("model")))
         call = await self._place(request, check_offer(body), None, asked)
         headers = self._headers()
@@ -85,8 +85,7 @@ class WhipRoutes:
         )
 
     async def _patch(self, request: web.Request) -> web.Response:
-        if request.content_type != _FRAGMENT:
-            raise _unsupported(request, _FRAGMENT, "Accept-Patch")
+        require_type(request.headers, (_FRAGMENT,), "Accept-Patch")
         match = self._precondition(request)
         try:
             credentials = read_fragment(await read_body(request))
@@ -153,15 +152,6 @@ def _entity_tag(answer: str) -> str:
     lines = answer.splitlines()
     ufrag = next((line for line in lines if line.startswith(_UFRAG)), _UFRAG)
     return f'"{ufrag.removeprefix(_UFRAG)}"'
-
-
-def _unsupported(request: web.Request, wanted: str, header: str) -> ApiError:
-    return ApiError(
-        415,
-        "unsupported_media_type",
-        f"Send it as {wanted}, not as {request.content_type}.",
-        headers={header: wanted},
-    )
 
 
 def _refused(error: OfferRejectedError) -> ApiError:

@@ -17,6 +17,7 @@ from signaling.callid import CALLS
 from signaling.offer import MAX_BODY, MAX_SDP
 from signaling.server import SignalingServer
 from tests.signaling.conftest import AUDIO, SDP, SELDOM, Control, Keys, Serve, place
+from tests.signaling.strangers import NO_BOUNDARY, TRAPS
 from transceiver import control as control_api
 from transceiver.admission import LEAST
 from transceiver.server import Transceiver
@@ -86,6 +87,16 @@ async def test_what_an_offer_must_have_is_the_transceivers_word(
         ({"data": AUDIO}, 415, "unsupported_media_type", None),
         ({}, 415, "unsupported_media_type", None),
         ({"data": {"sdp": AUDIO}}, 415, "unsupported_media_type", None),
+        *(
+            (
+                {"data": AUDIO, "headers": {"Content-Type": trap}},
+                415,
+                "unsupported_media_type",
+                None,
+            )
+            for trap in TRAPS
+        ),
+        ({"data": AUDIO, "headers": {"Content-Type": NO_BOUNDARY}}, 400, "invalid_form", None),
         ({"data": "v=0\n" + "a" * MAX_SDP, "headers": SDP}, 413, "offer_too_large", "sdp"),
         ({"data": b"x" * (MAX_BODY + 1), "headers": SDP}, 413, "body_too_large", None),
         ({"json": {"sdp": "x" * MAX_BODY}}, 413, "body_too_large", None),

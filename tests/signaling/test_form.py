@@ -22,6 +22,12 @@ def test_other_headers_and_padding_are_allowed() -> None:
     assert read_form(body, 'multipart/form-data; charset=x; boundary="b"') == {"sdp": b"v=0"}
 
 
+def test_a_header_may_be_folded_and_a_name_be_quoted_as_one_likes() -> None:
+    head = b'X: y\r\nContent-Disposition: form-data;\r\n\tfilename="a;\xff"; name="s\\dp"'
+    body = b"--b\r\n" + head + b"\r\n\r\nv=0\r\n--b--"
+    assert read_form(body, TYPE) == {"sdp": b"v=0"}
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -33,6 +39,13 @@ def test_other_headers_and_padding_are_allowed() -> None:
         (b"--b\r\n\r\n\r\nv=0\r\n--b--", "needs a name"),
         (b"--b\r\nhello\r\n\r\nv=0\r\n--b--", "needs a name"),
         (FIELD % (b"", b"") + b"--b--", "needs a name"),
+        *(
+            (b"--b\r\nContent-Disposition: %b\r\n\r\nv=0\r\n--b--" % trap, "needs a name")
+            for trap in (
+                *(b"", b"\xff", b";", b"form-data; name", b"form-data; name*0*"),
+                *(b"form-data; name*=idna''x", b"form-data; name*\xc2\xb2*=x", b"(" * 4000),
+            )
+        ),
         (FIELD % (b"x" * MAX_HEAD, b"") + b"--b--", "has no head, or one over"),
         (FIELD % (b"a", b"") * (MAX_FIELDS + 1) + b"--b--", "more than 16 fields"),
     ],
@@ -50,6 +63,9 @@ def test_what_is_no_form_is_refused_in_words(body: bytes, says: str) -> None:
         "multipart/form-data; boundary=",
         f"x/y; boundary={'b' * 71}",
         "x/y; boundary=\xff",
+        "x/y; boundary*=idna''b",
+        "x/y; boundary*0*=b",
+        'x/y; boundary="b',
     ],
 )
 def test_without_a_boundary_there_is_no_form(content_type: str) -> None:

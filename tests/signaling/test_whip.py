@@ -16,6 +16,7 @@ from signaling.whipconfig import IceServer, WhipConfig
 from tests.lab.thinclient import ThinClient, new_identity
 from tests.lab.tone import tone
 from tests.signaling.conftest import AUDIO, SDP, Keys
+from tests.signaling.strangers import NO_BOUNDARY, TRAPS
 from tests.transceiver.conftest import until
 from transceiver.server import Transceiver
 
@@ -157,6 +158,7 @@ async def test_ice_is_restarted_and_the_audio_goes_on(
         (CANDIDATE, "no quotes", FRAGMENT, 412, "precondition_failed"),
         (CANDIDATE, "*", "application/sdp", 415, "unsupported_media_type"),
         (CANDIDATE, "*", "application/json", 415, "unsupported_media_type"),
+        *((CANDIDATE, "*", trap, 415, "unsupported_media_type") for trap in [NO_BOUNDARY, *TRAPS]),
         ("", "*", FRAGMENT, 400, "invalid_fragment"),
         ('[{"candidate": "x"}]', "*", FRAGMENT, 400, "invalid_fragment"),
         ("a=ice-ufrag:ab\r\na=ice-pwd:cd\r\n", "*", FRAGMENT, 400, "invalid_sdp"),
@@ -239,6 +241,10 @@ async def test_options_say_what_is_taken_and_tell_of_ice_servers(
     [
         (WHIP, AUDIO, {}, 415, "unsupported_media_type"),
         (WHIP, '{"sdp": ""}', {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
+        *(
+            (WHIP, AUDIO, {"Content-Type": trap}, 415, "unsupported_media_type")
+            for trap in [NO_BOUNDARY, *TRAPS]
+        ),
         (WHIP, "", SDP, 400, "empty_offer"),
         (WHIP, "hello", SDP, 400, "invalid_offer"),
         (WHIP, "v=0\r\nm=audio x", SDP, 400, "invalid_sdp"),
