@@ -264,7 +264,7 @@ static __always_inline void find_flow(const struct tuple *tuple, bool ip6, struc
 
 	if (upstream)
 		find_of_transceiver(tuple, upstream, ip6, found);
-	else
+	if (!found->flow) /* a VIP may have an upstream address, and another port */
 		find_of_client(tuple, ip6, found);
 }
 

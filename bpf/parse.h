@@ -125,6 +125,9 @@ static __always_inline enum reason parse_udp(struct cursor *frame, struct packet
 	if (!udp)
 		return REASON_malformed;
 	length = bpf_ntohs(udp->len);
+	/* Linux takes this as to the end, as in a jumbogram (RFC 2675): triage has the verdict. */
+	if (!length && packet->is_ip6)
+		length = packet->ip_payload_length;
 	if (length < sizeof(*udp) || length > packet->ip_payload_length)
 		return REASON_malformed;
 	packet->udp = udp;

@@ -188,19 +188,19 @@ static __always_inline int forward_media(struct xdp_md *ctx, const struct ingres
 					 const struct media *media, bool ip6)
 {
 	struct upstream *upstream = find_upstream(&media->tuple->dst, ip6);
+	struct found of_client = {};
 
 	/* The code is there once for each direction, with all that depends on that as constants. */
 	if (upstream) {
-		struct found found = {};
+		struct found of_transceiver = {};
 
-		find_of_transceiver(media->tuple, upstream, ip6, &found);
-		return forward_of_flow(ctx, ingress, media, &found, ip6);
-	} else {
-		struct found found = {};
-
-		find_of_client(media->tuple, ip6, &found);
-		return forward_of_flow(ctx, ingress, media, &found, ip6);
+		find_of_transceiver(media->tuple, upstream, ip6, &of_transceiver);
+		if (of_transceiver.flow)
+			return forward_of_flow(ctx, ingress, media, &of_transceiver, ip6);
+		/* Else to a VIP, which may have the same address. */
 	}
+	find_of_client(media->tuple, ip6, &of_client);
+	return forward_of_flow(ctx, ingress, media, &of_client, ip6);
 }
 
 static __always_inline int forward_ip4(struct xdp_md *ctx, const struct ingress *ingress)

@@ -57,6 +57,8 @@
 	X(dormant_client, PASS)                                                                    \
 	X(unknown_transceiver, PASS)                                                               \
 	/* To the relay, and nobody should see it. */                                              \
+	X(group_mac, DROP)                                                                         \
+	X(zero_length, DROP)                                                                       \
 	X(zero_checksum, DROP)                                                                     \
 	X(zero_port, DROP)                                                                         \
 	X(ttl_expired, DROP)                                                                       \

@@ -3,6 +3,8 @@
  * What relay() does not send on: what is none of the relay's business, what belongs to no confirmed
  * flow, and what another program has to look at.
  */
+#define GROUP_MAC 1 /* in the first byte of the address of many, or of all (IEEE 802) */
+
 
 /* Whether another relay has a flow of the client that sends this. */
 static __always_inline bool is_dormant(const struct tuple *tuple)
@@ -90,10 +92,14 @@ static __always_inline enum reason decide(struct xdp_md *ctx, enum tail *next)
 	direction = found.flow ? found.direction : find_direction(&tuple);
 	if (!direction)
 		return REASON_not_ours;
+	if (packet.eth->h_dest[0] & GROUP_MAC)
+		return REASON_group_mac; /* RFC 1122, section 3.3.6 */
 	if (!is_for_us(ingress, packet.eth))
 		return REASON_other_host;
 	if (!is_right_side(ingress, direction))
 		return REASON_wrong_side;
+	if (!packet.udp->len)
+		return REASON_zero_length; /* no jumbogram, so forbidden (RFC 768) */
 	if (packet.is_ip6 && !packet.udp->check)
 		return REASON_zero_checksum; /* RFC 8200, section 8.1 */
 	if (!packet.udp->source)

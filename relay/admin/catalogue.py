@@ -9,7 +9,7 @@ TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 
 #: What the XDP program drops, and what is lost after it; bpf/relay.h has the first ones.
 KERNEL_DROPS = (
-    *("zero_checksum", "zero_port", "ttl_expired", "wrong_side"),
+    *("group_mac", "zero_length", "zero_checksum", "zero_port", "ttl_expired", "wrong_side"),
     *("stun_malformed", "stun_not_request", "stun_no_route", "stun_unknown_key", "stun_forged"),
     *("not_webrtc", "stun_ufrag_limited", "stun_prefix_limited", "stun_routed_limited"),
     *("stun_remote_limited", "stun_answer_limited"),
@@ -24,7 +24,8 @@ AGENT_DROPS = (
     *("pending_per_route_full", "pending_per_prefix_full", "pending_full", "refused_full"),
     *("stun_remote_limited", "not_introduced", "introduction_forged", "introduction_old"),
     *("introduction_of_another", "goodbye_of_another"),
-    *("unknown_upstream", "ttl_expired", "wrong_side", "own_source", "goodbye_forged"),
+    *("unknown_upstream", "group_mac", "zero_length", "ttl_expired", "wrong_side", "own_source"),
+    *("goodbye_forged",),
     *("question_limited", "answer_forged", "answer_to_nothing"),
     *("icmp_malformed", "icmp_unknown_flow", "icmp_limited", "icmp_untranslatable"),
 )

@@ -92,6 +92,9 @@ class Bench:
     small_mtu6 = Endpoint("2001:db8:1::5", 50000)
     macs = {name: mac(MACS[name]) for name in ("public", "internal")}  # noqa: RUF012  # never changed
     vlans = {"public": 5, "internal": 6}  # noqa: RUF012  # never changed
+    # A VIP may have an upstream address, below or above the ports of transceivers.
+    shared_vip = Endpoint(upstream.host, 3478)
+    shared_vip6 = Endpoint(upstream6.host, 30000)
     vlan_client = Endpoint("203.0.114.2", 50000)
     vlan_transceiver = Endpoint("192.0.3.2", 5000)
 
@@ -337,7 +340,7 @@ def loaded_bench() -> Iterator[Bench]:
                     instance=name,
                     interfaces=("public", "internal"),
                     settings=Settings(
-                        vips=(Bench.vip, Bench.vip6),
+                        vips=(Bench.vip, Bench.vip6, Bench.shared_vip, Bench.shared_vip6),
                         upstreams=(
                             UpstreamRange(Bench.upstream.host, 20000, 29999),
                             UpstreamRange(Bench.upstream6.host, 20000, 29999),

@@ -30,6 +30,8 @@ from tests.relay.wire.verdict import (
 
 TO_TRANSCEIVER, TO_CLIENT = "to_transceiver", "to_client"
 DROPPED = {
+    "group_mac",
+    "zero_length",
     "zero_checksum",
     "zero_port",
     "ttl_expired",
@@ -150,7 +152,7 @@ class Model:
         try:
             packet = self._read(frame, interface)
             entry = self.entries.get((packet.source, packet.destination))
-            self._require_ours(packet, entry, frame[:6] == self.macs[interface], interface)
+            self._require_ours(packet, entry, frame[:6], interface)
             way = self._find_way(packet, entry)
             assert entry is not None
         except Stop as stop:
@@ -192,13 +194,15 @@ class Model:
         return packet
 
     def _require_ours(
-        self, packet: Packet, entry: Entry | None, for_us: bool, interface: str
+        self, packet: Packet, entry: Entry | None, mac: bytes, interface: str
     ) -> None:
         """Stop all but what is to be forwarded, as far as that needs no look at the way out."""
         direction = entry.direction if entry else self._direction(packet.destination)
         if direction is None:
             raise Stop("not_ours")
-        if not for_us:
+        if mac[0] & 1:
+            raise Stop("group_mac")
+        if mac != self.macs[interface]:
             raise Stop("other_host")
         if direction == TO_CLIENT and interface not in self.transceivers_behind:
             raise Stop("wrong_side")
@@ -253,6 +257,8 @@ class Model:
 
 def _require_complete(packet: Packet) -> None:
     """Stop what nobody may forward, or could answer."""
+    if packet.udp[4:6] == bytes(2):
+        raise Stop("zero_length")
     if packet.is_ip6 and packet.checksum == 0:
         raise Stop("zero_checksum")
     if packet.source.port == 0:

@@ -146,6 +146,8 @@ def _read_udp(
     ip_header: bytes, body: bytes, padding: bytes, hosts: tuple[bytes, bytes], *, tos: int, ttl: int
 ) -> Packet:
     length = int.from_bytes(body[4:6], "big")
+    if length == 0 and len(hosts[0]) == 16:
+        length = len(body)  # as in a jumbogram
     if len(body) < 8 or not 8 <= length <= len(body):
         raise Stop("malformed")
     source, destination = (

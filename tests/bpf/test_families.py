@@ -180,6 +180,13 @@ class TestIpv6:
         bench.install(bench.client6, bench.vip6, bench.upstream6, bench.transceiver6)
         assert bench.run(frame) == bench.outcome("drop", frame, "zero_checksum")
 
+    def test_a_length_of_nothing_is_illegal(self, bench: "Bench") -> None:
+        """Linux delivers it, up to the packet's end (RFC 2675, section 4)."""
+        frame = bench.from_client(RTP, client=bench.client6, to=bench.vip6, udp_len=0)
+        assert bench.run(frame) == bench.outcome("drop", frame, "zero_length")
+        bench.install(bench.client6, bench.vip6, bench.upstream6, bench.transceiver6)
+        assert bench.run(frame) == bench.outcome("drop", frame, "zero_length")
+
     @pytest.mark.parametrize(
         ("header", "reason"),
         [

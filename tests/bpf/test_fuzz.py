@@ -112,7 +112,9 @@ def _model(bench: "Bench") -> Model:
     return Model(
         keys=bench.keys,
         cluster=CLUSTER,
-        vips=frozenset({Address.of(bench.vip), Address.of(bench.vip6)}),
+        vips=frozenset(
+            Address.of(vip) for vip in (bench.vip, bench.vip6, bench.shared_vip, bench.shared_vip6)
+        ),
         upstreams={host(bench.upstream.host): ports, host(bench.upstream6.host): ports},
         vlans={name: frozenset({vlan}) for name, vlan in bench.vlans.items()},
         macs={name: mac(MACS[name]) for name in bench.vlans},

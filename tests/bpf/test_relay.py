@@ -47,6 +47,17 @@ class TestConfirmedFlow:
             "redirect", bench.to_client(payload), "forwarded_to_client"
         )
 
+    def test_a_vip_may_have_an_upstream_address(self, bench: "Bench") -> None:
+        vip = bench.shared_vip
+        bench.install(vip=vip)
+        for _ in ("by the FIB", "by the next hop that it gave"):
+            assert bench.run(bench.from_client(RTP, to=vip)) == bench.outcome(
+                "redirect", bench.to_transceiver(RTP), "forwarded_to_transceiver"
+            )
+            assert bench.run(bench.from_transceiver(RTP), "internal") == bench.outcome(
+                "redirect", bench.to_client(RTP, vip=vip), "forwarded_to_client"
+            )
+
     def test_with_one_interface_it_leaves_where_it_came_in(self, bench: "Bench") -> None:
         bench.install(transceiver=bench.public_transceiver)
         done = bench.run(bench.from_client(RTP))

@@ -70,7 +70,7 @@ class Traffic:
             ],
             6: [b.transceiver6, b.transceiver6, b.small_mtu6],
         }
-        self._vips = {4: b.vip, 6: b.vip6}
+        self._vips = {4: [b.vip, b.vip, b.shared_vip], 6: [b.vip6, b.vip6, b.shared_vip6]}
         self._upstreams = {4: b.upstream, 6: b.upstream6}
 
     def flows(self) -> list[FlowTuple]:
@@ -87,7 +87,7 @@ class Traffic:
             self._flows.append(
                 FlowTuple(
                     Endpoint(client.host, client_port),
-                    self._vips[outer],
+                    chance.choice(self._vips[outer]),
                     Endpoint(self._upstreams[inner].host, upstream_port),
                     chance.choice(self._transceivers[inner]),
                     self._route().raw,
@@ -200,7 +200,7 @@ class Traffic:
         chance = self._chance
         length = 8 + len(payload)
         if chance.random() < 0.03:
-            length = max(0, length + chance.randrange(-12, 4))
+            length = chance.choice([0, max(0, length + chance.randrange(-12, 4))])
         head = source.port.to_bytes(2, "big") + destination.port.to_bytes(2, "big")
         head += length.to_bytes(2, "big")
         pseudo = source.host + destination.host + bytes([0, UDP]) + head[4:6]
@@ -276,7 +276,8 @@ class Traffic:
         """Destination and source: mostly to us, else next to it, or random."""
         chance = self._chance
         own = self._bench.macs[interface]
-        to = chance.choice([own] * 15 + [self._flipped(own), chance.randbytes(6)])
+        others = [self._flipped(own), chance.randbytes(6), b"\xff" * 6]
+        to = chance.choice([own] * 15 + others)
         return to + chance.randbytes(6)
 
     def _damaged(self, data: bytes, shortest: int, first: int) -> bytes:

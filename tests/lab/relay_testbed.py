@@ -30,7 +30,16 @@ from tests.lab.errors import LabError
 from tests.lab.load import RATE, SIZE, Load
 from tests.lab.process import Process
 from tests.lab.service import Runner, Service
-from tests.lab.topology import CLIENT, INTERNAL, PUBLIC, RELAY, TRANSCEIVER, TWO_NICS, Network
+from tests.lab.topology import (
+    CLIENT,
+    INTERNAL,
+    ONE_ADDRESS,
+    PUBLIC,
+    RELAY,
+    TRANSCEIVER,
+    TWO_NICS,
+    Network,
+)
 
 FAMILIES = ((4, 4), (6, 6), (4, 6), (6, 4))  # IP versions of client and transceiver
 
@@ -220,7 +229,8 @@ class RelayTestbed:
         keys.touch(0o600)
         write_private(keys, self.keys.dumps().encode())
         registry.write_text("\n".join(self._registry()), "utf-8")
-        upstreams = [topology.address(RELAY, INTERNAL, version=version) for version in (4, 6)]
+        link = PUBLIC if self.network is ONE_ADDRESS else INTERNAL
+        upstreams = [topology.address(RELAY, link, version=version) for version in (4, 6)]
         self.config.write_text(
             f"vip = {_toml([str(vip(4)), str(vip(6))])}\n"
             f"upstream = {_toml(upstreams)}\n"

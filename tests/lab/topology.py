@@ -159,6 +159,36 @@ ONE_NIC = Network(
     ),
 )
 
+# The same with a relay of one address, for clients as for transceivers.
+ONE_ADDRESS = Network(
+    (*HOSTS, SWITCH),
+    (
+        Link(PUBLIC, (LinkEnd(SWITCH, bridged=True), LinkEnd(CLIENT, _CLIENT_ADDRESSES))),
+        Link(
+            INTERNAL,
+            (
+                LinkEnd(SWITCH, bridged=True),
+                LinkEnd(
+                    TRANSCEIVER,
+                    _TRANSCEIVER_ADDRESSES,
+                    routes=(("203.0.113.10/32", None), ("2001:db8:1::10/128", None)),
+                ),
+            ),
+        ),
+        Link(
+            UPLINK,
+            (
+                LinkEnd(SWITCH, bridged=True, receives_xdp_redirect=True, receives_xdp_tx=True),
+                LinkEnd(
+                    RELAY,
+                    _VIP_ADDRESSES,
+                    routes=(("192.0.2.0/24", None), ("2001:db8:2::/64", None)),
+                ),
+            ),
+        ),
+    ),
+)
+
 
 def address(host: str, link_name: str, *, version: int = 4, network: Network = TWO_NICS) -> str:
     """A host's address on a link, without the prefix length."""

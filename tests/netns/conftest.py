@@ -11,7 +11,11 @@ from tests.lab import topology
 from tests.lab.relay_testbed import RelayTestbed
 
 _numbers = itertools.count(1)
-NETWORKS = {"two NICs": topology.TWO_NICS, "one NIC": topology.ONE_NIC}
+NETWORKS = {
+    "two NICs": topology.TWO_NICS,
+    "one NIC": topology.ONE_NIC,
+    "one address": topology.ONE_ADDRESS,
+}
 
 NewTestbed = Callable[[str, str], RelayTestbed]
 

@@ -1,4 +1,4 @@
-"""Every pair of families passes, in either dataplane, with one NIC and with two."""
+"""Every pair of families passes, in either dataplane, with two NICs, one, and one address."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ SIZES = (171, 1200)  # bytes to the transceiver and to the client; an odd one ta
 ENOUGH = 200  # packets each way, of some 600
 
 
-@pytest.fixture(params=["two NICs", "one NIC"])
+@pytest.fixture(params=["two NICs", "one NIC", "one address"])
 def network(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -1,9 +1,10 @@
 """What the kernel drops before a socket of the agent has it, as the XDP program drops it.
 
-The agent reads neither where a datagram came in nor what its TTL was: that would cost each of them
-more than the filter does. It is a BPF program (BPF_PROG_TYPE_SOCKET_FILTER) that all sockets of a
-kind share: a socket takes it in 1 us, where one of classic BPF, made anew for each, takes 10 to 20.
-It is written out here, because a relay in userspace needs neither compiler nor object.
+The agent reads neither where a datagram came in, nor to which MAC address, nor what its TTL was:
+that would cost each of them more than the filter does. It is a BPF program
+(BPF_PROG_TYPE_SOCKET_FILTER) that all sockets of a kind share: a socket takes it in 1 us, where one
+of classic BPF, made anew for each, takes 10 to 20. It is written out here, because a relay in
+userspace needs neither compiler nor object.
 
 Of IPv6, Linux takes a datagram from outside whose source is an address of this host (IPv4 has that
 for a martian). A flow of such a client would carry a call to whatever listens on this host.
@@ -26,7 +27,7 @@ _SOCKET_FILTER = 1  # BPF_PROG_TYPE_SOCKET_FILTER of linux/bpf.h
 _SO_ATTACH_BPF = 50  # asm-generic/socket.h
 
 # What is counted, by its place in the map.
-COUNTED = ("ttl_expired", "wrong_side", "own_source")
+COUNTED = ("group_mac", "zero_length", "ttl_expired", "wrong_side", "own_source")
 
 _INSTRUCTION = Struct("=BBhi")  # struct bpf_insn: code, registers, offset, immediate
 _NETWORK_HEADER = -0x100000  # SKF_NET_OFF of linux/filter.h
@@ -37,7 +38,10 @@ _SOURCE: dict[int, tuple[bytes | int, ...]] = {
     socket.AF_INET: (bytes(4), bytes(4), V4_MAPPED[8:], 12),
     socket.AF_INET6: (8, 12, 16, 20),
 }
-_IFINDEX = 40  # of ifindex in struct __sk_buff
+# Of two fields in struct __sk_buff.
+_PKT_TYPE, _IFINDEX = 4, 40
+_PACKET_BROADCAST, _PACKET_MULTICAST = 1, 2  # linux/if_packet.h
+_UDP_LENGTH = 4  # in a UDP header
 _LOOKUP = 1  # BPF_FUNC_map_lookup_elem
 _DROP = 0x7FFF  # stands for the way of a jump that is not known yet
 
@@ -126,7 +130,7 @@ class SocketFilters:
         self._programs = programs
 
     def attach(self, udp: socket.socket, *, to_transceivers: bool) -> None:
-        """Have the kernel drop what is spent, and what lies about its sender.
+        """Have the kernel drop what no host should take, and what lies about its sender.
 
         At upstream addresses that is what comes from where no transceiver is, and at VIPs what
         comes from elsewhere with an address of this host.
@@ -205,6 +209,15 @@ def program(ttl: int, checks: Sequence[bytes], counts: int) -> bytes:
     """
     passing = [
         _do(0xBF, to=6, source=1),  # r6 = context, as loads from the packet want it
+        # What Linux takes in a frame to all or many is for none of them (RFC 1122, section 3.3.6).
+        _do(0xB7, to=7, value=COUNTED.index("group_mac")),
+        _do(0x61, to=1, source=6, offset=_PKT_TYPE),
+        _do(0x15, to=1, offset=_DROP, value=_PACKET_BROADCAST),
+        _do(0x15, to=1, offset=_DROP, value=_PACKET_MULTICAST),
+        # And a length of 0 is for jumbograms alone (RFC 2675, section 4).
+        _do(0xB7, to=7, value=COUNTED.index("zero_length")),
+        _do(0x28, value=_UDP_LENGTH),  # r0 = 2 bytes of the datagram, which begins with its header
+        _do(0x15, offset=_DROP),  # if r0 == 0
         _do(0xB7, to=7, value=COUNTED.index("ttl_expired")),
         _do(0x30, value=_NETWORK_HEADER + ttl),  # r0 = a byte of the IP header
         _do(0xB5, offset=_DROP, value=1),  # if r0 <= 1

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 
 import pytest
+from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
 
 from relay.dataplane.kernel.ingresses import LOOPBACK
@@ -86,12 +87,18 @@ def test_this_host_may_talk_to_itself(pair: Pair, *, to_transceivers: bool) -> N
         assert filters.dropped() == {}
 
 
-def test_nobody_else_has_an_address_of_this_host(host: Host) -> None:
+@pytest.fixture(scope="module")
+def own_mac(host: Host) -> str:
+    """Of the interface that has this host's address."""
     host.sysctl("ipv6/conf/b/disable_ipv6", 0)
     with host.netlink() as netlink:
         (index,) = netlink.link_lookup(ifname="b")
         netlink.addr("add", index=index, address=OWN.host, prefixlen=64, flags=IFA_F_NODAD)
         (link,) = netlink.get_links(ifname="b")
+    return str(link.get("address"))
+
+
+def test_nobody_else_has_an_address_of_this_host(host: Host, own_mac: str) -> None:
     with (
         host.inside(),
         closing(Wire(host, "b-far")) as cable,
@@ -101,11 +108,37 @@ def test_nobody_else_has_an_address_of_this_host(host: Host) -> None:
         udp.settimeout(5)
         udp.bind(OWN)
         filters.attach(udp, to_transceivers=False)
-        ether = Ether(src=cable.mac, dst=link.get("address"))
+        ether = Ether(src=cable.mac, dst=own_mac)
         for sender in (OWN.host, "2001:db8::7"):
             cable.send(datagram_frame(ether, Endpoint(sender, 5000), OWN, sender.encode()))
         assert udp.recv(100) == b"2001:db8::7"
         assert filters.dropped() == {"own_source": 1}
+
+
+def test_what_linux_takes_and_no_host_should_is_dropped(host: Host, own_mac: str) -> None:
+    """A unicast datagram in a frame to many, and a length of 0."""
+    source = Endpoint("2001:db8::7", 5000)
+    with (
+        host.inside(),
+        closing(Wire(host, "b-far")) as cable,
+        closing(filtered(())) as filters,
+        closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as udp,
+    ):
+        udp.settimeout(5)
+        udp.bind(OWN)
+        plain = datagram_frame(Ether(src=cable.mac, dst=own_mac), source, OWN, b"plain")
+        many = (b"\xff" * 6, bytes.fromhex("333300000001"))
+        lengthless = Ether(plain)
+        lengthless[UDP].len, lengthless[UDP].chksum = 0, None
+        odd = [mac + plain[6:] for mac in many] + [bytes(lengthless)]
+        for frame in (*odd, plain):
+            cable.send(frame)
+        assert [udp.recv(100) for _ in range(4)] == [b"plain"] * 4
+        filters.attach(udp, to_transceivers=False)
+        for frame in (*odd, plain):
+            cable.send(frame)
+        assert udp.recv(100) == b"plain"
+        assert filters.dropped() == {"group_mac": 2, "zero_length": 1}
 
 
 def test_sockets_keep_their_filter(pair: Pair) -> None:
