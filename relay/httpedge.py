@@ -36,6 +36,7 @@ _SENTENCES = {
     500: "This server failed on this request, which it has logged; others are served.",
     504: "The request took too long.",
 }
+_NO_TEXT = "This request has a header that is no text: write headers in ASCII, or in UTF-8."
 
 
 def plain_error(status: int, message: str) -> web.Response:
@@ -161,8 +162,21 @@ class HttpEdge:
         except (ConnectionError, TimeoutError):
             raise  # the client is gone, or took too long
         except Exception as error:  # noqa: BLE001  # whatever it is, it is of this request
+            # aiohttp quotes headers in what it refuses, such as Expect and Upgrade, and cannot
+            # write what it could not read.
+            if isinstance(error, UnicodeEncodeError) and not _is_text(request):
+                return self.error_response(400, _NO_TEXT)
             self._faults.note(f"{request.method} {_route(request)}", error)
             return self.error_response(500, _SENTENCES[500])
+
+
+def _is_text(request: web.BaseRequest) -> bool:
+    """Whether the head of a request can be read; aiohttp has surrogates for what cannot."""
+    try:
+        "".join((request.method, request.path_qs, *request.headers.values())).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _route(request: web.BaseRequest) -> str:

@@ -38,6 +38,12 @@ async def breaks(_: web.Request) -> web.Response:
     raise ZeroDivisionError("a secret")
 
 
+async def upgrades(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    return socket
+
+
 async def never(_: web.Request) -> web.Response:
     await asyncio.Event().wait()
     return web.Response()
@@ -61,6 +67,7 @@ async def serving(faults: Faults | None = None, **more: Any) -> AsyncIterator[En
             web.get("/", hello),
             web.post("/", body),
             web.get("/breaks", breaks),
+            web.get("/socket", upgrades),
             web.get("/never", never),
             web.get("/long", long),
             web.get("/large", large),
@@ -102,7 +109,11 @@ JUNK = {
     "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 5\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "another scheme": b"GET ftp://[ HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an expectation": b"POST / HTTP/1.1\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n",
+    "an expectation": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n",
+    "an expectation that is no text": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
+    "an upgrade to what is no text": b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: \xff\r\n\r\n",
+    "another version of WebSockets": b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: \xff\r\n\r\n",
     "a body that is too long": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
     + bytes(200_000),
     "elsewhere": b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
