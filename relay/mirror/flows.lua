@@ -1,13 +1,20 @@
-#!lua name=icelane_flows
+#!lua name=icelane_flows2
 -- A flow in the mirror has one owner, the relay that its client reaches, and an epoch, which each
 -- take-over raises. Whoever writes says both, and is refused where somebody has come before: so two
 -- relays that both believe to have a flow do not write over each other. Redis cannot verify a
--- record; it compares what stands in it, and relays verify what they read.
+-- record; it compares what stands in it. A relay that is refused is given what stands there, and
+-- verifies it before it believes a word.
+--
+-- While a release is rolled out, relays of two share a server. Whoever changes what a function takes
+-- or answers gives it and the library other names, so that each release has its own.
 
--- What is held under a key; nothing where that is no record.
+-- Bytes of a value: what is longer is no record; LONGEST in record.py.
+local LONGEST = 4096
+
+-- What is held under a key, and as which text; nothing where that is no record.
 local function held(key)
   local value = redis.call('GET', key)
-  if not value then
+  if not value or #value > LONGEST then
     return nil
   end
   local readable, record = pcall(cjson.decode, value)
@@ -17,15 +24,19 @@ local function held(key)
   if type(record.owner) ~= 'string' or type(record.epoch) ~= 'number' then
     return nil
   end
-  return record
+  return record, value
 end
 
--- claim KEY owner epoch milliseconds record channel: write a record, and tell the other relays.
--- 1 if it is written, otherwise the epoch, as a text, of whoever holds the flow.
+-- claim KEY owner epoch milliseconds record channel junk: write a record, and tell the other relays.
+-- What stands there does not count if it is the junk, a text that a relay could not verify.
+-- 1 if it is written, otherwise the record of whoever holds the flow.
 local function claim(keys, args)
-  local record, epoch = held(keys[1]), tonumber(args[2])
-  if record and (record.epoch > epoch or (record.epoch == epoch and record.owner ~= args[1])) then
-    return string.format('%.0f', record.epoch)
+  local record, value = held(keys[1])
+  local epoch = tonumber(args[2])
+  if record and value ~= args[6] and (
+    record.epoch > epoch or (record.epoch == epoch and record.owner ~= args[1])
+  ) then
+    return value
   end
   redis.call('SET', keys[1], args[4], 'PX', args[3])
   redis.call('PUBLISH', args[5], keys[1] .. ' ' .. args[4])
@@ -33,14 +44,14 @@ local function claim(keys, args)
 end
 
 -- refresh KEY owner milliseconds: let a record live on. 1 if it does, 0 if there is none, otherwise
--- the epoch, as a text, of the other relay that holds the flow.
+-- the record of the other relay that holds the flow.
 local function refresh(keys, args)
-  local record = held(keys[1])
+  local record, value = held(keys[1])
   if not record then
     return 0
   end
   if record.owner ~= args[1] then
-    return string.format('%.0f', record.epoch)
+    return value
   end
   redis.call('PEXPIRE', keys[1], args[2])
   return 1
@@ -63,6 +74,6 @@ local function allowed_when_full(name, callback)
   redis.register_function{function_name = name, callback = callback, flags = {'allow-oom'}}
 end
 
-redis.register_function('icelane_flow_claim', claim)
-allowed_when_full('icelane_flow_refresh', refresh)
-allowed_when_full('icelane_flow_release', release)
+redis.register_function('icelane_flow2_claim', claim)
+allowed_when_full('icelane_flow2_refresh', refresh)
+allowed_when_full('icelane_flow2_release', release)

@@ -30,5 +30,5 @@ def is_of_one_key(error: object) -> bool:
 
 
 def call(pipeline: Pipe, name: str, key: str, *arguments: str | bytes | int) -> None:
-    """Add a call of ``icelane_flow_claim``, ``_refresh`` or ``_release`` to a pipeline."""
-    pipeline.execute_command("FCALL", f"icelane_flow_{name}", 1, key, *arguments)
+    """Add a call of ``icelane_flow2_claim``, ``_refresh`` or ``_release`` to a pipeline."""
+    pipeline.execute_command("FCALL", f"icelane_flow2_{name}", 1, key, *arguments)

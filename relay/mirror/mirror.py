@@ -20,7 +20,7 @@ from relay.mirror.asked import Asked
 from relay.mirror.dormant import DormantFlows
 from relay.mirror.fetching import fetch
 from relay.mirror.reading import Held, read
-from relay.mirror.record import Record, RecordError, client_of
+from relay.mirror.record import LONGEST, Record, RecordError, client_of
 from relay.mirror.requests import Claim, LookUp, Refresh, Release, Request, Writer
 from relay.outage import Outage
 from relay.pace import Pace
@@ -334,15 +334,26 @@ class Mirror:
         match request, answer:
             case LookUp(client, vip), value:
                 self._looked_up(Source(client, vip), value if isinstance(value, bytes) else None)
-            case Claim(flow), bytes(epoch):
-                self._counters["mirror_contested"] += 1
-                self._flows.contested(flow, int(epoch))
+            case Claim() | Refresh(), bytes(value):
+                self._held(request, value)
             case Claim(flow), _:
                 self._flows.claimed(flow)
-            case Refresh(flow), bytes(epoch):
-                self._flows.lost(flow, int(epoch))
             case Refresh(flow, epoch, introduced), 0:
                 self.claim(flow, max(1, epoch), introduced)
+
+    def _held(self, request: Claim | Refresh, value: bytes) -> None:
+        """Redis has this as the record of another relay, or of a higher epoch of this one's."""
+        flow = request.flow
+        record = self._read(flow.client, flow.vip, value)
+        if record is None:
+            # Once: whoever goes on writing junk there is answered as often as flows are stored.
+            if not (isinstance(request, Claim) and request.junk):
+                self._enqueue(Claim(flow, max(1, request.epoch), request.introduced, value))
+        elif isinstance(request, Claim):
+            self._counters["mirror_contested"] += 1
+            self._flows.contested(flow, record.epoch)
+        else:
+            self._flows.lost(flow, record.epoch)
 
     def _looked_up(self, source: Source, value: bytes | None) -> None:
         record = self._read(source.client, source.vip, value) if value is not None else None
@@ -386,8 +397,9 @@ class Mirror:
     def _sort(self, client: Endpoint, vip: Endpoint, value: bytes) -> None:
         """Take a record that nobody has asked for: this relay's own, or another's."""
         source = Source(client, vip)
-        # Others' are read when they are needed, if ever.
-        if self._owner.encode() in value or self._flows.has(source):
+        # Others' are read when they are needed, if ever; what is too long for one is not kept.
+        is_wanted = self._owner.encode() in value or self._flows.has(source)
+        if is_wanted or len(value) > LONGEST:
             if (record := self._read(client, vip, value)) is None:
                 return
             if record.owner == self._owner:

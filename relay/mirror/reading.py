@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, cast
 
 from relay.mirror import library
-from relay.mirror.record import PREFIX, RecordError, client_of, key_of
+from relay.mirror.record import LONGEST, PREFIX, RecordError, client_of, key_of
 from relay.redisclient import Client
 from relay.wire.endpoint import Endpoint
 
@@ -70,7 +70,7 @@ async def _fetched(
         values = await pipeline.execute(raise_on_error=False)
     held = []
     for ends, value in zip(clients, values, strict=True):
-        if isinstance(value, bytes):
+        if isinstance(value, bytes) and len(value) <= LONGEST:
             held.append(Held(*ends, value))
         elif isinstance(value, Exception) and not library.is_of_one_key(value):
             raise value

@@ -31,6 +31,9 @@ from relay.wire.transport import Transport
 VERSION = 2
 PREFIX = "icelane:flow:"
 MAC_SIZE = 16  # bytes of HMAC-SHA256 that are kept
+# Bytes of a value, of which a record has some 300, and its owner's name may be long; as in
+# flows.lua. What is longer is nobody's record, and is not kept.
+LONGEST = 4096
 
 # Made once: `json.dumps` makes an encoder for each call that asks for anything special.
 _ENCODER, _SORTING_ENCODER = json.JSONEncoder(), json.JSONEncoder(sort_keys=True)
@@ -98,8 +101,11 @@ class Record:
         Raises:
             RecordError: It is malformed, or its tag does not verify.
         """
+        if len(value) > LONGEST:
+            raise RecordError(f"malformed: {len(value)} bytes long")
         try:
             fields = json.loads(value)
+            _require_flat(fields)
             mac = bytes.fromhex(fields.pop("mac"))
             route = read_ufrag(fields["route"])
             flow = FlowTuple(
@@ -122,6 +128,18 @@ class Record:
         if version != VERSION:
             raise RecordError(f"version {version} is unknown")
         return cls(flow, owner, epoch, time, introduced)
+
+
+def _require_flat(fields: dict[str, Any]) -> None:
+    """Raise one of `_MALFORMED` where one value is in another, beyond a list as of `introduced`.
+
+    Reading what is nested may just work, deep in the stack, and writing it for its tag then fails.
+    Fields that are unknown may be of a later release, which has signed them.
+    """
+    for name, value in fields.items():
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, dict | list):
+                raise TypeError(f"what is nested in {name[:16]!r} is no field of a record")
 
 
 def _introduced(written: Any, flow: FlowTuple) -> Announcement | None:

@@ -29,22 +29,31 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Write a flow's record, as of this relay. The answer: 1, or the epoch of who has it."""
+    """Write a flow's record, as of this relay. The answer: 1, or the record of who has it.
+
+    Attributes:
+        flow: The flow.
+        epoch: Its epoch.
+        introduced: What an edge has said of its client.
+        junk: What may be written over as if nothing were there, for it does not verify.
+    """
 
     flow: FlowTuple
     epoch: int
     introduced: Announcement | None = None
+    junk: bytes = b""
 
     def add(self, pipeline: Pipe, writer: Writer) -> None:
         """Add the command to a pipeline."""
         record = Record(self.flow, writer.owner, self.epoch, time.time(), self.introduced)
         value, channel = record.serialize(writer.keys), _channel(self.flow)
-        call(pipeline, "claim", record.key, writer.owner, self.epoch, writer.ttl, value, channel)
+        written = writer.ttl, value, channel, self.junk
+        call(pipeline, "claim", record.key, writer.owner, self.epoch, *written)
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Let a flow's record live on. The answer: 1; 0 if there is none; or another's epoch."""
+    """Let a flow's record live on. The answer: 1; 0 if there is none; or another's record."""
 
     flow: FlowTuple
     epoch: int

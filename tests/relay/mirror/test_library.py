@@ -30,6 +30,19 @@ async def test_a_user_who_may_only_call_them_is_enough(redis_server: RedisServer
             assert await pipeline.execute() == [0]
 
 
+async def test_those_of_the_release_before_stay_beside_them(redis_server: RedisServer) -> None:
+    """Its relays share the server while the next one is rolled out, and get its answers."""
+    before = "#!lua name=icelane_flows\nredis.register_function('icelane_flow_refresh', {})"
+    client = redis_server.client()
+    client.function_load(before.format("function() return '4' end"))
+    async with connect(redis_server.url, TIMEOUT) as redis:
+        await library.load(redis)
+        async with redis.pipeline(transaction=False) as pipeline:
+            library.call(pipeline, "refresh", "icelane:flow:x", "relay-a", 1000)
+            assert await pipeline.execute() == [0]
+    assert client.fcall("icelane_flow_refresh", 1, "icelane:flow:x", "relay-a", "1000") == b"4"
+
+
 @pytest.mark.parametrize(
     ("error", "one"),
     [

@@ -17,7 +17,7 @@ from relay.mirror.dormant import DormantFlows
 from relay.mirror.library import CHANNEL
 from relay.mirror.mirror import TIMEOUT, Mirror
 from relay.mirror.neighbours import Neighbours
-from relay.mirror.record import PREFIX, Record, key_of
+from relay.mirror.record import LONGEST, PREFIX, Record, key_of
 from relay.redisclient import connect
 from relay.wire.announcement import Announcement
 from relay.wire.endpoint import Endpoint
@@ -355,6 +355,77 @@ async def test_what_stands_there_and_is_no_record_is_written_over(
             watched.mirror.claim(flow, 1)
             await eventually(lambda: bool(watched.events), "there is an answer")
         assert watched.events == [("claimed", flow, 0)]
+
+
+@pytest.mark.parametrize("epoch", ["9", "4000000000", "1e999", "nan", "9" * 400, "2.5"])
+@pytest.mark.parametrize("verb", ["claim", "refresh"])
+async def test_what_does_not_verify_is_told_to_nobody_and_written_over(
+    redis_server: RedisServer, scene: Scene, verb: str, epoch: str
+) -> None:
+    """Whoever can write to Redis takes no flow away, and stops no mirror."""
+    flow = scene.connect().addresses
+    others = [flow._replace(client=MALLORY._replace(port=port)) for port in range(1, 4)]
+    client = redis_server.client()
+    junk = json.dumps({"owner": "x", "epoch": 0}).replace("0", epoch)
+    async with mirroring(redis_server, scene) as watched:
+        await eventually(lambda: bool(watched.restored), "it is read")
+        client.set(key_of(flow.client, flow.vip), junk)
+        getattr(watched.mirror, verb)(flow, 2)
+        for other in others:  # of the same batch
+            watched.mirror.claim(other, 1)
+        await eventually(lambda: len(watched.events) == 4, "all are claimed")
+    assert sorted(watched.events) == sorted(("claimed", each, 0) for each in (flow, *others))
+    assert watched.counters.keys() <= {
+        "mirror_record_refused"
+    }  # a claim beats any that is no number
+    assert Record.parse(flow.client, flow.vip, _record(redis_server, flow), scene.keys).epoch == 2
+
+
+async def test_a_server_that_answers_junk_for_ever_is_not_asked_for_ever(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    flow = scene.connect().addresses
+    client = redis_server.client()
+    text = "#!lua name=icelane_flows2\n"
+    for name in ("claim", "refresh", "release"):
+        text += f"redis.register_function('icelane_flow2_{name}', function() return 'junk' end)\n"
+    client.function_load(text)
+    async with mirroring(redis_server, scene) as watched:
+        watched.mirror.refresh(flow, 1)
+        await eventually(lambda: watched.counters["mirror_record_refused"] == 2, "it is refused")
+        watched.mirror.recall(Source(ALICE, VIP), RTP)
+        await eventually(lambda: bool(watched.unknowns), "the queue is served")
+        assert _calls(redis_server, "cmdstat_fcall") == 2
+    assert watched.events == []
+
+
+async def test_what_is_nested_as_deep_as_can_be_read_stops_no_mirror(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    """At one of these depths it can be read, and not be written again for its tag."""
+    flow = scene.connect().addresses
+    client, depths = redis_server.client(), range(900, 1000)
+    record = Record(flow, "relay-a", 1, 5.0).serialize(scene.keys)
+    for depth in depths:
+        nested = record[:-1] + b', "more": ' + b"[" * depth + b"]" * depth + b"}"
+        client.set(key_of(flow.client._replace(port=depth), flow.vip), nested)
+    async with mirroring(redis_server, scene) as watched:
+        await eventually(lambda: bool(watched.restored), "it is read")
+        for depth in depths:
+            there = flow._replace(client=flow.client._replace(port=depth))
+            watched.mirror.heard(key_of(there.client, VIP), _record(redis_server, there))
+    assert watched.counters == {"mirror_record_refused": 2 * len(depths)}
+    assert len(watched.dormant) == 0
+
+
+async def test_what_is_too_long_for_a_record_does_not_sleep(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    async with mirroring(redis_server, scene) as watched:
+        watched.mirror.heard(key_of(ALICE, VIP), bytes(LONGEST))
+        watched.mirror.heard(key_of(MALLORY, VIP), bytes(LONGEST + 1))
+    assert list(watched.dormant) == [Source(ALICE, VIP)]
+    assert watched.counters == {"mirror_record_refused": 1}
 
 
 async def test_a_key_with_a_value_of_another_kind_harms_no_other_flow(

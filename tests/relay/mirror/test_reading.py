@@ -8,7 +8,7 @@ import pytest
 from relay.mirror import reading
 from relay.mirror.mirror import TIMEOUT
 from relay.mirror.reading import Held, read
-from relay.mirror.record import PREFIX, key_of
+from relay.mirror.record import LONGEST, PREFIX, key_of
 from relay.redisclient import FAILURES, Client, connect
 from relay.wire.endpoint import Endpoint
 from tests.relay.conftest import ALICE, MALLORY, VIP, RedisServer
@@ -38,8 +38,9 @@ async def test_those_of_other_vips_and_clients_are_left_alone(
         server.set(key_of(who, vip._replace(port=1)), b"of another")
     server.set(f"{PREFIX}{vip}|nobody", b"of no client")
     server.rpush(key_of(ALICE._replace(port=7), vip), b"a list")
+    server.set(key_of(ALICE._replace(port=8), vip), bytes(LONGEST + 1))
     assert await held(client, vip, counters) == [[Held(ALICE, vip, b"a text")]]
-    assert counters == {"mirror_record_refused": 2}
+    assert counters == {"mirror_record_refused": 3}
 
 
 async def test_many_come_in_batches(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.flowtuple import FlowTuple
-from relay.mirror.record import MAC_SIZE, Record, RecordError, client_of, key_of
+from relay.mirror.record import LONGEST, MAC_SIZE, Record, RecordError, client_of, key_of
 from relay.wire.announcement import MAX_EPOCH, Announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
@@ -152,12 +152,35 @@ def test_a_record_copied_to_another_key_does_not_verify(client: Endpoint, vip: E
         changed(introduced=["203.0.113.2:1", "203.0.113.10:3478", "sctp", 1]),
         changed(introduced=["203.0.113.2:1", "203.0.113.10:3478", "udp", 0]),
         changed(introduced=["here", "203.0.113.10:3478", "udp", 1]),
+        changed(more={}),
+        changed(more=[1, []]),
+        changed(v=[{}]),
+        changed(more="x" * LONGEST),
     ],
     ids=lambda value: ascii(value[:40]) + str(len(value)),
 )
 def test_a_malformed_record_is_refused(value: bytes) -> None:
     with pytest.raises(RecordError, match="malformed"):
         Record.parse(CLIENT, VIP, value, KEYS)
+
+
+def test_what_is_nested_as_deep_as_can_be_read_is_refused() -> None:
+    """It can be read, just, and not be written again, at a depth that depends on the caller's."""
+    for depth in range(800, 1100):
+        value = VALUE[:-1] + b', "more": ' + b"[" * depth + b"]" * depth + b"}"
+        assert len(value) <= LONGEST
+        with pytest.raises(RecordError):
+            Record.parse(CLIENT, VIP, value, KEYS)
+
+
+@pytest.mark.parametrize("more", [1, 1.5, "text", None, True, [], [1, "text"]], ids=repr)
+def test_a_field_of_a_later_release_is_signed_as_any_other(more: object) -> None:
+    fields = json.loads(VALUE) | {"more": more}
+    fields.pop("mac")
+    text = json.dumps([RECORD.key, fields], sort_keys=True).encode("ascii")
+    mac = hmac.digest(KEYS.mirror_keys(1, 1)[0], text, "sha256")[:MAC_SIZE]
+    value = json.dumps(fields | {"mac": mac.hex()}).encode()
+    assert Record.parse(CLIENT, VIP, value, KEYS) == RECORD
 
 
 JSON = st.recursive(

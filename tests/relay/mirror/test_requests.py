@@ -6,7 +6,7 @@ from redis.exceptions import ResponseError
 
 from relay.mirror import library
 from relay.mirror.mirror import TIMEOUT
-from relay.mirror.record import key_of
+from relay.mirror.record import LONGEST, key_of
 from relay.mirror.requests import Claim, LookUp, Refresh, Release, Request, Writer
 from relay.redisclient import connect
 from tests.relay.conftest import ALICE, VIP, RedisServer, Scene
@@ -43,14 +43,34 @@ async def test_a_flow_is_claimed_looked_up_refreshed_and_released(
     assert (record["owner"], record["epoch"]) == ("a", 2)
 
 
-async def test_another_relay_is_told_the_epoch_of_who_has_a_flow(
+async def test_another_relay_is_given_the_record_of_who_has_a_flow(
     redis_server: RedisServer, scene: Scene
 ) -> None:
     flow = scene.connect().addresses
     await ask(redis_server, scene, Claim(flow, 4_000_000_000))
     told = await ask(redis_server, scene, Claim(flow, 3), Refresh(flow, 3), owner="b")
-    assert told == [b"4000000000", b"4000000000"]
+    assert told == [redis_server.client().get(key_of(flow.client, flow.vip))] * 2
     assert await ask(redis_server, scene, Release(flow, 4_000_000_000), owner="b") == [0]
+
+
+async def test_what_does_not_verify_is_written_over_and_only_while_it_stands_there(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    flow, client = scene.connect().addresses, redis_server.client()
+    key, junk = key_of(flow.client, flow.vip), b'{"owner": "x", "epoch": 9}'
+    client.set(key, junk)
+    assert await ask(redis_server, scene, Claim(flow, 1), Claim(flow, 1, junk=junk)) == [junk, 1]
+    # Somebody has come before, and this junk has gone.
+    assert await ask(redis_server, scene, Claim(flow, 1, junk=junk), owner="b") == [client.get(key)]
+
+
+async def test_what_is_too_long_for_a_record_is_none(
+    redis_server: RedisServer, scene: Scene
+) -> None:
+    flow = scene.connect().addresses
+    long = json.dumps({"owner": "x", "epoch": 9, "more": "y" * LONGEST})
+    redis_server.client().set(key_of(flow.client, flow.vip), long)
+    assert await ask(redis_server, scene, Refresh(flow, 1), Claim(flow, 1)) == [0, 1]
 
 
 async def test_a_value_of_another_kind_is_an_error_of_that_request_only(
