@@ -109,7 +109,7 @@ JUNK = {
     "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 5\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "another scheme": b"GET ftp://[ HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an expectation": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n",
+    "an expectation": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n",
     "an expectation that is no text": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
     "an upgrade to what is no text": b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: \xff\r\n\r\n",
     "another version of WebSockets": b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
