@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from transceiver.backend import Channel
 
-MAX_WAITING = 1 << 20  # characters of events that may wait
+MAX_WAITING = 1 << 20  # characters of events: while so many wait, no more are added
 MAX_EVENTS = 4096
 _PAUSE = 0.05  # seconds between two tries
 
@@ -14,7 +14,8 @@ _PAUSE = 0.05  # seconds between two tries
 class Outbox:
     """The events that a client is sent on a channel, in order.
 
-    Where it takes none for so long that too many wait, those are left out, and one tells of it.
+    Where it takes none for so long that too many wait, those are left out, and one tells of it. How
+    long a single event is does not count: a recorded turn may be longer than all that may wait.
 
     Args:
         fitted: An event as it fits into messages of so many bytes.
@@ -30,16 +31,27 @@ class Outbox:
         self._lost = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    def copy(self) -> "Outbox":
+        """Another one, in which the same waits for a channel of its own."""
+        other = Outbox(self._fitted, self._told)
+        other._waiting = self._waiting.copy()
+        other._size, other._lost = self._size, self._lost
+        return other
+
     def opened(self, channel: Channel) -> None:
         """What waits, and what is sent from now on, goes here."""
         self.channel = channel
+        self._waiting = deque(self._fitted(each, channel.longest) for each in self._waiting)
+        self._size = sum(map(len, self._waiting))
         self._flush()
 
     def send(self, text: str) -> None:
         """Send an event, as soon as that is possible."""
-        if self._lost or self._size + len(text) > MAX_WAITING or len(self._waiting) >= MAX_EVENTS:
+        if self._lost or self._size >= MAX_WAITING or len(self._waiting) >= MAX_EVENTS:
             self._lost += 1
         else:
+            if self.channel is not None:
+                text = self._fitted(text, self.channel.longest)
             self._waiting.append(text)
             self._size += len(text)
         self._flush()
@@ -59,15 +71,18 @@ class Outbox:
             self._size = 0
             return
         while self._waiting:
+            # Again: a later offer may have changed how long they may be.
             text = self._fitted(self._waiting[0], channel.longest)
-            if 0 < channel.longest < len(text):
-                self._lost += 1  # not even an error is short enough for this client
-            elif not channel.send(text):
+            if not _is_too_long(text, channel) and not channel.send(text):
                 self._try_again()
                 return
             self._size -= len(self._waiting.popleft())
-        if self._lost and channel.send(self._told(self._lost)):
-            self._lost = 0
+        if self._lost:
+            told = self._told(self._lost)
+            if _is_too_long(told, channel) or channel.send(told):
+                self._lost = 0
+            else:
+                self._try_again()
 
     def _try_again(self) -> None:
         if self._timer is None:
@@ -76,3 +91,8 @@ class Outbox:
     def _again(self) -> None:
         self._timer = None
         self._flush()
+
+
+def _is_too_long(text: str, channel: Channel) -> bool:
+    """Whether not even an error is short enough for this client, which so is told nothing."""
+    return 0 < channel.longest < len(text)
