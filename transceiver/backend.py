@@ -55,6 +55,12 @@ class Backend(Protocol):
     def channel(self, channel: Channel) -> None:
         """The client has opened a data channel."""
 
+    def look_on(self, channel: Channel) -> None:
+        """Somebody else takes part in the events of the call, on a channel of his own.
+
+        An application's server does so as soon as the call is made, so before the client has any.
+        """
+
     def message(self, channel: Channel, message: str | bytes) -> None:
         """A message came."""
 
@@ -140,9 +146,13 @@ class EchoBackend:
     def channel(self, channel: Channel) -> None:
         """See `Backend`."""
         if channel.label == EVENTS_LABEL:
-            self._events = [each for each in self._events if each.is_open]
-            self._events.append(channel)
-            channel.send(_event("session.created", session=self._session))
+            self.look_on(channel)
+
+    def look_on(self, channel: Channel) -> None:
+        """See `Backend`; to an echo, all channels of events are alike."""
+        self._events = [each for each in self._events if each.is_open]
+        self._events.append(channel)
+        channel.send(_event("session.created", session=self._session))
 
     def message(self, channel: Channel, message: str | bytes) -> None:
         """See `Backend`."""

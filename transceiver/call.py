@@ -234,7 +234,7 @@ class Call:
         if self.state == "ended" or len(self._onlookers) >= MAX_ONLOOKERS:
             return False
         self._onlookers.append(onlooker)
-        self._contained("back end", lambda: self._backend.channel(onlooker))
+        self._contained("back end", lambda: self._backend.look_on(onlooker))
         return True
 
     def detach(self, onlooker: Onlooker) -> None:

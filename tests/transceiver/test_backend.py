@@ -70,6 +70,14 @@ def test_what_an_echo_does_not_answer_comes_back(message: str | bytes) -> None:
     assert channel.sent[1:] == [message]
 
 
+def test_who_looks_on_takes_part_in_the_events_whatever_the_name() -> None:
+    echo, onlooker = EchoBackend("rtc_x"), Channel("beside")
+    echo.look_on(onlooker)
+    echo.message(onlooker, '{"type": "session.update", "session": {}}')
+    kinds = [event["type"] for event in onlooker.events()]
+    assert kinds == ["session.created", "session.updated"]
+
+
 def test_another_channel_is_an_echo_only() -> None:
     echo, channel = EchoBackend("rtc_x"), Channel("chat")
     echo.channel(channel)

@@ -1,6 +1,7 @@
 """What a call does with what raises, and with its end; a client that is real on the wire."""
 
 import gc
+import json
 import random
 import time
 import weakref
@@ -177,6 +178,36 @@ async def test_what_a_back_end_raises_costs_what_it_was_told(
     counted = transceiver.mux.counters.as_dict()
     assert counted["session_part_broke"] >= 1
     assert caller.call.state == "connected"
+
+
+async def test_who_looks_on_has_no_channel_of_the_clients(
+    dial: Dial, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await dial()
+    await until(lambda: caller.call.state == "connected")
+    monkeypatch.setattr(EchoBackend, "channel", breaking)
+    onlooker: Any = Channel()
+    assert caller.call.attach(onlooker)
+    caller.call.message(onlooker, "x")
+    assert [json.loads(onlooker.sent[0])["type"], *onlooker.sent[1:]] == ["session.created", "x"]
+
+
+class Channel:
+    """A channel that keeps what is sent."""
+
+    label = "beside"
+    longest = 0
+    is_open = True
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: str | bytes) -> bool:
+        self.sent.append(message)
+        return True
+
+    def close(self) -> None:
+        self.is_open = False
 
 
 async def test_an_end_that_raises_somewhere_is_an_end(

@@ -18,7 +18,7 @@ from transceiver.media.events import KeyPress
 
 _log = logging.getLogger(__name__)
 
-_MAX_CHANNELS = 16  # of events: one of the client, and those that look on
+_MAX_CHANNELS = 16  # of events, of the client; how many look on, the call says
 
 
 def new_id() -> str:
@@ -53,7 +53,10 @@ class ServiceBackend:
         self._is_connected = False
         self._latencies = latencies or Latencies()
         self._bridge = Bridge(new_id, settings, TurnClock(self._latencies))
-        self._outboxes = [Outbox(self._fitted, self._told_of_lost)]
+        # Of the client; the first one keeps what is said before its channel opens.
+        self._clients = [Outbox(self._fitted, self._told_of_lost)]
+        self._onlookers: list[Outbox] = []
+        self._is_looked_on = False
         self._is_slow = False
         self._link = Link(connect, self, faults)
 
@@ -83,21 +86,41 @@ class ServiceBackend:
         """See `Backend`; the Realtime API has no event with which a client tells of keys."""
 
     def channel(self, channel: Channel) -> None:
-        """See `Backend`; the first channel is the one of events, whatever its name."""
-        alive = [each for each in self._outboxes if each.channel is None or each.channel.is_open]
-        first = alive[0] if alive else None
+        """See `Backend`; the client's first channel is the one of events, whatever its name."""
+        self._clients = clients = _alive(self._clients)
+        first = clients[0] if clients else None
         if first is not None and first.channel is None:
             first.opened(channel)
-        elif (first is None or channel.label == EVENTS_LABEL) and len(alive) < _MAX_CHANNELS:
-            outbox = Outbox(self._fitted, self._told_of_lost)
+        elif (first is None or channel.label == EVENTS_LABEL) and len(clients) < _MAX_CHANNELS:
+            clients.append(self._greeted(channel))
+
+    def look_on(self, channel: Channel) -> None:
+        """See `Backend`.
+
+        Who comes before anybody was told of anything is told all of it, as the client will be; who
+        comes later, perhaps again, does not see a second time what may have been acted on.
+        """
+        self._onlookers = _alive(self._onlookers)
+        first = self._clients[0] if self._clients else None
+        if self._is_looked_on or first is None or first.channel is not None:
+            self._onlookers.append(self._greeted(channel))
+        else:
+            outbox = first.copy()
             outbox.opened(channel)
-            alive.append(outbox)
-            if self._bridge.created is not None:
-                outbox.send(self._bridge.created)
-        for each in self._outboxes:
-            if each not in alive:
-                each.close()
-        self._outboxes = alive
+            self._onlookers.append(outbox)
+        self._is_looked_on = True
+
+    def _greeted(self, channel: Channel) -> Outbox:
+        """The outbox of one that comes in the middle."""
+        outbox = Outbox(self._fitted, self._told_of_lost)
+        outbox.opened(channel)
+        if self._bridge.created is not None:
+            outbox.send(self._bridge.created)
+        return outbox
+
+    @property
+    def _outboxes(self) -> list[Outbox]:
+        return self._clients + self._onlookers
 
     def message(self, channel: Channel, message: str | bytes) -> None:
         """See `Backend`."""
@@ -178,3 +201,12 @@ class ServiceBackend:
     def _told_of_lost(count: int) -> str:
         why = f"{count} events are left out: this client takes them too slowly"
         return events.error(new_id(), why, code="client_slow", kind="server_error")
+
+
+def _alive(outboxes: list[Outbox]) -> list[Outbox]:
+    """Those whose channel is open, or will be; the others are closed."""
+    alive = [each for each in outboxes if each.channel is None or each.channel.is_open]
+    for each in outboxes:
+        if each not in alive:
+            each.close()
+    return alive

@@ -77,6 +77,9 @@ class TellerBackend:
             self._events = channel
             self._send("session.created", session=self._session)
 
+    def look_on(self, channel: Channel) -> None:
+        """See `Backend`; nobody does."""
+
     def message(self, _: Channel, message: str | bytes) -> None:
         """See `Backend`."""
         event = json.loads(message)

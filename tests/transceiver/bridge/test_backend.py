@@ -5,7 +5,7 @@ import gc
 import json
 import random
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -248,6 +248,9 @@ class Channel:
         self.sent.append(json.loads(message)["type"])
         return self.is_open
 
+    def close(self) -> None:
+        self.is_open = False
+
 
 async def test_which_channels_are_those_of_events() -> None:
     backend = ServiceBackend("rtc_x", "test", SessionSettings({}), never, Faults())
@@ -272,6 +275,119 @@ async def test_which_channels_are_those_of_events() -> None:
     backend.close()
     backend.received(created)
     assert len(second.sent) == 3
+
+
+def said(*kinds: str) -> list[str]:
+    return [json.dumps({"type": each, "event_id": "e", "session": {"id": "s"}}) for each in kinds]
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[ServiceBackend]:
+    made = ServiceBackend("rtc_x", "test", SessionSettings({}), never, Faults())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("label", [EVENTS_LABEL, "of any name"])
+async def test_who_looks_on_first_takes_nothing_from_the_client(
+    backend: ServiceBackend, label: str
+) -> None:
+    onlooker, second, client = Channel(EVENTS_LABEL), Channel(EVENTS_LABEL), Channel(label)
+    for text in said("session.created", "session.updated"):
+        backend.received(text)
+    backend.look_on(onlooker)
+    for text in said("response.created"):
+        backend.received(text)
+    backend.look_on(second)
+    backend.channel(client)
+    backend.message(client, "nonsense")
+    everything = ["session.created", "session.updated", "response.created", "error"]
+    assert client.sent == onlooker.sent == everything
+    assert second.sent == ["session.created", "error"], "the first may have acted on the others"
+
+
+async def test_who_comes_again_does_not_see_again_what_was_acted_on(
+    backend: ServiceBackend,
+) -> None:
+    """Of a call that has no data channel at all."""
+    first, again = Channel(EVENTS_LABEL), Channel(EVENTS_LABEL)
+    backend.look_on(first)
+    for text in said("session.created", "response.function_call_arguments.done"):
+        backend.received(text)
+    first.close()
+    backend.look_on(again)
+    assert len(first.sent) == 2
+    assert again.sent == ["session.created"]
+
+
+async def test_a_client_whose_channel_was_closed_is_served_although_one_looks_on(
+    backend: ServiceBackend,
+) -> None:
+    first, onlooker, again = Channel("one"), Channel(EVENTS_LABEL), Channel("another")
+    backend.channel(first)
+    backend.look_on(onlooker)
+    first.close()
+    backend.channel(again)
+    for text in said("x"):
+        backend.received(text)
+    assert again.sent == onlooker.sent == ["x"]
+
+
+async def test_a_client_with_many_channels_keeps_nobody_out(backend: ServiceBackend) -> None:
+    channels = [Channel(EVENTS_LABEL) for _ in range(20)]
+    onlooker = Channel(EVENTS_LABEL)
+    for each in channels:
+        backend.channel(each)
+    backend.look_on(onlooker)
+    for text in said("x"):
+        backend.received(text)
+    assert [each.sent for each in channels] == [["x"]] * 16 + [[]] * 4
+    assert onlooker.sent == ["x"]
+
+
+@pytest.mark.parametrize("longest", [262_144, 0])
+async def test_a_turn_of_20_s_is_retrieved_by_whoever_can_take_it(
+    backend: ServiceBackend, longest: int
+) -> None:
+    client, sent = Channel(EVENTS_LABEL), []
+
+    def keep(message: str | bytes) -> bool:
+        sent.append(json.loads(message))
+        return True
+
+    client.longest, client.send = longest, keep  # type: ignore[method-assign]
+    backend.channel(client)
+    sound = {"type": "input_audio", "transcript": "so much", "audio": "A" * 1_280_000}
+    item = {"id": "i", "type": "message", "role": "user", "content": [sound]}
+    retrieved = {"type": "conversation.item.retrieved", "event_id": "e", "item": item}
+    backend.received(json.dumps(retrieved))
+    if longest:
+        del sound["audio"]
+    assert sent == [retrieved]
+
+
+async def test_a_server_may_look_on_before_the_client_is_connected(
+    service: RealtimeService,
+    bridged: Transceiver,
+    dial: Dial,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, onlooker = dial(bridged.control), Channel(EVENTS_LABEL)
+    take = client.pc.setRemoteDescription
+
+    async def after_the_server(answer: Any) -> None:
+        (call,) = bridged.calls
+        assert call.attach(onlooker)
+        await until(lambda: onlooker.sent)
+        await service.connection.send("x")
+        await until(lambda: "x" in onlooker.sent)
+        await take(answer)
+
+    monkeypatch.setattr(client.pc, "setRemoteDescription", after_the_server)
+    await client.call(bridged.address)
+    await until(lambda: "x" in kinds(client))
+    assert kinds(client) == onlooker.sent == ["session.created", "x"]
 
 
 async def never() -> Any:
