@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pylibsrtp
 from pylibsrtp import Policy, Session
 
-_WINDOW = 1024  # packets that may come late; 20 s of voice
+from transceiver.media.rtp import WINDOW
+
 # Of the client. libsrtp keeps each for ever, and looks through all of them for each packet.
 MAX_SOURCES = 32
 _CLIENT, _SERVER = 0, 1  # whose keys come first in the keying material (RFC 5764, section 4.2)
@@ -118,5 +119,5 @@ def _session(profile: Profile, material: bytes, side: int, ssrcs: int) -> Sessio
         srtp_profile=profile.number,
     )
     policy.allow_repeat_tx = True  # retransmissions answer NACK (RFC 4585)
-    policy.window_size = _WINDOW
+    policy.window_size = WINDOW
     return Session(policy)

@@ -28,6 +28,9 @@ class Decoder(Protocol):
     def conceal(self, samples: int) -> bytes:
         """So many samples in place of a packet that did not come."""
 
+    def carries(self, payload: bytes) -> int:
+        """How much of the audio before a packet it has along, in samples; 0 for none."""
+
     def recover(self, payload: bytes, samples: int) -> bytes | None:
         """The lost audio just before a packet, from that packet; None when it has none."""
 

@@ -81,6 +81,10 @@ class G711Decoder:
         """So many samples that go on as the last ones did, and fade."""
         return self._heard.extrapolate(samples).tobytes()
 
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002  # as in Decoder
+        """Nothing: G.711 has no forward error correction."""
+        return 0
+
     def recover(self, payload: bytes, samples: int) -> None:  # noqa: ARG002  # as in Decoder
         """Nothing: G.711 has no forward error correction."""
         return

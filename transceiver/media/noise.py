@@ -53,6 +53,10 @@ class ComfortNoise:
         self._at = int(self._at + samples) % _PERIOD
         return self._noise[places].tobytes()
 
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002  # as in Decoder
+        """Nothing: there is no more in it than the noise that it begins."""
+        return 0
+
     def recover(self, payload: bytes, samples: int) -> None:  # noqa: ARG002  # as in Decoder
         """Nothing: there is no more in it than the noise that it begins."""
         return

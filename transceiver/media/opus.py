@@ -115,6 +115,10 @@ class OpusDecoder:
             left -= MAX_SAMPLES
         return b"".join(parts)[: 2 * samples]
 
+    def carries(self, payload: bytes) -> int:
+        """How much of the audio before a packet it has along: as much as its frames last."""
+        return _FRAME_SAMPLES[payload[0] >> 3] if has_fec(payload) else 0
+
     def recover(self, payload: bytes, samples: int) -> bytes | None:
         """The audio just before a packet from that packet, in place of a lost one.
 
@@ -127,13 +131,13 @@ class OpusDecoder:
         Returns:
             So many samples, or None when there is nothing to recover them from.
         """
+        carried = self.carries(payload)
+        if not carried:
+            return None
         try:
-            lasts = duration(payload)
-            if not has_fec(payload):
-                return None
-            # libopus conceals when it is asked for less than the packet's own frames.
+            # libopus conceals when it is asked for less than a frame of the packet's own.
             early = self.conceal(samples - MAX_SAMPLES) if samples > MAX_SAMPLES else b""
-            wanted = min(max(-(-samples // _STEP) * _STEP, lasts), MAX_SAMPLES)
+            wanted = min(max(-(-samples // _STEP) * _STEP, carried), MAX_SAMPLES)
             pcm = early + self._run(payload, wanted, 1)
         except CodecError:
             return None

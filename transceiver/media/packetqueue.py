@@ -1,7 +1,8 @@
 """The packets of one stream that wait to be played, on time lines that do not wrap.
 
 Numbers and timestamps may jump to anywhere: a stream that goes on from there is taken to begin
-anew, at the delay that it had. Numbers are trusted for the order, timestamps for durations only.
+anew, at the delay that it had. Numbers are trusted for the order, timestamps for durations; only
+together they tell a packet that took a long way from one of a stream that began anew.
 """
 
 from typing import NamedTuple
@@ -9,9 +10,11 @@ from typing import NamedTuple
 from transceiver.media.codec import FRAME_SAMPLES
 from transceiver.media.delay import RATE, Delay
 from transceiver.media.red import Block
-from transceiver.media.rtp import Packet
+from transceiver.media.rtp import WINDOW, Packet
 
-_WINDOW = 100  # numbers: a packet further ahead or behind does not belong to these
+_NEAR = 100  # numbers: a packet further ahead or behind may be of a stream that began anew
+# Ticks, as parts of a second, between two packets of a stream: 2.5 to 120 ms (RFC 6716, 2.1.4).
+_LEAST, _MOST_APART = 1 / 400, 0.12
 _FOLLOWS = 8  # numbers: a stray one and one so close behind it are where the stream goes on
 _LATE = RATE  # a packet that comes so much too late has another time line
 _EARLY = 1_440  # 60 ms; so much too early, too: none is faster than the fastest
@@ -51,6 +54,7 @@ class PacketQueue:
         late: Packets that came after their turn.
         skipped: Packets that were not played because too many waited.
         restarts: Times that the stream went on from elsewhere.
+        begins: The number from which it did, the last time.
         asked: Numbers, as they are on the wire, that came or will come a second time because they
             were asked for: they say nothing about delay.
     """
@@ -59,7 +63,7 @@ class PacketQueue:
         self.next = 0
         self.highest = -1
         self.waiting: dict[int, Waiting] = {}
-        self.late = self.skipped = self.restarts = 0
+        self.late = self.skipped = self.restarts = self.begins = 0
         self.asked: set[int] = set()
         self._delay = delay
         self._stray: tuple[Packet, int, float] | None = None
@@ -83,9 +87,14 @@ class PacketQueue:
             self.next = packet.sequence
             self.highest = packet.sequence - 1
         step = ((packet.sequence - self.highest + 0x8000) & 0xFFFF) - 0x8000
-        if not -_WINDOW < step <= _WINDOW:
-            self._wander(packet, rate, now)
+        if not -_NEAR < step <= _NEAR:
+            if self._took_long(packet, step, rate):
+                self.late += 1
+            else:
+                self._wander(packet, rate, now)
             return
+        if step > 0 and self._stray is not None and self._is_behind(self._stray[0]):
+            self._stray = None  # while the stream goes on, nothing behind it is a new begin
         number = self.highest + step
         start = None
         if rate and packet.payload:
@@ -119,6 +128,23 @@ class PacketQueue:
                 number, start, block.payload_type, block.payload, redundant=True
             )
 
+    def _is_behind(self, packet: Packet) -> bool:
+        return (packet.sequence - self.highest & 0xFFFF) >= 0x8000
+
+    def _took_long(self, packet: Packet, step: int, rate: int) -> bool:
+        """Whether a packet far behind is of this stream, by a path that was left or stood still.
+
+        Of a client that goes from Wi-Fi to a telephone network the old packets may come seconds
+        after the new ones. Their time is as far back as their number; a stream that begins anew
+        close behind says another time. Of another codec no one can tell: it is late, too.
+        """
+        if not -WINDOW < step <= -_NEAR:
+            return False
+        if not rate or rate != self._rate:
+            return True
+        back = -_ticks(self._timestamp, packet.timestamp) / rate
+        return _LEAST <= back / -step <= _MOST_APART
+
     def _wander(self, packet: Packet, rate: int, now: float) -> None:
         """Go on elsewhere, when a second packet shows that the first was no accident."""
         stray = self._stray
@@ -129,7 +155,8 @@ class PacketQueue:
         self.restarts += 1
         # On the line of numbers it is ahead of all that has come, which is played first.
         ahead = max(self.highest, self.next - 1) + 1
-        self.highest = ahead + (stray[0].sequence - ahead & 0xFFFF) - 1
+        self.begins = ahead + (stray[0].sequence - ahead & 0xFFFF)
+        self.highest = self.begins - 1
         self._rate = 0
         self.insert(*stray)
         self.insert(packet, rate, now)
@@ -139,8 +166,7 @@ class PacketQueue:
         base = self._delay.base
         start = round(clock - base)  # where one is that the network has not held up
         if rate == self._rate:
-            ticks = (packet.timestamp - self._timestamp + 0x8000_0000) & 0xFFFF_FFFF
-            place = self._start + (ticks - 0x8000_0000) * RATE // rate
+            place = self._start + _ticks(self._timestamp, packet.timestamp) * RATE // rate
             late = clock - place - base
             longest = _EARLY if clock - self._came > _SILENCE else _LATE
             if not newest or -_EARLY <= late <= longest:
@@ -177,6 +203,14 @@ class PacketQueue:
             found = self.waiting[min(self.waiting)]
         return found
 
+    def lost_before(self, packet: Waiting) -> int:
+        """How many are missing before the packet that is played next.
+
+        Where the stream has begun anew, the numbers before that say nothing of losses.
+        """
+        anew = self.next < self.begins <= packet.number
+        return packet.number - (self.begins if anew else self.next)
+
     def take(self, packet: Waiting) -> None:
         """A packet is played; those before it are over."""
         del self.waiting[packet.number]
@@ -191,7 +225,7 @@ class PacketQueue:
             most: How many are looked for.
         """
         span = self.highest + 1 - self.next
-        if span == len(self.waiting) or span > _WINDOW:
+        if span == len(self.waiting) or span > _NEAR:
             return []
         found: list[tuple[int, int]] = []
         behind = None  # the last packet with sound that is there
@@ -204,3 +238,8 @@ class PacketQueue:
             elif packet.start is not None:
                 behind = packet
         return found[-most:]
+
+
+def _ticks(start: int, end: int) -> int:
+    """From one timestamp to another, with a sign."""
+    return ((end - start + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000

@@ -80,6 +80,7 @@ class Playout:
         self._paused = True
         self._stood = 0  # samples of concealment while the position stood still
         self._filled = 0  # samples of this pause
+        self._lasts = FRAME_SAMPLES  # how long packets are
         self._dtx = False  # whether the last packet announced silence
         self._join = False  # whether what is decoded next does not fit what was played
         self._calm = 0
@@ -188,13 +189,19 @@ class Playout:
             return
         hole = start - self._end
         left = hole - self._stood
-        lost = packet.number - self.queue.next
-        if left > FRAME_SAMPLES + _TOLERANCE:
+        lost = self.queue.lost_before(packet)
+        # The last of it is made at once, as it may be in the packet; not in one of another codec.
+        is_ours = packet.payload_type == self._payload_type
+        last = max(FRAME_SAMPLES, decoder.carries(packet.payload) if is_ours else 0)
+        if left > last + _TOLERANCE:
             self._conceal(FRAME_SAMPLES)
             self._stood += FRAME_SAMPLES
             return
         if hole > 0:
-            self._recover(decoder, packet, left, hole)
+            pcm = None
+            if is_ours:
+                pcm = decoder.recover(packet.payload, left if left > 0 else min(hole, last))
+            self._fill_hole(pcm, left)
         self._count_losses(lost)
         self._end = start
         self._stood = 0
@@ -202,14 +209,14 @@ class Playout:
 
     def _count_losses(self, lost: int) -> None:
         """Take note of a packet, and so many lost ones before it."""
-        self._loss += (min(1.0, lost) - self._loss) * _LOSS_WEIGHT * max(1, lost)
+        weight = min(1.0, _LOSS_WEIGHT * max(1, lost))
+        self._loss += (min(1.0, lost) - self._loss) * weight
         # The successor of a lost packet has to be there when its time comes.
         worth = self._fec > _FEC and self._loss > _LOSS
-        self.delay.extra = FRAME_SAMPLES if worth else 0
+        self.delay.extra = max(FRAME_SAMPLES, self._lasts) if worth else 0
 
-    def _recover(self, decoder: Decoder, packet: Waiting, left: int, hole: int) -> None:
-        """Make the last of what was lost before a packet."""
-        pcm = decoder.recover(packet.payload, left if left > 0 else min(hole, FRAME_SAMPLES))
+    def _fill_hole(self, pcm: bytes | None, left: int) -> None:
+        """Put what was recovered where something is left of a hole."""
         self._fec += ((pcm is not None) - self._fec) * _FEC_WEIGHT
         if left <= 0:
             # It was concealed before it could be recovered. The decoder is the better for it.
@@ -240,6 +247,8 @@ class Playout:
             if packet.redundant:
                 self.stats["recovered"] += len(pcm) >> 1
         self._dtx = self._decoder.is_silence(packet.payload)
+        if not self._dtx:
+            self._lasts = len(pcm) >> 1
         self._end = start + (len(pcm) >> 1)
         if self._stood or self._join:
             pcm = self._merged(pcm)

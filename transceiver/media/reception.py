@@ -5,11 +5,11 @@ Packets are counted after SRTP has authenticated them, so nobody else can bend t
 
 from transceiver.media import ntp
 from transceiver.media.rtcp import ReportBlock
+from transceiver.media.rtp import WINDOW
 
 MAX_STREAMS = 31  # of one call, as many as a report holds
 
-_WINDOW = 1024  # sequence numbers remembered, to tell late packets from duplicates
-_MASK = (1 << _WINDOW) - 1
+_MASK = (1 << WINDOW) - 1  # remembers them, to tell late packets from duplicates
 _DROPOUT = 3_000  # RFC 3550, A.1: a jump beyond is a stream that has started anew
 _LONGEST_SHIFT = 5.0  # seconds: beyond, timestamps have jumped, and that is no jitter
 
@@ -67,7 +67,7 @@ class Stream:
         self.heard = now
         # The distance, taken as signed: forward by up to 2**15 or back.
         step = ((sequence - self._highest + 0x8000) & 0xFFFF) - 0x8000
-        if not -_WINDOW < step <= _DROPOUT:
+        if not -WINDOW < step <= _DROPOUT:
             if sequence != self._again:  # a stray one is passed over, until the next follows it
                 self._again = sequence + 1 & 0xFFFF
                 return True

@@ -23,6 +23,9 @@ from transceiver.media.errors import RtpError
 
 HEADER_SIZE = 12
 MAX_CSRCS = 15
+#: Packets by which one may come late, 20 s of voice: SRTP refuses what is older, so no one counts
+#: or plays it.
+WINDOW = 1024
 
 _ONE_BYTE = 0xBEDE  # RFC 8285, section 4.2
 _TWO_BYTE = 0x1000  # RFC 8285, section 4.3; the lowest four bits are "appbits"

@@ -228,6 +228,9 @@ class _Still:
     def conceal(self, samples: int) -> bytes:
         return bytes(2 * samples)
 
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002
+        return 0
+
     def recover(self, payload: bytes, samples: int) -> bytes | None:  # noqa: ARG002
         return None
 

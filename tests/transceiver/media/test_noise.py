@@ -57,6 +57,7 @@ def test_it_is_a_decoder_of_silence() -> None:
     noise = ComfortNoise()
     assert noise.duration(b"\x20") == 480
     assert noise.is_silence(b"\x20")
+    assert noise.carries(b"\x20") == 0
     assert noise.recover(b"\x20", 480) is None  # type: ignore[func-returns-value]
     with pytest.raises(CodecError, match="without a level"):
         noise.decode(b"")

@@ -76,6 +76,7 @@ def test_an_impossible_packet_is_refused(payload: bytes) -> None:
     with pytest.raises(CodecError):
         OpusDecoder().decode(payload)
     assert OpusDecoder().recover(payload, 480) is None
+    assert OpusDecoder().carries(payload) == 0
 
 
 def test_garbage_is_audio_or_a_codec_error_and_the_decoder_lives_on() -> None:
@@ -91,6 +92,7 @@ def test_garbage_is_audio_or_a_codec_error_and_the_decoder_lives_on() -> None:
             refused += 1
         recovered = decoder.recover(payload, 480)
         assert recovered is None or len(recovered) == 960
+        assert (recovered is None) is (decoder.carries(payload) == 0)
     assert 0 < refused < 2_000
     for payload in good:
         assert len(decoder.decode(payload)) == 960
@@ -139,6 +141,16 @@ def test_what_is_recovered_is_what_comes_just_before_the_packet() -> None:
     assert whole is not None
     assert half == whole[480:]
     assert any(half)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_a_packet_has_as_much_along_as_its_frame_lasts(frames: int) -> None:
+    encoder = OpusEncoder(FEC)
+    made = [
+        encoder.encode(b"".join(syllables(index + part) for part in range(frames)))
+        for index in range(0, 120, frames)
+    ]
+    assert {OpusDecoder().carries(each) for each in made} == {0, 480 * frames}
 
 
 def test_nothing_is_recovered_from_a_packet_without_its_predecessor() -> None:

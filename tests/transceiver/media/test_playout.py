@@ -38,6 +38,9 @@ class Plain:
     def conceal(self, samples: int) -> bytes:
         return bytes(2 * samples)
 
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002
+        return 0
+
     def recover(self, payload: bytes, samples: int) -> None: ...
 
     def is_silence(self, payload: bytes) -> bool:
@@ -219,6 +222,70 @@ def test_where_packets_get_lost_there_is_time_for_recovery_and_only_there() -> N
     heard = play([*lossy, *rest])
     assert heard.playout.delay.extra == 0
     assert heard.delayed[-1] < 35
+
+
+@pytest.mark.parametrize("frames", [2, 3])
+def test_of_longer_packets_all_is_recovered_that_is_in_the_next(frames: int) -> None:
+    """Of 40 and 60 ms: the next one has the whole of the one before (RFC 6716, section 2.1.7)."""
+    encoder, size = OpusEncoder(OpusSettings(bitrate=32_000, fec=True, loss=20)), 480 * frames
+    packets = [
+        Packet(
+            111, index, 960 * frames * index, 1, encoder.encode(said()[at : at + size].tobytes())
+        )
+        for index, at in enumerate(range(0, 480 * FRAMES, size))
+    ]
+    lost = range(50, len(packets) - 1, 10)
+    arrivals = [
+        Arrival(0.02 * frames * (index + 1), packet)
+        for index, packet in enumerate(packets)
+        if index not in lost
+    ]
+    heard = play(arrivals)
+    stats = heard.playout.stats
+    possible = size * sum(has_fec(packets[index + 1].payload) for index in lost)
+    # Before it is known that there is something to wait for, the next one comes too late.
+    assert possible > 0.4 * size * len(lost)
+    assert stats["recovered"] >= possible - 4 * size
+    assert heard.playout.delay.extra == size
+    assert stats["recovered"] + stats["concealed"] < size * (len(lost) + 1)
+
+
+class Loud(Plain):
+    """Finds a lost frame in whatever it is given."""
+
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002
+        return 480
+
+    def recover(self, payload: bytes, samples: int) -> bytes:  # type: ignore[override]  # noqa: ARG002
+        return np.full(samples, 30_000, np.int16).tobytes()
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_what_another_codec_has_made_is_not_taken_for_recovery(changes: bool) -> None:
+    player = Playout(lambda _: Loud(), clock_rates={96: 24_000, 97: 24_000})
+    packets = plain(100)
+    if changes:
+        packets[51:] = [
+            Packet(97, each.sequence, each.timestamp, 1, each.payload) for each in packets[51:]
+        ]
+    packets[50] = packets[51]  # which comes in time
+    heard = play(on_time(packets), 100, player=player)
+    assert (heard.playout.stats["recovered"] > 0) is not changes
+
+
+def test_a_stream_that_begins_anew_has_lost_nothing() -> None:
+    """Three losses that were recovered are long over; two new begins are no reason for delay."""
+    lost = [index for index in range(20, 200) if has_fec(sent()[index + 1].payload)][:30:10]
+    arrivals = []
+    for index, packet in enumerate(sent()):
+        number = packet.sequence + 20_000 * (index // 300) & 0xFFFF
+        moved = Packet(111, number, packet.timestamp, 1, packet.payload)
+        if index not in lost:
+            arrivals.append(Arrival(0.02 * index, moved))
+    heard = play(arrivals)
+    assert heard.playout.queue.restarts == 2
+    assert heard.playout.delay.extra == 0
+    assert 0 <= heard.playout._loss < 0.01
 
 
 def test_single_losses_are_nothing_where_packets_have_the_frame_before_along() -> None:

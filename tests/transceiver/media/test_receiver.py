@@ -15,6 +15,9 @@ class Plain:
     def conceal(self, samples: int) -> bytes:
         return np.full(samples, 50, np.int16).tobytes()
 
+    def carries(self, payload: bytes) -> int:  # noqa: ARG002
+        return 0
+
     def recover(self, payload: bytes, samples: int) -> None: ...
 
     def is_silence(self, payload: bytes) -> bool:
