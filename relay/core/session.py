@@ -147,7 +147,8 @@ class SessionTable:
         self._newcomers = Newcomers(flows, registry, remote)
         self._control = Control(flows, remote, self.ownership, grace=self.limits.goodbye_grace)
         self._admission = admission
-        self._since = NEVER  # since when it has flows
+        self._since = NEVER  # since when it sees all that passes, but for what a dataplane sees
+        self._unwatched = False  # whether a dataplane has forwarded since then
         self._announced_at = 0.0  # Unix seconds
         self._alarms = FillAlarms()
 
@@ -265,8 +266,15 @@ class SessionTable:
         return self._confirmed.at_upstream(upstream)
 
     def may_expire(self, now: Instant) -> bool:
-        """Whether any flow can have been silent for too long: none has while all is younger."""
+        """Whether a flow can have been silent for too long: none has that was watched for less."""
         return now.monotonic - self._since > self.limits.idle
+
+    def unwatched(self) -> None:
+        """A dataplane forwards, and nothing here knows when flows were last heard.
+
+        So none is silent, when it forwards no more, before it was watched here for long enough.
+        """
+        self._unwatched = True
 
     def expire(self, idle: Iterable[FlowTuple], now: Instant) -> list[Command]:
         """Expire flows that are idle in the dataplane, and here, too.
@@ -290,6 +298,10 @@ class SessionTable:
             dataplane_forwards: Whether confirmed flows may be busy though nothing comes here:
                 `expire` then ends them, and otherwise this does.
         """
+        if dataplane_forwards:
+            self.unwatched()
+        elif self._unwatched:
+            self._unwatched, self._since = False, now.monotonic
         commands: list[Command] = []
         for flow in self._pending.expired(now.monotonic):
             self.counters["pending_expired"] += 1
@@ -388,7 +400,9 @@ class SessionTable:
         return now.monotonic - self.lifecycle.last_heard(old) < self.limits.address_kept
 
     def _silent(self, flow: Flow, now: Instant) -> bool:
-        return self._confirmed.is_silent(flow, now.monotonic)
+        if not self._confirmed.is_silent(flow, now.monotonic):
+            return False
+        return flow.is_connection or self.may_expire(now)  # no dataplane has a connection
 
     # Forwarding
 

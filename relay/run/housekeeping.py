@@ -52,6 +52,8 @@ class Housekeeping:
                 self._executor.execute(self._table.expire((flow,), now()))
                 await pace.rest()
             await pace.rest()
+            if dataplane is not self._keeper.dataplane:  # it was left meanwhile, and is closed
+                return
 
     async def repair(self) -> None:
         """Mend what others have changed about this host's network."""

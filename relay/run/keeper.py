@@ -115,7 +115,6 @@ class DataplaneKeeper:
         async with self._changing:
             await self._say_followed()
             if choice is DataplaneChoice.USERSPACE:
-                await self._take_ages()  # or all would seem to be silent for long
                 # Each flow stays installed, so that the way back is as short.
                 await asyncio.to_thread(self.dataplane.deactivate)
             else:
@@ -192,6 +191,7 @@ class DataplaneKeeper:
         # In a thread: the kernel takes milliseconds, and what waits here meanwhile would be
         # overtaken by what comes after.
         await asyncio.to_thread(self.dataplane.activate)
+        self._flows.unwatched()
 
     async def _load(self) -> None:
         # In a thread, because it takes seconds; until `activate` everything comes here.
@@ -263,7 +263,7 @@ class DataplaneKeeper:
                 await asyncio.sleep(0)
         failed = await self._unsteer(self._flows)
         self._flows.leave_dataplane()  # not before: steered sockets ask it whose a port is
-        left, self.dataplane = self.dataplane, UserspaceDataplane()
+        left = self.dataplane
         for number, flow in enumerate(list(self._flows)):
             if flow.state is State.CONFIRMED and not flow.is_connection:
                 record = left.record(flow.addresses)
@@ -271,18 +271,9 @@ class DataplaneKeeper:
                     _carry_over(flow, way.packets, way.bytes, way.last_seen, from_client=client)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        self.dataplane = UserspaceDataplane()  # not before: it knows no more when clients were here
         left.close()
         return failed
-
-    async def _take_ages(self) -> None:
-        """Note when flows were last heard in the kernel, before the agent forwards them."""
-        for number, flow in enumerate(list(self._flows)):
-            if flow.state is State.CONFIRMED and not flow.is_connection:
-                record = self.dataplane.record(flow.addresses)
-                _heard(flow, record.to_transceiver.last_seen, from_client=True)
-                _heard(flow, record.to_client.last_seen, from_client=False)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
 
     def _require_files(self) -> None:
         flows, (limit, _) = sum(1 for _ in self._flows), resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -299,14 +290,8 @@ def _carry_over(flow: Flow, packets: int, size: int, seen: float, *, from_client
     if from_client:
         flow.packets_to_transceiver += packets
         flow.bytes_to_transceiver += size
+        flow.last_from_client = max(flow.last_from_client, seen)
     else:
         flow.packets_to_client += packets
         flow.bytes_to_client += size
-    _heard(flow, seen, from_client=from_client)
-
-
-def _heard(flow: Flow, seen: float, *, from_client: bool) -> None:
-    if from_client:
-        flow.last_from_client = max(flow.last_from_client, seen)
-    else:
         flow.last_from_transceiver = max(flow.last_from_transceiver, seen)

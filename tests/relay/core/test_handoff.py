@@ -64,6 +64,23 @@ def test_a_confirmed_flow_goes_on_with_its_port_and_nobody_is_told() -> None:
     assert scene.counted()["inherited"] == 1
 
 
+def test_a_flow_does_not_expire_by_what_the_agent_before_had_seen_of_it() -> None:
+    """The kernel had forwarded until a moment before."""
+    before = Scene()
+    before.connect()
+    before.wait(1000)
+    scene = Scene()
+    scene.now = before.now
+    adopt(scene)
+    for written in handed(before):
+        scene.table.handoff.take(written)
+    scene.table.sweep(scene.now)
+    assert [flow.state for flow in scene.table] == [State.CONFIRMED]
+    scene.wait(Limits().idle + 1)
+    scene.table.sweep(scene.now)
+    assert not list(scene.table)
+
+
 def test_a_pending_flow_is_confirmed_by_the_answer_to_a_check_that_went_before() -> None:
     before = Scene()
     request = before.request()

@@ -493,6 +493,32 @@ def test_packets_that_only_the_agent_saw_keep_a_flow_alive(scene: Scene) -> None
     assert scene.states() == [(ALICE, State.CONFIRMED)]
 
 
+def test_when_the_dataplane_forwards_no_more_nobody_has_been_silent_for_long() -> None:
+    """A quiet call was heard there a moment ago, perhaps; who stays silent expires all the same."""
+    scene = Scene(limits=Limits(idle=300.0))
+    scene.connect()
+    scene.wait(1000)
+    scene.table.sweep(scene.now, dataplane_forwards=True)
+    scene.wait(5)
+    for _ in range(60):  # it has lost its delivery, or was unloaded
+        assert scene.counted().get("expired") is None
+        scene.table.sweep(scene.now)
+        scene.wait(5)
+    scene.wait(1)
+    scene.table.sweep(scene.now)
+    assert scene.counted()["expired"] == 1
+
+
+def test_nor_when_it_has_forwarded_between_two_sweeps_only(scene: Scene) -> None:
+    scene.connect()
+    scene.wait(299)
+    scene.table.sweep(scene.now)
+    scene.table.unwatched()
+    scene.wait(5)
+    scene.table.sweep(scene.now)
+    assert scene.states() == [(ALICE, State.CONFIRMED)]
+
+
 def test_live_flow_is_stored_again_now_and_then(scene: Scene) -> None:
     flow = scene.connect()
     scene.wait(Limits().store_every + 1)

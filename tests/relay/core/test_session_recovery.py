@@ -94,6 +94,26 @@ def test_adopted_flows_count_against_their_route() -> None:
     assert scene.table.count(State.PENDING) == 2
 
 
+def test_a_flow_that_sleeps_when_the_dataplane_stops_was_not_silent_for_long_either() -> None:
+    """It may have been heard there until then, and nobody knows here."""
+    before = Scene().connect().addresses
+    scene = Scene(limits=Limits(idle=300.0))
+    adopt(scene, before)
+    scene.wait(1000)
+    scene.table.sweep(scene.now, dataplane_forwards=True)
+    scene.wait(5)
+    scene.table.sweep(scene.now)
+    assert not scene.table.may_expire(scene.now)
+    assert words(scene.table.expire([before], scene.now)) == []  # which wakes it
+    scene.wait(299)
+    scene.table.sweep(scene.now)
+    assert scene.states() == [(ALICE, State.CONFIRMED)]
+    scene.wait(2)
+    assert scene.table.may_expire(scene.now)
+    expected = [f"remove {ONE}", f"close {ONE}", f"forget {ONE}"]
+    assert words(scene.table.expire([before], scene.now)) == expected
+
+
 def test_adopted_flow_that_is_idle_ends_no_sooner_than_another() -> None:
     before = Scene().connect().addresses
     scene = Scene(limits=Limits(idle=300.0))

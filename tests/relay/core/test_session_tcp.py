@@ -197,6 +197,15 @@ def test_a_silent_transceiver_ends_it_whatever_forwards_the_others(
     assert flow not in list(scene.table)
 
 
+def test_it_was_watched_here_while_a_dataplane_forwarded_others(scene: Scene) -> None:
+    flow = connect(scene)
+    scene.wait(Limits().idle - 1)
+    assert scene.table.sweep(scene.now, dataplane_forwards=True) == []
+    scene.wait(2)
+    assert words(scene.table.sweep(scene.now)) == [f"close {ONE}"]
+    assert flow not in list(scene.table)
+
+
 def test_it_counts_among_all_flows() -> None:
     scene = Scene(limits=Limits(flows=1))
     connect(scene)

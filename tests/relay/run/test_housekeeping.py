@@ -1,10 +1,11 @@
 """What is done by the clock, on a real session table."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
-from relay.core.flow import Command, Store
+from relay.core.flow import Command, Remove, Store
+from relay.core.flowtuple import FlowTuple
 from relay.dataplane.interface import Dataplane
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.run.housekeeping import Housekeeping
@@ -28,6 +29,41 @@ class Kept:
     def execute(self, commands: Iterable[Command]) -> None:
         self.executed += commands
         self.meanwhile()
+
+
+class Leavable(UserspaceDataplane):
+    """Has two flows that are idle, and can be read until it is closed."""
+
+    def __init__(self, *flows: FlowTuple) -> None:
+        super().__init__()
+        self._flows = flows
+        self._is_closed = False
+
+    def idle(self, before: float) -> Iterator[list[FlowTuple]]:
+        for flow in self._flows:
+            if self._is_closed:
+                raise ValueError(f"nothing can be read any more of before {before}")
+            yield [flow]
+
+    def close(self) -> None:
+        self._is_closed = True
+
+
+async def test_a_dataplane_that_is_left_meanwhile_is_not_read_on(scene: Scene) -> None:
+    flows = [scene.connect(client).addresses for client in (ALICE, MALLORY)]
+    for flow in flows:
+        scene.table.lifecycle.close(flow, scene.now)  # only the dataplane has them
+    kept = Kept(scene, Leavable(*flows))
+
+    def leave() -> None:
+        left, kept.dataplane = kept.dataplane, UserspaceDataplane()
+        left.close()
+
+    kept.meanwhile = leave
+    await kept.keep.sweep()
+    (removed,) = kept.executed
+    assert isinstance(removed, Remove)
+    assert removed.flow.addresses == flows[0]
 
 
 async def test_flow_that_went_while_others_were_stored_is_not_written_again(scene: Scene) -> None:

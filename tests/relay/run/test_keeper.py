@@ -1,72 +1,143 @@
 """What keeps an agent's dataplane in step, on a real session table."""
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from relay.config.registry import Registry
-from relay.core.flow import Instant, State
-from relay.core.flowtuple import FlowTuple
-from relay.dataplane.flowrecord import Activity, FlowRecord
+from relay.core.flow import CloseUpstream, Command, Flow, Forget, Instant, Remove
+from relay.dataplane import xdp
 from relay.dataplane.interface import DataplaneChoice
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.dataplane.xdp import XdpDataplane
 from relay.netns.host import Host
+from relay.run.executor import now
+from relay.run.housekeeping import Housekeeping
 from relay.run.keeper import DataplaneKeeper
-from tests.relay.conftest import Scene
-from tests.relay.dataplane.loading import SEEN_WITHIN, count_packets
+from tests.relay.conftest import ALICE, MALLORY, RTP, Scene
+from tests.relay.dataplane.loading import SEEN_WITHIN, NewConfig, count_packets, load
 from tests.relay.run.test_config import config_of
 
-
-class Heard(UserspaceDataplane):
-    """It has heard both sides of each flow at one moment."""
-
-    def __init__(self, at: float) -> None:
-        super().__init__()
-        self.at = at
-
-    def record(self, flow: FlowTuple) -> FlowRecord:
-        return FlowRecord(flow, Activity(1, 1, self.at - 1), Activity(1, 1, self.at))
+if TYPE_CHECKING:
+    from relay.run.executor import Executor
 
 
-async def test_the_agent_takes_over_when_flows_were_heard_in_the_kernel(scene: Scene) -> None:
-    """Or all would expire at once, as silent as they are to the agent itself."""
-    flow = scene.connect()
-    dataplane = Heard(flow.last_from_transceiver + 1_000.0)
-    config = config_of(instance="test-keeper-of-nothing")
-    keeper = DataplaneKeeper(config, scene.keys, Registry(()), scene.table, dataplane)
+@pytest.fixture
+def loaded(host: Host, new_config: NewConfig) -> Iterator[str]:
+    """An instance without flows, which a test may unload."""
+    config = new_config("a", "b")
+    load(host, config)
+    yield config.instance
+    xdp.unload(config.instance)
+
+
+async def no_sockets(flows: Iterable[Flow]) -> int:
+    return len(list(flows)) * 0
+
+
+class Executed(list[Command]):
+    """What was to be done; the real executor wants sockets."""
+
+    def execute(self, commands: Iterable[Command]) -> None:
+        self += commands
+
+
+async def switched(keeper: DataplaneKeeper) -> None:
     await keeper.switch(DataplaneChoice.USERSPACE)
-    at = dataplane.at
-    assert (flow.last_from_client, flow.last_from_transceiver) == (at - 1, at)
-    # What the agent has heard itself since is younger, and stays.
-    dataplane.at -= 50.0
-    await keeper.switch(DataplaneChoice.USERSPACE)
-    assert flow.last_from_transceiver == at
+
+
+async def unloaded(keeper: DataplaneKeeper) -> None:
+    assert await keeper.unload()
+
+
+async def unloaded_by_somebody(keeper: DataplaneKeeper) -> None:
+    xdp.unload(keeper._config.instance)
+    await keeper.tend()
+
+
+async def lost_delivery(keeper: DataplaneKeeper) -> None:
+    """As `reconcile` does where what the program sends does not leave."""
+    keeper.dataplane.deactivate()
 
 
 @pytest.mark.bpf
-async def test_flows_that_the_kernel_forwarded_do_not_expire_at_a_switch(
-    scene: Scene, pins: Pins, maps_host: Host
+@pytest.mark.parametrize("sleeps", [False, True])
+@pytest.mark.parametrize("leave", [switched, unloaded, unloaded_by_somebody, lost_delivery])
+async def test_calls_that_are_quiet_when_the_kernel_forwards_no_more_go_on(
+    loaded: str,
+    host: Host,
+    leave: Callable[[DataplaneKeeper], Coroutine[None, None, None]],
+    sleeps: bool,
 ) -> None:
-    flow = scene.connect()
-    now = Instant(time.monotonic(), scene.now.unix)
-    # As long ago as nothing of it has come to the agent: the kernel has forwarded all.
-    flow.last_from_client = flow.last_from_transceiver = now.monotonic - 1000.0
-    with maps_host.inside(), closing(XdpDataplane(pins.instance)) as dataplane:
-        dataplane.install(flow.addresses)
-        count_packets(pins, 3, now.monotonic)
-        config = config_of(instance=pins.instance)
+    """To the agent, all have been silent since they were set up, as the kernel forwarded."""
+    scene = Scene(now=Instant(time.monotonic() - 1000.0, time.time() - 1000.0))
+    before = [scene.connect(each).addresses for each in (ALICE, MALLORY)]
+    with host.inside(), closing(XdpDataplane(loaded)) as dataplane:
+        for each in before:
+            dataplane.install(each)
+        heard = time.monotonic() - 50.0
+        count_packets(Pins(loaded), 3, heard)
+        if sleeps:
+            scene = Scene(now=scene.now)
+            scene.table.adopt(dataplane, scene.now)
+        config = config_of(instance=loaded)
         keeper = DataplaneKeeper(config, scene.keys, Registry(()), scene.table, dataplane)
+        executed = Executed()
+        keep = Housekeeping(scene.table, keeper, cast("Executor", executed))
+
+        async def look() -> None:
+            """What may happen at any moment: a sweep, and that it is asked who lives there."""
+            await keep.sweep()
+            for flow in scene.table:
+                seen = keeper.dataplane.record(flow.addresses).to_transceiver.last_seen
+                assert max(flow.last_from_client, seen) > heard - SEEN_WITHIN
+
+        async def unsteer(flows: Iterable[Flow]) -> int:
+            await look()
+            return await no_sockets(flows)
+
+        keeper.start(unsteer)
+        await look()
+        leaving = asyncio.create_task(leave(keeper))
+        while not leaving.done():
+            await asyncio.sleep(0)
+            await look()
+        await leaving
+        assert not keeper.dataplane.forwards
+        scene.now = now()
+        scene.client(RTP)  # which wakes it, if it sleeps still
+        await look()
+        assert sorted(flow.addresses for flow in scene.table) == sorted(before)
+    assert not [each for each in executed if isinstance(each, Remove | CloseUpstream | Forget)]
+
+
+@pytest.mark.bpf
+async def test_nor_do_they_end_when_it_has_forwarded_for_a_moment_only(
+    loaded: str, host: Host
+) -> None:
+    scene = Scene(now=Instant(time.monotonic() - 1000.0, time.time() - 1000.0))
+    flow = scene.connect()
+    flow.last_from_transceiver = time.monotonic() - scene.table.limits.idle + 60.0
+    with host.inside(), closing(XdpDataplane(loaded)) as dataplane:
+        dataplane.install(flow.addresses)
+        dataplane.deactivate()
+        config = config_of(instance=loaded)
+        keeper = DataplaneKeeper(config, scene.keys, Registry(()), scene.table, dataplane)
+        keeper.start(no_sockets)
+        executed = Executed()
+        keep = Housekeeping(scene.table, keeper, cast("Executor", executed))
+        await keep.sweep()
+        await keeper.switch(DataplaneChoice.XDP)
+        count_packets(Pins(loaded), 3, time.monotonic())
         await keeper.switch(DataplaneChoice.USERSPACE)
-        try:
-            scene.table.sweep(now)
-        finally:
-            dataplane.activate()
-        assert scene.table.count(State.CONFIRMED) == 1
-        assert now.monotonic - flow.last_from_client < SEEN_WITHIN + 10.0
-        dataplane.remove(flow.addresses)
+        flow.last_from_transceiver -= 120.0  # as if there had been as much time between the two
+        await keep.sweep()
+    assert list(scene.table) == [flow]
 
 
 @pytest.mark.bpf
