@@ -1,16 +1,10 @@
-"""A client of Redis from a URL: one server, Redis Cluster, or whatever Sentinel says is the master.
-
-redis://[USER:PASSWORD@]HOST:PORT/DB      rediss:// with TLS, unix:///PATH
-redis+cluster://HOST:PORT,HOST:PORT       rediss+cluster:// with TLS; any of the nodes tells of all
-redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB
-"""
+"""A client of Redis from a URL: see `relay.redisurl`."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.client import Pipeline
@@ -30,6 +24,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from relay.redisurl import DEFAULT_PORT, ParsedUrl, Way, parse
+
 Client = Redis | RedisCluster
 Pipe = Pipeline | ClusterPipeline
 
@@ -37,15 +33,12 @@ Pipe = Pipeline | ClusterPipeline
 #: raises what is no `RedisError`.
 FAILURES = (RedisError, RedisClusterException, OSError)
 
-_DEFAULT_PORT = 6379
-_DEFAULT_SENTINEL_PORT = 26379
-
 
 def connect(url: str, timeout: float, *, check_every: float = 0.0) -> Client:
     """A client that connects when it is first used.
 
     Args:
-        url: See above.
+        url: See `relay.redisurl`.
         timeout: Seconds for a connection, and for an answer.
         check_every: How often it is looked whether a connection that only listens lives, in
             seconds; 0: never.
@@ -53,56 +46,76 @@ def connect(url: str, timeout: float, *, check_every: float = 0.0) -> Client:
     Raises:
         ValueError: The URL is malformed.
     """
+    try:
+        parsed = parse(url)
+    except ValueError as error:  # without the URL: there may be a password in it
+        raise ValueError(f"the URL {error}") from None
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "health_check_interval": check_every,
         "protocol": 2,
+        "ssl": parsed.tls,
+        "username": parsed.username,
+        "password": parsed.password,
+        **parsed.options,
     }
-    scheme = url.partition("://")[0]
-    kind, _, way = scheme.partition("+")
-    if way == "cluster":
-        return _cluster(url, kind, options)
-    if way == "sentinel":
-        return _sentinel(url, options)
+    if parsed.way is Way.CLUSTER:
+        return _cluster(parsed, options)
+    if parsed.way is Way.SENTINEL:
+        return _sentinel(parsed, options)
+    host, port = parsed.hosts[0] if parsed.hosts else ("", DEFAULT_PORT)
     # Whoever asks has his own ways to wait and try again.
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    return Redis(
+        host=host,
+        port=port,
+        unix_socket_path=parsed.socket,
+        db=parsed.database,
+        retry=Retry(NoBackoff(), 0),
+        **options,
+    )
 
 
-def _cluster(url: str, kind: str, options: dict[str, Any]) -> RedisCluster:
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
-    first, _, others = hosts.partition(",")
-    nodes = [ClusterNode(*each) for each in _addresses(others, _DEFAULT_PORT)]
+def _cluster(parsed: ParsedUrl, options: dict[str, Any]) -> RedisCluster:
+    nodes = [ClusterNode(*each) for each in parsed.hosts]
     # A second try comes after another look at who is in the cluster.
-    retry = Retry(NoBackoff(), 1)
-    one = parts._replace(scheme=kind, netloc=f"{credentials}{at}{first}").geturl()
-    return RedisCluster.from_url(one, startup_nodes=nodes, retry=retry, **options)
+    return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **options)
 
 
-def _addresses(hosts: str, port: int) -> list[tuple[str, int]]:
-    """Hosts with their ports, as they stand in a URL."""
-    split = [urlsplit(f"//{each}") for each in hosts.split(",") if each]
-    return [(each.hostname or "", each.port or port) for each in split]
-
-
-def _sentinel(url: str, options: dict[str, Any]) -> Redis:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    master, _, database = parts.path.strip("/").partition("/")
-    if not master:
-        # Without the URL: there may be a password in it.
-        raise ValueError("the URL names no master: write redis+sentinel://HOST:PORT/MASTER")
-    if credentials:
-        options |= {"username": unquote(user) or None, "password": unquote(password)}
-    addresses = _addresses(hosts, _DEFAULT_SENTINEL_PORT)
-    ways = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+def _sentinel(parsed: ParsedUrl, options: dict[str, Any]) -> Redis:
+    # All but who asks: a master has users and passwords of its own.
+    ways = {name: options[name] for name in options.keys() - {"username", "password"}}
+    ways |= parsed.sentinel
     # Once more for a connection that has ended; the library's own pauses are longer than an answer.
     ways["retry"] = Retry(NoBackoff(), 1)
-    sentinel = Sentinel(addresses, sentinel_kwargs=ways)  # type: ignore[no-untyped-call]
-    client: Redis = sentinel.master_for(master, db=int(database or 0), **options)
+    sentinels = _Sentinels(parsed.hosts, sentinel_kwargs=ways)  # type: ignore[no-untyped-call]
+    client: Redis = sentinels.master_for(parsed.master or "", db=parsed.database, **options)
     return client
+
+
+class _Sentinels(Sentinel):
+    """The library's, but for what is raised where none can be asked: it comes of why not."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Ask them for the address of a master.
+
+        Raises:
+            MasterNotFoundError: None that answers knows it; where none answers, with the cause.
+        """
+        failed: list[RedisError] = []
+        for each in self.sentinels:
+            try:
+                masters = cast("dict[str, Any]", await each.sentinel_masters())
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                failed.append(error)
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                # Who has answered is asked first from now on.
+                self.sentinels.sort(key=lambda one: one is not each)
+                return state["ip"], state["port"]
+        cause = failed[0] if len(failed) == len(self.sentinels) else None
+        raise MasterNotFoundError(f"no master found for {service_name!r}") from cause
 
 
 #: What is said of one that does not answer in time.
@@ -112,10 +125,16 @@ _NEEDED = (
     "its user needs the commands FCALL, GET, SET, DEL, PEXPIRE, PUBLISH, SCAN, SUBSCRIBE and TIME "
     "on icelane:*, and FUNCTION LOAD where the functions are not loaded yet"
 )
+_NO_SENTINEL = "no Sentinel answers that knows a master of that name"
 _NO_MASTER = (
-    "no Sentinel answers that knows a master of that name: `redis-cli -p 26379 sentinel masters` "
-    "tells their names; correct hosts or name in the URL"
+    f"{_NO_SENTINEL}: `redis-cli -p 26379 sentinel masters` tells their names; correct hosts or "
+    "name in the URL"
 )
+_SENTINEL_REFUSES = (
+    "its Sentinels refuse who asks them: write ?sentinel_password=PASSWORD behind the URL, and "
+    "&sentinel_username=USER where they have users; what stands before @ is for Redis itself"
+)
+_SENTINEL_FORBIDS = "its Sentinels do not permit it: {}; who asks them needs the command SENTINEL"
 # What is raised, the first that fits, and what an operator is told; {} is its text.
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (RedisTimeoutError, SILENT),
@@ -150,6 +169,8 @@ _BY_CODE = {
 
 def in_words(error: Exception) -> str:
     """Why Redis cannot be asked, or refuses: for an operator, with what he can do."""
+    if (words := _of_sentinels(_causes(error))) is not None:
+        return words
     if isinstance(error, RedisConnectionError) and isinstance(error.__cause__, RedisError):
         error = error.__cause__  # such as a wrong password, refused while the library connects
     text = str(error).removesuffix(".") or type(error).__name__
@@ -162,13 +183,11 @@ def in_words(error: Exception) -> str:
 def _unreached(error: Exception, text: str) -> str | None:
     """Why there is no connection, as far as what is below the library's error tells."""
     causes = list(_causes(error))
-    for kind, words in ((MasterNotFoundError, _NO_MASTER), *_BY_CAUSE):
+    for kind, words in _BY_CAUSE:
         if any(isinstance(each, kind) for each in causes):
             return words
     if "Cluster mode is not enabled" in text or "cluster support disabled" in text:
         return f"it is no Redis Cluster: {text}; write redis:// in place of redis+cluster://"
-    if text.startswith("unknown command 'SENTINEL'"):
-        return "it is no Sentinel: write redis://, or the port of the Sentinels (26379)"
     if isinstance(error, RedisConnectionError) and any(each in text for each in _ENDED):
         return (
             f"it has ended the connection: {text}; one that always does may want TLS (write "
@@ -176,6 +195,23 @@ def _unreached(error: Exception, text: str) -> str | None:
         )
     if text.startswith("The user executing the script"):
         return f"it does not permit it: {text}; {_NEEDED}"
+    return None
+
+
+def _of_sentinels(causes: Iterable[BaseException]) -> str | None:
+    """Why Sentinels do not tell who is the master, if it is that."""
+    for each in causes:
+        text = str(each).removesuffix(".")
+        if isinstance(each, MasterNotFoundError):
+            if each.__cause__ is None:
+                return _NO_MASTER
+            if isinstance(each.__cause__, AuthenticationError):
+                return _SENTINEL_REFUSES
+            return f"{_NO_SENTINEL}: {in_words(cast('RedisError', each.__cause__))}"
+        if isinstance(each, NoPermissionError) and "'sentinel" in text.lower():
+            return _SENTINEL_FORBIDS.format(text)
+        if text.startswith("unknown command 'SENTINEL'"):
+            return "it is no Sentinel: write redis://, or the port of the Sentinels (26379)"
     return None
 
 

@@ -221,7 +221,14 @@ def _cancelled() -> bool:
 
 
 def _described(error: BaseException, *, with_text: bool = True) -> str:
-    """An exception in a line: its type, its text, and where it was raised."""
+    """An exception in a line: its type, its text, and where it was raised; of a group, the first.
+
+    A group says nothing by itself, and all groups of tasks are raised in one line of the library.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        first, *others = error.exceptions
+        more = f", and {len(others)} more" if others else ""
+        return f"{_described(first, with_text=with_text)}{more}"
     text = f": {error}" if with_text and str(error) else ""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -26,6 +26,7 @@ def within(name: str, *packages: str) -> bool:
 PURE = [
     *(name for name in MODULES if within(name, "relay.wire", "relay.core")),
     *("relay.clocks", "relay.histogram", "relay.metrics", "relay.admin.catalogue"),
+    "relay.redisurl",
     *("transceiver.announcements", "transceiver.endings", "transceiver.quality"),
     "transceiver.bridge.latency",
     *("relay.admin.typedfilter", "relay.top.columns", "relay.top.detail", "relay.top.keys"),
@@ -58,6 +59,7 @@ PURE = [
 LAYERS = [
     ("relay.errors",),
     ("relay.clocks", "relay.files", "relay.histogram", "relay.linux", "relay.streams"),
+    ("relay.redisurl",),
     (
         *("relay.loopturns", "relay.outage", "relay.pace", "relay.supervision"),
         *("relay.metrics",),

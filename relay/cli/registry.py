@@ -90,15 +90,15 @@ def found(url: str, keys: Path, clusters: Sequence[int]) -> list[dict[str, Any]]
         ConfigError: The URL or the key file is wrong.
     """
     from relay.config.keyfile import load_keys
+    from relay.config.urls import check_redis
     from relay.wire.keysource import Role
 
-    ring = load_keys(keys, Role.SIGNALING, clusters)
     try:
-        return asyncio.run(_read(url, ring, clusters))
+        check_redis(url)
     except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"--redis: {error}") from None
+    ring = load_keys(keys, Role.SIGNALING, clusters)
+    return asyncio.run(_read(url, ring, clusters))
 
 
 async def _read(url: str, keys: Any, clusters: Sequence[int]) -> list[dict[str, Any]]:

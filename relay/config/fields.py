@@ -5,17 +5,11 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from relay.config.urls import check_collector, without_secrets
+from relay.config.urls import check_collector, check_redis
 from relay.wire.endpoint import Endpoint, canonical_host
-
-_REDIS_SCHEMES = (
-    *("redis", "rediss", "unix"),
-    *("redis+cluster", "rediss+cluster", "redis+sentinel"),
-)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -105,24 +99,6 @@ def _cluster(value: object) -> int:
     return number
 
 
-def _redis_url(value: object) -> str:
-    text = _text(value)
-    try:
-        parts = urlsplit(text)
-        # Of a cluster and of sentinels there may be several hosts.
-        hosts = parts.netloc.split(",") if "+" in parts.scheme else [parts.netloc]
-        ports = [urlsplit(f"//{host}").port for host in hosts]
-        usable = parts.scheme in _REDIS_SCHEMES and "://" in text and 0 not in ports
-    except ValueError:  # brackets or a port that are none
-        usable = False
-    if not usable:
-        raise ValueError(
-            f"{without_secrets(text)!r} is no URL of Redis: write redis://HOST:PORT/DB, "
-            "redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/MASTER"
-        )
-    return text
-
-
 def one_of(kind: type[Choice]) -> Callable[[object], Choice]:
     """A validator for one of the texts of an enumeration."""
 
@@ -164,7 +140,7 @@ Clusters = Annotated[
     BeforeValidator(_list),
     AfterValidator(_once),
 ]
-RedisUrl = Annotated[str, PlainValidator(_redis_url)]
+RedisUrl = Annotated[str, PlainValidator(lambda value: check_redis(_text(value)))]
 CollectorUrl = Annotated[str, PlainValidator(lambda value: check_collector(_text(value)))]
 Share = Annotated[Number, Field(ge=0, le=1)]
 

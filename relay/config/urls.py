@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+from relay.redisurl import parse
+
 
 def check_collector(url: str) -> str:
     """Check the URL of a collector of OpenTelemetry; it is given back as it is.
@@ -26,8 +28,26 @@ def check_collector(url: str) -> str:
     return url
 
 
+def check_redis(url: str) -> str:
+    """Check a URL of Redis, all of it; it is given back as it is.
+
+    Raises:
+        ValueError: No client can be made of it.
+    """
+    try:
+        parse(url)
+    except ValueError as error:
+        raise ValueError(f"{without_secrets(url)!r} {error}") from None
+    return url
+
+
 def without_secrets(url: str) -> str:
     """A URL as it may be shown: without user, password and query, in which one may be, too."""
-    credentials, at, rest = url.partition("?")[0].rpartition("@")
-    scheme, slashes, _ = credentials.partition("://")
-    return f"{scheme if slashes else ''}{slashes}...@{rest}" if at else rest
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        scheme, rest = "", url
+    place, _, query = rest.partition("?")
+    if "@" in query:  # as where a password has a question mark
+        return f"{scheme}{slashes}..."
+    _, at, shown = place.rpartition("@")
+    return f"{scheme}{slashes}{'...@' if at else ''}{shown}"

@@ -30,7 +30,7 @@ class Announcer:
     """Announces what it is told while the context is entered; at its end it says goodbye.
 
     Args:
-        url: See `relay.redisclient`.
+        url: See `relay.redisurl`.
         keys: They sign entries.
         entry: Makes the entry of now. A change of anything but load is announced at once.
         owner: Who has claimed the slot of a transceiver.
@@ -153,7 +153,7 @@ async def claim_slot(
     """Claim a slot in the registry; where Redis is away this waits until it is back.
 
     Args:
-        url: See `relay.redisclient`.
+        url: See `relay.redisurl`.
         keys: As for all of the registry.
         cluster: Of this cluster.
         owner: An identity that survives a restart.

@@ -12,6 +12,7 @@ from relay.config.directory import Directory
 from relay.config.targets import Targets
 from relay.core.throttle import Throttle
 from relay.outage import Outage
+from relay.redisurl import parse
 from relay.registry.entry import Entry, EntryError, Heartbeat, RelayEntry
 from relay.registry.store import RegistryAwayError, RegistryStore
 from relay.registry.table import TTL, FleetTable
@@ -29,7 +30,7 @@ class Follower:
     """Keeps a table of the fleet up to date while it runs.
 
     Args:
-        url: See `relay.redisclient`.
+        url: See `relay.redisurl`.
         keys: They verify entries.
         clusters: Which are followed.
         table: What is kept up to date.
@@ -56,6 +57,7 @@ class Follower:
     ) -> None:
         self.clocks = ClockWatch()
         self.counters: Counter[str] = Counter()
+        parse(url)  # now, and not in a task that would fail again and again
         self._url = url
         self._keys = keys
         self._clusters = clusters
@@ -192,7 +194,7 @@ def follow(
 
     Args:
         directory: Whose clusters are followed, and what is told of them.
-        url: See `relay.redisclient`.
+        url: See `relay.redisurl`.
         keys: They verify entries.
         targets: Where transceivers may be.
         supervisor: Who keeps it going.

@@ -41,7 +41,7 @@ class RegistryStore:
     Every method gives Redis `TIMEOUT` and raises `RegistryAwayError` when it cannot be asked.
 
     Args:
-        url: See `relay.redisclient`.
+        url: See `relay.redisurl`.
         keys: They sign and verify entries.
 
     Raises:

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import redis
 from redis.cluster import ClusterNode
 
+from signaling.selfsigned import make_certificate
 from tests.ports import free_port
 from tests.relay.conftest import SERVER
 
@@ -155,6 +157,66 @@ def _bus(node: redis.Redis) -> int:
 def _whole(port: int, nodes: int) -> bool:
     told = _ask(redis.Redis(port=port), "CLUSTER", "INFO").split()
     return {b"cluster_state:ok", b"cluster_known_nodes:%d" % nodes} <= set(told)
+
+
+@dataclass(frozen=True)
+class LockedSentinel:
+    """A Sentinel that wants a password; it knows of two masters, `calls`, and `secured` by TLS.
+
+    Its password is `of-sentinel`, that of both masters `of-master`. Its user `asks` may ask it for
+    masters, and `nobody` for nothing; each has his name for a password.
+
+    Attributes:
+        port: Its port, without TLS.
+        tls_port: The other one.
+        certificate: Of all three of them, for 127.0.0.1.
+    """
+
+    port: int
+    tls_port: int
+    certificate: Path
+
+
+@contextmanager
+def redis_locked_sentinel(directory: Path) -> Iterator[LockedSentinel]:
+    """Such a Sentinel with its masters."""
+    pem = directory / "pem"
+    pem.write_bytes(make_certificate(["127.0.0.1"], datetime.now(UTC)))
+    tls = [f"tls-cert-file {pem}", f"tls-key-file {pem}", "tls-auth-clients no"]
+    here = ["bind 127.0.0.1", f"dir {directory}", 'save ""']
+    port, tls_port, calls, secured = (free_port() for _ in range(4))
+    configs = {
+        "calls": [*here, f"port {calls}", "requirepass of-master"],
+        "secured": [*here, "port 0", f"tls-port {secured}", *tls, "requirepass of-master"],
+        "sentinel": [*here[:2], f"port {port}", f"tls-port {tls_port}", *tls],
+    }
+    configs["sentinel"] += [
+        "requirepass of-sentinel",
+        "user asks on >asks +sentinel +client +hello",
+        "user nobody on >nobody +client +hello",
+        f"sentinel monitor calls 127.0.0.1 {calls} 1",
+        f"sentinel monitor secured 127.0.0.1 {secured} 1",
+    ]
+    for name in ("calls", "secured"):
+        configs["sentinel"] += [
+            f"sentinel auth-pass {name} of-master",
+            # It asks either by TLS or not, so that it cannot reach one of them.
+            f"sentinel down-after-milliseconds {name} 3600000",
+        ]
+    with ExitStack() as stack:
+        for name, lines in configs.items():
+            path = directory / f"{name}.conf"
+            path.write_text("\n".join(lines))
+            own = ["--sentinel"] if name == "sentinel" else []
+            stack.enter_context(_process(SERVER, str(path), *own))
+        ask = {"ssl": True, "ssl_ca_certs": str(pem)}
+        for client in (
+            redis.Redis(port=port, password="of-sentinel"),
+            redis.Redis(port=calls, password="of-master"),
+            redis.Redis("127.0.0.1", secured, password="of-master", **ask),  # type: ignore[arg-type]
+        ):
+            _until(client.ping, "redis-server does not answer")
+        yield LockedSentinel(port, tls_port, pem)
 
 
 @contextmanager

@@ -86,6 +86,29 @@ async def test_what_is_not_essential_troubles_nobody(supervisor: Supervisor) -> 
     assert supervisor.states()["mirror"]["state"] == "failing"
 
 
+async def test_of_a_group_of_tasks_it_is_told_what_one_has_raised(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def raising(error: Exception) -> None:
+        raise error
+
+    async def groups() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(inner())
+
+    async def inner() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(raising(ValueError("no master")))
+            tasks.create_task(raising(KeyError("other")))
+
+    supervisor.start("registry", groups, essential=False)
+    await eventually(lambda: supervisor.failures()["registry"] == 1, "it has failed")
+    (error,) = errors(caplog)
+    assert error.startswith("registry failed: ValueError: no master (")
+    assert error.endswith(f"{__file__}:{raising.__code__.co_firstlineno + 1}), and 1 more")
+    assert supervisor.states()["registry"]["error"] in error
+
+
 async def test_what_ends_by_itself_has_ended(supervisor: Supervisor) -> None:
     worker = Worker()
     worker.broken = False

@@ -97,6 +97,21 @@ class TestSettings:
             f"a.toml: [transceiver] the setting {name}" for name in ("listen", "control", "keys")
         }
 
+    @pytest.mark.parametrize("section", ["relay", "transceiver", "signaling"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("redis+sentinel://h:1", "redis+sentinel://h:1/m/xx", "redis://h/0?foo=bar"),
+            *("redis://h?socket_timeout=abc", "redis+cluster://", "redis://h/notadb"),
+        ],
+    )
+    def test_no_service_starts_with_a_url_of_redis_that_is_none(
+        self, section: str, url: str
+    ) -> None:
+        told = errors(f"[{section}]\nredis = '{url}'\n")
+        start = f"a.toml:2: [{section}] redis: '{url.partition('?')[0]}' "
+        assert len([each for each in told if each.startswith(start)]) == 1
+
     def test_one_key_for_all_services(self) -> None:
         text = 'keys = "keys.toml"\n' + RELAY.replace("keys =", "#")
         assert errors(text) == []

@@ -87,6 +87,18 @@ def test_redis_that_is_away_is_told(redis_server: RedisServer, where: list[str])
     refused(icelane("registry", "list", *where), code=1)
 
 
-def test_a_url_that_is_none_is_told(where: list[str]) -> None:
-    said = refused(icelane("registry", "list", "--redis", "http://x", *where[2:]))
-    assert said.startswith("icelane: --redis: ")
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://x", "is no URL of Redis"),
+        ("redis+sentinel://h:1", "names no master"),
+        ("redis+sentinel://h:1/m/xx", "has no number of a database"),
+        ("redis://h/0?foo=bar", "has foo, which nobody knows"),
+        ("redis://h?socket_timeout=abc", "has socket_timeout behind its ?, which must be"),
+        ("redis+cluster://", "names no host"),
+        ("redis+cluster://:1", "is no URL of Redis"),
+    ],
+)
+def test_a_url_that_is_none_is_told(where: list[str], url: str, says: str) -> None:
+    said = refused(icelane("registry", "list", "--redis", url, *where[2:]))
+    assert said.startswith(f"icelane: --redis: '{url.partition('?')[0]}' {says}")

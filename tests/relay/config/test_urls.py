@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.config.urls import check_collector, without_secrets
+from relay.config.urls import check_collector, check_redis, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,22 @@ def test_a_secret_in_it_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
         check_collector(url)
     assert "hidden" not in str(refused.value)
+
+
+def test_a_url_of_redis_is_told_with_what_is_wrong_with_it() -> None:
+    assert check_redis("redis://ann:hidden@h:1/0") == "redis://ann:hidden@h:1/0"
+    with pytest.raises(ValueError, match=r"^'redis\+sentinel://\.\.\.@h:1' names no master: write"):
+        check_redis("redis+sentinel://ann:hidden@h:1?db=0")
+
+
+@pytest.mark.parametrize("cut", ["/", "?", "#", "?a=b@", "@x?"])
+def test_a_password_that_ends_a_url_too_early_is_not_shown(cut: str) -> None:
+    url = f"redis://ann:hid{cut}den@h:1"
+    with pytest.raises(ValueError, match=r"%2F for /, %3F for \? and %23 for #") as refused:
+        check_redis(url)
+    for told in (str(refused.value), without_secrets(url)):
+        assert "hid" not in told
+        assert "den" not in told
 
 
 def test_what_may_be_shown_of_a_url() -> None:

@@ -7,8 +7,11 @@ import time
 
 import pytest
 
+from relay.config.targets import Targets
 from relay.registry.entry import Entry, Heartbeat
+from relay.registry.follower import Follower
 from relay.registry.store import RegistryStore
+from relay.registry.table import FleetTable
 from relay.wire.keys import KeyRing
 from tests.relay.conftest import RedisServer, eventually
 from tests.relay.registry.conftest import KEYS, OWNER, following, relay, transceiver
@@ -55,6 +58,12 @@ async def test_a_clock_that_is_wrong_is_told_once(
         await announce(redis_server, Heartbeat(there[0].entry, 3, time=now))
         await eventually(lambda: not clocks.verdict(time.monotonic()).is_wrong, "they differ")
         await eventually(lambda: "one of the two is wrong" in caplog.text, "one is told of")
+
+
+def test_a_url_that_is_none_is_refused_before_it_is_followed() -> None:
+    table = FleetTable(Targets())
+    with pytest.raises(ValueError, match="names no master"):
+        Follower("redis+sentinel://h:1", KEYS, [1], table, lambda: None)
 
 
 async def test_what_is_missed_is_read_later(
