@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from transceiver.backend import Channel
 
@@ -20,23 +20,28 @@ class Outbox:
     Args:
         fitted: An event as it fits into messages of so many bytes.
         told: Makes the event that tells how many were left out.
+        waiting: What waits already.
+        lost: How many are left out already.
     """
 
-    def __init__(self, fitted: Callable[[str, int], str], told: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        fitted: Callable[[str, int], str],
+        told: Callable[[int], str],
+        waiting: Iterable[str] = (),
+        lost: int = 0,
+    ) -> None:
         self.channel: Channel | None = None
         self._fitted = fitted
         self._told = told
-        self._waiting: deque[str] = deque()
-        self._size = 0
-        self._lost = 0
+        self._waiting = deque(waiting)
+        self._size = sum(map(len, self._waiting))
+        self._lost = lost
         self._timer: asyncio.TimerHandle | None = None
 
     def copy(self) -> "Outbox":
         """Another one, in which the same waits for a channel of its own."""
-        other = Outbox(self._fitted, self._told)
-        other._waiting = self._waiting.copy()
-        other._size, other._lost = self._size, self._lost
-        return other
+        return Outbox(self._fitted, self._told, self._waiting, self._lost)
 
     def opened(self, channel: Channel) -> None:
         """What waits, and what is sent from now on, goes here."""
