@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from relay.core.flow import (
+    NEVER,
     CloseUpstream,
     Command,
     Flow,
@@ -17,6 +18,7 @@ from relay.core.flowevents import Happened
 from relay.core.flows import Flows
 from relay.core.flowtuple import FlowTuple
 from relay.core.ports import QUARANTINE, SHORT_REST
+from relay.wire.announcement import MAX_EPOCH
 
 
 class Lifecycle:
@@ -73,12 +75,15 @@ class Lifecycle:
         return commands
 
     def change_port(self, flow: Flow, now: Instant) -> bool:
-        """Another process has a pending flow's upstream port: choose another one.
+        """Another process has the upstream port of a flow that is to begin: choose another one.
 
         Returns False when there is none; the flow is then gone. The lost port stays taken for
         ever, so that nobody tries it again.
         """
         if self._flows.ports.move(flow, now.monotonic):
+            if flow.claimed:  # restored, as its transceiver and the mirror know it, but for that
+                flow.epoch = min(flow.epoch + 1, MAX_EPOCH)
+                flow.claimed, flow.stored_at = False, NEVER
             return True
         self._flows.counters["no_upstream_port"] += 1
         self._flows.events.tell(Happened.CLOSED, flow, now, "no_upstream_port")

@@ -179,13 +179,10 @@ class Executor:
                 return False
             if opened:
                 return True
-            # A flow that the kernel forwards keeps its port: the other process cannot be reached
-            # at it anyway. It goes on without a socket of the agent's.
             if flow.state is State.CONFIRMED:
                 self.alarm(
                     "another process has the upstream port %s of a flow", flow.addresses.upstream
                 )
-                return True
             if not self._table.lifecycle.change_port(flow, now()):
                 return False
 

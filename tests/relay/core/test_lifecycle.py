@@ -36,6 +36,21 @@ def test_port_of_another_process_is_not_tried_again() -> None:
     assert scene.states() == []
 
 
+def test_a_restored_flow_whose_port_another_process_has_is_claimed_at_another_with_the_next_epoch(
+    scene: Scene,
+) -> None:
+    stored = Scene().connect().addresses
+    scene.table.ownership.restore(stored, scene.now, epoch=4, own=True)
+    flow = scene.flow()
+    assert scene.table.lifecycle.change_port(flow, scene.now)
+    assert flow.addresses.upstream != stored.upstream
+    assert (flow.epoch, flow.claimed) == (5, False)
+    assert words(scene.table.sweep(scene.now)) == [f"store {ONE}"]
+    scene.table.lifecycle.change_port(flow, scene.now)  # that one, too
+    assert flow.epoch == 5
+    assert scene.client(RTP) == [f"RTP -> {ONE}"]
+
+
 def test_flow_that_the_dataplane_refuses_is_given_up(scene: Scene) -> None:
     flow = scene.connect()
     assert words(scene.table.lifecycle.not_installed(flow, scene.now)) == [

@@ -1,6 +1,7 @@
 """What becomes of a batch of commands when one of them fails."""
 
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from relay.core.flow import Flow, NoteEdge, OpenUpstream, Remove, SendToClient, 
 from relay.core.flowtuple import FlowTuple, Source
 from relay.errors import BindError, DataplaneError
 from relay.run.executor import now
-from relay.wire.announcement import is_announcement
+from relay.wire.announcement import Announcement, is_announcement
 from relay.wire.endpoint import Endpoint
 from relay.wire.route import read_ufrag
 from tests.relay.conftest import DTLS, FIRST, RTP, SECOND, describe, eventually
@@ -168,6 +169,50 @@ async def test_one_that_is_retired_does_nothing_any_more(stage4: Stage) -> None:
         agent._executor.execute([SendToClient(flow, DTLS), Remove(flow)])
         agent._sockets._vips.send(flow.addresses, RTP, 0)
         assert await stage4.client.receive() == (RTP, stage4.vip)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["restored", "taken over"])
+async def test_a_flow_goes_on_at_another_port_where_another_process_has_its_own(
+    stage4: Stage, own: bool
+) -> None:
+    """It would have no socket, and its client's checks would follow it there."""
+    async with stage4.relay() as agent:
+        upstream = await stage4.connect()
+        (flow,) = agent._table
+    stored = flow.addresses if own else flow.addresses._replace(upstream=Endpoint("192.0.2.77", 1))
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(upstream)  # which it would get again
+        async with stage4.relay(MemoryDataplane()) as agent:
+            agent._recover(stored, 4, [RTP], own=own)
+            data, moved = await stage4.transceiver.receive()
+            told = Announcement.parse(data, stage4.scene.keys)
+            assert (told.upstream, told.epoch) == (moved, 5)
+            assert moved != upstream
+            assert await stage4.transceiver.receive() == (RTP, moved)
+            stage4.transceiver.send(DTLS, moved)
+            assert await stage4.client.receive() == (DTLS, stage4.vip)
+            (flow,) = agent._table
+            assert (flow.addresses.upstream, flow.claimed) == (moved, False)
+            dataplane = agent._keeper.dataplane
+            assert isinstance(dataplane, MemoryDataplane)
+            assert dataplane.installed == [flow.addresses]
+
+
+async def test_a_flow_that_can_have_no_port_is_given_up(stage4: Stage) -> None:
+    """Its client's next check may open another one, and would else follow this one to nobody."""
+    async with stage4.relay() as agent:
+        upstream = await stage4.connect()
+        (flow,) = agent._table
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(upstream)
+        ports = range(upstream.port, upstream.port + 1)
+        async with stage4.relay(MemoryDataplane(), ports=ports) as agent:
+            agent._recover(flow.addresses, 4, [RTP], own=True)
+            assert list(agent._table) == []
+            assert agent.state.counters()["no_upstream_port"] == 1
+            dataplane = agent._keeper.dataplane
+            assert isinstance(dataplane, MemoryDataplane)
+            assert dataplane.installed == []
 
 
 class Forwarding(MemoryDataplane):
