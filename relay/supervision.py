@@ -163,6 +163,17 @@ class Supervisor:
             name for name, task in self._tasks.items() if task.essential and self._is_failing(task)
         ]
 
+    @property
+    def failing(self) -> list[str]:
+        """All tasks that fail now, also for what they need, such as Redis."""
+        return [name for name, task in self._tasks.items() if self._state(task) == "failing"]
+
+    def trouble(self, name: str) -> str | None:
+        """Why a task fails now; None while it does not, or is none."""
+        if (task := self._tasks.get(name)) is None:
+            return None
+        return task.trouble() or (task.error if self._is_failing(task) else None)
+
     def failures(self) -> dict[str, int]:
         """How often each task has failed, by name; and each other place where something raised."""
         return {name: task.failures for name, task in self._tasks.items()} | self.faults.counters

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import hdrs, web
 
-from relay.supervision import Faults
+from relay.supervision import Faults, Supervisor
 from signaling.pool import TransceiverPool
 from signaling.routes import Access, Route
 
@@ -16,14 +16,20 @@ class HealthRoutes:
         pool: The transceivers.
         faults: What broke while requests were handled.
         registry: Says why what is known of the fleet may be old; None while it is not.
+        supervisor: The background tasks. Anybody may ask, so only the log says why one fails.
     """
 
     def __init__(
-        self, pool: TransceiverPool, faults: Faults, registry: Callable[[], str | None]
+        self,
+        pool: TransceiverPool,
+        faults: Faults,
+        registry: Callable[[], str | None],
+        supervisor: Supervisor,
     ) -> None:
         self._pool = pool
         self._faults = faults
         self._registry = registry
+        self._supervisor = supervisor
 
     def routes(self) -> Sequence[Route]:
         """The routes."""
@@ -40,7 +46,7 @@ class HealthRoutes:
                     "with_room": pool.members.with_room,
                 },
                 "registry": {"trouble": self._registry()},
-                "failing": pool.members.failing,
+                "failing": [*self._supervisor.failing, *pool.members.failing],
                 "faults": dict(self._faults.counters),
             }
         )

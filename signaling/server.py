@@ -17,7 +17,7 @@ from aiohttp import web
 from relay.config.directory import Directory
 from relay.config.networks import Network, is_within
 from relay.config.registry import Ingress
-from relay.config.watched import INTERVAL, Watched
+from relay.config.watched import Watched, keep_watching
 from relay.listen import serve_http
 from relay.metrics import Measured
 from relay.supervision import Faults, Supervisor
@@ -80,6 +80,10 @@ class SignalingServer:
         metrics: Where metrics are served, apart from clients; None for nowhere.
         tracing: Where spans of offers are sent; None for nowhere.
 
+    Attributes:
+        supervisor: Its background tasks, also those of whoever keeps the registry up to date; its
+            health and its metrics tell of them. They end with it.
+
     Raises:
         BindError: On entering, when the address cannot be listened on.
         ConfigError: A file cannot be used.
@@ -106,7 +110,7 @@ class SignalingServer:
         self._proxies = proxies
         self._region_header = region_header
         self._faults = Faults(_log)
-        self._supervisor = Supervisor(self._faults)
+        self.supervisor = Supervisor(self._faults)
         self._listen = listen
         self._keys = keys_file and Watched(
             [keys_file], partial(load_api_keys, keys_file), "API keys"
@@ -133,7 +137,7 @@ class SignalingServer:
         whip = whip or WhipConfig()
         self._groups: list[RouteGroup] = [
             PageRoutes(),
-            HealthRoutes(self._pool, self._faults, lambda: registry.trouble),
+            HealthRoutes(self._pool, self._faults, lambda: registry.trouble, self.supervisor),
             calls,
             CallActionRoutes(self._pool),
             OwnCallRoutes(self._pool),
@@ -156,14 +160,14 @@ class SignalingServer:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._pool)
-            stack.push_async_callback(self._supervisor.stop)
+            stack.push_async_callback(self.supervisor.stop)
             look = self._dataplanes.look
             await look()
             if self._tracing is not None:
                 await self._trace(self._tracing, stack)
-            self._supervisor.start("relays", look, essential=False, every=LOOK_AT_RELAYS)
+            self.supervisor.start("relays", look, essential=False, every=LOOK_AT_RELAYS)
             for name, watched in self._watched().items():
-                self._supervisor.start(name, watched.look, essential=False, every=INTERVAL)
+                keep_watching(self.supervisor, name, watched)
             self._address = await stack.enter_async_context(
                 serve_http(
                     self._application(),
@@ -219,8 +223,8 @@ class SignalingServer:
 
         def measure() -> Iterator[Measured]:
             yield from self._requests.measure()
-            states = self._supervisor.states().items()
-            tasks = {name: task["state"] != "failing" for name, task in states}
+            failing = self.supervisor.failing
+            tasks = {name: name not in failing for name in self.supervisor.states()}
             directory, faults = self._directory, self._faults.counters
             yield from measure_fleet(self._pool, lambda: directory.trouble, tasks, faults)
             yield SPANS, self._spans()

@@ -15,10 +15,9 @@ from relay.config.directory import Directory
 from relay.config.keyfile import KeyFile
 from relay.config.registry import RegistryError
 from relay.config.targets import Targets
-from relay.config.watched import INTERVAL
+from relay.config.watched import INTERVAL, keep_watching
 from relay.run.config import DEFAULT_CLUSTER
 from relay.run.service import log_to_stderr, serve
-from relay.supervision import Supervisor
 from relay.wire.keysource import Role
 from signaling.settings import SignalingSettings
 
@@ -103,15 +102,21 @@ async def _serving(
 
     What Redis has is waited for a little, for the first calls; then what is known must do.
     """
-    supervisor = Supervisor()
+    supervisor = server.supervisor
     if settings.registry is not None:
-        supervisor.start("registry file", directory.look, essential=False, every=INTERVAL)
+        supervisor.start(
+            "registry file",
+            directory.look,
+            essential=False,
+            every=INTERVAL,
+            trouble=lambda: directory.file_trouble,
+        )
     try:
         if settings.redis is not None and settings.keys is not None:
             from relay.registry.follower import follow
 
             keys = KeyFile(settings.keys, Role.SIGNALING, directory.clusters)
-            supervisor.start("key file", keys.look, essential=False, every=INTERVAL)
+            keep_watching(supervisor, "key file", keys)
             targets = Targets(settings.allow)
             follower = follow(directory, settings.redis, keys.ring, targets, supervisor)
             await follower.first_read(_PATIENCE)

@@ -12,6 +12,8 @@ from relay.config.targets import Targets
 from relay.config.watched import Watched
 from relay.wire.endpoint import Endpoint
 
+_BROKEN = "the registry file cannot be used as it is now: the log says why"
+
 _log = logging.getLogger(__name__)
 
 
@@ -111,8 +113,17 @@ class Directory:
 
     @property
     def trouble(self) -> str | None:
-        """Why what is heard of the fleet may be old; None where it is not, or nobody listens."""
-        return self._doubt()
+        """Why what is known of the fleet may be old, by the file or by what is heard, if it may.
+
+        Signaling tells it to anybody, and so of the file not what is in it.
+        """
+        file = None if self.file_trouble is None else _BROKEN
+        return "; ".join(filter(None, (file, self._doubt()))) or None
+
+    @property
+    def file_trouble(self) -> str | None:
+        """Why the registry file cannot be used now, while that is so."""
+        return None if self._file is None else self._file.trouble
 
     def doubt(self, why: Callable[[], str | None]) -> None:
         """Ask this why what is heard may be old."""

@@ -86,6 +86,11 @@ class KeyFile:
         self.ring = self._taken.copy()
         self._told: list[Callable[[], None]] = []
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the file cannot be used now, while that is so."""
+        return self._watched.trouble
+
     def on_change(self, told: Callable[[], None]) -> None:
         """Call this when the ring has taken other keys."""
         self._told.append(told)
@@ -120,6 +125,11 @@ class EdgeKeyFiles:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._files = [KeyFile(path, Role.EDGE, _cluster_of(path)) for path in paths]
         self.keys = EdgeKeys(each.ring for each in self._files)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why some of them cannot be used now, while that is so."""
+        return "; ".join(each.trouble for each in self._files if each.trouble) or None
 
     async def look(self) -> None:
         """Read those again that have changed."""

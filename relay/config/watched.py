@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from relay.errors import ConfigError
+from relay.supervision import Supervisor
 
 Content = TypeVar("Content")
 
@@ -25,6 +26,7 @@ class Watched(Generic[Content]):
 
     Attributes:
         content: What they have.
+        trouble: Why they cannot be used now, while that is so.
 
     Raises:
         ConfigError: They cannot be used now.
@@ -36,22 +38,52 @@ class Watched(Generic[Content]):
         self._what = what
         self._seen = self._state()  # before it is read: what changes meanwhile is seen as a change
         self.content = load()
+        self.trouble: str | None = None
 
     async def look(self) -> None:
         """Read the files again if they have changed; if they cannot be used, it stays as it was."""
         state = self._state()
         if state == self._seen:
             return
-        self._seen = state
         try:
             self.content = self._load()
         except ConfigError as error:
+            self.trouble = str(error)
             _log.error("%s: what was there before stays in force", error)
+        except Exception as error:  # a bug, of which whoever looks takes note, and looks again
+            self.trouble = f"{self._what} cannot be read: {type(error).__name__}"
+            raise
         else:
+            self.trouble = None
             _log.info("read %s again, which had changed", self._what)
+        self._seen = state
 
     def _state(self) -> tuple[object, ...]:
         return tuple(map(_stamp, self._paths))
+
+
+class Looked(Protocol):
+    """What looks at files now and then."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why they cannot be used now, while that is so."""
+
+    async def look(self) -> None:
+        """Read them again if they have changed."""
+
+
+def keep_watching(supervisor: Supervisor, name: str, files: Looked) -> None:
+    """Look at files from now on, as a task of a supervisor, which fails while they cannot be used.
+
+    Args:
+        supervisor: Whose task it is.
+        name: What people call it.
+        files: The files.
+    """
+    supervisor.start(
+        name, files.look, essential=False, every=INTERVAL, trouble=lambda: files.trouble
+    )
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

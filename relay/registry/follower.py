@@ -213,7 +213,13 @@ def follow(
         own=own,
     )
     supervisor.start("registry", follower.run, essential=False, trouble=lambda: follower.trouble)
-    directory.doubt(lambda: follower.trouble)
+
+    def why() -> str | None:
+        if follower.trouble is None and supervisor.trouble("registry") is not None:
+            return "it cannot be followed, by a fault of ours: the log says which"
+        return follower.trouble
+
+    directory.doubt(why)
     return follower
 
 

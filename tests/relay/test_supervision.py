@@ -183,3 +183,17 @@ async def test_what_it_needs_may_be_away_though_it_raises_nothing(supervisor: Su
     told = supervisor.states()["mirror"]
     assert (told["state"], told["error"]) == ("failing", "Redis does not answer")
     assert (told["failures"], supervisor.troubles) == (0, [])
+    assert (supervisor.failing, supervisor.trouble("mirror")) == (["mirror"], trouble[0])
+    trouble[0] = None
+    assert (supervisor.failing, supervisor.trouble("mirror")) == ([], None)
+
+
+async def test_a_task_that_has_recovered_has_no_trouble(supervisor: Supervisor) -> None:
+    worker = Worker()
+    supervisor.start("sweep", worker.once, essential=False, every=0.001)
+    await eventually(lambda: supervisor.failing == ["sweep"], "it fails")
+    assert str(supervisor.trouble("sweep")).startswith("ZeroDivisionError: by nothing (")
+    worker.broken = False
+    await eventually(lambda: supervisor.failing == [], "it has recovered")
+    assert supervisor.trouble("sweep") is None
+    assert supervisor.trouble("none of that name") is None

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -30,3 +31,19 @@ async def test_it_is_told_why_what_is_known_of_the_fleet_may_be_old(
         async with http.get(server.url + "/healthz") as response:
             assert response.status == 200
             assert (await response.json())["registry"] == {"trouble": "it does not answer"}
+
+
+async def test_all_background_tasks_are_told_of(
+    http: aiohttp.ClientSession, serve: Any, unused_tcp_port: int
+) -> None:
+    async with serve((Target(1, 1, 1), f"http://127.0.0.1:{unused_tcp_port}")) as server:
+
+        async def work() -> None:
+            await asyncio.Event().wait()
+
+        server.supervisor.start("registry", work, essential=False, trouble=lambda: "hidden")
+        async with http.get(server.url + "/healthz") as response:
+            assert response.status == 200
+            told = await response.json()
+        assert told["failing"] == ["registry"]
+        assert "hidden" not in str(told)  # anybody may ask

@@ -21,8 +21,9 @@ from relay.registry.store import RegistryStore
 from relay.wire.endpoint import Endpoint
 from signaling.server import SignalingServer
 from tests.ports import free_port
-from tests.relay.cli.commands import ICELANE, line, run, started, unboxed
+from tests.relay.cli.commands import ICELANE, LIMIT, line, run, started, unboxed
 from tests.relay.conftest import RedisServer
+from tests.scraping import scrape
 from tests.signaling.conftest import SDP, http, offer, real_server, serve, transceiver
 from transceiver.server import Transceiver
 
@@ -135,6 +136,58 @@ async def test_whom_it_knows_from_redis_gets_calls_and_a_relay_near_the_client_i
 
 def _same(entry: Entry) -> Entry:
     return entry
+
+
+class Running:
+    """A server that runs, as monitoring sees it."""
+
+    def __init__(self, http: aiohttp.ClientSession, listen: str, metrics: str) -> None:
+        self._http = http
+        self._listen = listen
+        self._metrics = Endpoint.parse(metrics)
+
+    async def seen(self) -> tuple[set[str], bool, set[str], bool]:
+        """By its health and by its metrics: what fails, and whether the fleet is known."""
+        async with self._http.get(f"http://{self._listen}/healthz") as response:
+            health = await response.json()
+        _, found = await scrape(self._http, self._metrics)
+        tasks = found["icelane_signaling_task_working"]
+        (known,) = found["icelane_signaling_registry_working"].values()
+        failing = {name for (name,), works in tasks.items() if not works}
+        return set(health["failing"]), health["registry"]["trouble"] is None, failing, known == 1
+
+    async def until(self, *failing: str, known: bool) -> None:
+        """Wait until both say so."""
+        async with asyncio.timeout(LIMIT):
+            wanted = (set(failing), known, set(failing), known)
+            while await self.seen() != wanted:  # noqa: ASYNC110  # it is another process
+                await asyncio.sleep(0.05)
+
+
+async def test_health_and_metrics_tell_of_files_that_cannot_be_used(
+    redis_server: RedisServer, http: aiohttp.ClientSession, registry: Path, tmp_path: Path
+) -> None:
+    listen, metrics = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    keys, api = tmp_path / "keys.toml", tmp_path / "api.toml"
+    for command in (("new", keys), ("api", "new", "anna", "--keys-file", api)):
+        assert (await run("keys", *map(str, command)))[0] == 0
+    arguments = ["--listen", listen, "--metrics", metrics, "--registry", str(registry)]
+    arguments += ["--redis", redis_server.url, "--keys", str(keys), "--keys-file", str(api)]
+    names = {registry: "registry file", keys: "key file", api: "API keys"}
+    async with started("signaling", "run", *arguments) as process:
+        assert await line(process) == f"ready http://{listen}\n"
+        running = Running(http, listen, metrics)
+        await running.until(known=True)
+        good = {file: file.read_bytes() for file in names}
+        for spoil in (lambda file: write_private(file, b"nonsense"), Path.unlink):
+            for file in names:
+                spoil(file)
+            await running.until(*names.values(), known=False)
+            for file, content in good.items():
+                write_private(file, content)
+            await running.until(known=True)
+        redis_server.stop()
+        await running.until("registry", known=False)
 
 
 async def test_the_registry_in_redis_needs_the_keys_and_something_must_say_who_there_is() -> None:

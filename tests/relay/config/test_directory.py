@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from relay.config.directory import Directory
@@ -62,6 +64,25 @@ def test_what_is_heard_may_be_old_and_whoever_listens_says_why() -> None:
 
 
 ELSEWHERE = (RemoteCluster(2, (VIP,)), RemoteCluster(5, (VIP,)))
+
+
+async def test_a_file_that_is_broken_is_told_beside_what_is_heard(tmp_path: Path) -> None:
+    file = tmp_path / "registry.toml"
+    text = '[[relay]]\nvip = "203.0.113.10:3478"\n'
+    file.write_text(text)
+    directory = Directory.load(file)
+    directory.doubt(lambda: "Redis is away")
+    for broken in ("[[relay]]\nvip = 'x'\n", None):
+        file.unlink() if broken is None else file.write_text(broken)
+        await directory.look()
+        assert "registry" in str(directory.file_trouble)
+        assert directory.trouble == (
+            "the registry file cannot be used as it is now: the log says why; Redis is away"
+        )
+        assert [each.vip for each in directory.relays] == [VIP]
+    file.write_text(text)
+    await directory.look()
+    assert (directory.file_trouble, directory.trouble) == (None, "Redis is away")
 
 
 def test_relays_of_clusters_elsewhere_may_change_and_the_clusters_may_not() -> None:

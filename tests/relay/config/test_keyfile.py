@@ -109,9 +109,10 @@ async def test_one_that_cannot_be_used_changes_nothing_until_it_can(
     assert "what was there before stays in force" in caplog.text
     assert bytes(32).hex() not in caplog.text
     assert file.ring.signing_slot == 5
+    assert str(path) in str(file.trouble)
     write_private(path, OTHER.dumps().encode())
     await file.look()
-    assert file.ring.signing_slot == 6
+    assert (file.ring.signing_slot, file.trouble) == (6, None)
 
 
 async def test_it_goes_to_a_worker_with_its_ring(path: Path) -> None:
@@ -134,6 +135,11 @@ async def test_an_edges_files_are_read_again_and_each_stays_of_its_cluster(tmp_p
     write_private(other, OTHER.exported(3, Role.EDGE).dumps().encode())
     await files.look()
     assert files.keys.slots() == {2: [2, 6], 4: [2, 5]}
+    assert str(other) in str(files.trouble)
+    assert str(path) not in str(files.trouble)
+    write_private(other, RING.exported(4, Role.EDGE).dumps().encode())
+    await files.look()
+    assert files.trouble is None
     assert files.keys.goodbye_key(2, 6) == OTHER.edge_key(2, 6)
 
 

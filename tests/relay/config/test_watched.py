@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.config.watched import Watched
+from relay.config.watched import Watched, keep_watching
 from relay.errors import ConfigError
+from relay.supervision import Supervisor
 
 
 @pytest.fixture
@@ -77,6 +78,44 @@ async def test_a_broken_one_changes_nothing_and_is_told_once(
     write(file, "3")
     await number.look()
     assert number.content == 3
+
+
+@pytest.mark.parametrize("broken", ["", None])
+async def test_it_says_why_they_cannot_be_used_as_long_as_they_cannot(
+    file: Path, broken: str | None
+) -> None:
+    number = watched(file)
+    supervisor = Supervisor()
+    keep_watching(supervisor, "the number", number)
+    assert (number.trouble, supervisor.failing) == (None, [])
+    if broken is None:
+        remove(file)
+    else:
+        write(file, broken)
+    for _ in range(2):  # also when it has not changed since
+        await number.look()
+        assert str(number.trouble).startswith("bad: ")
+        assert supervisor.failing == ["the number"]
+        assert supervisor.trouble("the number") == number.trouble
+    write(file, "3")
+    await number.look()
+    assert (number.trouble, supervisor.failing) == (None, [])
+    await supervisor.stop()
+
+
+async def test_one_that_nobody_thought_of_is_no_trouble_that_passes_by_itself(file: Path) -> None:
+    def load() -> int:
+        return 1 // int(file.read_text())
+
+    number = Watched([file], load, "the number")
+    write(file, "00")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await number.look()
+        assert number.trouble == "the number cannot be read: ZeroDivisionError"
+    write(file, "1")
+    await number.look()
+    assert (number.trouble, number.content) == (None, 1)
 
 
 def test_one_that_cannot_be_used_at_first_is_an_error(tmp_path: Path) -> None:

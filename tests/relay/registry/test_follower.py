@@ -4,14 +4,18 @@ import asyncio
 import logging
 import signal
 import time
+from ipaddress import ip_network
 
 import pytest
 
+from relay.config.directory import Directory
+from relay.config.registry import Registry
 from relay.config.targets import Targets
 from relay.registry.entry import Entry, Heartbeat
-from relay.registry.follower import Follower
+from relay.registry.follower import Follower, follow
 from relay.registry.store import RegistryStore
 from relay.registry.table import FleetTable
+from relay.supervision import Supervisor
 from relay.wire.keys import KeyRing
 from tests.relay.conftest import RedisServer, eventually
 from tests.relay.registry.conftest import KEYS, OWNER, following, relay, transceiver
@@ -178,3 +182,22 @@ class TestAway:
             await eventually(lambda: watcher.follower.away, "it is noticed")
             redis_server.client_with("secret").config_set("requirepass", "wrong")
             assert await watcher.follower.first_read(20), "the password was corrected"
+
+
+async def test_a_fault_of_ours_makes_what_is_known_old_too(redis_server: RedisServer) -> None:
+    directory, supervisor = Directory(Registry(()), [1]), Supervisor()
+
+    def raises() -> None:
+        raise ZeroDivisionError
+
+    directory.on_change(raises)
+    follower = follow(
+        directory, redis_server.url, KEYS, Targets((ip_network("10.0.0.0/8"),)), supervisor
+    )
+    assert await follower.first_read(5)
+    assert directory.trouble is None
+    await announce(redis_server, Heartbeat(transceiver(), 1))
+    await eventually(lambda: supervisor.failing == ["registry"], "it fails")
+    assert follower.trouble is None
+    assert "by a fault of ours" in str(directory.trouble)
+    await supervisor.stop()
