@@ -1,17 +1,15 @@
 """The route that makes calls: an offer is answered."""
 
-import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
 from relay.config.registry import Ingress
-from signaling.auth.apikeys import ApiKey
-from signaling.auth.gate import caller_of, told_of_quota
+from signaling.auth.gate import caller_of
 from signaling.auth.limits import Quotas
 from signaling.callid import CALLS
 from signaling.errors import (
@@ -20,7 +18,6 @@ from signaling.errors import (
     CrowdError,
     NoTransceiverError,
     OfferRejectedError,
-    QuotaError,
 )
 from signaling.offer import negotiated_channel, read_offer
 from signaling.offerspans import UNTRACED, OfferSpans
@@ -28,6 +25,7 @@ from signaling.placement import Near
 from signaling.pool import Call, TransceiverPool
 from signaling.resume import HEADER as RESUME
 from signaling.resume import NO_TOKENS, TOKEN_BYTES, Tokens
+from signaling.room import room_for
 from signaling.routes import Access, Route
 from signaling.session import NO_SETUP, Setup
 from signaling.tracing import SPANS
@@ -98,7 +96,7 @@ class CallRoutes:
         started, caller = time.monotonic(), caller_of(request)
         setup = caller.setup(asked).continuing(tokens)
         spans = request.get(SPANS)
-        async with self._room(caller.key):
+        async with room_for(caller.key, self._quotas, self._pool.members):
             with spans.placing() if spans is not None else UNTRACED:
                 call = await self._place(offer, caller.origin.client, negotiated, setup, spans)
         if spans is not None:
@@ -106,25 +104,6 @@ class CallRoutes:
         took = (time.monotonic() - started) * 1000
         _log.info("call %s of %s placed in %.0f ms", call.id, setup.principal or "anybody", took)
         return call
-
-    @contextlib.asynccontextmanager
-    async def _room(self, key: ApiKey | None) -> AsyncIterator[None]:
-        """Count a call that is placed now, if its principal may have another one."""
-        if key is None:
-            yield
-            return
-        with self._quotas.placing(key.name):
-            try:
-                self._quotas.require_room(
-                    key.name, key.quota, self._pool.members.calls_of(key.name)
-                )
-            except QuotaError:
-                await self._pool.members.refresh()  # a call may just have ended
-                with told_of_quota():
-                    self._quotas.require_room(
-                        key.name, key.quota, self._pool.members.calls_of(key.name)
-                    )
-            yield
 
     async def _place(
         self,

@@ -198,11 +198,13 @@ class TransceiverPool:
         with self._counted():
             try:
                 async with asyncio.timeout(self._timeout):
-                    _, socket = await self._ask(
+                    target, socket = await self._ask(
                         lambda control, _: control.converse(setup, transcribes=transcribes)
                     )
             except TimeoutError:
                 raise self._too_slow("took the session") from None
+            if setup.principal is not None:
+                self.members.note_principal(target, setup.principal)
             return socket
 
     def _too_slow(self, what: str) -> NoTransceiverError:

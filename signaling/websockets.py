@@ -33,6 +33,7 @@ from signaling.errors import (
 from signaling.pool import TransceiverPool
 from signaling.resume import HEADER as RESUME
 from signaling.resume import TOKEN_BYTES, Tokens
+from signaling.room import room_for
 from signaling.routes import Access, Route
 from signaling.session import Setup, check_model
 
@@ -107,9 +108,12 @@ class WebSocketRoutes:
                 tokens = Tokens.of(request.headers, secrets.token_bytes(TOKEN_BYTES))
                 setup = caller.setup(Setup(model=wanted.model)).continuing(tokens)
                 client.headers[RESUME] = tokens.own or ""
-                with self._within_quota(caller):
+                self._count(caller)
+                async with room_for(caller.key, self._quotas, self._pool.members):
                     service = await self._alone(setup, transcribes=wanted.transcribes)
-                    await self._pass_on(request, client, service)
+                if setup.session is not None:
+                    await service.send_str(_update(setup.session))
+                await self._pass_on(request, client, service)
         return client
 
     @contextlib.contextmanager
@@ -127,19 +131,11 @@ class WebSocketRoutes:
         finally:
             self._open.discard(client)
 
-    @contextlib.contextmanager
-    def _within_quota(self, caller: Caller) -> Iterator[None]:
-        """Count a session as a call of its principal, as long as it lasts."""
-        if caller.key is None:
-            yield
-            return
-        name, quota = caller.key.name, caller.key.quota
-        with told_of_quota():
-            self._quotas.begin(name, quota, time.monotonic())
-        with self._quotas.placing(name):
+    def _count(self, caller: Caller) -> None:
+        """Count a session that is asked for as a set-up of its principal."""
+        if caller.key is not None:
             with told_of_quota():
-                self._quotas.require_room(name, quota, self._pool.members.calls_of(name))
-            yield
+                self._quotas.begin(caller.key.name, caller.key.quota, time.monotonic())
 
     async def _beside(self, call_id: str, caller: Caller) -> aiohttp.ClientWebSocketResponse:
         """The WebSocket beside a call, which who has a client secret only is not to steer."""
@@ -153,7 +149,7 @@ class WebSocketRoutes:
         """A session of its own, of the model and with the session that are asked for."""
         transcribes = transcribes or (setup.session or {}).get("type") == "transcription"
         try:
-            service = await self._pool.converse(setup, transcribes=transcribes)
+            return await self._pool.converse(setup, transcribes=transcribes)
         except ModelRejectedError:
             raise ApiError(
                 404,
@@ -169,9 +165,6 @@ class WebSocketRoutes:
                 "The session cannot be placed now: no transceiver has room, or it failed.",
                 headers={"Retry-After": "2"},
             ) from None
-        if setup.session is not None:
-            await service.send_str(_update(setup.session))
-        return service
 
     async def _pass_on(
         self,

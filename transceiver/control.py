@@ -174,7 +174,9 @@ class ControlApi:
         return web.json_response({"object": "list", "data": models})
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({**self._calls.load(), "principals": self._calls.of_principals()})
+        """The load, and how many calls and sessions without WebRTC each principal has."""
+        principals = Counter(self._calls.of_principals()) + Counter(self._sockets.of_principals())
+        return web.json_response({**self._calls.load(), "principals": principals})
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether new calls should come; that it lives `/v1/health` tells."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 import aiohttp
@@ -108,8 +108,12 @@ class Sockets:
         self._services = services
         self._most = most
         self._closed = closed
-        self._sessions = 0
+        self._sessions: Counter[str | None] = Counter()  # by principal
         self._open: set[web.WebSocketResponse] = set()
+
+    def of_principals(self) -> dict[str, int]:
+        """How many sessions without WebRTC each principal has."""
+        return {who: count for who, count in self._sessions.items() if who is not None}
 
     async def close(self, _: web.Application) -> None:
         """Close all of them: the server stops."""
@@ -136,11 +140,11 @@ class Sockets:
     async def realtime(self, request: web.Request, wanted: Wanted) -> web.WebSocketResponse:
         """A session of a back end, as the Realtime API over WebSocket has it."""
         full = self._closed()
-        if full is None and self._sessions >= self._most:
+        if full is None and self._sessions.total() >= self._most:
             full = f"this transceiver serves {self._most} sessions without WebRTC, and no more"
         if full is not None:
             raise ControlApiError(503, "full", full, {"Retry-After": "5"})
-        self._sessions += 1
+        self._sessions[wanted.principal] += 1
         try:
             socket = await self._upgrade(request)
             try:
@@ -148,7 +152,9 @@ class Sockets:
             finally:
                 self._open.discard(socket)
         finally:
-            self._sessions -= 1
+            self._sessions[wanted.principal] -= 1
+            if not self._sessions[wanted.principal]:
+                del self._sessions[wanted.principal]
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse, wanted: Wanted) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -15,12 +15,14 @@ from openai import AsyncOpenAI
 from relay.wire.route import Target
 from signaling import websockets
 from signaling.auth.apikeys import Quota
+from signaling.callid import CALLS
 from signaling.clientsecrets import CLIENT_SECRETS
 from signaling.control import MAX_MESSAGE
 from signaling.server import SignalingServer
 from signaling.websockets import REALTIME
-from tests.signaling.conftest import Keys, bearer, place
+from tests.signaling.conftest import SDP, SELDOM, Keys, bearer, place
 from tests.transceiver.conftest import until
+from transceiver.server import Transceiver
 
 __all__ = ["until"]  # a fixture
 
@@ -602,16 +604,51 @@ async def test_who_may_not_is_told_so(
     assert (error["code"], closed) == (code, close)
 
 
-async def test_a_session_counts_as_a_call_of_its_principal(
-    http: aiohttp.ClientSession, keyed: SignalingServer, keys: Keys, until: Until
+async def test_a_session_counts_as_a_call_of_its_principal_at_every_server(
+    *,
+    http: aiohttp.ClientSession,
+    serve: Any,
+    transceiver: Transceiver,
+    keys: Keys,
+    offer: str,
 ) -> None:
-    sent = protocols(keys.texts["alice"])
-    async with opening(http, keyed, {"model": "small"}, sent) as first:
-        await first.send_str("hello")
-        assert await first.receive_str() == "hello"
-        async with opening(http, keyed, {"model": "small"}, sent) as second:
-            assert (await fault(second))[0]["code"] == "too_many_calls"
-    await until(lambda: len(keyed._sockets) == 0)
-    async with opening(http, keyed, {"model": "small"}, sent) as third:
-        await third.send_str("hello")
-        assert await third.receive_str() == "hello"
+    alice = keys.add("alice", quota=Quota(calls=3))
+    controls = (transceiver.config.target, f"http://{transceiver.control}")
+    door = {"advertise": transceiver.address, "pool": SELDOM, "keys_file": keys.path}
+
+    async def talking(server: SignalingServer) -> aiohttp.ClientWebSocketResponse:
+        socket = await opening(http, server, ON_MODEL, headers=alice)
+        assert json.loads(await socket.receive_str())["type"] == "session.created"
+        return cast("aiohttp.ClientWebSocketResponse", socket)
+
+    async def refusals(server: SignalingServer) -> list[str]:
+        """What is said to a session, and to a call."""
+        async with (
+            opening(http, server, ON_MODEL, headers=alice) as socket,
+            http.post(server.url + CALLS, data=offer, headers={**SDP, **alice}) as response,
+        ):
+            return [(await fault(socket))[0]["code"], (await response.json())["error"]["code"]]
+
+    async with asyncio.timeout(LIMIT * 3), serve(controls, **door) as another:
+        async with serve(controls, **door) as server:
+            first, _ = await talking(server), await talking(server)
+            await another._pool.members.refresh()  # as it does each second
+            third = await talking(another)
+            assert await refusals(another) == ["too_many_calls"] * 2
+            await server._pool.members.refresh()
+            assert await refusals(server) == ["too_many_calls"] * 2
+            await first.close()
+            await ended(http, transceiver, 2)
+            await talking(server)  # it asks the transceiver again before it refuses anybody
+        await third.close()
+        await ended(http, transceiver, 0)
+        await talking(another)
+
+
+async def ended(http: aiohttp.ClientSession, transceiver: Transceiver, left: int) -> None:
+    """Wait until a transceiver has so few sessions of a principal."""
+    async with asyncio.timeout(LIMIT):
+        while True:
+            async with http.get(f"http://{transceiver.control}/v1/health") as response:
+                if (await response.json())["principals"].get("alice", 0) == left:
+                    return

@@ -195,6 +195,26 @@ async def test_there_is_a_most_of_sessions_without_webrtc(
     await open_socket("/v1/realtime")
 
 
+async def test_sessions_without_webrtc_count_for_their_principals_beside_the_calls(
+    running: Transceiver, dial: Any, open_socket: Open
+) -> None:
+    async def principals() -> dict[str, int]:
+        _, health = await dial(running.control).request("GET", "/v1/health")
+        found: dict[str, int] = health["principals"]
+        return found
+
+    client = dial(running.control)
+    await client.call(running.address, principal="alice")
+    paths = ("?principal=alice", "?principal=bob", "")
+    sockets = [await open_socket(f"/v1/realtime{path}") for path in paths]
+    assert await principals() == {"alice": 2, "bob": 1}
+    await sockets[1].close()
+    async with asyncio.timeout(10):
+        while "bob" in await principals():
+            pass
+    assert await principals() == {"alice": 2}
+
+
 async def test_a_web_socket_may_last_longer_than_a_request(
     open_socket: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
