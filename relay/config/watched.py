@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from relay.errors import ConfigError
-from relay.supervision import Supervisor
+
+if TYPE_CHECKING:
+    from relay.supervision import Supervisor  # it loads asyncio, which who only reads files saves
 
 Content = TypeVar("Content")
 
@@ -73,7 +75,7 @@ class Looked(Protocol):
         """Read them again if they have changed."""
 
 
-def keep_watching(supervisor: Supervisor, name: str, files: Looked) -> None:
+def keep_watching(supervisor: "Supervisor", name: str, files: Looked) -> None:
     """Look at files from now on, as a task of a supervisor, which fails while they cannot be used.
 
     Args:
