@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from configparser import RawConfigParser
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -64,6 +65,21 @@ def test_it_would_say_what_it_does_not_understand(installed: Path) -> None:
     unit = installed / "icelane-agent@1.service"
     unit.write_text(unit.read_text("utf-8").replace("[Service]", "[Service]\nProtectAll=yes"))
     assert ["Unknown key" in line for line in complaints(installed)] == [True]
+
+
+@pytest.mark.parametrize("service", EXPOSURE)
+def test_what_fails_is_tried_again_for_ever_but_for_a_wrong_setting(service: str) -> None:
+    """By itself systemd gives up when a service has failed five times in 10 s."""
+    unit = RawConfigParser(strict=False)  # names may be given several times, and mean all
+    unit.read(UNITS / f"icelane-{service}@.service", "utf-8")
+    assert unit.get("Unit", "StartLimitIntervalSec", fallback=None) == "0"
+    restart = [f"Restart{what}" for what in ("", "Sec", "PreventExitStatus")]
+    assert [unit["Service"][name] for name in restart] == ["on-failure", "1", "2"]
+
+
+def test_all_services_are_tested() -> None:
+    services = {path.name for path in UNITS.glob("*.service")}
+    assert services == {f"icelane-{service}@.service" for service in EXPOSURE}
 
 
 @pytest.mark.parametrize("service", EXPOSURE)
