@@ -1,7 +1,7 @@
 """Whose request it is: the address that a client's calls have in common, and where he is. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from relay.config.networks import Network, is_within
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 #: Of IPv6 a site has at least so many bits to itself (RFC 6177, section 2).
 _SITE = 64
+# Azure's Application Gateway writes the port, too, and AWS's load balancer if it is told to.
+_WITH_PORT = re.compile(r"\[(?P<v6>[^]]*)\](?::[0-9]+)?|(?P<v4>[^:]*):[0-9]+")
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
@@ -26,7 +28,12 @@ class Origin(NamedTuple):
     region: str | None = None
 
 
-def client_of(peer: str, forwarded: Iterable[str], proxies: Sequence[Network]) -> str:
+def client_of(
+    peer: str,
+    forwarded: Iterable[str],
+    proxies: Sequence[Network],
+    unread: Callable[[str, str], None] = lambda _proxy, _entry: None,
+) -> str:
     """The client of a request: an IPv4 address, or the /64 of an IPv6 address.
 
     Args:
@@ -34,12 +41,16 @@ def client_of(peer: str, forwarded: Iterable[str], proxies: Sequence[Network]) -
         forwarded: The values of X-Forwarded-For, to which each proxy adds whom it talks to; what
             stands before that may be made up.
         proxies: Whose additions are believed.
+        unread: Told of a proxy, and of what it has added that is no address: it counts as the
+            client of what it passes on.
     """
     chain = [each.strip() for value in forwarded for each in value.split(",")]
     client = peer
     while chain and is_within(client, proxies):
-        nearest = chain.pop()
-        if not _is_address(nearest):
+        entry = chain.pop()
+        nearest = _address_in(entry)
+        if nearest is None:
+            unread(client, entry)
             break
         client = nearest
     return _shared_part(client)
@@ -60,6 +71,13 @@ def region_of(peer: str, told: Sequence[str], proxies: Sequence[Network]) -> str
         return None
     match = _REGION.fullmatch(told[0].strip())
     return match and match[0]
+
+
+def _address_in(entry: str) -> str | None:
+    """The address that a proxy has written, with or without a port; None where there is none."""
+    found = _WITH_PORT.fullmatch(entry)
+    host = entry if found is None else found["v6"] or found["v4"] or ""
+    return host if _is_address(host) else None
 
 
 def _is_address(text: str) -> bool:

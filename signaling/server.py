@@ -31,7 +31,7 @@ from signaling.auth.limits import Quotas
 from signaling.auth.privatefiles import LEAST_SECRET, load_api_keys, load_secrets
 from signaling.callactions import CallActionRoutes
 from signaling.calls import CallRoutes
-from signaling.client import LOOPBACK, Origin, client_of, region_of
+from signaling.client import LOOPBACK
 from signaling.clientsecrets import ClientSecretRoutes
 from signaling.health import HealthRoutes
 from signaling.members import PoolConfig
@@ -39,6 +39,7 @@ from signaling.metrics import SPANS, Requests, measure_fleet
 from signaling.models import ModelRoutes
 from signaling.offer import MAX_BODY
 from signaling.openapi import OpenApiRoutes
+from signaling.origin import Origins
 from signaling.owncalls import OwnCallRoutes
 from signaling.pageroutes import PageRoutes
 from signaling.placement import Near
@@ -108,7 +109,6 @@ class SignalingServer:
         tracing: TracingConfig | None = None,
     ) -> None:
         self._proxies = proxies
-        self._region_header = region_header
         self._faults = Faults(_log)
         self.supervisor = Supervisor(self._faults)
         self._listen = listen
@@ -121,7 +121,8 @@ class SignalingServer:
         self._own_signer = Signer([os.urandom(LEAST_SECRET)])
         self._tls = tls and Certificate(tls)
         self._quotas = Quotas()
-        self._gate = Gate(self._api_keys, self._signer, self._origin, self._quotas)
+        origins = Origins(proxies, region_header)
+        self._gate = Gate(self._api_keys, self._signer, origins.of, self._quotas)
         self._directory = registry
         self._random = random
         self._regions = regions and Watched(
@@ -258,9 +259,3 @@ class SignalingServer:
 
     def _signer(self) -> Signer:
         return self._signers.content if self._signers else self._own_signer
-
-    def _origin(self, request: web.BaseRequest) -> Origin:
-        peer, headers = request.remote or "", request.headers
-        client = client_of(peer, headers.getall("X-Forwarded-For", []), self._proxies)
-        told = headers.getall(self._region_header, []) if self._region_header else []
-        return Origin(client, region_of(peer, told, self._proxies))

@@ -23,6 +23,13 @@ from signaling.client import LOOPBACK, client_of, region_of
         ("127.0.0.1", ["junk"], "127.0.0.1"),
         ("127.0.0.1", ["", ",,"], "127.0.0.1"),
         ("", ["198.51.100.1"], ""),
+        # With the client's port, as Azure's Application Gateway and AWS's load balancer write it.
+        ("127.0.0.1", ["198.51.100.1:51234"], "198.51.100.1"),
+        ("127.0.0.1", ["[2001:db8::1]:443"], "2001:db8::/64"),
+        ("127.0.0.1", ["[2001:db8::1]"], "2001:db8::/64"),
+        ("127.0.0.1", ["[::ffff:198.51.100.1]:443"], "198.51.100.1"),
+        ("127.0.0.1", ["203.0.113.9:5, 10.1.2.3:443"], "203.0.113.9"),
+        ("127.0.0.1", ["2001:db8::1:443"], "2001:db8::/64"),
     ],
 )
 def test_the_client_is_whom_the_last_trusted_proxy_talks_to(
@@ -30,6 +37,35 @@ def test_the_client_is_whom_the_last_trusted_proxy_talks_to(
 ) -> None:
     proxies = (*LOOPBACK, IPv4Network("10.0.0.0/8"))
     assert client_of(peer, forwarded, proxies) == client
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "unknown",
+        "198.51.100.1:",
+        "198.51.100.1:http",
+        "[2001:db8::1",
+        "[]:443",
+        ":443",
+        "[:443",
+    ],
+)
+def test_what_a_proxy_adds_that_is_no_address_is_told(entry: str) -> None:
+    told = []
+    proxies = (*LOOPBACK, IPv4Network("10.0.0.0/8"))
+    chain = [f"198.51.100.1, {entry}, 10.1.2.3"]
+    assert client_of("127.0.0.1", chain, proxies, lambda *each: told.append(each)) == "10.1.2.3"
+    assert told == [("10.1.2.3", entry)]
+
+
+def test_what_a_client_has_made_up_is_nothing_to_tell_of() -> None:
+    told = []
+    chain = ["junk, 198.51.100.1"]
+    assert client_of("::1", chain, LOOPBACK, lambda *each: told.append(each)) == "198.51.100.1"
+    assert client_of("192.0.2.7", ["junk"], LOOPBACK, lambda *each: told.append(each))
+    assert not told
 
 
 def test_a_long_chain_is_read_to_its_end() -> None:
