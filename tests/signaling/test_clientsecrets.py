@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,7 @@ import openai
 import pytest
 from openai.types.realtime import ClientSecretCreateResponse
 
+from relay.config.privatefiles import write_private
 from signaling.auth.clientsecret import DEFAULT_LIFE
 from signaling.callid import CALLS
 from signaling.clientsecrets import CLIENT_SECRETS
@@ -174,3 +176,43 @@ async def test_the_key_of_a_secret_decides_which_models_it_may_use(
             f"{keyed.url}{CALLS}?model={model}", data=offer, headers={**SDP, **bearer(secret)}
         ) as response:
             assert response.status == status
+
+
+OLD, NEW = "o" * 32, "n" * 32
+#: The lines of the file, by the steps of docs/signaling.md.
+ROTATION = [[OLD], [OLD, NEW], [NEW, OLD], [NEW]]
+
+
+async def test_secrets_of_any_server_are_taken_by_any_while_what_signs_them_is_rotated(
+    http: aiohttp.ClientSession, serve: Any, keys: Keys, tmp_path: Path
+) -> None:
+    keys.add("alice")
+    files = [tmp_path / "early.secret", tmp_path / "late.secret"]
+
+    def write(path: Path, lines: list[str]) -> None:
+        write_private(path, "".join(f"{line}\n" for line in lines).encode())
+
+    async def make(server: SignalingServer) -> str:
+        headers = bearer(keys.texts["alice"])
+        async with http.post(server.url + CLIENT_SECRETS, headers=headers) as made:
+            return str((await made.json())["value"])
+
+    async def takes(server: SignalingServer, secret: str) -> bool:
+        async with http.post(server.url + CALLS, headers=bearer(secret)) as response:
+            return response.status == 415  # who is let in is told that this is no offer
+
+    for path in files:
+        write(path, ROTATION[0])
+    async with (
+        serve(keys_file=keys.path, secret_file=files[0]) as early,
+        serve(keys_file=keys.path, secret_file=files[1]) as late,
+    ):
+        for step, lines in enumerate(ROTATION):
+            for path, server in zip(files, (early, late), strict=True):
+                write(path, lines)
+                await server._signers.look()
+                taken = [await takes(late, await make(early)), await takes(early, await make(late))]
+                assert taken == [True, True], f"step {step}, {path.name}"
+        write(files[0], [OLD])  # another one in front, which not all have
+        await early._signers.look()
+        assert not await takes(late, await make(early))
