@@ -67,14 +67,9 @@ class Hearing:
             sound = self._decode(decoded(event, "audio"))
         except ValueError as error:
             raise EventError("invalid_value", f"`audio`: {error}.", "audio") from None
+        # The oldest makes room, also where the client itself ends its turns: a call's sound comes
+        # whether or not anybody speaks, and other clients send all the time, too, and clear first.
         detects = self._desk.session.turn_detection is not None
-        if not detects and len(self._buffer) + len(sound) > MAX_BUFFER:
-            raise EventError(
-                "input_audio_buffer_full",
-                f"The input audio buffer holds {MAX_BUFFER // BYTES_PER_MS // 1000} s: commit or "
-                "clear it first.",
-                "audio",
-            )
         listens = detects and self._speech is None
         self._buffer.append(sound, KEPT_OF_SILENCE if listens else MAX_BUFFER)
         if detects and sound:

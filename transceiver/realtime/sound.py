@@ -19,7 +19,7 @@ from transceiver.realtime.fields import Check, missing, record, tagged, text, wh
 BYTES_PER_MS = 48
 MAX_APPEND = 15 << 20  # bytes of sound in an event
 MAX_G711 = 1 << 20  # bytes of it in an event: 131 s, which take 0.35 s to be made PCM16
-MAX_BUFFER = 15 << 20  # bytes that wait to be committed: 327 s
+MAX_BUFFER = 15 << 20  # bytes that wait to be committed, the last 327 s
 KEPT_OF_SILENCE = 30_000 * BYTES_PER_MS  # bytes that a server with turn detection goes back to
 LEAST_COMMIT = 100  # ms
 

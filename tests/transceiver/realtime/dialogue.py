@@ -45,7 +45,10 @@ class Dialogue:
         return self.take(self.engine.receive(json.dumps({"type": kind, **fields})))
 
     def append(self, ms: int) -> list[dict[str, Any]]:
-        audio = base64.b64encode(ms * MS).decode()
+        return self.say(ms * MS)
+
+    def say(self, sound: bytes) -> list[dict[str, Any]]:
+        audio = base64.b64encode(sound).decode()
         return self.tell("input_audio_buffer.append", audio=audio)
 
     def write(self, text: str, **fields: Any) -> list[dict[str, Any]]:

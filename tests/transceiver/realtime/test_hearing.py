@@ -1,14 +1,37 @@
-"""What the client says: its transcripts. Turns and the buffer are in test_engine.py."""
+"""What the client says: its buffer and its transcripts. Turns are in test_engine.py."""
 
 import base64
 
 from tests.transceiver.realtime.dialogue import MS, Dialogue, types
-from transceiver.realtime.commands import Transcribe
+from transceiver.realtime.commands import Listen, Transcribe
+from transceiver.realtime.sound import MAX_BUFFER
 
 WITH_TRANSCRIPTS = {
     "type": "realtime",
     "audio": {"input": {"transcription": {"model": "whisper-1"}}},
 }
+
+
+class TestBuffer:
+    def test_a_client_that_commits_nothing_is_told_nothing(self, manual: Dialogue) -> None:
+        """Such as a call whose button is not pressed: its silence comes all the time."""
+        silence = bytes(MAX_BUFFER // 4)
+        for _ in range(5):
+            manual.say(silence)
+        assert manual.append(300) == []
+        assert manual.engine.size == MAX_BUFFER
+        committed = manual.tell("input_audio_buffer.commit")
+        assert types(committed)[0] == "input_audio_buffer.committed"
+        taken = manual.last(Transcribe).sound
+        assert len(taken) == MAX_BUFFER
+        assert taken.endswith(b"\0\0" + 300 * MS), "the newest sound is what is kept"
+
+    def test_its_times_go_on_where_the_oldest_was_dropped(self, manual: Dialogue) -> None:
+        for _ in range(5):
+            manual.say(bytes(MAX_BUFFER // 4))
+        detection = {"input": {"turn_detection": {"type": "server_vad"}}}
+        manual.tell("session.update", session={"type": "realtime", "audio": detection})
+        assert manual.last(Listen).start_ms == 5 * (MAX_BUFFER // 4) // 48
 
 
 class TestTranscripts:

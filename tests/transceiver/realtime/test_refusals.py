@@ -1,14 +1,12 @@
 """What the engine answers to what cannot be done."""
 
-import base64
 import json
 from typing import Any
 
 import pytest
 
-from tests.transceiver.realtime.dialogue import Dialogue, types
+from tests.transceiver.realtime.dialogue import Dialogue
 from transceiver.realtime.engine import MAX_COMMAS
-from transceiver.realtime.sound import MAX_BUFFER
 
 
 class TestErrors:
@@ -121,10 +119,3 @@ class TestErrors:
         )
         manual.append(1)
         assert len(manual.tell("input_audio_buffer.commit")) == 3
-
-    def test_a_buffer_that_is_full(self, manual: Dialogue) -> None:
-        audio = base64.b64encode(bytes(MAX_BUFFER)).decode()
-        assert manual.tell("input_audio_buffer.append", audio=audio) == []
-        assert manual.error(manual.append(1)) == ("input_audio_buffer_full", "audio")
-        assert types(manual.tell("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
-        assert manual.append(1) == []
