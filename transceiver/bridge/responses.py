@@ -24,7 +24,11 @@ class Responses:
         self._over: dict[str, None] = {}
 
     def created(self, event: Event) -> None:
-        """A response has begun."""
+        """A response has begun.
+
+        Beside the conversation is one that says so, with a null. Many services never say in which
+        one a response is, and have one at a time: theirs are of the conversation.
+        """
         response = event.part("response")
         beside = "conversation_id" in response and response["conversation_id"] is None
         self._begin(word(response, "id")[:MAX_ID], in_conversation=not beside)

@@ -272,8 +272,8 @@ class Response:
             "max_output_tokens": wish.most or "inf",
             "audio": {"output": {"format": wish.form, "voice": wish.voice}},
         }
-        if wish.kept:
-            shown["conversation_id"] = self._conversation_id
+        # Null says that it is beside the conversation; where nothing is said, it is in it.
+        shown["conversation_id"] = self._conversation_id if wish.kept else None
         if wish.metadata is not None:
             shown["metadata"] = wish.metadata
         if self.is_done:

@@ -17,6 +17,7 @@ KNOWN_BESIDES = {
 }
 #: Where a null says something that absence does not; elsewhere clients drop the event.
 NULLS = (
+    "response.conversation_id",
     "session.tracing",
     "session.audio.input.transcription",
     "session.audio.input.noise_reduction",

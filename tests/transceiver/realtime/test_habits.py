@@ -84,7 +84,7 @@ def test_a_function_call_has_all_fields_from_the_first_event_on(talk: Dialogue) 
 def test_a_response_beside_the_conversation_is_in_none(talk: Dialogue) -> None:
     talk.write("hello")
     (created,) = talk.tell("response.create", response={"conversation": "none", "input": []})
-    assert created["response"].get("conversation_id") is None
+    assert created["response"]["conversation_id"] is None
     name = created["response"]["id"]
     events = talk.take(talk.engine.say(name, "psst", MS)) + talk.take(talk.engine.finish(name))
     assert "conversation.item.added" not in types(events)

@@ -28,7 +28,7 @@ class TestResponses:
             for each in talk.events
             if each["type"] == "response.created" and each["response"]["id"] == beside
         ]
-        assert "conversation_id" not in created["response"]
+        assert created["response"]["conversation_id"] is None, "absent, it would be inside"
         events = talk.take(talk.engine.say(beside, "Aside."))
         events += talk.take(talk.engine.finish(beside))
         assert not [each for each in types(events) if each.startswith("conversation.")]
