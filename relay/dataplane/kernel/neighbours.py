@@ -6,7 +6,7 @@ replaced by another, would be sent to at the old address for as long as flows la
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection
 from struct import Struct
 
 from relay.dataplane.kernel import rtnetlink
@@ -21,18 +21,19 @@ _USE = 0x01  # NTF_USE: as if a socket had sent to him
 _REPLACE = 0x100  # NLM_F_REPLACE
 
 
-def probe_stale(interfaces: Iterable[str]) -> None:
+def probe_stale(indexes: Collection[int]) -> None:
     """Let the kernel probe the neighbours on these interfaces of whom it is no longer sure.
 
     It keeps their addresses meanwhile. Who does not answer is unknown after some seconds, and the
     agent's next packet to him makes the kernel look for him.
 
+    Args:
+        indexes: The interfaces that the FIB names: one behind a VLAN is a neighbour of the VLAN's.
+
     Raises:
         DataplaneError: The kernel does not tell its neighbours.
     """
-    names = set(interfaces)
     try:
-        indexes = {index for index, name in socket.if_nameindex() if name in names}
         head = _NEIGHBOUR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
         with rtnetlink.opened() as kernel:
             for neighbour in list(rtnetlink.dump(kernel, _GET, _NEW, head)):

@@ -26,6 +26,7 @@ from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode
 from relay.dataplane.kernel.pins import Instance, Pins, detach, locked, table_id
 from relay.dataplane.kernel.reattach import reattach
+from relay.dataplane.kernel.txports import find_tx_ports
 from relay.errors import DataplaneError
 
 
@@ -108,7 +109,11 @@ class Privileged(Instance, Protocol):
         """See `loforwarding.mend`."""
 
     def probe_neighbours(self) -> None:
-        """See `neighbours.probe_stale`."""
+        """Let the kernel probe neighbours to whom the program may send; see `neighbours`.
+
+        Raises:
+            DataplaneError: The kernel does not tell them.
+        """
 
     def unseen(self) -> list[str]:
         """What is amiss about this host that nobody here can mend, in words."""
@@ -190,7 +195,13 @@ class AsRoot(Pins):
 
     def probe_neighbours(self) -> None:
         """See `Privileged.probe_neighbours`."""
-        neighbours.probe_stale(self.links())
+        try:
+            ports = find_tx_ports([index for index in self.linked().values() if index])
+        except OSError as error:
+            raise DataplaneError(
+                f"The kernel's neighbours cannot be probed: {error.strerror}."
+            ) from None
+        neighbours.probe_stale({port.fib_index for port in ports})
 
     def unseen(self) -> list[str]:
         """See `Privileged.unseen`."""

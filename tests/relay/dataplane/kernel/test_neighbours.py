@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from socket import if_nametoindex
 
 import pytest
 from pyroute2.netlink.rtnl.ndmsg import NUD_DELAY, NUD_PERMANENT, NUD_STALE
@@ -58,6 +59,6 @@ def test_stale_neighbours_of_these_interfaces_are_probed_and_no_others(host: Hos
     before = dict.fromkeys((address for _, address in STALE), NUD_STALE)
     assert states(host) == before | {"192.0.2.250": NUD_PERMANENT}
     with host.inside():
-        neighbours.probe_stale(["a", "gone"])
+        neighbours.probe_stale([if_nametoindex("a"), 999])
     probed = {address: NUD_DELAY for name, address in STALE if name == "a"}
     assert states(host) == before | probed | {"192.0.2.250": NUD_PERMANENT}

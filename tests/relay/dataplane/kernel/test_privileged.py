@@ -1,8 +1,12 @@
 """What takes privileges, by root itself: where an instance is, and whether it is there."""
 
+from dataclasses import replace
+
 import pytest
+from pyroute2.netlink.rtnl.ndmsg import NUD_DELAY, NUD_STALE
 
 from relay.dataplane import xdp
+from relay.dataplane.kernel import rtnetlink, txports
 from relay.dataplane.kernel.config import LoadConfig
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.privileged import AsRoot
@@ -41,3 +45,42 @@ def test_links_run_what_forwards_or_what_passes_all_up(host: Host, running: Load
             assert kernel.follow_interfaces(on=on, mode=running.mode) == []
         assert kernel.refusing(kernel.linked()) == []
         assert kernel.trouble() is None
+
+
+def test_neighbours_on_vlans_are_probed_too_where_the_interface_below_is_named(
+    host: Host, running: LoadConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain interface stands in for the VLAN's: the kernel's modules have no VLANs everywhere."""
+    with host.netlink() as netlink:
+        netlink.link("add", ifname="a.5", kind="veth", peer="a.5-far")
+        netlink.link("add", ifname="other", kind="veth", peer="other-far")
+        index = {name: netlink.link_lookup(ifname=name)[0] for name in ("a", "a.5", "other")}
+        for each in index.values():
+            netlink.link("set", index=each, state="up")
+
+        def links() -> list[rtnetlink.Link]:
+            vlan = {"lower": index["a"], "vlan": 5, "kind": "vlan"}
+            return [
+                replace(link, **vlan) if link.index == index["a.5"] else link
+                for link in rtnetlink.links()
+            ]
+
+        monkeypatch.setattr(txports, "links", links)
+        for number, each in enumerate(index.values(), 2):
+            netlink.neigh(
+                "add",
+                dst=f"192.0.2.{number}",
+                lladdr=f"02:00:00:00:00:{number:02x}",
+                ifindex=each,
+                state=NUD_STALE,
+            )
+        with host.inside():
+            AsRoot(running.instance).probe_neighbours()
+        states = {name: netlink.get_neighbours(ifindex=index[name]) for name in index}
+        assert {name: [each["state"] for each in found] for name, found in states.items()} == {
+            "a": [NUD_DELAY],
+            "a.5": [NUD_DELAY],
+            "other": [NUD_STALE],
+        }
+        for name in ("a.5", "other"):
+            netlink.link("del", index=index[name])
