@@ -3,13 +3,15 @@
 import fcntl
 import os
 import re
+import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from relay.dataplane.kernel import bpfsys
+from relay import linux
+from relay.dataplane.kernel import bpfsys, rtnetlink
 from relay.dataplane.kernel.btf import read_btf
 from relay.dataplane.kernel.grace import GracePeriod
 from relay.dataplane.kernel.ticks import Ticks
@@ -26,6 +28,7 @@ _NEW = "-new"
 # Who loads holds the lock for a second or less, while the kernel verifies.
 _LOCK_TIMEOUT, _LOCK_POLL = 30.0, 0.01  # seconds
 Items = Iterable[tuple[bytes, bytes]]
+_SEVERAL = 0  # the program of an interface that runs one in its network card, too
 _BATCH = 4096  # entries read at a time; 300 KB of buffers for the largest entry
 
 
@@ -44,7 +47,11 @@ class Instance(Protocol):
         """
 
     def linked(self) -> dict[str, int]:
-        """The interfaces that its links are attached to, with their indexes; 0: it has gone."""
+        """The interfaces that its links are attached to, with their indexes; 0: it is not there.
+
+        It has gone then, or is in another network namespace. Who asks from another one than the
+        instance's, and cannot see its interfaces, gets the numbers that the links tell.
+        """
 
     def read_ticks(self) -> Ticks:
         """The clock by which its program notes when flows were seen."""
@@ -120,11 +127,32 @@ class Pins:
         }
 
     def linked(self) -> dict[str, int]:
-        """The interfaces that the links are attached to, with their indexes; 0: it has gone."""
+        """See `Instance.linked`."""
+        before = self._link_infos()
+        if not before or self.netns() != linux.netns_inode():
+            return {name: info.ifindex for name, info in before.items()}
+        running = {link.index: link.program.id for link in rtnetlink.links() if link.program}
+        # Once more, as the program may be replaced meanwhile: an interface may have run either.
+        after = self._link_infos()
+        ours = {info.program_id for info in (*before.values(), *after.values())} | {_SEVERAL}
+        theirs = {index for index, program in running.items() if program in ours}
+        return _told_apart({name: info.ifindex for name, info in after.items()}, theirs)
+
+    def netns(self) -> int:
+        """The inode number of the instance's network namespace; 0 for none, or one that has gone.
+
+        Told by what steers: that is attached to one namespace, and never moves.
+        """
+        if not self.steer_link.exists():
+            return 0
+        with bpfsys.pinned(self.steer_link) as link:
+            return bpfsys.link_netns(link)
+
+    def _link_infos(self) -> dict[str, bpfsys.LinkInfo]:
         found = {}
         for interface, path in self.links().items():
-            with bpfsys.pinned(path) as fd:
-                found[interface] = bpfsys.link_info(fd).ifindex
+            with suppress(FileNotFoundError), bpfsys.pinned(path) as fd:  # it is renamed just now
+                found[interface] = bpfsys.link_info(fd)
         return found
 
     def maps(self) -> list[str]:
@@ -181,6 +209,25 @@ class Pins:
             return []
         except PermissionError:
             raise DataplaneError(f"Reading {self.directory} needs root.") from None
+
+
+def _told_apart(numbers: Mapping[str, int], running: Collection[int]) -> dict[str, int]:
+    """The numbers of links whose interfaces are here, and 0 for the others.
+
+    A link goes with its interface to another network namespace, and tells the number of there. It
+    may be an interface's here that runs the program, too: then that is its own link's, of the name
+    that it has.
+
+    Args:
+        numbers: What the links tell, by the names of their pins.
+        running: The interfaces here that run the program.
+    """
+    here: dict[int, str] = {}
+    names = dict(socket.if_nameindex())
+    for name, index in numbers.items():
+        if index in running and (index not in here or names.get(index) == name):
+            here[index] = name
+    return {name: index if here.get(index) == name else 0 for name, index in numbers.items()}
 
 
 def detach(link: Path, *, forget: bool = True) -> None:
