@@ -136,11 +136,13 @@ export class Call {
     if (!this.#closed) action();
   }
 
+  // What waited for something while the call was closed starts nothing any more.
   #after(ms, action) {
-    this.#timers.add(setTimeout(action, ms));
+    if (!this.#closed) this.#timers.add(setTimeout(action, ms));
   }
 
   #every(ms, action) {
+    if (this.#closed) return undefined;
     const timer = setInterval(action, ms);
     this.#timers.add(timer);
     return timer;

@@ -4,7 +4,7 @@ import { Conversation } from "./conversation.js";
 import { EventList } from "./eventlist.js";
 import { STEPS, forwarder, inWords, verdict } from "./facts.js";
 import { Phone } from "./phone.js";
-import { backEnds, relays, useKey } from "./server.js";
+import { backEnds, canKeep, relays, useKey } from "./server.js";
 import { Transcript } from "./transcript.js";
 import { Turns, newId } from "./turns.js";
 
@@ -331,5 +331,6 @@ $("copy").onclick = async () => {
   }
 };
 window.addEventListener("pagehide", stop);
+$("key-keep").parentElement.hidden = !canKeep();
 chooseMode();
 listBackEnds();

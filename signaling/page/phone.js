@@ -78,7 +78,7 @@ export class Phone {
     const current = (action) => (...values) => {
       if (round === this.#round) action(...values);
     };
-    this.call = new Call(this.microphone, this.model, this.#resume, {
+    const on = {
       step: current((name) => this.#step(name)),
       stream: current((stream) => {
         this.levels.measure("heard", stream);
@@ -89,7 +89,13 @@ export class Phone {
       note: current((text) => this.on.note(text)),
       facts: current((facts) => this.on.facts(facts)),
       failed: current((error) => this.#failed(error)),
-    });
+    };
+    try {
+      this.call = new Call(this.microphone, this.model, this.#resume, on);
+    } catch (error) { // such as of a browser that has as many connections as it allows
+      this.#end("failed", "No call", error);
+      return;
+    }
     this.call.connect();
   }
 

@@ -9,16 +9,29 @@ const RESUME = "Icelane-Resume";
 const KEPT = "icelane-key"; // in sessionStorage, and there only if that was asked for
 const HANG_UP_LIMIT = 1000; // ms
 
-let key = sessionStorage.getItem(KEPT) ?? "";
+let key = kept();
 
 export function hasKey() {
   return key !== "";
 }
 
+/** Use a key, and keep it until the tab is closed if that is wanted. */
 export function useKey(value, keep) {
   key = value.trim();
-  if (keep) sessionStorage.setItem(KEPT, key);
-  else sessionStorage.removeItem(KEPT);
+  try {
+    if (keep) sessionStorage.setItem(KEPT, key);
+    else sessionStorage.removeItem(KEPT);
+  } catch { /* it is forgotten with the page */ }
+}
+
+/** The key that was kept. A browser that blocks all cookies throws where storage is but named. */
+function kept() {
+  try { return sessionStorage.getItem(KEPT) ?? ""; } catch { return ""; }
+}
+
+/** Whether a key can be kept at all. */
+export function canKeep() {
+  try { return Boolean(sessionStorage); } catch { return false; }
 }
 
 /** The names of the back ends; none where the server has one without a name. */

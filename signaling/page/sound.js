@@ -1,9 +1,11 @@
 /** The microphone, and how loud things are. */
 
-import { insecure, microphone } from "./trouble.js";
+import { insecure, microphone, switchedOff } from "./trouble.js";
 
 export async function openMicrophone() {
-  if (!window.isSecureContext || !navigator.mediaDevices) throw insecure(location.origin);
+  if (!window.isSecureContext) throw insecure(location.origin);
+  // Nobody is asked for a microphone that no call can use.
+  if (!navigator.mediaDevices || !window.RTCPeerConnection) throw switchedOff();
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
@@ -13,18 +15,25 @@ export async function openMicrophone() {
   }
 }
 
-/** Measures streams while it is open. */
+/**
+ * Measures streams while it is open. A call needs no meters: where the browser has no Web Audio, or
+ * does not take a stream, they stand still.
+ */
 export class Levels {
-  #context = new AudioContext();
+  #context = openContext();
   #meters = new Map();
 
   /** Measure a stream, in place of what was measured by this name. */
   measure(name, stream) {
     this.#meters.get(name)?.source.disconnect();
-    const analyser = this.#context.createAnalyser();
-    const source = this.#context.createMediaStreamSource(stream);
-    source.connect(analyser);
-    this.#meters.set(name, { source, analyser, samples: new Float32Array(analyser.fftSize) });
+    this.#meters.delete(name);
+    if (!this.#context) return;
+    try {
+      const analyser = this.#context.createAnalyser();
+      const source = this.#context.createMediaStreamSource(stream);
+      source.connect(analyser);
+      this.#meters.set(name, { source, analyser, samples: new Float32Array(analyser.fftSize) });
+    } catch { /* it is heard all the same */ }
   }
 
   /** From 0 (-60 dBFS and less) to 1 (0 dBFS). */
@@ -38,6 +47,10 @@ export class Levels {
 
   close() {
     this.#meters.clear();
-    this.#context.close();
+    this.#context?.close();
   }
+}
+
+function openContext() {
+  try { return new AudioContext(); } catch { return null; }
 }

@@ -22,6 +22,12 @@ export function insecure(origin) {
       "or serve it over HTTPS: behind a proxy, or by icelane up --tls-self-signed.");
 }
 
+export function switchedOff() {
+  return new Trouble(
+    "switched_off", "This browser places no calls: it has no WebRTC, or that is switched off.",
+    "Switch on what disables it, such as a setting, an extension or a policy, or use another browser.");
+}
+
 const MICROPHONE = {
   NotAllowedError: [
     "microphone_denied", "The microphone was refused.",

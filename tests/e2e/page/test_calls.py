@@ -79,6 +79,34 @@ def test_hanging_up_gives_the_place_back(page: Page, host: Callable[..., Any]) -
         page.wait(lambda: small.log.count("hung up") == 2)  # by the route
 
 
+def test_hanging_up_while_the_answer_is_taken_leaves_nothing_running(
+    page: Page, echo: Host
+) -> None:
+    page.open(echo.url)
+    page.run(
+        """const take = RTCPeerConnection.prototype.setRemoteDescription;
+        const [set, clear] = [window.setInterval, window.clearInterval];
+        window.running = new Set();
+        window.setInterval = (...given) => {
+            const timer = set(...given);
+            running.add(timer);
+            return timer;
+        };
+        for (const name of ["clearInterval", "clearTimeout"]) {
+            window[name] = (timer) => { running.delete(timer); clear(timer); };
+        }
+        RTCPeerConnection.prototype.setRemoteDescription = async function (answer) {
+            await take.call(this, answer);
+            icelane.stop();
+            setTimeout(() => { window.taken = true; }); // after what waits for the answer
+        };"""
+    )
+    page.click("call")
+    page.wait(lambda: page.run("return window.taken"))
+    assert page.state == "ended"
+    assert page.run("return running.size") == 0
+
+
 def test_leaving_the_page_hangs_up(page: Page, host: Callable[..., Any]) -> None:
     with host("--capacity", "1") as small:
         page.open(small.url).call()

@@ -63,6 +63,21 @@ def test_a_microphone_in_use(page: Page, echo: Host) -> None:
     assert "in use by another program.\nClose that program" in page.fail()
 
 
+def test_more_connections_than_the_browser_allows(page: Page, echo: Host) -> None:
+    """Its words have to do, and are not to be waited for in vain."""
+    page.open(echo.url)
+    page.run(
+        "window.kept = [];"
+        "try { for (;;) kept.push(new RTCPeerConnection()) } catch { /* there are 500 */ }"
+    )
+    said = page.fail()
+    page.run("kept.forEach((each) => each.close())")
+    assert "Cannot create so many PeerConnections" in said
+    assert page.text("call") == "Talk"
+    (complaint,) = page.complaints()  # for whoever looks what it was
+    assert "Cannot create so many PeerConnections" in complaint
+
+
 def test_a_server_that_has_stopped(page: Page, host: Callable[..., Any]) -> None:
     with host() as serving:
         page.open(serving.url)
@@ -289,6 +304,26 @@ def test_a_key_is_asked_for_and_kept_only_if_so_chosen(page: Page, gate: Gate) -
     page.wait(lambda: page.is_shown("model"))
     assert not page.is_shown("key")
     page.run("sessionStorage.clear()")
+
+
+def test_a_key_is_of_use_in_a_browser_that_keeps_nothing(
+    open_browser: Callable[..., Any], gate: Gate
+) -> None:
+    """One that blocks all cookies throws where a page so much as names its storage."""
+    gate.open = False
+    with open_browser() as page:
+        page.browser.get("chrome://settings/cookies")
+        page.run("chrome.send('setDefaultValueForContentType', ['cookies', 'block'])")
+        page.open(gate.url)
+        assert page.run("try { sessionStorage } catch (error) { return error.name }")
+        page.wait(lambda: page.is_shown("key"))
+        assert not page.is_shown("key-keep")  # as it cannot be
+        page.element("key").send_keys(gate.GOOD + Keys.ENTER)
+        page.wait(lambda: page.is_shown("model"))
+        assert not page.is_shown("key")
+        assert "no room" in page.fail()
+        assert gate.keys == [f"Bearer {gate.GOOD}"]
+        assert page.complaints() == []
 
 
 def test_a_real_key_places_a_call_and_ends_it(
