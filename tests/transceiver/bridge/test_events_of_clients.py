@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transceiver.realtime import generate, orders, strict
-from tests.transceiver.realtime.dialogue import Dialogue, types
+from tests.transceiver.realtime.dialogue import MS, Dialogue, types
 from tests.transceiver.realtime.strict import client_models
 from tests.transceiver.realtime.test_fuzz import ANSWERS, happen, happenings, junk
 from transceiver.bridge.core import Bridge, Command, ToClient
 from transceiver.bridge.settings import SessionSettings
+from transceiver.realtime.commands import Generate
 
 SOUND = ("response.output_audio.delta", "response.output_audio.done")
 
@@ -63,10 +64,23 @@ class Call:
     def send(self, message: str | bytes) -> list[dict[str, Any]]:
         return self.take(self._bridge.from_client(message, self._now))
 
-    def play(self, frames: int) -> None:
+    def play(self, frames: int) -> list[dict[str, Any]]:
+        """Play so many frames; what the client is told of that."""
+        before = len(self.told)
         for _ in range(frames):
             self._now += 0.02
             self.take(self._bridge.speak(self._now)[1])
+        return self.told[before:]
+
+    def respond(self, **response: Any) -> str:
+        """The client asks for a response; its id."""
+        self.send(json.dumps({"type": "response.create", "response": response}))
+        return self.service.last(Generate).response.id
+
+    def say(self, response: str, frames: int) -> None:
+        """The service says a piece of a response."""
+        self.service.take(self.service.engine.say(response, "Well. ", 20 * frames * MS))
+        self.take([])
 
     def lose(self) -> None:
         """The service is lost, with its session, and another one comes."""
@@ -141,6 +155,57 @@ def test_events_of_a_lost_service_are_as_they_must_be(steps: list[Any]) -> None:
             case _:
                 call.send(json.dumps(step))
     _check_buffer(call.told)
+
+
+def buffer(told: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What is told of playing, and of which response."""
+    kind = "output_audio_buffer."
+    return [
+        (each["type"].removeprefix(kind), each["response_id"])
+        for each in told
+        if each["type"].startswith(kind)
+    ]
+
+
+class TestBeside:
+    """A response beside the conversation, while one of it is spoken."""
+
+    def test_it_leaves_the_spoken_one_alone(self) -> None:
+        call = Call()
+        spoken = call.respond()
+        call.say(spoken, 5)
+        assert buffer(call.play(5)) == [("started", spoken)]
+        call.respond(conversation="none", output_modalities=["text"])
+        assert call.play(2) == [], "it goes on, though no sound waits"
+        call.say(spoken, 5)
+        assert call.play(5) == []
+        call.service.take(call.service.engine.finish(spoken))
+        call.take([])
+        assert buffer(call.play(1)) == [("stopped", spoken)]
+
+    def test_who_cancels_the_spoken_one_hears_it_still(self) -> None:
+        call = Call()
+        spoken = call.respond()
+        call.say(spoken, 5)
+        call.play(1)
+        beside = call.respond(conversation="none")
+        (done,) = call.send('{"type": "response.cancel"}')[-1:]
+        assert done["response"]["id"] == spoken
+        call.send('{"type": "output_audio_buffer.clear"}')
+        call.say(beside, 2)
+        assert buffer(call.play(2)) == [("started", beside)]
+
+    def test_who_interrupts_the_spoken_one_hears_it_still(self) -> None:
+        call = Call()
+        spoken = call.respond()
+        call.say(spoken, 5)
+        call.play(1)
+        beside = call.respond(conversation="none")
+        call.service.append(500)
+        call.service.take(call.service.engine.speech_started(100))
+        assert buffer(call.take([])) == [("cleared", spoken)]
+        call.say(beside, 2)
+        assert buffer(call.play(2)) == [("started", beside)]
 
 
 def _check_buffer(events: list[dict[str, Any]]) -> None:
