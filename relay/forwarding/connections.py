@@ -6,6 +6,8 @@ import select
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import TYPE_CHECKING
 
 from relay.core.flow import Flow
@@ -103,6 +105,7 @@ class ClientConnections:
         """Go on with a connection that another process has accepted; its flows are to come.
 
         Raises:
+            OSError: There is no memory for it.
             ValueError: What is said of it is malformed.
         """
         source = Source.of(bytes.fromhex(midway.source))
@@ -160,8 +163,7 @@ class ClientConnections:
             except BlockingIOError:
                 return
             except OSError as error:
-                name = errno.errorcode.get(error.errno or 0, "unknown").lower()
-                self._counters[f"tcp_accept_failed_{name}"] += 1
+                self._count_refusal(error)
                 if error.errno in _EXHAUSTED:
                     self._pause(listener)
                     return
@@ -193,15 +195,24 @@ class ClientConnections:
             tcp.close()
             return
         connection = Connection(tcp, source, self._limits, self._clock())
-        self._counters["tcp_accepted"] += 1
-        self._keep(connection)
+        try:
+            self._keep(connection)
+        except OSError as error:
+            self._count_refusal(error)
+            tcp.close()
+        else:
+            self._counters["tcp_accepted"] += 1
+
+    def _count_refusal(self, error: OSError) -> None:
+        name = errno.errorcode.get(error.errno or 0, "unknown").lower()
+        self._counters[f"tcp_accept_failed_{name}"] += 1
 
     def _keep(self, connection: Connection) -> None:
+        self._ready.register(connection.tcp, select.EPOLLIN)  # first: there may be no memory
         self._connections[connection.source] = connection
         self._by_fd[connection.tcp.fileno()] = connection
         self._new[connection] = None
         self._of_prefix[client_prefix(connection.source)] += 1
-        self._ready.register(connection.tcp, select.EPOLLIN)
 
     def _make_room(self, prefix: bytes) -> bool:
         """Whether there is room for one more, when the oldest without a flow has made way.
@@ -280,12 +291,17 @@ class ClientConnections:
         if self._connections.get(source) is not connection:
             return
         self._counters[f"tcp_{reason}"] += 1
+        # By hand: closing does neither while another process has a copy, as one may that was to
+        # take this one's place and did not.
+        self._ready.unregister(connection.tcp)
+        with suppress(OSError):  # the client has ended it already
+            connection.tcp.shutdown(SHUT_RDWR)
         del self._connections[source], self._by_fd[connection.tcp.fileno()]
         self._new.pop(connection, None)
         self._of_prefix[client_prefix(source)] -= 1
         if not self._of_prefix[client_prefix(source)]:
             del self._of_prefix[client_prefix(source)]
-        connection.tcp.close()  # which takes it out of the epoll, too
+        connection.tcp.close()
         flows, connection.flows = connection.flows, []
         for flow in flows:
             self._ended(flow)

@@ -4,6 +4,7 @@ The table is played: a datagram that begins with `open` opens a flow.
 """
 
 import asyncio
+import errno
 import json
 import resource
 from collections import Counter
@@ -219,6 +220,46 @@ async def test_who_comes_again_from_the_same_address_is_somebody_new(relay: Rela
     relay.connections.send(relay.flows[1], RTP)
     assert await again.receive() == RTP
     assert len(relay.connections) == 1
+
+
+@pytest.mark.parametrize("who", ["the relay", "the client"])
+async def test_what_another_process_still_has_a_copy_of_ends_as_well(
+    relay: Relay, who: str
+) -> None:
+    """A successor that could not take over has copies until it has ended."""
+    client, flow = await relay.connect()
+    ((tcp, _),) = relay.connections.all()
+    with tcp.dup():
+        if who == "the relay":
+            relay.connections.detach(flow)
+        else:
+            client.reset()
+            await eventually(lambda: relay.ended == [flow], "the flow ends")
+        assert len(relay.connections) == 0
+        if who == "the relay":
+            assert await client.is_ended()
+        assert relay.connections._ready.poll(0) == []  # or each turn of the loop would stumble
+        other, _ = await relay.connect()
+        await other.send(b"goes on")
+        await eventually(lambda: relay.received[-1] == b"goes on", "others are served")
+
+
+async def test_one_that_cannot_be_watched_is_refused(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def register(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, "fs.epoll.max_user_watches")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(relay.connections, "_ready", Full())
+        client = relay.client()
+        await relay.counts("accept_failed_enospc")
+    assert await client.is_ended()
+    kept = relay.connections
+    assert [len(each) for each in (kept, kept._by_fd, kept._new, kept._of_prefix)] == [0] * 4
+    assert relay.counters["tcp_accepted"] == 0
+    await relay.connect()
 
 
 async def test_nothing_is_kept_of_who_has_gone(relay: Relay) -> None:
