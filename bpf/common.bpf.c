@@ -46,16 +46,9 @@ static __always_inline bool take_token(enum rate_limited which)
 /* Whether a VLAN of this host's lies above the interface that a tagged frame came in through. */
 static __always_inline bool is_our_vlan(__u32 ifindex, __be16 vlan)
 {
-	for (__u32 i = 0; i < MAX_TX_PORTS; i++) {
-		__u32 index = i;
-		struct tx_port *port = tx_ports.lookup(&index);
+	struct own_vlan own = { .ifindex = ifindex, .vlan = vlan };
 
-		if (!port || !port->fib_ifindex)
-			return false;
-		if (port->ifindex == ifindex && port->vlan == vlan)
-			return true;
-	}
-	return false;
+	return own_vlans.lookup(&own);
 }
 
 /* Whether new flows may come to a destination: to a VIP, or to a port of an upstream address. */

@@ -16,21 +16,6 @@
  */
 #define KEEP_IN_MEMORY(variable) asm volatile("" : : "r"(&(variable)) : "memory")
 
-/* The way out that the FIB's answer names, or NULL. */
-static __always_inline struct tx_port *find_tx_port(__u32 fib_ifindex)
-{
-	for (__u32 i = 0; i < MAX_TX_PORTS; i++) {
-		__u32 index = i;
-		struct tx_port *port = tx_ports.lookup(&index);
-
-		if (!port || !port->fib_ifindex)
-			return NULL;
-		if (port->fib_ifindex == fib_ifindex)
-			return port;
-	}
-	return NULL;
-}
-
 /* Whether the rewritten packet fits the way out; the answer gets what does. */
 static __always_inline enum reason fit_interface(struct xdp_md *ctx, const struct plan *plan,
 						 struct bpf_fib_lookup *fib)
@@ -225,7 +210,7 @@ static __always_inline enum reason find_hop(struct xdp_md *ctx, const struct pac
 	if (reason == REASON_too_big)
 		return reason; /* smaller ones go the same way as before */
 	if (reason == REASON_NONE) {
-		port = find_tx_port(fib.ifindex);
+		port = tx_ports.lookup(&fib.ifindex);
 		reason = REASON_foreign_interface;
 	}
 	if (!port) {

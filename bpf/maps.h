@@ -22,8 +22,12 @@ BPF_F_TABLE("array", __u32, struct transceiver, transceivers, TRANSCEIVERS, BPF_
 
 BPF_TABLE("hash", struct route_key_id, struct siphash_key, route_keys, 4096);
 
-/* A list, ended by one of no interface: there are few, and an array's lookup is inlined. */
-BPF_TABLE("array", __u32, struct tx_port, tx_ports, MAX_TX_PORTS);
+/*
+ * Ways out, by what the FIB calls them, and what may come in tagged. Entries take memory only while
+ * they are there. A value has to be something.
+ */
+BPF_F_TABLE("hash", __u32, struct tx_port, tx_ports, MAX_TX_PORTS, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct own_vlan, __u32, own_vlans, MAX_TX_PORTS, BPF_F_NO_PREALLOC);
 
 BPF_TABLE("array", __u32, struct ingress, ingresses, INGRESSES);
 

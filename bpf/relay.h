@@ -350,19 +350,23 @@ struct siphash_key {
 	__le64 secret[2];
 };
 
-/*
- * Where packets may come in tagged, and leave: an interface that runs this program, or a VLAN
- * above one.
- */
+/* Where packets may leave: an interface that runs this program, or a VLAN above one. */
 struct tx_port {
-	__u32 fib_ifindex; /* what the FIB calls it: the interface, or the VLAN's; 0: none */
-	__u32 ifindex;	   /* the interface that runs the program */
-	__be16 vlan;	   /* 0: untagged */
+	__u32 ifindex; /* the interface that runs the program */
+	__be16 vlan;   /* 0: untagged */
 	__u8 pad[2];
 };
-_Static_assert(sizeof(struct tx_port) == 12, "no hidden padding");
+_Static_assert(sizeof(struct tx_port) == 8, "no hidden padding");
 
-#define MAX_TX_PORTS 32
+/* Where packets may come in tagged: an interface that runs this program, or a part of such a bond. */
+struct own_vlan {
+	__u32 ifindex;
+	__be16 vlan;
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct own_vlan) == 8, "no hidden padding");
+
+#define MAX_TX_PORTS 8192 /* there are 4094 VLANs */
 
 /* Which of the agent's sockets gets what comes to upstream ports. */
 enum steer_family {

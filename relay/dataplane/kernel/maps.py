@@ -39,7 +39,14 @@ PINNED = frozenset(
     {
         *(*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS, EDGES),
         *("build", "counters", "losses", "leases", "hops", "ingresses", "tx_ports"),
-        *("route_keys", "rate_limits", "token_buckets", "ufrag_buckets", "prefix_buckets"),
+        *(
+            "own_vlans",
+            "route_keys",
+            "rate_limits",
+            "token_buckets",
+            "ufrag_buckets",
+            "prefix_buckets",
+        ),
     }
 )
 

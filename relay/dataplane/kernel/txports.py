@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
-from relay.dataplane.kernel.pins import Instance
+from relay.dataplane.kernel.pins import Instance, PinnedMap
 from relay.dataplane.kernel.rtnetlink import Link, links, parts_of_bonds
 from relay.errors import DataplaneError
 
@@ -22,9 +22,6 @@ class TxPort:
     fib_index: int
     index: int
     vlan: int = 0
-
-
-_NONE = TxPort(0, 0)  # the table ends here
 
 
 def find_tx_ports(indexes: Collection[int]) -> list[TxPort]:
@@ -63,45 +60,43 @@ def renew_tx_ports(pins: Instance) -> None:
 
 
 def write_tx_ports(pins: Instance, ports: Sequence[TxPort]) -> None:
-    """Let packets leave through these ports only.
+    """Let packets leave through these ports only, and come in with the tags of these only.
+
+    Under traffic: what stays is there at any moment. If there are more than the program has room
+    for, the first ones are written.
+
+    Args:
+        pins: The instance.
+        ports: The ports, of which the first one with a FIB's index is the way out.
 
     Raises:
         DataplaneError: There are more than the program has room for.
     """
-    with pins.opened("tx_ports") as table:
+    ways = {port.fib_index: port for port in reversed(ports)}
+    tags = {(port.index, port.vlan) for port in ports if port.vlan}
+    with pins.opened("tx_ports") as table, pins.opened("own_vlans") as vlans:
+        out = {
+            table.key.number(index): table.value.pack({"ifindex": port.index, "vlan": port.vlan})
+            for index, port in reversed(ways.items())
+        }
+        tagged = {
+            vlans.key.pack({"ifindex": index, "vlan": vlan}): vlans.value.number(1)
+            for index, vlan in sorted(tags)
+        }
+        for pinned, wanted in ((table, out), (vlans, tagged)):
+            _write(pinned, dict(islice(wanted.items(), pinned.info.max_entries)))
         room = table.info.max_entries
-        if len(ports) > room:
-            raise DataplaneError(
-                f"There are {len(ports)} interfaces and VLANs above them; the program has room "
-                f"for {room}."
-            )
-        before = [_port(table.value.show(value)) for _, value in table.items()]
-        rows = arranged(before, ports)
-        for index, port in enumerate(rows + [_NONE] * (room - len(rows))):
-            if before[index] != port:
-                fields = {"fib_ifindex": port.fib_index, "ifindex": port.index, "vlan": port.vlan}
-                table.update(table.key.number(index), table.value.pack(fields))
+    if max(len(out), len(tagged)) > room:
+        raise DataplaneError(
+            f"There are {len(out)} interfaces and VLANs above them, and {len(tagged)} ways in for "
+            f"VLANs; the program has room for {room}: remove VLANs that this host does not need."
+        )
 
 
-def arranged(before: Sequence[TxPort], wanted: Sequence[TxPort]) -> list[TxPort]:
-    """Ports in an order in which they can be written one by one, from the first, under traffic.
-
-    Those that stay keep their order, and new ones come behind: so whatever stays is in the table at
-    any moment. In another order one would overwrite another that is written again only later, and
-    packets that want it meanwhile find no way out.
-
-    Args:
-        before: What the table has now.
-        wanted: What it is to have, of which the first port with a FIB's index is the way out.
-    """
-    staying = list(dict.fromkeys(port for port in before if port in wanted))
-    ports = staying + [port for port in dict.fromkeys(wanted) if port not in staying]
-    return ports if _ways_out(ports) == _ways_out(wanted) else list(wanted)
-
-
-def _ways_out(ports: Sequence[TxPort]) -> dict[int, TxPort]:
-    return {port.fib_index: port for port in reversed(ports)}
-
-
-def _port(row: Mapping[str, Any]) -> TxPort:
-    return TxPort(row["fib_ifindex"], row["ifindex"], row["vlan"])
+def _write(table: PinnedMap, wanted: Mapping[bytes, bytes]) -> None:
+    before = dict(table.items())
+    for key in before.keys() - wanted.keys():
+        table.delete(key)
+    for key, value in wanted.items():
+        if before.get(key) != value:
+            table.update(key, value)

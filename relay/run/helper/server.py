@@ -30,7 +30,7 @@ MAPS = frozenset(
     {
         *("flow_records", "flow_routes", "flow_index", "flow_hash", "transceivers"),
         *("own_vips", "own_upstreams", "counters", "losses", "dormant_clients"),
-        *("leases", "hops", "ingresses", "tx_ports", "route_keys", "edges"),
+        *("leases", "hops", "ingresses", "tx_ports", "own_vlans", "route_keys", "edges"),
     }
 )
 _CLUSTERS, _SLOTS, _KEY = 1 << 16, 8, 16  # numbers of both, and bytes of a route key

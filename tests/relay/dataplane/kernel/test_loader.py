@@ -156,7 +156,7 @@ CHANGES = {
         "__u16 cluster;\n\t__u8 slot;\n\t__u8 pad;",
         "__u8 slot;\n\t__u8 pad;\n\t__u16 cluster;",
     ),
-    "size of a map": ("#define MAX_TX_PORTS 32", "#define MAX_TX_PORTS 31"),
+    "size of a map": ("#define MAX_TX_PORTS 8192", "#define MAX_TX_PORTS 4096"),
     "more counters": ("\tX(not_ip, PASS)", "\tX(new_reason, PASS)\\\n\tX(not_ip, PASS)"),
 }
 

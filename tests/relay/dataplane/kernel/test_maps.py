@@ -20,8 +20,8 @@ def test_those_of_the_same_sources_fit(pins: Pins) -> None:
 
 def test_another_kind_or_number_of_entries_does_not(pins: Pins) -> None:
     wanted = objects.find_or_build().object
-    spec = wanted.maps["tx_ports"]
+    spec = wanted.maps["ingresses"]
     for other in (replace(spec, type=1), replace(spec, max_entries=spec.max_entries + 1)):
-        changed = replace(wanted, maps={**wanted.maps, "tx_ports": other})
-        assert not has_layout(pins, changed, "tx_ports")
-    assert has_layout(pins, wanted, "tx_ports")
+        changed = replace(wanted, maps={**wanted.maps, "ingresses": other})
+        assert not has_layout(pins, changed, "ingresses")
+    assert has_layout(pins, wanted, "ingresses")

@@ -1,12 +1,13 @@
 """Which ports the program is given: interfaces, and the VLANs above them."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.rtnetlink import Link
 from relay.dataplane.kernel.txports import (
     TxPort,
-    arranged,
     find_tx_ports,
     vlan_ports,
     write_tx_ports,
@@ -20,56 +21,57 @@ def test_vlans_above_our_interfaces_are_ports() -> None:
     assert vlan_ports(links, {2, 3}) == [TxPort(10, 2, 5), TxPort(11, 3, 6)]
 
 
-@pytest.mark.bpf
-def test_the_program_is_given_its_ports_and_no_former_ones(pins: Pins) -> None:
-    def written() -> set[tuple[int, int, int]]:
-        with PinnedMap(pins.map("tx_ports")) as table:
-            rows = [each["value"] for each in table.show()]
+def ways_out(pins: Pins) -> dict[int, tuple[int, int]]:
+    with PinnedMap(pins.map("tx_ports")) as table:
         return {
-            (row["fib_ifindex"], row["ifindex"], row["vlan"]) for row in rows if any(row.values())
+            int(row["key"][""]): (row["value"]["ifindex"], row["value"]["vlan"])
+            for row in table.show()
         }
 
-    before = [TxPort(fib_index, index, vlan) for fib_index, index, vlan in written()]
-    try:
-        write_tx_ports(pins, [TxPort(2, 2), TxPort(3, 3), TxPort(10, 2, 5)])
-        assert written() == {(2, 2, 0), (3, 3, 0), (10, 2, 5)}
-        write_tx_ports(pins, [TxPort(4, 4)])
-        assert written() == {(4, 4, 0)}
-        with pytest.raises(DataplaneError, match=r"There are 33 interfaces .* has room for 32"):
-            write_tx_ports(pins, [TxPort(5, 5)] * 33)
-    finally:
-        write_tx_ports(pins, before)
+
+def ways_in(pins: Pins) -> set[tuple[int, int]]:
+    with PinnedMap(pins.map("own_vlans")) as table:
+        return {(row["key"]["ifindex"], row["key"]["vlan"]) for row in table.show()}
 
 
-@pytest.mark.parametrize(
-    ("before", "wanted"),
-    [
-        ([2, 3], [3, 2]),
-        ([2, 3, 4], [4, 3]),
-        ([2, 3], [4, 3, 2]),
-        ([2, 3, 4, 5], [6, 5, 3, 7]),
-        ([], [2]),
-        ([2], []),
-    ],
-)
-def test_a_port_that_stays_is_in_the_table_at_any_moment(
-    before: list[int], wanted: list[int]
-) -> None:
-    nothing = TxPort(0, 0)
-    table = [TxPort(each, each) for each in before] + [nothing] * (8 - len(before))
-    staying = {TxPort(each, each) for each in set(before) & set(wanted)}
-    rows = arranged(table, [TxPort(each, each) for each in wanted])
-    for index, new in enumerate(rows + [nothing] * (8 - len(rows))):
-        table[index] = new
-        found = table[: table.index(nothing)]  # the program looks no further
-        assert staying <= set(found)
-    assert {port.index for port in found} == set(wanted)
+@pytest.fixture
+def kept(pins: Pins) -> Iterator[Pins]:
+    """The instance, whose ports are as before afterwards."""
+    before = [TxPort(fib_index, *way) for fib_index, way in ways_out(pins).items()]
+    yield pins
+    write_tx_ports(pins, before)
 
 
-def test_the_way_out_stays_before_those_that_packets_only_come_in_through() -> None:
-    bond, part, other = TxPort(10, 2, 5), TxPort(10, 3, 5), TxPort(5, 5)
-    assert arranged([part, other], [other, bond, part]) == [other, bond, part]
-    assert arranged([bond, other], [other, bond, part]) == [bond, other, part]
+@pytest.mark.bpf
+def test_the_program_is_given_its_ports_and_no_former_ones(kept: Pins) -> None:
+    write_tx_ports(kept, [TxPort(2, 2), TxPort(3, 3), TxPort(10, 2, 5)])
+    assert ways_out(kept) == {2: (2, 0), 3: (3, 0), 10: (2, 5)}
+    assert ways_in(kept) == {(2, 5)}
+    write_tx_ports(kept, [TxPort(4, 4), TxPort(10, 4, 6)])
+    assert ways_out(kept) == {4: (4, 0), 10: (4, 6)}
+    assert ways_in(kept) == {(4, 6)}
+
+
+@pytest.mark.bpf
+def test_the_way_out_is_the_first_port_with_its_index(kept: Pins) -> None:
+    bond, parts = TxPort(10, 2, 5), [TxPort(10, 3, 5), TxPort(10, 4, 5)]
+    write_tx_ports(kept, [bond, *parts])
+    assert ways_out(kept) == {10: (2, 5)}
+    assert ways_in(kept) == {(2, 5), (3, 5), (4, 5)}
+
+
+@pytest.mark.bpf
+def test_all_vlans_above_an_interface_are_ports(kept: Pins) -> None:
+    links = [Link(100 + vlan, 2, vlan=vlan, kind="vlan") for vlan in range(1, 4095)]
+    write_tx_ports(kept, vlan_ports(links, {2}))
+    assert len(ways_out(kept)) == len(ways_in(kept)) == 4094
+
+
+@pytest.mark.bpf
+def test_of_more_ports_than_there_is_room_for_the_first_are_written(kept: Pins) -> None:
+    with pytest.raises(DataplaneError, match=r"There are 9000 interfaces .* has room for 8192"):
+        write_tx_ports(kept, [TxPort(index, index) for index in range(1, 9001)])
+    assert set(ways_out(kept)) == set(range(1, 8193))
 
 
 @pytest.mark.netns

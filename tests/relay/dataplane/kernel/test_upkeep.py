@@ -189,5 +189,4 @@ async def test_the_ways_out_are_looked_at_when_an_interface_comes(
 
 def tx_ports(pins: Pins) -> list[int]:
     with PinnedMap(pins.map("tx_ports")) as table:
-        rows = [each["value"] for each in table.show()]
-    return [int(row["ifindex"]) for row in rows if row["ifindex"]]
+        return sorted(int(row["value"]["ifindex"]) for row in table.show())
