@@ -1,8 +1,8 @@
 """Processes that do the work of a service: started, watched, started again, stopped.
 
-A child says all the time that it lives, in a line each (`beat`); one that does not is killed. The
-first line says that it serves. Each line is a JSON list of its troubles, a phrase each; none is
-fine.
+A child says all the time that it lives, in a line each (`beat`); one that does not is killed. Each
+such line is a JSON list of its troubles, a phrase each; none is fine. The first line that is no
+list says that it serves. One that waits for something until then says so (`waiting`), and may wait.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from relay.errors import WorkerError
 from relay.supervision import Backoff
@@ -24,6 +24,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 BEAT = 1.0  # seconds
 HUNG_AFTER = 10.0  # seconds
+_LIST = b"["  # begins the line of a beat
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -70,7 +71,7 @@ class Child:
         """Start it, and wait until it serves.
 
         Raises:
-            WorkerError: It ends before that, or takes too long.
+            WorkerError: It ends before that, or says nothing for too long.
         """
         process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -82,10 +83,13 @@ class Child:
         )
         self._process = process
         self.troubles = ["it starts"]
-        if not await _line(process, START_SECONDS):
-            await _end(process)
-            raise WorkerError(f"{self.name} does not start; see what it says above")
-        self.troubles = []
+        while line := await _line(process, START_SECONDS):
+            if not line.startswith(_LIST):
+                self.troubles = []
+                return
+            self.troubles = json.loads(line)
+        await _end(process)
+        raise WorkerError(f"{self.name} does not start; see what it says above")
 
     async def keep(self) -> None:
         """Start it again whenever it has ended, or hangs; for ever."""
@@ -129,10 +133,24 @@ class Child:
         return f"hung (it said nothing for {HUNG_AFTER:.0f} s)"
 
 
+class _Parent:
+    """Who has started this process, and hears what it says.
+
+    Attributes:
+        listens: Whether there is one.
+    """
+
+    listens = False
+
+
+_parent = _Parent()
+
+
 def become_child() -> None:
     """Make this process one of its parent's: however that ends, this one does."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.set_blocking(sys.stdout.fileno(), False)  # see `beat`
+    _parent.listens = True
 
 
 def beat(troubles: Sequence[str]) -> None:
@@ -140,6 +158,30 @@ def beat(troubles: Sequence[str]) -> None:
     # A parent that does not read has all that it needs, and must not hold its children up.
     with contextlib.suppress(BlockingIOError):
         os.write(sys.stdout.fileno(), json.dumps(list(troubles)).encode() + b"\n")
+
+
+@contextlib.asynccontextmanager
+async def waiting(trouble: str) -> AsyncIterator[None]:
+    """Tell the parent, if there is one, what this process waits for while the context is entered.
+
+    Args:
+        trouble: What it is that it waits for, in a phrase.
+    """
+    if not _parent.listens:
+        yield
+        return
+    telling = asyncio.create_task(_tell(trouble))
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(trouble: str) -> None:
+    while True:
+        beat([trouble])
+        await asyncio.sleep(BEAT)
 
 
 async def _end(process: asyncio.subprocess.Process, limit: float = STOP_SECONDS) -> None:

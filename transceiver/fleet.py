@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
+from relay.children import waiting
 from relay.registry.announcer import Announcer, claim_slot
 from relay.registry.entry import TransceiverEntry
 from relay.wire.endpoint import Endpoint
-from transceiver.server import Transceiver, TransceiverConfig
+from relay.wire.route import Target
+from transceiver.server import Place, Transceiver, TransceiverConfig
 
 
 def claimed(config: TransceiverConfig) -> TransceiverConfig:
@@ -24,10 +26,15 @@ def claimed(config: TransceiverConfig) -> TransceiverConfig:
     place = config.place
     if place is None:
         return config
-    claim = claim_slot(
-        place.redis, config.keys, config.target.cluster, str(config.listen), slot=place.slot
-    )
-    return replace(config, target=asyncio.run(claim))
+    return replace(config, target=asyncio.run(_claim(config, place)))
+
+
+async def _claim(config: TransceiverConfig, place: Place) -> Target:
+    owner = str(config.listen)
+    async with waiting("it waits for its slot in the registry"):
+        return await claim_slot(
+            place.redis, config.keys, config.target.cluster, owner, slot=place.slot
+        )
 
 
 @asynccontextmanager

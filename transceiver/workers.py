@@ -77,15 +77,13 @@ class Workers:
         async with contextlib.AsyncExitStack() as stack:
             self._open(stack)
             stack.push_async_callback(self._stop)
-            started = (child.start() for child in self.children)
-            for error in await asyncio.gather(*started, return_exceptions=True):
-                if error is not None:
-                    raise error
             supervisor = Supervisor()
             supervisor.faults.guard(asyncio.get_running_loop())
             stack.push_async_callback(supervisor.stop)
-            for child in self.children:
-                supervisor.start(child.name, child.keep, essential=True)
+            started = (_start(child, supervisor) for child in self.children)
+            for error in await asyncio.gather(*started, return_exceptions=True):
+                if error is not None:
+                    raise error
             self._closing = stack.pop_all()
         return self
 
@@ -125,6 +123,12 @@ class Workers:
 
     async def _stop(self) -> None:
         await asyncio.gather(*(child.stop() for child in self.children))
+
+
+async def _start(child: Child, supervisor: Supervisor) -> None:
+    """Start one, and keep it from then on: others may wait for their slots much longer."""
+    await child.start()
+    supervisor.start(child.name, child.keep, essential=True)
 
 
 def _address(sock: socket.socket) -> Endpoint:

@@ -8,7 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,7 +86,7 @@ async def serve(
     finish: Callable[[Service], Awaitable[None]] | None = None,
     until: Callable[[Service], Awaitable[None]] | None = None,
 ) -> None:
-    """Run a service until SIGTERM or SIGINT; print a line when it serves.
+    """Run a service until SIGTERM or SIGINT, also while it starts; print a line when it serves.
 
     A service manager that wants to know is told so, too.
 
@@ -104,11 +104,29 @@ async def serve(
     manager = take_manager()
     raise_open_files(files)
     collect_seldom()
-    stop = asyncio.Event()
+    stop, task, starts = asyncio.Event(), asyncio.current_task(), True
+
+    def end() -> None:
+        # What is waited for at the start may be long in coming, such as Redis. Once is enough: what
+        # has been opened by then is closed again.
+        if starts and not stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with service as serving, manager.watched():
+        loop.add_signal_handler(number, end)
+    async with AsyncExitStack() as stack:
+        try:
+            serving = await stack.enter_async_context(service)
+        except asyncio.CancelledError:
+            if task is None or not stop.is_set():
+                raise
+            task.uncancel()
+            _log.info("told to end before it served")
+            return
+        starts = False
+        await stack.enter_async_context(manager.watched())
         said = ready(serving)
         print(said, flush=True)
         for address in ACTIVATION.left():

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,11 +25,24 @@ while True:
     beat(%s)
     time.sleep(0.02)
 """
+WAITING = """
+import asyncio, pathlib, sys
+from relay.children import become_child, waiting
+from relay import children
+become_child()
+children.BEAT = 0.02
+async def main():
+    async with waiting("it waits for a file"):
+        while not pathlib.Path(sys.argv[1]).exists():
+            await asyncio.sleep(0.02)
+asyncio.run(main())
+%s
+"""
 SILENT = "import time; print('ready', flush=True); time.sleep(60)"
 
 
-def child(code: str, counters: Counter[str] | None = None) -> Child:
-    command = (sys.executable, "-c", code)
+def child(code: str, counters: Counter[str] | None = None, *, more: object = "") -> Child:
+    command = (sys.executable, "-c", code, str(more))
     counts = Counter[str]() if counters is None else counters
     return Child("worker 0", command, counters=counts, log=logging.getLogger(__name__))
 
@@ -69,6 +83,45 @@ async def test_its_troubles_are_those_that_it_tells() -> None:
 async def test_one_that_ends_before_it_serves_is_an_error() -> None:
     with pytest.raises(WorkerError, match="worker 0 does not start; see what it says above"):
         await child("raise SystemExit(3)").start()
+
+
+async def test_one_that_says_what_it_waits_for_may_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    one = child(WAITING % "print('ready', flush=True); import time; time.sleep(60)", more=there)
+    starting = asyncio.create_task(one.start())
+    await wait_until(lambda: one.troubles == ["it waits for a file"])
+    monkeypatch.setattr(children, "START_SECONDS", 1.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3 * children.START_SECONDS):
+            await asyncio.shield(starting)
+    there.touch()
+    await starting
+    assert one.troubles == []
+    await one.stop()
+
+
+async def test_one_that_waits_and_then_says_nothing_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    one = child(WAITING % "import time; time.sleep(60)", more=there)
+    starting = asyncio.create_task(one.start())
+    await wait_until(lambda: one.troubles == ["it waits for a file"])
+    monkeypatch.setattr(children, "START_SECONDS", 0.5)
+    there.touch()
+    with pytest.raises(WorkerError, match="worker 0 does not start"):
+        await starting
+    assert not lives(one.pid)
+
+
+async def test_who_is_nobodys_child_tells_nobody_that_he_waits(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with children.waiting("it waits"):
+        await asyncio.sleep(0)
+    assert capfd.readouterr().out == ""
 
 
 async def test_one_that_is_killed_is_started_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,10 @@
 """Several processes as one service: all of them serve, or none."""
 
+import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +12,18 @@ from pathlib import Path
 import pytest
 
 from relay import children
+from relay.cli.transceiverworker import worker_command
+from relay.config.privatefiles import write_private
 from relay.errors import BindError, WorkerError
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
 from relay.wire.route import Target
+from tests.ports import free_port
+from tests.relay.cli.commands import ICELANE
+from tests.relay.cli.test_transceiver import two_ports
+from tests.relay.conftest import RedisServer
 from tests.relay.test_children import BEATING, lives, wait_until
-from transceiver.server import TransceiverConfig
+from transceiver.server import Place, TransceiverConfig
 from transceiver.workers import Workers
 
 SERVES = (sys.executable, "-c", BEATING % "()")
@@ -103,3 +111,61 @@ async def test_what_comes_while_a_worker_is_started_again_waits_for_it(keys: Key
                 client.send(b"check")  # the second one would raise: nobody listens
         await wait_until(lambda: workers.children[0].pid != first)
     assert not lives(workers.children[0].pid)
+
+
+WAITS = "it waits for its slot in the registry"
+
+
+async def test_workers_that_start_while_redis_is_away_wait_for_it(
+    keys: KeyRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = RedisServer(tmp_path)
+    configs = [
+        TransceiverConfig(ANYWHERE, ANYWHERE, Target(1, slot, 1), keys, place=Place(redis.url))
+        for slot in range(2)
+    ]
+    workers = Workers(configs, worker_command(verbose=False))
+    starting = asyncio.create_task(workers.__aenter__())
+    try:
+        await wait_until(lambda: [each.troubles for each in workers.children] == [[WAITS]] * 2)
+        monkeypatch.setattr(children, "START_SECONDS", 3.0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * children.START_SECONDS):
+                await asyncio.shield(starting)
+        monkeypatch.undo()  # to start takes what it takes
+        with redis:
+            await starting
+            assert all(lives(child.pid) for child in workers.children)
+            await workers.__aexit__()
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    assert not any(lives(child.pid) for child in workers.children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_those_that_wait(
+    keys: KeyRing, tmp_path: Path, number: signal.Signals
+) -> None:
+    key_file = tmp_path / "keys.toml"
+    write_private(key_file, keys.dumps().encode())
+    run = [
+        *(str(ICELANE), "transceiver", "run", "--workers=2", f"--keys={key_file}"),
+        *(f"--listen={two_ports(socket.SOCK_DGRAM)}", f"--control={two_ports(socket.SOCK_STREAM)}"),
+        f"--redis=redis://127.0.0.1:{free_port()}/0",
+    ]
+    with subprocess.Popen(
+        run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for _ in range(2):
+            assert "waiting for Redis, which gives this" in process.stderr.readline()
+        whose = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        waiting = [int(each) for each in whose.read_text("ascii").split()]
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=children.START_SECONDS)
+    assert (process.returncode, output) == (0, "")
+    assert len(errors.splitlines()) == 1
+    assert "told to end before it served" in errors
+    assert len(waiting) == 2
+    assert not any(map(lives, waiting))

@@ -14,6 +14,15 @@ from relay.run.service import log_to_stderr, serve
 log_to_stderr({verbose})
 log = logging.getLogger("service")
 
+async def wait_for_ever():
+    print("starting", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        log.info("closing what is open by then")
+        await asyncio.sleep(0.05)
+        log.info("all is closed")
+
 @contextlib.asynccontextmanager
 async def service():
     log.debug("details")
@@ -62,15 +71,30 @@ def test_more_is_logged_when_that_is_wanted() -> None:
     assert any(line.endswith("DEBUG service: details") for line in lines)
 
 
-def test_a_signal_while_it_starts_ends_it_and_leaves_nothing_half_open() -> None:
-    start = "print('starting', flush=True); await asyncio.to_thread(sys.stdin.readline)"
-    process = started(start)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_ends_it_and_leaves_nothing_half_open(
+    number: signal.Signals,
+) -> None:
+    process = started("await wait_for_ever()")
     assert process.stdout is not None
     assert process.stdout.readline() == "starting\n"
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate("go on\n", timeout=LIMIT)
-    assert process.returncode == 0
-    assert errors.splitlines()[-1].endswith("INFO service: closed")
+    process.send_signal(number)
+    process.send_signal(number)  # again is fine
+    output, errors = process.communicate(timeout=LIMIT)
+    assert (process.returncode, output) == (0, "")
+    assert [line.split(" ", 1)[1] for line in errors.splitlines()] == [
+        "INFO service: opening",
+        "INFO service: closing what is open by then",
+        "INFO service: all is closed",
+        "INFO relay.run.service: told to end before it served",
+    ]
+
+
+def test_one_that_is_cancelled_while_it_starts_is_no_service_that_was_told_to_end() -> None:
+    process = started("asyncio.current_task().cancel(); await asyncio.sleep(0)")
+    output, errors = process.communicate(timeout=LIMIT)
+    assert (process.returncode, output) == (1, "")
+    assert "CancelledError" in errors
 
 
 def test_one_that_cannot_start_never_says_ready() -> None:
