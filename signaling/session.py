@@ -12,7 +12,7 @@ from typing import Any, Self
 from signaling.errors import ApiError
 from signaling.resume import Tokens, name_of
 
-#: Bytes of a session as JSON in ASCII, as it is passed on.
+#: Bytes of a session as JSON in UTF-8, without spaces. It is passed on in ASCII, up to threefold.
 MAX_SESSION = 64 << 10
 #: Levels of objects and lists in each other; JSON schemas of tools have a dozen.
 MAX_DEPTH = 64
@@ -81,9 +81,11 @@ def check_session(value: Any, *, typed: bool = False) -> dict[str, Any] | None:
             "invalid_session", f"The session has more than {MAX_DEPTH} levels.", "session"
         )
     try:
-        size = len(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except ValueError:
         raise _invalid("invalid_session", "The session has numbers that JSON lacks.") from None
+    # Half a character of UTF-16, which JSON can have and UTF-8 cannot, is passed on as an escape.
+    size = len(text.encode("utf-8", "backslashreplace"))
     if size > MAX_SESSION:
         raise ApiError(
             413,

@@ -40,6 +40,7 @@ def nested(levels: int) -> Any:
         ({"speed": float("inf")}, 400, "invalid_session", "session"),
         ({"speed": float("nan")}, 400, "invalid_session", "session"),
         ({"instructions": "x" * MAX_SESSION}, 413, "session_too_large", "session"),
+        ({"instructions": "ж" * (MAX_SESSION // 2)}, 413, "session_too_large", "session"),
         (nested(MAX_DEPTH + 1), 400, "invalid_session", "session"),
         (nested(50_000), 400, "invalid_session", "session"),
     ],
@@ -58,7 +59,9 @@ def test_what_cannot_be_passed_on_is_refused(
         {},
         {"type": "realtime"},
         {"type": "transcription", "unknown": {"to": ["any", "schema"]}},
-        {"instructions": "ä" * (MAX_SESSION // 7)},
+        {"instructions": "ж" * (MAX_SESSION // 2 - 10)},
+        {"instructions": "你" * (MAX_SESSION // 3 - 10)},
+        {"instructions": "half a character: \ud83d"},
         nested(MAX_DEPTH),
     ],
 )

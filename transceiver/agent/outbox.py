@@ -1,9 +1,10 @@
 """Events on their way to a client: in their order, and not more than it takes."""
 
 import asyncio
-import json
 from collections import deque
 from typing import Any
+
+from transceiver.realtime.jsontext import as_json
 
 #: Characters that may wait before whoever makes them has to: 4 s of speech.
 ENOUGH = 1 << 18
@@ -24,7 +25,7 @@ class Outbox:
         """Have an event sent, if it is not the end. Who makes many asks for `room` between them."""
         if self._ended:
             return
-        message = json.dumps(event, separators=(",", ":"))
+        message = as_json(event)
         self._waiting.append(message)
         self._size += len(message)
         self._more.set()

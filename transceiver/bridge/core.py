@@ -5,7 +5,6 @@ Sound is taken out and played at pace; of that the client is told by `output_aud
 When the client begins to speak, what it has not heard is dropped here, and cut off there.
 """
 
-import json
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from transceiver.bridge.latency import Latencies, TurnClock
 from transceiver.bridge.playout import Cut, Playout
 from transceiver.bridge.responses import Responses
 from transceiver.bridge.settings import SessionSettings
+from transceiver.realtime.jsontext import as_json
 
 _SPEECH_STARTED = "input_audio_buffer.speech_started"
 _SPEECH_STOPPED = "input_audio_buffer.speech_stopped"
@@ -342,4 +342,4 @@ def _with_pcm(event: Event, name: str) -> Event:
     if changed is None:
         return event
     body = event.body | {name: changed}
-    return Event(event.kind, body, json.dumps(body))
+    return Event(event.kind, body, as_json(body))

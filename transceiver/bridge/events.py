@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from transceiver.realtime.jsontext import as_json, length
+
 AUDIO_DELTAS = ("response.output_audio.delta", "response.audio.delta")
 AUDIO_DONE = ("response.output_audio.done", "response.audio.done")
 APPEND = "input_audio_buffer.append"
@@ -21,6 +23,7 @@ CREATE = "conversation.item.create"
 PCM = {"type": "audio/pcm", "rate": 24000}
 _BETA_PCM = "pcm16"
 MAX_ID = 512  # characters, as the schema has it
+MAX_KIND = 64  # characters of a type that are repeated
 
 NewId = Callable[[], str]
 
@@ -104,7 +107,7 @@ def read(text: str | bytes) -> Event | None:
 
 def write(kind: str, **content: Any) -> str:
     """An event as text."""
-    return json.dumps({"type": kind, **content})
+    return as_json({"type": kind, **content})
 
 
 def append(pcm: bytes) -> str:
@@ -180,7 +183,7 @@ def mended(event: Event, new_id: NewId) -> str:
             "object": "realtime.session",
             "id": event.word("id") or missing.get("event_id") or event.word("event_id"),
         }
-    return json.dumps(event.body | missing) if missing else event.text
+    return as_json(event.body | missing) if missing else event.text
 
 
 def interrupts(session: dict[str, Any]) -> bool | None:
@@ -221,24 +224,30 @@ def _is_pcm(form: object) -> bool:
 
 
 def fitted(text: str, longest: int, new_id: NewId) -> str:
-    """An event that a client takes: as it is, without recorded sound, or an error that tells of it.
+    """An event that a client takes: as it is, shortened, or an error that tells of it.
+
+    Shorter is one without the escapes of JSON in ASCII, which many services write, and then one
+    without recorded sound.
 
     Args:
         text: The event.
         longest: Bytes of a message that the client takes; 0 for any number.
         new_id: Makes the id of an error.
     """
-    if not longest or _fits(text, longest):
+    if fits(text, longest):
         return text
     event = read(text)
     if event is None:
         return error(new_id(), _left_out("an event", longest), code=_TOO_LONG, kind=_OURS)
+    shorter = as_json(event.body)
+    if fits(shorter, longest):
+        return shorter
     for content in _contents(event):
         content.pop("audio", None)
-    shorter = json.dumps(event.body)
-    if _fits(shorter, longest):
+    shorter = as_json(event.body)
+    if fits(shorter, longest):
         return shorter
-    told = _left_out(f"{event.kind} of {len(text)} characters", longest)
+    told = _left_out(f"{event.kind[:MAX_KIND]} of {length(text)} bytes", longest)
     return error(new_id(), told, code=_TOO_LONG, kind=_OURS)
 
 
@@ -249,8 +258,9 @@ def _left_out(what: str, longest: int) -> str:
     return f"{what} is left out: this client takes messages of {longest} bytes (max-message-size)"
 
 
-def _fits(text: str, longest: int) -> bool:
-    return len(text) <= longest // 4 or len(text.encode("utf-8", "replace")) <= longest
+def fits(text: str, longest: int) -> bool:
+    """Whether a message may have so many bytes; 0 is any number."""
+    return not longest or len(text) <= longest // 4 or length(text) <= longest
 
 
 def _contents(event: Event) -> Iterator[dict[str, Any]]:

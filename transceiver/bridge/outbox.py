@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from transceiver.backend import Channel
+from transceiver.bridge.events import fits
 
 MAX_WAITING = 1 << 20  # characters of events: while so many wait, no more are added
 MAX_EVENTS = 4096
@@ -100,4 +101,4 @@ class Outbox:
 
 def _is_too_long(text: str, channel: Channel) -> bool:
     """Whether not even an error is short enough for this client, which so is told nothing."""
-    return 0 < channel.longest < len(text)
+    return not fits(text, channel.longest)

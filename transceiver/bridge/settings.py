@@ -4,14 +4,14 @@ An update that a service refuses changes nothing there, so it must not be told a
 is asked for is kept apart until the service has said something about it.
 """
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from transceiver.bridge.events import Fault
+from transceiver.realtime.jsontext import as_json, length
 
-MAX_SIZE = 256 << 10  # characters of JSON that are remembered of a session
+MAX_SIZE = 256 << 10  # bytes of JSON that are remembered of a session
 _MAX_ASKED = 16  # updates that wait for their answer
 
 
@@ -66,7 +66,7 @@ def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """A session after an update, unless it would be too large: then as it was."""
     merged = _deep(old, new)
     try:
-        size = len(json.dumps(merged))
+        size = length(as_json(merged))
     except (ValueError, RecursionError):
         return old
     return merged if size <= MAX_SIZE else old

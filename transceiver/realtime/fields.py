@@ -4,15 +4,16 @@ A check takes a value and where it stands, and gives the value that is meant. It
 `EventError` with the code that OpenAI's server has for it.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from transceiver.realtime.errors import EventError
+from transceiver.realtime.jsontext import as_json, length
 
 Check = Callable[[Any, str], Any]
 
-MAX_TEXT = 1 << 17  # characters: it fits in a message of a browser's data channel (262,144 bytes)
+# Characters of a text, bytes of JSON. A browser's data channel takes messages of 262,144 bytes.
+MAX_TEXT = 1 << 17
 MAX_LIST = 128  # elements
 
 
@@ -176,14 +177,14 @@ def tagged(kinds: Mapping[str, Check], tag: str = "type") -> Check:
 
 
 def free(most: int = MAX_TEXT) -> Check:
-    """An object of any content that is at most so long as JSON."""
+    """An object of any content that has at most so many bytes as JSON."""
 
     def check(value: Any, param: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong(param, "an object", value)
         if json_size(value, param) > most:
             raise EventError(
-                "string_above_max_length", f"`{param}` is longer than {most} characters.", param
+                "string_above_max_length", f"`{param}` is longer than {most} bytes as JSON.", param
             )
         return value
 
@@ -191,12 +192,12 @@ def free(most: int = MAX_TEXT) -> Check:
 
 
 def json_size(value: Any, param: str) -> int:
-    """How long a value is as JSON.
+    """How many bytes a value has as JSON.
 
     Raises:
         EventError: JSON cannot say it: a number such as 1e999, or nested too deep.
     """
     try:
-        return len(json.dumps(value, allow_nan=False))
+        return length(as_json(value, strict=True))
     except (ValueError, RecursionError):
         raise EventError("invalid_value", f"`{param}` cannot be said in JSON.", param) from None

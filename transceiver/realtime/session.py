@@ -27,7 +27,7 @@ from transceiver.realtime.fields import (
 )
 from transceiver.realtime.sound import PCM, audio_format
 
-MAX_SESSION = 1 << 17  # characters of JSON; session.updated must fit in a data channel's message
+MAX_SESSION = 1 << 17  # bytes of JSON; session.updated must fit in a data channel's message
 LIFE = 3600  # seconds
 _NAME = text(64, 1)
 
@@ -262,7 +262,7 @@ class Session:
         if json_size(config, "session") > MAX_SESSION:
             raise EventError(
                 "string_above_max_length",
-                f"The session is too long: it may have {MAX_SESSION} characters as JSON.",
+                f"The session is too long: it may have {MAX_SESSION} bytes as JSON.",
                 "session",
             )
         return Session(self.id, self.model, self.voice, self.expires_at, kind, config)

@@ -19,6 +19,16 @@ async def test_events_leave_in_their_order_and_then_it_ends() -> None:
     ]
 
 
+async def test_letters_are_themselves_and_half_of_one_is_an_escape() -> None:
+    outbox = Outbox()
+    for text in ("你好" * 50_000, "a pattern with \ud800 in it"):
+        outbox.put({"text": text})
+        message = await outbox.next()
+        assert message is not None
+        assert len(message.encode()) <= 3 * len(text) + 20
+        assert json.loads(message) == {"text": text}
+
+
 async def test_whoever_reads_waits_for_what_comes() -> None:
     outbox = Outbox()
     reading = asyncio.create_task(outbox.next())

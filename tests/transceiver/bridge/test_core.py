@@ -307,9 +307,11 @@ def test_an_update_that_was_refused_is_not_told_again() -> None:
 @pytest.mark.parametrize("kind", ["session.update", "response.create"])
 def test_the_clients_wish_for_another_format_stays_here(kind: str) -> None:
     name = kind.partition(".")[0]
-    wish = {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
+    said = {"instructions": "привет", "metadata": {"half": "\ud83d"}}
+    wish = said | {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
     (sent,) = Dialogue().bridge.from_client(json.dumps({"type": kind, name: wish}), 0.0)
-    assert json.loads(sent.text)[name] == {"audio": {"output": {"format": PCM}}}
+    assert json.loads(sent.text)[name] == said | {"audio": {"output": {"format": PCM}}}
+    assert "привет".encode() in sent.text.encode()
 
 
 def test_sound_that_is_minutes_ahead_is_left_out_in_words() -> None:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from transceiver.bridge import events
 from transceiver.bridge.events import Event
 
+# Also with halves of characters, which JSON can have and UTF-8 cannot.
+TEXT = st.text(st.characters() | st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=10,
 )
 
@@ -149,7 +151,27 @@ def test_an_event_is_fitted_into_the_messages_that_a_client_takes() -> None:
     assert told["type"] == "error"
     told = json.loads(events.fitted(json.dumps({"type": "x", "y": "z" * 900}), 500, new_id))
     assert told["error"]["code"] == "event_too_long"
-    assert "x of 922 characters is left out" in told["error"]["message"]
+    assert "x of 922 bytes is left out" in told["error"]["message"]
+
+
+def test_an_event_that_fits_without_escapes_is_said_without_them() -> None:
+    body = {"type": "conversation.item.added", "item": {"content": [{"text": "你" * 1000}]}}
+    told = events.fitted(json.dumps(body), 4000, new_id)
+    assert len(told.encode()) <= 4000
+    assert json.loads(told) == body
+
+
+def test_an_error_about_an_event_is_short_whatever_that_is_called() -> None:
+    told = events.fitted(json.dumps({"type": "ж" * 5000}), 500, new_id)
+    assert json.loads(told)["error"]["code"] == "event_too_long"
+    assert len(told.encode()) <= 500
+
+
+def test_what_is_written_can_be_said_in_utf_8() -> None:
+    for text in ("привет", "half a character: \ud83d"):
+        written = events.write("x", text=text)
+        assert len(written.encode()) < 60
+        assert json.loads(written)["text"] == text
 
 
 def test_recorded_sound_is_left_out_of_an_event_that_is_too_long() -> None:
@@ -162,7 +184,7 @@ def test_recorded_sound_is_left_out_of_an_event_that_is_too_long() -> None:
     assert "audio" not in told["response"]["output"][0]["content"][0]
 
 
-@given(body=st.dictionaries(st.text(), JSON, max_size=4), kind=st.sampled_from(["error", "x"]))
+@given(body=st.dictionaries(TEXT, JSON, max_size=4), kind=st.sampled_from(["error", "x"]))
 def test_nothing_that_a_service_sends_raises(body: dict[str, Any], kind: str) -> None:
     found = event(body | {"type": kind})
     events.sound_of(found)
@@ -172,4 +194,5 @@ def test_nothing_that_a_service_sends_raises(body: dict[str, Any], kind: str) ->
     again = events.read(events.mended(found, new_id))
     assert again is not None
     assert again.word("event_id")
-    events.fitted(found.text, 60, new_id)
+    again.text.encode()
+    events.fitted(found.text, 60, new_id).encode()

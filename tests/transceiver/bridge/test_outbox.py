@@ -24,7 +24,8 @@ class Channel:
         self.sent: list[str | bytes] = []
 
     def send(self, message: str | bytes) -> bool:
-        if self.is_full or not self.is_open or 0 < self.longest < len(message):
+        size = len(message.encode() if isinstance(message, str) else message)
+        if self.is_full or not self.is_open or 0 < self.longest < size:
             return False
         self.sent.append(message)
         return True
@@ -125,6 +126,7 @@ async def test_what_is_too_long_is_fitted_and_what_cannot_be_does_not_stop_other
     for _ in range(2):
         box.send("12345")
         box.send("12")
+        box.send("жж")
     assert channel.sent == ["12", "12"], "and that one is left out is too long to say"
 
 

@@ -44,6 +44,11 @@ def test_what_a_service_never_confirms_counts() -> None:
     assert settings.all() == {"type": "realtime", "speed": 39}
 
 
+def test_letters_that_are_no_ascii_count_as_their_bytes() -> None:
+    said = {"instructions": "ж" * (MAX_SIZE // 2 - 100), "half": "\ud800"}
+    assert SessionSettings(said).all() == {"type": "realtime", **said}
+
+
 def test_what_would_be_too_large_is_not_remembered() -> None:
     settings = SessionSettings({"a": 1})
     settings.ask("", {"instructions": "x" * MAX_SIZE})

@@ -35,6 +35,8 @@ from transceiver.realtime.fields import (
         (record({"a": flag}, defaults={"a": True}), {"a": None}, {"a": True}),
         (tagged({"x": record({"a": flag})}), {"type": "x", "a": True}, {"type": "x", "a": True}),
         (free(), {"a": [1]}, {"a": [1]}),
+        (free(14), {"a": "жжж"}, {"a": "жжж"}),
+        (free(14), {"a": "\ud800"}, {"a": "\ud800"}),
     ],
 )
 def test_what_is_right(check: Check, value: Any, meant: Any) -> None:
@@ -67,6 +69,7 @@ def test_what_is_right(check: Check, value: Any, meant: Any) -> None:
         (tagged({"x": record({})}), {"type": "y"}, "invalid_value", "p.type"),
         (tagged({"x": record({})}), "x", "invalid_value", "p"),
         (free(10), {"a": "long enough"}, "string_above_max_length", "p"),
+        (free(13), {"a": "жжж"}, "string_above_max_length", "p"),
         (free(), {"a": float("inf")}, "invalid_value", "p"),
         (free(), [], "invalid_value", "p"),
     ],

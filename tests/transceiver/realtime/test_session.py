@@ -174,6 +174,14 @@ def test_it_must_stay_within_a_message() -> None:
     assert caught.value.param == "session"
 
 
+def test_letters_that_are_no_ascii_count_as_their_bytes() -> None:
+    said = "ж" * (MAX_SESSION // 2 - 1000)
+    assert updated(instructions=said)["instructions"] == said
+    with pytest.raises(EventError) as caught:
+        updated(instructions="ж" * (MAX_SESSION // 2))
+    assert caught.value.code == LONG
+
+
 def test_a_transcription_session_has_an_input_only() -> None:
     event = session("transcription").as_event()
     assert event["object"] == "realtime.transcription_session"
