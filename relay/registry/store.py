@@ -22,6 +22,8 @@ from relay.wire.route import Target
 TIMEOUT = 2.0  # seconds for Redis to answer
 #: Seconds for which the slot of a silent owner is kept for him: he may only be cut off from Redis.
 KEEP_SLOT = 24 * 3600.0
+_TIME_DIGITS = 15  # of milliseconds since 1970, for 30,000 years
+_GENERATIONS = 1 << 8
 _PREFIX = "icelane:registry:"
 _LIBRARY = "library.lua"
 _UNKNOWN = ("function not found",)
@@ -83,12 +85,18 @@ class RegistryStore:
         wanted = (owner, slot, "exact" if exact else "any", first)
         patience = (_ms(TTL), _ms(KEEP_SLOT))
         told = await self._call("icelane_claim", [_claims(cluster)], *wanted, *patience)
-        if told[1] < 0:
+        if len(told) > 2:
+            other = told[2].decode(errors="replace")
             raise SlotTakenError(
-                f"slot {slot} of cluster {cluster} is that of {told[2].decode()}, which is alive: "
+                f"slot {slot} of cluster {cluster} is that of {other}, which is alive: "
                 "name another one with --slot, or auto"
             )
-        return Target(cluster, told[0], told[1])
+        number, generation = told
+        if not 0 <= generation < _GENERATIONS:  # one in Redis was no number that can be counted on
+            raise RegistryAwayError(
+                f"the claim of slot {number} of cluster {cluster} was malformed; it is not any more"
+            )
+        return Target(cluster, number, generation)
 
     async def announce(self, heartbeat: Heartbeat, owner: str | None = None) -> bool:
         """Write an entry and tell all who listen.
@@ -120,7 +128,8 @@ class RegistryStore:
         now, found = int(told[0]), []
         for field, value in zip(told[1::2], told[2::2], strict=True):
             written, space, line = cast("bytes", value).partition(b" ")
-            if field != b"swept" and space and written.isdigit():
+            # One that is odd costs only itself: longer ones are no times, and float takes not all.
+            if field != b"swept" and space and written.isdigit() and len(written) <= _TIME_DIGITS:
                 found.append((line, max(0.0, (now - int(written)) / 1000)))
         return found
 

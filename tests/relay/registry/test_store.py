@@ -91,6 +91,23 @@ class TestClaim:
             third = await mine.claim(1, "10.0.0.4:5000", slot=7, exact=False, first=1)
             assert str(third) == "1/7.2"
 
+    async def test_an_owner_that_is_no_text_is_told_as_far_as_it_is(
+        self, redis_server: RedisServer
+    ) -> None:
+        redis_server.client().hset(CLAIMS, "slot:7", b"99999999999999 5 \xff:5000")
+        async with store(redis_server) as mine:
+            with pytest.raises(SlotTakenError, match="is that of \ufffd:5000, which is alive"):
+                await mine.claim(1, OWNER, slot=7, exact=True, first=1)
+
+    async def test_a_claim_that_cannot_be_counted_on_is_made_anew_at_the_next_try(
+        self, redis_server: RedisServer
+    ) -> None:
+        redis_server.client().hset(CLAIMS, "slot:7", b"1 " + b"9" * 400 + b" 10.0.0.3:5000")
+        async with store(redis_server) as mine:
+            with pytest.raises(RegistryAwayError, match="slot 7 of cluster 1 was malformed"):
+                await mine.claim(1, OWNER, slot=7, exact=True, first=3)
+            assert str(await mine.claim(1, OWNER, slot=7, exact=True, first=3)) == "1/7.3"
+
     async def test_many_at_once_get_a_slot_each(self, redis_server: RedisServer) -> None:
         async with store(redis_server) as mine:
             claims = (
@@ -138,6 +155,19 @@ class TestAnnounce:
             await mine.claim(1, owner, slot=7, exact=True, first=3)
             assert not await mine.announce(Heartbeat(transceiver(generation=3), 1), OWNER)
             assert await mine.read(1) == []
+
+    @pytest.mark.parametrize(
+        "odd",
+        [b"9" * 400 + b" x", b"9" * 5000 + b" x", b"x", b"", b" ", b"-1 x", b"1e9 x", b"\xb2 x"],
+    )
+    async def test_an_odd_field_costs_only_itself(
+        self, redis_server: RedisServer, odd: bytes
+    ) -> None:
+        redis_server.client().hset(ENTRIES, "relay:odd", odd)
+        async with store(redis_server) as mine:
+            await mine.announce(Heartbeat(relay(), 1))
+            ((line, _),) = await mine.read(1)
+        assert Heartbeat.parse(line, 1, KEYS).entry == relay()
 
     async def test_what_was_withdrawn_is_gone(self, redis_server: RedisServer) -> None:
         async with store(redis_server) as mine:
