@@ -51,6 +51,22 @@ define apt
 	    rm -f $$log; fi
 endef
 
+# Whether the virtual environment is where it was made, as its programs name their interpreter in full,
+# and whether the project is where pip wrote down that it is (PEP 610). Neither is so in a directory
+# that was copied or moved with all it has: the code that runs would be that of the other one.
+define is_in_place
+made=$$(sed -n '1,2s|^[^/]*\(/.*/bin\)/python.*|\1|p' $(BIN)/icelane 2>/dev/null); \
+    [ -z "$$made" ] || [ "$$made" -ef $(BIN) ]
+endef
+define is_of_this
+url=$$(sed -n 's|.*"url": *"file://\([^"]*\)".*|\1|p' \
+    $(VENV)/lib/python3*/site-packages/icelane-*.dist-info/direct_url.json 2>/dev/null | tail -n 1); \
+    [ -z "$$url" ] || [ "$$(printf %b "$${url//%/\\x}")" -ef . ]
+endef
+# Then it is newer than what it is made of, and made all the same.
+ELSEWHERE := $(shell { $(is_in_place); } && { $(is_of_this); } || echo elsewhere)
+.PHONY: elsewhere
+
 # $(call install,WHAT,FILES): install the project with its packages into the virtual environment,
 # and mark that by $@ and the other FILES. One make at a time; what one that was killed has left
 # half-way is made anew.
@@ -59,7 +75,13 @@ define install
 	    "another for what is installed: make $(firstword $(MAKECMDGOALS)) VENV=/var/tmp/icelane" >&2; \
 	    exit 1; }; \
 	flock -n 9 || { echo "Waiting for another make, which installs Python packages"; flock 9; }; \
-	[ $@ -nt pyproject.toml ] && [ $@ -nt .ci/requirements.lock ] && exit 0; \
+	if ! { $(is_in_place); }; then \
+	    echo "Making the virtual environment anew, which was made in another directory"; \
+	    touch $(VENV)/.unfinished; rm -rf $(VENV)/{clients,audit,.clients,.examples}; \
+	elif ! { $(is_of_this); }; then \
+	    echo "Installing this directory in place of another"; \
+	    rm -f $(VENV)/{.runtime,.dev,.bench,.clients,.examples}; \
+	elif [ $@ -nt pyproject.toml ] && [ $@ -nt .ci/requirements.lock ]; then exit 0; fi; \
 	if [ -e $(VENV)/.unfinished ]; then \
 	    rm -rf $(VENV)/{bin,lib,lib64,include,share,pyvenv.cfg,.runtime,.dev,.bench}; fi; \
 	mkdir -p $(VENV) && touch $(VENV)/.unfinished && \
@@ -111,7 +133,7 @@ alternatives-packages:
 	$(call apt,$(ALTERNATIVES_PACKAGES))
 
 comma := ,
-INSTALLED_FROM := pyproject.toml .ci/requirements.lock
+INSTALLED_FROM := pyproject.toml .ci/requirements.lock $(ELSEWHERE)
 $(VENV)/.runtime: $(INSTALLED_FROM) | packages
 	$(call install,.[agent])
 
