@@ -94,7 +94,6 @@ class AgentSession:
         self._unheard: list[bytes] = []
         self._timer: tuple[datetime, asyncio.TimerHandle] | None = None
         self._due: list[str] = []  # texts that are said without being asked
-        self._is_idle = False
         self._is_running = False
         self._closing: Close | None = None
 
@@ -230,7 +229,6 @@ class AgentSession:
             return self._engine.speech_started(began + event.start_ms)
         if isinstance(event, SpeechStopped):
             return self._engine.speech_stopped(began + event.end_ms)
-        self._is_idle = True
         return self._engine.stayed_silent(began + event.start_ms, began + event.end_ms)
 
     def _transcribe(self, item_id: str, sound: bytes) -> None:
@@ -289,14 +287,15 @@ class AgentSession:
             self._do(self._engine.fail(response.id, "server_error", why))
 
     async def _reply(self, response: Response) -> Reply:
-        is_idle, self._is_idle = self._is_idle, False
         for item in response.history:
             if (task := self._hearing.get(item.id)) is not None:
                 await asyncio.wait([task])
             for part in item.unheard:
                 part.heard = await self._recognised(part.sound)
         wish = response.wish
-        history = response.history[:-1] if is_idle else response.history  # without the silence
+        # Silence is answered while nothing has come after it; what came is answered else.
+        is_idle = bool(response.history) and response.history[-1].is_silence
+        history = response.history[:-1] if is_idle else response.history
         due = f"{self._due.pop(0)} " if wish.kept and self._due else ""
         if due and not (history and history[-1].role == "user"):
             return Reply(due.strip())

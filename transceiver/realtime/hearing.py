@@ -130,7 +130,7 @@ class Hearing:
             audio_end_ms=end_ms,
         )
         self._buffer.drop_before(start_ms)
-        self._take_turn(name, self._buffer.take(end_ms))
+        self._take_turn(name, self._buffer.take(end_ms), is_silence=True)
         self._turn_ended()
 
     def ask(self, item: Item) -> None:
@@ -175,11 +175,12 @@ class Hearing:
         index = next(at for at, each in enumerate(item.content) if each is part)
         return part if wanted else None, {"item_id": item_id, "content_index": index}
 
-    def _take_turn(self, name: str, sound: bytes) -> None:
-        """Make an item of what the client has said."""
+    def _take_turn(self, name: str, sound: bytes, *, is_silence: bool = False) -> None:
+        """Make an item of what the client has said, or has not."""
         self._speech = None
         before = self._desk.conversation.last_id
         self._desk.send("input_audio_buffer.committed", item_id=name, previous_item_id=before)
-        item = Item(name, role="user", content=[Part("input_audio", sound=sound)])
+        content = [Part("input_audio", sound=sound)]
+        item = Item(name, role="user", content=content, is_silence=is_silence)
         self._desk.add(item)
         self.ask(item)

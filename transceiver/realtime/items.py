@@ -83,6 +83,7 @@ class Item:
         status: ``completed``, ``incomplete`` or ``in_progress``.
         content: The parts of a message.
         fields: The fields of other kinds.
+        is_silence: Whether it is what a client did not say, for as long as it may be silent.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Item:
     status: str = "completed"
     content: list[Part] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
+    is_silence: bool = False
 
     def as_event(self, *, whole: bool = False) -> dict[str, Any]:
         """As events show it; `whole` with its sound."""

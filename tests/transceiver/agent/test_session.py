@@ -274,34 +274,44 @@ async def test_what_was_said_is_played_back(talking: Callable[..., Any], heard: 
         assert client.sound() == LOUD * 700
 
 
+class Endless:
+    """A voice that begins and does not go on.
+
+    Attributes:
+        begun: It has.
+        ended: Nobody listens any more.
+    """
+
+    def __init__(self) -> None:
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def stream(
+        self, text: str, *, speed: float = 1.0, voice: str | None = None
+    ) -> AsyncIterator[bytes]:
+        del text, speed, voice
+        yield LOUD
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_what_nobody_waits_for_any_more_is_not_done(
     talking: Callable[..., Any], parts: Parts, *, leaves: bool
 ) -> None:
-    begun, ended = asyncio.Event(), asyncio.Event()
-
-    class Endless:
-        async def stream(
-            self, text: str, *, speed: float = 1.0, voice: str | None = None
-        ) -> AsyncIterator[bytes]:
-            del text, speed, voice
-            yield LOUD
-            begun.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
-
-    async with talking(parts=replace(parts, voice=Endless())) as client:
+    voice = Endless()
+    async with talking(parts=replace(parts, voice=voice)) as client:
         client.write("help")
         client.tell("response.create")
         async with asyncio.timeout(LIMIT):
-            await begun.wait()
+            await voice.begun.wait()
         if not leaves:
             client.tell("response.cancel")
             async with asyncio.timeout(LIMIT):
-                await ended.wait()
-    assert ended.is_set()
+                await voice.ended.wait()
+    assert voice.ended.is_set()
 
 
 async def test_a_timer_speaks_by_itself(talking: Callable[..., Any]) -> None:
@@ -328,6 +338,75 @@ async def test_whoever_says_nothing_is_asked(talking: Callable[..., Any]) -> Non
         await client.until("input_audio_buffer.timeout_triggered")
         done = await client.until("response.done")
         assert "there" in done["response"]["output"][0]["content"][0]["transcript"]
+
+
+def patient(*, create_response: bool) -> dict[str, Any]:
+    """A session of a client that may be silent for 5 s."""
+    detection = {
+        "type": "server_vad",
+        "idle_timeout_ms": 5000,
+        "create_response": create_response,
+    }
+    return {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+
+
+async def fall_silent(client: Talk) -> None:
+    """The client hears something, and says nothing to it."""
+    before = len(client.sound())
+    client.write("hello")
+    client.tell("response.create")
+    await client.until("response.done")
+    client.append(QUIET * (6000 + (len(client.sound()) - before) // 48))
+    await client.until("input_audio_buffer.timeout_triggered")
+
+
+async def answer(client: Talk) -> str:
+    """What the client is answered if it asks for that."""
+    client.tell("response.create", response={"output_modalities": ["text"]})
+    return str((await client.until("response.output_text.done"))["text"])
+
+
+async def test_silence_that_was_passed_over_costs_no_turn(
+    talking: Callable[..., Any], heard: Heard
+) -> None:
+    heard.words = ["", "what time is it"]
+    async with talking() as client:
+        client.tell("session.update", session=patient(create_response=False))
+        await fall_silent(client)
+        client.append(LOUD * 1000 + QUIET * 1000)
+        await client.until("input_audio_buffer.speech_stopped")
+        assert "12" in await answer(client)
+
+
+async def test_a_response_with_a_context_of_its_own_is_not_about_silence(
+    talking: Callable[..., Any],
+) -> None:
+    async with talking() as client:
+        client.tell("session.update", session=patient(create_response=False))
+        await fall_silent(client)
+        content = [{"type": "input_text", "text": "what time is it"}]
+        item = {"type": "message", "role": "user", "content": content}
+        beside = {"conversation": "none", "input": [item], "output_modalities": ["text"]}
+        client.tell("response.create", response=beside)
+        assert "12" in (await client.until("response.output_text.done"))["text"]
+        assert "there" in await answer(client)
+
+
+async def test_who_is_silent_while_it_is_answered_is_not_asked_about_that(
+    talking: Callable[..., Any], parts: Parts
+) -> None:
+    voice = Endless()
+    async with talking(parts=replace(parts, voice=voice)) as client:
+        client.tell("session.update", session=patient(create_response=True))
+        client.write("help")
+        client.tell("response.create")
+        async with asyncio.timeout(LIMIT):
+            await voice.begun.wait()
+        client.append(QUIET * 7000)
+        client.tell("response.cancel")
+        await client.until("response.done")
+        client.write("what time is it")
+        assert "12" in await answer(client)
 
 
 async def test_it_ends_when_it_is_old(parts: Parts) -> None:
