@@ -4,10 +4,11 @@ Next to the file of records there is one for each slot, to which a line is added
 and when it ends. Whoever takes the slot next finds there what has begun and not ended.
 """
 
+import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class OpenCalls:
         self._path = path
         self._open: dict[str, Mapping[str, Any]] = {}
         self._ended = 0
-        self._is_well = True
+        self._is_well = True  # whether the file says what it should
         self.left = _left(path)
         try:
             self._write_anew()
@@ -50,17 +51,14 @@ class OpenCalls:
     def begin(self, call: Mapping[str, Any]) -> None:
         """A call has begun; its `id` names it."""
         self._open[str(call["id"])] = call
-        self._try(lambda: self._append({"begin": call}))
+        self._note({"begin": call})
 
     def end(self, call_id: str) -> None:
         """A call has ended."""
         if self._open.pop(call_id, None) is None:
             return
         self._ended += 1
-        if self._ended > MAX_ENDED:
-            self._try(self._write_anew)
-        else:
-            self._try(lambda: self._append({"end": call_id}))
+        self._note({"end": call_id})
 
     def close(self) -> None:
         """All calls have ended."""
@@ -68,9 +66,17 @@ class OpenCalls:
             with suppress(OSError):
                 self._path.unlink()
 
-    def _try(self, action: Callable[[], None]) -> None:
+    def _note(self, line: Mapping[str, Any]) -> None:
+        """Add a line; where an earlier one is missing or torn, write the file anew.
+
+        Else the next line would be glued to a torn one, and a call would be left for ever whose end
+        could not be written.
+        """
         try:
-            action()
+            if self._is_well and self._ended <= MAX_ENDED:
+                self._append(line)
+            else:
+                self._write_anew()
             self._is_well = True
         except OSError as error:
             if self._is_well:
@@ -80,7 +86,9 @@ class OpenCalls:
     def _append(self, line: Mapping[str, Any]) -> None:
         file = os.open(self._path, _FLAGS, _MODE)
         try:
-            os.write(file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+            if os.write(file, text) < len(text):  # it is the next write that would tell why
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(file)
 
@@ -89,9 +97,14 @@ class OpenCalls:
         new = self._path.with_name(f"{self._path.name}.new")
         lines = [json.dumps({"begin": each}) for each in self._open.values()]
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-        with os.fdopen(file, "w", encoding="utf-8") as written:
-            written.writelines(f"{line}\n" for line in lines)
-        new.replace(self._path)
+        try:
+            with os.fdopen(file, "w", encoding="utf-8") as written:
+                written.writelines(f"{line}\n" for line in lines)
+            new.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
         self._ended = 0
 
 

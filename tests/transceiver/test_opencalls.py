@@ -1,6 +1,9 @@
 """Which calls a transceiver had that died."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,17 @@ from transceiver.opencalls import OpenCalls
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl.open-1-1"
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file may have more bytes, so a write that comes to them is short, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_has_begun_and_not_ended_is_left(path: Path) -> None:
@@ -67,3 +81,38 @@ def test_where_it_cannot_be_written_that_is_said(
     calls.begin({"id": "a"})
     calls.begin({"id": "b"})
     assert caplog.text.count("open calls are not kept") == 1
+
+
+def test_a_line_that_was_torn_costs_no_other(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    calls = OpenCalls(path)
+    for name in ("a", "b"):
+        calls.begin({"id": name})
+    with room_for(path.stat().st_size + 7):
+        calls.begin({"id": "c"})
+    assert not path.read_text().endswith("\n"), "the disk was full in the middle of a line"
+    calls.end("a")
+    calls.begin({"id": "d"})
+    assert OpenCalls(path).left == [{"id": "b"}, {"id": "c"}, {"id": "d"}]
+    assert caplog.text.count("open calls are not kept") == 1
+    assert "No space left on device" in caplog.text
+
+
+def test_a_call_whose_end_could_not_be_written_is_not_left(path: Path) -> None:
+    calls = OpenCalls(path)
+    for name in ("a", "b"):
+        calls.begin({"id": name})
+    with room_for(path.stat().st_size):
+        calls.end("a")
+    calls.begin({"id": "c"})
+    calls.end("b")
+    assert OpenCalls(path).left == [{"id": "c"}]
+
+
+def test_a_full_disk_takes_no_half_of_a_new_file(path: Path) -> None:
+    calls = OpenCalls(path)
+    calls.begin({"id": "a"})
+    with room_for(path.stat().st_size):
+        calls.begin({"id": "b" * 100})
+        calls.begin({"id": "c"})
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert OpenCalls(path).left == [{"id": "a"}]
