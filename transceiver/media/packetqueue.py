@@ -228,16 +228,30 @@ class PacketQueue:
         if span == len(self.waiting) or span > _NEAR:
             return []
         found: list[tuple[int, int]] = []
-        behind = None  # the last packet with sound that is there
+        behind: tuple[int, int] | None = None  # the last packet with sound that is there
+        missing: list[int] = []
         for number in range(self.highest, self.next - 1, -1):
             packet = self.waiting.get(number)
             if packet is None:
-                if behind is not None and behind.start is not None:
-                    distance = behind.number - number
-                    found.append((number, behind.start - distance * FRAME_SAMPLES))
+                missing.append(number)
             elif packet.start is not None:
-                behind = packet
-        return found[-most:]
+                here = number, packet.start
+                found += _places(missing, here, behind)
+                behind, missing = here, []
+        return (found + _places(missing, (self.next - 1, self._taken), behind))[-most:]
+
+
+def _places(
+    missing: list[int], before: tuple[int, float], behind: tuple[int, int] | None
+) -> list[tuple[int, int]]:
+    """Numbers and where their audio begins, between two packets of which these are known."""
+    if not missing or behind is None:
+        return []
+    number, start = behind
+    length = (start - before[1]) / (number - before[0])
+    if not _LEAST <= length / RATE <= _MOST_APART:  # a silence lies between them
+        length = FRAME_SAMPLES
+    return [(each, round(start - (number - each) * length)) for each in missing]
 
 
 def _ticks(start: int, end: int) -> int:

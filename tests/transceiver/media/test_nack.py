@@ -34,6 +34,15 @@ def test_what_would_come_too_late_is_not_asked_for() -> None:
     assert nack.missing(queue, position, 0.03, 0.1) == (1,)
 
 
+def test_what_would_come_too_late_is_not_asked_for_of_long_packets_either() -> None:
+    queue, nack = PacketQueue(Delay()), Nack()
+    for index in (0, 3):  # of 60 ms
+        queue.insert(Packet(111, index, 2_880 * index, 1, b"x"), 48_000, 0.06 * index)
+    # Number 1 begins at 60 ms, and is played in 20 ms; number 2 in 80 ms.
+    assert nack.missing(queue, 40 * MS, 0.03, 0.18) == ()
+    assert nack.missing(queue, 40 * MS, 0.03, 0.2) == (2,)
+
+
 def test_what_comes_by_itself_is_not_asked_for() -> None:
     queue, nack = queue_with(0, 2), Nack()
     assert nack.missing(queue, -2_400, 0.02, 0.04) == ()

@@ -243,6 +243,28 @@ def test_gaps_are_told_with_their_places() -> None:
     assert line.queue.gaps(16) == []
 
 
+@pytest.mark.parametrize("frames", [0.5, 1, 3, 6])
+@pytest.mark.parametrize("played", [0, 1, 2])
+def test_the_places_of_gaps_are_those_of_packets_of_any_length(frames: float, played: int) -> None:
+    """Of 10 to 120 ms, whether what was before them waits or was played."""
+    line = Line()
+    for index in (0, 1, 3, 6):
+        leap = round((frames - 1) * 960 * index)
+        line.send(index, leap=leap, at=0.02 * frames * index)
+    for _ in range(played):
+        line.play()
+    assert line.queue.gaps(16) == [
+        (line.sequence + index, round(index * frames * 480)) for index in (5, 4, 2)
+    ]
+
+
+def test_gaps_after_a_silence_are_close_before_what_follows() -> None:
+    line = Line()
+    line.send(0)
+    line.send(2, leap=48_000, at=1.04)
+    assert line.queue.gaps(16) == [(line.sequence + 1, 24_000 + 480)]
+
+
 # --- frames that later packets have along ---
 
 
