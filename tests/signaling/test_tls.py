@@ -44,7 +44,7 @@ async def test_https_is_served_and_a_new_certificate_taken_without_a_restart(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("signaling.server.INTERVAL", 0.01)
+    monkeypatch.setattr("relay.config.watched.INTERVAL", 0.01)
 
     async def ask(url: str, authority: Path) -> int:
         async with (

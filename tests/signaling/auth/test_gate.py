@@ -56,7 +56,7 @@ async def keyed(serve: Any, api: Any, keys: Keys, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signaling.server.INTERVAL", 0.01)
+    monkeypatch.setattr("relay.config.watched.INTERVAL", 0.01)
 
 
 def a_secret(principal: str | None = "alice", life: int = 60, **session: Any) -> str:
