@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -339,14 +339,26 @@ class HeldMap(NamedTuple):
             raise missing_map(path) from None
         except PermissionError:
             raise DataplaneError(f"Opening the pinned map {path} needs root.") from None
-        number = bpfsys.map_info(fd).btf_id
-        if not number:  # all of ours have types
-            os.close(fd)
+        except OSError as error:  # such as no free file
             raise DataplaneError(
-                f"{path} is a map of somebody else: at a quiet time, because flows go with it, run "
-                f"`icelane relay unload --instance {path.parent.name}` and load again."
-            )
-        return cls(fd, bpfsys.btf_data(number))
+                f"The pinned map {path} cannot be opened: {error.strerror}."
+            ) from None
+        with ExitStack() as opened:
+            opened.callback(os.close, fd)
+            number = bpfsys.map_info(fd).btf_id
+            if not number:  # all of ours have types
+                raise DataplaneError(
+                    f"{path} is a map of somebody else: at a quiet time, because flows go with it, "
+                    f"run `icelane relay unload --instance {path.parent.name}` and load again."
+                )
+            try:
+                types = bpfsys.btf_data(number)
+            except OSError as error:
+                raise DataplaneError(
+                    f"The types of the pinned map {path} cannot be had: {error.strerror}."
+                ) from None
+            opened.pop_all()
+        return cls(fd, types)
 
 
 class PinnedMap:

@@ -29,6 +29,9 @@ from relay.dataplane.kernel.reattach import reattach
 from relay.dataplane.kernel.txports import find_tx_ports
 from relay.errors import DataplaneError
 
+#: The number of a table that is there and not the one that was: which cannot be told now.
+UNTOLD = 0
+
 
 class Privileged(Instance, Protocol):
     """An instance for an agent. Its methods may block, for as long as the kernel verifies."""
@@ -50,7 +53,11 @@ class Privileged(Instance, Protocol):
         """The kernel's number of the table of flows, as far as this user may see.
 
         It is another one after the program was unloaded and loaded anew; None where it is not
-        loaded, or in another network namespace.
+        loaded, or in another network namespace; `UNTOLD` where it is another one that cannot be
+        opened now, for want of a free file.
+
+        Raises:
+            DataplaneError: It cannot be said, and was never before.
         """
 
     def has(self, name: str) -> bool:
@@ -122,6 +129,10 @@ class Privileged(Instance, Protocol):
 class AsRoot(Pins):
     """What this process does itself."""
 
+    def __init__(self, instance: str) -> None:
+        super().__init__(instance)
+        self._table: int | None = UNTOLD
+
     def trouble(self) -> str | None:
         """See `Privileged.trouble`."""
         return None
@@ -139,12 +150,21 @@ class AsRoot(Pins):
             owner.require_not_elsewhere(self)
 
     def table(self) -> int | None:
-        """See `Privileged.table`."""
+        """See `Privileged.table`.
+
+        While it cannot be said, as without a free file, it is the one that it was.
+        """
         try:
             owner.require_not_elsewhere(self)
-            return table_id(self)
+            self._table = table_id(self)
         except (PermissionError, DataplaneError):
-            return None
+            self._table = None
+        except OSError as error:
+            if self._table == UNTOLD:
+                raise DataplaneError(
+                    f"Whether {self.instance} is loaded cannot be told: {error.strerror}."
+                ) from None
+        return self._table
 
     def has(self, name: str) -> bool:
         """See `Privileged.has`."""

@@ -1,11 +1,12 @@
 """The agent's side: what takes privileges is asked of the helper; maps are used by descriptor."""
 
+import errno
 import os
 import select
 import socket
 import threading
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from relay.dataplane.kernel import bpfsys, loforwarding
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.grace import GracePeriod
 from relay.dataplane.kernel.pins import HeldMap, PinnedMap
+from relay.dataplane.kernel.privileged import UNTOLD
 from relay.dataplane.kernel.ticks import Ticks
 from relay.errors import BindError, DataplaneError
 from relay.run.helper import wire
@@ -20,11 +22,17 @@ from relay.run.helper import wire
 # A kernel that verifies on a busy machine, behind another one who loads, takes a minute or two.
 _LIMIT = 240.0  # seconds
 _FLOWS = "flow_records"
+# What the kernel says when it sends a message not now, and nothing of it.
+_UNSENT = (errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM)
 ENDED = (
     "The relay's privileged helper has ended: what is loaded goes on forwarding, but interfaces "
     "that come back are not attached, and nothing is loaded or unloaded, until the relay is "
     "started again."
 )
+
+
+class _NoFileError(DataplaneError):
+    """There is no free file for a map that is there."""
 
 
 @dataclass(slots=True)
@@ -93,20 +101,35 @@ class Helper:
 
     def opened(self, name: str) -> PinnedMap:
         """See `Instance.opened`."""
-        with self._holding:
+        with self._holding, _told_of_files(name):
             held = self._held(name)
             return PinnedMap(HeldMap(os.dup(held.fd), held.types))
 
     def has(self, name: str) -> bool:
-        """See `Privileged.has`."""
-        with self._holding, suppress(DataplaneError):
-            return bool(self._held(name))
-        return False
+        """See `Privileged.has`.
+
+        Raises:
+            DataplaneError: There is no free file to see that.
+        """
+        with self._holding, _told_of_files(name):
+            try:
+                return bool(self._held(name))
+            except _NoFileError:
+                raise
+            except DataplaneError:
+                return False
 
     def table(self) -> int | None:
-        """See `Privileged.table`."""
+        """See `Privileged.table`.
+
+        Once the helper has ended, one that was there and is not any more is taken for unloaded.
+        """
         with self._holding, suppress(DataplaneError):
-            return bpfsys.map_info(self._held(_FLOWS).fd).id
+            try:
+                with _told_of_files(_FLOWS):
+                    return bpfsys.map_info(self._held(_FLOWS).fd).id
+            except _NoFileError:
+                return UNTOLD if self.is_loaded() else None
         return None
 
     def _held(self, name: str) -> _Held:
@@ -227,16 +250,7 @@ class Helper:
             OSError: The kernel refuses.
         """
         with self._asking:
-            if self._ended:
-                raise DataplaneError(ENDED)
-            try:
-                wire.send(self._connection, {"do": do, **request})
-                answer, opened = wire.receive(self._connection)
-                if len(opened) != (files if "value" in answer else 0):
-                    raise ValueError  # noqa: TRY301  # it says what is no answer
-            except (EOFError, OSError, ValueError):
-                self._end()
-                raise DataplaneError(ENDED) from None
+            answer, opened = self._exchange({"do": do, **request}, files)
         if "value" in answer:
             return answer["value"], opened
         if "bind" in answer:
@@ -244,6 +258,32 @@ class Helper:
         if answer.get("errno"):
             raise OSError(answer["errno"], answer["error"])
         raise DataplaneError(answer["error"])
+
+    def _exchange(self, request: dict[str, Any], files: int) -> tuple[dict[str, Any], list[int]]:
+        if self._ended:
+            raise DataplaneError(ENDED)
+        try:
+            wire.send(self._connection, request)
+        except OSError as error:
+            if error.errno in _UNSENT:
+                raise
+            raise self._ended_now() from None
+        try:
+            answer, opened = wire.receive(self._connection)
+        except (EOFError, OSError, ValueError) as error:
+            # That its files are lost costs this answer: where messages begin is known.
+            if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                raise
+            raise self._ended_now() from None
+        if len(opened) != (files if "value" in answer else 0):
+            for fd in opened:
+                os.close(fd)
+            raise self._ended_now()
+        return answer, opened
+
+    def _ended_now(self) -> DataplaneError:
+        self._end()
+        return DataplaneError(ENDED)
 
     def _end(self) -> None:
         self._ended = True
@@ -260,6 +300,18 @@ class Helper:
                 ended = self._pid
             if ended:
                 self._pid = 0
+
+
+@contextmanager
+def _told_of_files(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise _NoFileError(
+            f"The map {name} cannot be opened now: {error.strerror} (ulimit -n, LimitNOFILE)."
+        ) from None
 
 
 class HelpedPrograms:

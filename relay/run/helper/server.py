@@ -87,7 +87,7 @@ class Server:
                     os.close(fd)
                 answer, files = self.answer(request)
                 try:
-                    wire.send(connection, answer, files)
+                    _answer(connection, answer, files)
                 except OSError:
                     return
                 finally:
@@ -178,6 +178,13 @@ class Server:
             self._opened.callback(self._filters.close)
         program = self._filters.program(family, to_transceivers=to_transceivers)
         return None, [os.dup(self._filters.counts), os.dup(program)]
+
+
+def _answer(connection: socket.socket, answer: Mapping[str, Any], files: Sequence[int]) -> None:
+    try:
+        wire.send(connection, answer, files)
+    except OSError as error:  # such as too large: nothing was sent, and the agent waits
+        wire.send(connection, {"errno": error.errno or 0, "error": error.strerror or str(error)})
 
 
 def _act(act: Callable[[], None]) -> Callable[[Mapping[str, Any]], Answer]:

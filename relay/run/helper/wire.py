@@ -4,6 +4,7 @@ JSON has no objects but those that it is read as, so reading it runs nothing.
 """
 
 import array
+import errno
 import json
 import os
 import socket
@@ -24,9 +25,13 @@ def send(connection: socket.socket, message: Mapping[str, Any], files: Sequence[
         files: Descriptors that the other end has open as well then.
 
     Raises:
-        OSError: The other end has gone, or the message is too large.
+        OSError: The other end has gone; or with EMSGSIZE, the message is too large, and none of it
+            was sent.
     """
-    socket.send_fds(connection, [json.dumps(message).encode()], files, socket.MSG_NOSIGNAL)
+    data = json.dumps(message).encode()
+    if len(data) > MOST:
+        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+    socket.send_fds(connection, [data], files, socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -34,7 +39,8 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
     Raises:
         EOFError: The other end has gone.
-        OSError: It cannot be talked to.
+        OSError: It cannot be talked to; or with EMFILE, its message was taken and is a message, but
+            there was no free file for what came with it.
         ValueError: It says what is no message.
     """
     data, ancillary, flags, _ = connection.recvmsg(
@@ -46,11 +52,13 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
             files.extend(memoryview(content[: len(content) // _INT * _INT]).cast("i"))
     if not data and not flags & socket.MSG_TRUNC:
         raise EOFError
-    message = None if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) else _read(data)
-    if isinstance(message, dict):
+    message = None if flags & socket.MSG_TRUNC else _read(data)
+    if isinstance(message, dict) and not flags & socket.MSG_CTRUNC:
         return message, files
     for fd in files:
         os.close(fd)
+    if isinstance(message, dict):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     raise ValueError("no message")
 
 

@@ -13,6 +13,7 @@ from relay.dataplane.kernel.privileged import AsRoot
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from tests.relay.dataplane.conftest import new_host
+from tests.relay.run.helper.conftest import no_free_file
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 
@@ -34,6 +35,21 @@ def test_a_table_is_known_where_its_instance_belongs(host: Host, running: LoadCo
         assert kernel.table() is None
         assert not kernel.has("counters")
         assert not kernel.is_loaded()
+
+
+def test_while_a_table_cannot_be_looked_at_it_is_the_one_that_was(
+    host: Host, running: LoadConfig
+) -> None:
+    kernel = AsRoot(running.instance)
+    with host.inside():
+        with no_free_file():
+            with pytest.raises(DataplaneError, match="cannot be told: Too many open files"):
+                kernel.table()
+            with pytest.raises(DataplaneError, match="counters cannot be opened: Too many open"):
+                kernel.opened("counters")
+        number = kernel.table()
+        with no_free_file():
+            assert kernel.table() == number is not None
 
 
 def test_links_run_what_forwards_or_what_passes_all_up(host: Host, running: LoadConfig) -> None:

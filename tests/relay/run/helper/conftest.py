@@ -1,9 +1,11 @@
 """A helper's server on a host of its own, and a client of it."""
 
+import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -12,11 +14,25 @@ from relay.dataplane.kernel.config import LoadConfig
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.netns.host import Host
 from relay.run.config import RelayConfig
+from relay.run.helper import process
 from relay.run.helper.client import Helper
 from relay.run.helper.server import Server
 from tests.relay.run.test_config import config_of
 
 UPSTREAM, VIP = "192.0.2.1", "203.0.113.10"
+
+
+@contextmanager
+def no_free_file() -> Iterator[None]:
+    """This process has as many files open as it may."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.eventfd(0)  # the lowest number
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +74,10 @@ def helper(host: Host, config: RelayConfig, server: Server) -> Iterator[Helper]:
         yield helper
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def beside(config: RelayConfig, server: Server) -> Iterator[Helper]:  # noqa: ARG001  # it has loaded
+    """One in a process of its own, on the host where `server` has loaded the program."""
+    with closing(process.start(config)) as helper:
+        yield helper

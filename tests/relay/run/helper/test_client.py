@@ -10,11 +10,14 @@ import pytest
 
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import Mode
+from relay.dataplane.kernel.privileged import UNTOLD, AsRoot
 from relay.dataplane.xdp import XdpDataplane
 from relay.errors import DataplaneError
 from relay.run.config import RelayConfig
+from relay.run.helper import wire
 from relay.run.helper.client import ENDED, Helper
 from relay.run.helper.server import Server
+from tests.relay.run.helper.conftest import no_free_file
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 FDS = Path("/proc/self/fd")
@@ -50,6 +53,44 @@ def test_the_pin_tells_that_an_instance_was_unloaded_or_loaded_anew(
     helper.opened("counters").close()
 
 
+def test_a_moment_without_free_files_passes(beside: Helper) -> None:
+    with no_free_file():
+        for _ in range(2):
+            with pytest.raises(DataplaneError, match="opened now: Too many open files"):
+                beside.opened("counters")
+            with pytest.raises(DataplaneError, match="counters cannot be opened now"):
+                beside.has("counters")
+            with pytest.raises(OSError, match="Too many open files"):
+                beside.open_steer_sockets()
+    assert beside.trouble() is None
+    assert beside.has("counters")
+    with no_free_file(), pytest.raises(DataplaneError, match="counters cannot be opened now"):
+        beside.opened("counters")  # though it is held: the copy takes a file
+    beside.opened("counters").close()
+
+
+def test_another_table_is_told_from_none_without_a_free_file(
+    beside: Helper, server: Server, config: RelayConfig
+) -> None:
+    first = beside.table()
+    with no_free_file():
+        assert beside.table() == first  # which is held
+    xdp.unload(config.instance)
+    with no_free_file():
+        assert beside.table() is None
+    server.answer({"do": "load", "route_keys": [], "remote": [], "pass_all": False})
+    with no_free_file():
+        assert beside.table() == beside.table() == UNTOLD
+    assert beside.table() not in {None, UNTOLD, first}
+
+
+def test_a_request_that_is_too_long_costs_itself_alone(helper: Helper) -> None:
+    with pytest.raises(OSError, match="Message too long"):
+        helper._ask("load", remote=list(range(1 << 16)))
+    assert helper.trouble() is None
+    assert helper.is_loaded()
+
+
 def test_nothing_is_asked_for_what_is_open(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times a second the event loop asks whether the table is there, and may not wait."""
     helper.table()
@@ -73,6 +114,25 @@ def test_maps_stay_usable_when_it_has_ended_and_that_is_told(
         assert dataplane.reconcile() == []
         assert dataplane.trouble == ENDED
         assert dataplane.count() == 0
+
+
+def test_an_answer_that_is_too_long_costs_itself_alone(
+    helper: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AsRoot, "unseen", lambda _: ["x" * wire.MOST])
+    with pytest.raises(OSError, match="Message too long"):
+        helper.unseen()
+    assert helper.is_loaded()
+
+
+def test_an_answer_with_more_descriptors_than_belong_to_it_is_none() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = len(list(FDS.iterdir()))
+    with closing(Helper(ours, "default")) as helper, theirs:
+        wire.send(theirs, {"value": None}, [0, 0])
+        with pytest.raises(DataplaneError, match="helper has ended"):
+            helper.open_steer_sockets()
+    assert len(list(FDS.iterdir())) == before - 2
 
 
 @pytest.mark.parametrize("answer", [b"", b"no JSON", b'{"value": [1]}'])

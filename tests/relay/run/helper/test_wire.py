@@ -1,5 +1,6 @@
 """Packets of JSON between an agent and its helper, with descriptors."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.run.helper import wire
+from tests.relay.run.helper.conftest import no_free_file
 
 FDS = Path("/proc/self/fd")
 Pair = tuple[socket.socket, socket.socket]
@@ -39,6 +41,24 @@ def test_what_is_no_message_is_refused_and_its_descriptors_closed(pair: Pair, da
     with pytest.raises(ValueError, match="no message"):
         wire.receive(pair[1])
     assert len(list(FDS.iterdir())) == before
+
+
+def test_a_message_whose_descriptors_find_no_free_file_costs_itself_alone(pair: Pair) -> None:
+    before = len(list(FDS.iterdir()))
+    wire.send(pair[0], {"value": None}, [0, 0])
+    wire.send(pair[0], {"value": 1})
+    with no_free_file(), pytest.raises(OSError, match="Too many open files") as caught:
+        wire.receive(pair[1])
+    assert caught.value.errno == errno.EMFILE
+    assert len(list(FDS.iterdir())) == before
+    assert wire.receive(pair[1]) == ({"value": 1}, [])
+
+
+def test_nothing_is_sent_of_what_is_too_long(pair: Pair) -> None:
+    with pytest.raises(OSError, match="Message too long"):
+        wire.send(pair[0], {"do": "x" * wire.MOST})
+    wire.send(pair[0], {"do": "this"})
+    assert wire.receive(pair[1]) == ({"do": "this"}, [])
 
 
 def test_what_is_too_long_is_refused(pair: Pair) -> None:
