@@ -6,6 +6,10 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3# bcc is a distribution package, built for the distribution's interpreter
 VENV := .venv
 BIN := $(VENV)/bin
+# Targets of make are in it, which have no spaces. The path of this directory may have some.
+ifneq ($(words $(VENV)),1)
+$(error VENV is a path without spaces: "$(VENV)" is none)
+endif
 
 ARCH := $(shell dpkg --print-architecture 2>/dev/null)
 PACKAGES := python3-venv python3-bpfcc linux-headers-$(ARCH) redis-server
@@ -146,37 +150,37 @@ $(VENV)/.bench: $(INSTALLED_FROM) | packages
 # What the clients need that no package has: Node's modules, beside links to their programs, and
 # the program with Pion.
 CLIENTS := tests/lab/clients/drivers
-$(VENV)/.clients: $(wildcard $(CLIENTS)/node/* $(CLIENTS)/pion/*) | test-packages $(VENV)/.dev
+$(VENV)/.clients: $(wildcard $(CLIENTS)/node/* $(CLIENTS)/pion/*) $(ELSEWHERE) | test-packages $(VENV)/.dev
 	@exec 9>$(VENV).lock; flock 9; echo "Installing WebRTC clients"; \
-	built=$$(realpath $(VENV))/clients && mkdir -p $$built/{node,go/src/icelane} && \
-	ln -sfn $(CURDIR)/$(CLIENTS)/node/*.mjs $$built/node/ && \
-	cp $(CLIENTS)/node/*.json $$built/node/ && \
-	npm ci --prefix $$built/node --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
-	ln -sfn $(CURDIR)/$(CLIENTS)/pion $$built/go/src/icelane/pion && \
-	(cd $$built/go/src/icelane/pion && CGO_ENABLED=0 GO111MODULE=off GOCACHE=$$built/go/cache \
-	    GOPATH=$$built/go:/usr/share/gocode go build -o $$built/pion .) && \
+	built="$$(realpath $(VENV))/clients" && mkdir -p "$$built"/{node,go/src/icelane} && \
+	ln -sfn "$(CURDIR)"/$(CLIENTS)/node/*.mjs "$$built"/node/ && \
+	cp $(CLIENTS)/node/*.json "$$built"/node/ && \
+	npm ci --prefix "$$built"/node --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
+	ln -sfn "$(CURDIR)"/$(CLIENTS)/pion "$$built"/go/src/icelane/pion && \
+	(cd "$$built"/go/src/icelane/pion && CGO_ENABLED=0 GO111MODULE=off GOCACHE="$$built"/go/cache \
+	    GOPATH="$$built"/go:/usr/share/gocode go build -o "$$built"/pion .) && \
 	touch $@
 
 # Node's modules that the examples need, which tests of the official packages use as well, and the
 # examples with Pion: a client, and a server behind a relay.
 EXAMPLES := docs/examples
 FRONTING := docs/fronting
-$(VENV)/.examples: $(wildcard $(EXAMPLES)/node/*.json $(EXAMPLES)/pion/* $(FRONTING)/icelane.go $(FRONTING)/pion/*) | $(VENV)/.clients
+$(VENV)/.examples: $(wildcard $(EXAMPLES)/node/*.json $(EXAMPLES)/pion/* $(FRONTING)/icelane.go $(FRONTING)/pion/*) $(ELSEWHERE) | $(VENV)/.clients
 	@exec 9>$(VENV).lock; flock 9; echo "Installing what the examples need"; \
-	built=$$(realpath $(VENV))/clients && mkdir -p $$built/examples && \
-	cp $(EXAMPLES)/node/*.json $$built/examples/ && \
-	npm ci --prefix $$built/examples --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
-	ln -sfn $(CURDIR)/$(EXAMPLES)/pion $$built/go/src/icelane/example && \
-	ln -sfn $(CURDIR)/$(FRONTING) $$built/go/src/icelane/fronting && \
-	export CGO_ENABLED=0 GO111MODULE=off GOCACHE=$$built/go/cache GOPATH=$$built/go:/usr/share/gocode && \
-	(cd $$built/go/src/icelane/example && go build -o $$built/examples/pion .) && \
-	(cd $$built/go/src/icelane/fronting/pion && go build -o $$built/examples/fronting .) && \
+	built="$$(realpath $(VENV))/clients" && mkdir -p "$$built"/examples && \
+	cp $(EXAMPLES)/node/*.json "$$built"/examples/ && \
+	npm ci --prefix "$$built"/examples --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null && \
+	ln -sfn "$(CURDIR)"/$(EXAMPLES)/pion "$$built"/go/src/icelane/example && \
+	ln -sfn "$(CURDIR)"/$(FRONTING) "$$built"/go/src/icelane/fronting && \
+	export CGO_ENABLED=0 GO111MODULE=off GOCACHE="$$built"/go/cache GOPATH="$$built"/go:/usr/share/gocode && \
+	(cd "$$built"/go/src/icelane/example && go build -o "$$built"/examples/pion .) && \
+	(cd "$$built"/go/src/icelane/fronting/pion && go build -o "$$built"/examples/fronting .) && \
 	touch $@
 
 # Each needs versions of its own of what others need, and hundreds of megabytes.
 PLUGINS := pipecat livekit
 .PHONY: setup-plugins
-setup-plugins: packages ## install pipecat and LiveKit's agents, which two of the examples need
+setup-plugins: packages $(VENV)/.runtime ## install pipecat and LiveKit's agents, which two of the examples need
 	@exec 9>$(VENV).lock; flock 9; for plugin in $(PLUGINS); do echo "Installing $$plugin"; \
 	    $(PYTHON) -m venv $(VENV)/clients/$$plugin && $(VENV)/clients/$$plugin/bin/pip install -q \
 	    --disable-pip-version-check -r $(EXAMPLES)/$$plugin/requirements.txt || exit 1; done

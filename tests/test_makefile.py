@@ -1,5 +1,6 @@
 """The Makefile, as make reads it."""
 
+import json
 import os
 import re
 import shutil
@@ -78,6 +79,8 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return directory
 
 
+# What would be installed for tests, which takes the network.
+PLANNED = ("--dry-run", ".venv/.examples", "TEST_PACKAGES=")
 INSTALLING = 300.0  # seconds; a limit, as pip takes its time where others work
 
 
@@ -129,8 +132,15 @@ def test_a_directory_that_was_moved_is_set_up_anew_with_all_it_had(checkout: Pat
     targets = [".venv/.dev", ".venv/.runtime"]
     install(checkout, *targets)
     (checkout / ".venv" / "clients" / "plugin").mkdir(parents=True)  # it has such paths, too
+    for mark in (".clients", ".examples"):
+        (checkout / ".venv" / mark).touch()
+    installed = ["Installing WebRTC clients", "Installing what the examples need"]
+    planned = install(checkout, *PLANNED)
+    assert [words in planned for words in installed] == [False, False]
     moved = checkout.rename(checkout.with_name(f"{checkout.name}-0.1"))
-    install(moved, ".venv/.runtime")
+    planned = install(moved, *PLANNED)
+    assert [words in planned for words in installed] == [True, True]
+    install(moved)
     assert runs(moved, moved / ".venv")
     assert not (moved / ".venv" / "clients").exists()
     assert "Installing Python packages" in install(moved, *targets), "those of tests are missing"
@@ -149,3 +159,50 @@ def test_an_environment_elsewhere_is_of_the_directory_that_used_it_last(
     assert runs(another, venv)
     assert (venv / "own").exists(), "what is not ours stays"
     assert install(another, venv=str(venv)) == "", "nothing to do"
+
+
+# What is installed besides for tests, as small as it can be.
+MODULES = {"name": "none", "version": "1.0.0"}
+LOCKED = MODULES | {"lockfileVersion": 3, "packages": {"": MODULES}}
+PROGRAM = 'package main\n\nfunc main() { println("built") }\n'
+OTHERS = {
+    "tests/lab/clients/drivers/node/package.json": json.dumps(MODULES),
+    "tests/lab/clients/drivers/node/package-lock.json": json.dumps(LOCKED),
+    "tests/lab/clients/drivers/node/client.mjs": "",
+    "tests/lab/clients/drivers/pion/main.go": PROGRAM,
+    "docs/examples/node/package.json": json.dumps(MODULES),
+    "docs/examples/node/package-lock.json": json.dumps(LOCKED),
+    "docs/examples/pion/main.go": PROGRAM,
+    "docs/fronting/icelane.go": "package fronting\n",
+    "docs/fronting/pion/main.go": PROGRAM,
+}
+
+
+@pytest.mark.skipif(
+    not (shutil.which("go") and shutil.which("npm")), reason="needs Go and npm: `make setup-test`"
+)
+@pytest.mark.parametrize("checkout", ["a 100% checkout"], indirect=True)
+def test_clients_and_examples_are_built_where_a_path_has_spaces(checkout: Path) -> None:
+    for name, text in OTHERS.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text, "utf-8")
+    install(checkout, ".venv/.examples", "TEST_PACKAGES=")
+    built = checkout / ".venv" / "clients"
+    for program in ("pion", "examples/pion", "examples/fronting"):
+        done = subprocess.run([built / program], check=True, capture_output=True, timeout=LIMIT)
+        assert done.stderr == b"built\n"
+    assert (built / "node" / "client.mjs").samefile(
+        checkout / "tests" / "lab" / "clients" / "drivers" / "node" / "client.mjs"
+    )
+
+
+def test_where_spaces_cannot_be_make_says_so() -> None:
+    done = subprocess.run(
+        ["make", "-C", ROOT, "--dry-run", "setup", "VENV=a directory"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 2
+    assert 'VENV is a path without spaces: "a directory" is none.' in done.stderr
