@@ -1,6 +1,9 @@
 """Opens the sockets of an agent, as its configuration and its dataplane want them."""
 
 import asyncio
+import logging
+import os
+import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -33,7 +36,12 @@ if TYPE_CHECKING:
     from relay.forwarding.connection import Midway
     from relay.run.helper.client import Helper
 
+AGAIN_AFTER = 1.0  # seconds until flows without sockets are tried again
+_RESERVE = 64  # files that moving flows leave to others, or a quarter of few
 _AT_ONCE = 64  # flows whose sockets are opened before datagrams get their turn
+
+
+_log = logging.getLogger(__name__)
 
 
 class AgentSockets:
@@ -72,6 +80,7 @@ class AgentSockets:
         self._steered_udp: dict[int, socket] = {}
         self._vips: VipSockets
         self._connections: ClientConnections
+        self._moving = self._loop.call_soon(int)  # nothing so far
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -101,6 +110,7 @@ class AgentSockets:
             connections.open(address, self._worker.listeners.get(address))
         self._vips, self._connections = vips, connections
         self._ends = Ends(vips, connections, upstreams)
+        closing.callback(self._stop_moving)
         return self._ends
 
     def handed(self) -> HandedSockets:
@@ -138,21 +148,52 @@ class AgentSockets:
             self._connections.attach(flow)
 
     async def unsteer(self, flows: Iterable[Flow]) -> int:
-        """Give flows sockets of their own, and the number of those that could get none.
+        """Give flows sockets of their own, and the number of those that could get none so far.
 
-        What is steered to one socket for all is taken there as well, for as long as it is.
+        What is steered to one socket for all is taken there as well, for as long as it is. Some
+        files are left to others, such as what comes from a helper. Who has got no socket is told
+        of, and tried again and again: what the transceiver sends is lost until then.
         """
         if self._steered is None:
             return 0
         upstreams = UnsteeredUpstreams(self._steered, self._per_flow)
         upstreams.listen()
         self._ends.replace_upstreams(upstreams)  # new flows have theirs at once
-        failed = 0
+        left = []
         for number, flow in enumerate(list(flows)):
-            failed += not flow.is_connection and not upstreams.move(flow)
+            if not flow.is_connection and not self._move(flow, upstreams):
+                left.append(flow)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # datagrams come first
-        return failed
+        if left:
+            _log.error(
+                "flows that have no socket of their own: %d. What their transceivers send is lost "
+                "until they have one: there are too few files (ulimit -n, LimitNOFILE), or another "
+                "process has their upstream ports",
+                len(left),
+            )
+        self._move_later(left, upstreams)
+        return len(left)
+
+    def _move(self, flow: Flow, upstreams: UnsteeredUpstreams) -> bool:
+        """Whether a flow has a socket of its own now, or needs none."""
+        return not self._is_without(flow) or (_has_files() and upstreams.move(flow))
+
+    def _is_without(self, flow: Flow) -> bool:
+        found = self._steered.find(flow.addresses.upstream) if self._steered is not None else None
+        return found is flow and not self._per_flow.has(flow)
+
+    def _move_later(self, left: list[Flow], upstreams: UnsteeredUpstreams) -> None:
+        """Try those again that have no socket, the first ones now and all in turn."""
+        self._moving.cancel()
+        if not left:
+            return
+        now, later = left[:_AT_ONCE], left[_AT_ONCE:]
+        left = later + [flow for flow in now if not self._move(flow, upstreams)]
+        self._moving = self._loop.call_later(AGAIN_AFTER, self._move_later, left, upstreams)
+
+    def _stop_moving(self) -> None:
+        self._moving.cancel()
 
     def dropped(self) -> dict[str, int]:
         """What the kernel has dropped before these sockets had it, in datagrams by reason."""
@@ -210,3 +251,14 @@ class AgentSockets:
             sockets[family] = steered
         # With one family, as most have, nobody has to choose.
         return steered if len(sockets) == 1 else SteeredUpstreams(sockets)
+
+
+def _has_files() -> bool:
+    """Whether this process may open more files than those that are left to others."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        free = os.eventfd(0)  # the lowest number that is free: all below are open
+    except OSError:
+        return False
+    os.close(free)
+    return limit == resource.RLIM_INFINITY or free < limit - min(_RESERVE, limit // 4)

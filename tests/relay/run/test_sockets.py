@@ -1,14 +1,17 @@
 """Which sockets an agent opens, by its configuration and its dataplane."""
 
+import os
+import resource
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from relay.core.flow import Flow, State
 from relay.core.flowtuple import FlowTuple, Source
@@ -16,16 +19,18 @@ from relay.dataplane.userspace import UserspaceDataplane
 from relay.errors import BindError
 from relay.forwarding.steered import SteeredSocket
 from relay.forwarding.tcp import bind_tcp
+from relay.forwarding.udp import bind_udp
 from relay.forwarding.upstreams import PerFlowSockets
+from relay.run import sockets as module
 from relay.run.config import RelayConfig
 from relay.run.sockets import AgentSockets
 from relay.run.workers.worker import WHOLE, Worker
 from relay.wire.endpoint import Endpoint
 from relay.wire.transport import Transport
 from tests.ports import free_port
-from tests.relay.conftest import ALICE
+from tests.relay.conftest import ALICE, eventually
 
-HOST = "127.0.0.1"
+HOST, UPSTREAM = "127.0.0.1", "127.0.0.2"
 
 
 @dataclass
@@ -134,3 +139,72 @@ async def test_a_worker_takes_the_sockets_that_it_was_given(closing: ExitStack) 
     socket.create_connection(address, 5).close()
     closing.close()
     assert listener.fileno() == -1
+
+
+class TestUnsteer:
+    """Flows get sockets of their own when the program goes, as far as there are files."""
+
+    @pytest_asyncio.fixture
+    async def opened(self, closing: ExitStack, monkeypatch: pytest.MonkeyPatch) -> AgentSockets:
+        monkeypatch.setattr(module, "AGAIN_AFTER", 0.01)
+        config = replace(config_of(), upstreams=(UPSTREAM,), ports=range(1024, 65_536))
+        opened = sockets(config, SteeringDataplane())
+        opened.open(closing)
+        return opened
+
+    @pytest.fixture
+    def flows(self, opened: AgentSockets) -> list[Flow]:
+        flows = []
+        for _ in range(100):
+            upstream = Endpoint(UPSTREAM, free().port)
+            parts = FlowTuple(ALICE, ALICE, upstream, free(), bytes(21))
+            flows.append(Flow(parts, State.PENDING, 0.0, 0.0))
+            assert opened._ends.open(flows[-1])
+        return flows
+
+    def moved(self, opened: AgentSockets, flows: list[Flow]) -> int:
+        return sum(opened.upstream(flow) is not None for flow in flows)
+
+    async def test_all_get_one(self, opened: AgentSockets, flows: list[Flow]) -> None:
+        assert await opened.unsteer(flows) == 0
+        assert self.moved(opened, flows) == 100
+
+    async def test_some_files_are_left_to_others_and_the_rest_move_when_there_are_more(
+        self, opened: AgentSockets, flows: list[Flow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with few_files(150):
+            left = await opened.unsteer(flows)
+            assert left == 100 - self.moved(opened, flows) > 0
+            assert f"flows that have no socket of their own: {left}." in caplog.text
+            with ExitStack() as others:
+                for _ in range(30):
+                    others.callback(os.close, os.eventfd(0))
+            opened._ends.close(flows[-1])  # which needs none any more
+        await eventually(lambda: self.moved(opened, flows) == 99, "the others move")
+
+    async def test_one_whose_port_another_process_has_moves_when_it_is_free(
+        self, opened: AgentSockets, flows: list[Flow], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with bind_udp(flows[0].addresses.upstream):
+            assert await opened.unsteer(flows) == 1
+        assert "flows that have no socket of their own: 1." in caplog.text
+        await eventually(lambda: opened.upstream(flows[0]) is not None, "it moves")
+
+    async def test_nobody_is_moved_after_the_end(
+        self, opened: AgentSockets, flows: list[Flow], closing: ExitStack
+    ) -> None:
+        with bind_udp(flows[0].addresses.upstream):
+            assert await opened.unsteer(flows) == 1
+            closing.close()
+        assert opened._moving.cancelled()
+
+
+@contextmanager
+def few_files(limit: int) -> Iterator[None]:
+    """This process may have that many files, all of the lowest numbers, and has some already."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
