@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from transceiver.media.events import KeyPress
+from transceiver.realtime.jsontext import as_json, length
 
 EVENTS_LABEL = "oai-events"  # the channel of OpenAI's Realtime API over WebRTC
-MAX_SESSION = 1 << 16  # characters of JSON that updates may make of a session
+MAX_SESSION = 1 << 16  # bytes of JSON that updates may make of a session
 
 
 class Channel(Protocol):
@@ -193,7 +194,7 @@ class EchoBackend:
         """Update the session; returns why that is not possible, in words."""
         session = {**self._session, **update, "id": self._session["id"]}
         try:
-            size = len(json.dumps(session, allow_nan=False))
+            size = length(as_json(session, strict=True))
         except (ValueError, RecursionError):  # such as 1e999, which JSON cannot say
             return "`session` has a value that cannot be said in JSON"
         if size > MAX_SESSION:
@@ -207,4 +208,4 @@ def _error(message: str) -> str:
 
 
 def _event(kind: str, **content: dict[str, Any]) -> str:
-    return json.dumps({"type": kind, "event_id": f"event_{secrets.token_hex(12)}", **content})
+    return as_json({"type": kind, "event_id": f"event_{secrets.token_hex(12)}", **content})

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from transceiver.backend import EVENTS_LABEL, MAX_SESSION, EchoBackend
+from transceiver.realtime.jsontext import length
 
 
 class Channel:
@@ -84,6 +85,22 @@ def test_another_channel_is_an_echo_only() -> None:
     update = json.dumps({"type": "session.update", "session": {}})
     echo.message(channel, update)
     assert channel.sent == [update]
+
+
+@pytest.mark.parametrize(
+    "letter", ["y", "\N{CYRILLIC SMALL LETTER YA}", "\N{CJK UNIFIED IDEOGRAPH-8A9E}"]
+)
+def test_a_session_has_bytes_of_utf_8_whatever_the_language(letter: str) -> None:
+    echo, channel = EchoBackend("rtc_x"), Channel()
+    echo.channel(channel)
+    text = letter * ((MAX_SESSION - 200) // len(letter.encode()))
+    for more in ("", letter * 200):
+        update = {"type": "session.update", "session": {"instructions": text + more}}
+        echo.message(channel, json.dumps(update))
+    kinds = [event["type"] for event in channel.events()]
+    assert kinds == ["session.created", "session.updated", "error"]
+    assert channel.events()[1]["session"]["instructions"] == text
+    assert length(str(channel.sent[1])) < MAX_SESSION + 200
 
 
 @pytest.mark.parametrize("session", [f'{{"x": "{"y" * MAX_SESSION}"}}', '{"x": 1e999}'])
