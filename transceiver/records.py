@@ -1,5 +1,6 @@
 """A record of each call that has ended: a line of JSON in a file (JSON Lines)."""
 
+import fcntl
 import json
 import logging
 import os
@@ -131,12 +132,23 @@ class RecordFile:
         # of several processes do not mix.
         file = os.open(self._path, _FLAGS, _MODE)
         try:
-            before = os.fstat(file).st_size
-            if os.write(file, line) == len(line):
+            written = os.write(file, line)
+            if written == len(line):
                 return True
             with suppress(OSError):  # a part of a line, on a full disk
-                os.ftruncate(file, before)
+                _blank(file, written)
             _log.error("records of calls are lost: %s: the disk is full", self._path)
             return False
         finally:
             os.close(file)
+
+
+def _blank(file: int, written: int) -> None:
+    """Make blanks of what was just written to a file: before a record they are still JSON.
+
+    It is not cut off: another worker may have added a record since, which would go with it.
+    """
+    end = os.lseek(file, 0, os.SEEK_CUR)  # of this very write, wherever it was added
+    # Linux adds even what has a place of its own to the end of a file that is open for that.
+    fcntl.fcntl(file, fcntl.F_SETFL, 0)
+    os.pwrite(file, b" " * written, end - written)

@@ -1,12 +1,14 @@
 """Records of calls that have ended: what is in them, and what becomes of a file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.errors import ConfigError
+from tests.transceiver.test_opencalls import room_for
 from transceiver.records import RecordFile, brief_of, record_of, record_of_dead
 
 STATS: dict[str, Any] = {
@@ -108,3 +110,47 @@ def test_a_full_disk_is_said(caplog: pytest.LogCaptureFixture) -> None:
     records.add({"id": "a"})
     assert records.lost == 1
     assert "records of calls are lost: /dev/full: No space left on device" in caplog.text
+
+
+def ids(path: Path) -> list[str]:
+    """Of the records in a file: each of its lines must be one."""
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
+def test_a_record_that_was_torn_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    records = RecordFile(path)
+    records.add({"id": "a"})
+    with room_for(path.stat().st_size + 7):
+        records.add({"id": "b"})
+    records.add({"id": "c"})
+    assert ids(path) == ["a", "c"]
+    assert records.lost == 1
+    assert caplog.text.count("the disk is full") == 1
+
+
+def test_what_another_worker_adds_around_a_torn_record_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for a moment only, in which both write."""
+    path = tmp_path / "calls.jsonl"
+    mine, others = RecordFile(path), RecordFile(path)
+    mine.add({"id": "a"})
+    write = os.write
+
+    def torn(file: int, line: bytes) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            others.add({"id": "before"})
+            written = write(file, line[:7])
+            others.add({"id": "behind"})
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", torn)
+        mine.add({"id": "b"})
+    mine.add({"id": "c"})
+    assert ids(path) == ["a", "before", "behind", "c"]
+    assert (mine.lost, others.lost) == (1, 0)
