@@ -5,10 +5,10 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from relay.config.registry import Transceiver
 from relay.config.targets import Targets
+from relay.config.urls import without_secrets
 from relay.doctor.peers import Asked
 from relay.redisclient import FAILURES, SILENT, connect, in_words
 from relay.registry.entry import EntryError, Heartbeat
@@ -44,7 +44,7 @@ async def ask(url: str) -> Asked:
     Raises:
         ValueError: The URL is malformed.
     """
-    client, name = connect(url, _LIMIT), shown(url)
+    client, name = connect(url, _LIMIT), without_secrets(url)
     try:
         async with asyncio.timeout(2 * _LIMIT):
             started = time.monotonic()
@@ -89,12 +89,6 @@ async def registered(
                     ahead = time.time() - heartbeat.time - age
                     clocks.append(Asked(machine(heartbeat.entry), None, ahead=ahead))
     return Registered(table.registry(0.0).transceivers, tuple(clocks), refused)
-
-
-def shown(url: str) -> str:
-    """A URL without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def _seconds(told: Any) -> float:

@@ -15,6 +15,7 @@ from relay.config.keyfile import load_keys
 from relay.config.privatefiles import Reader, refused, shared
 from relay.config.registry import Transceiver
 from relay.config.targets import Targets
+from relay.config.urls import without_secrets
 from relay.dataplane.interface import DataplaneChoice
 from relay.doctor import (
     addresses,
@@ -287,7 +288,7 @@ class _Examination:
             targets = self._config.targets() if self._config else Targets(self._settings.allow)
             return asked, await askredis.registered(url, self._keys, self._clusters(), targets)
         except (FleetError, ValueError) as error:
-            return Asked(askredis.shown(url), str(error)), Registered()
+            return Asked(without_secrets(url), str(error)), Registered()
 
     def _clusters(self) -> frozenset[int]:
         if self._directory is not None:

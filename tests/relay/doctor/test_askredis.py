@@ -41,6 +41,14 @@ async def test_one_that_is_not_there() -> None:
     assert "secret" not in asked.name + (asked.trouble or "")
 
 
+@pytest.mark.parametrize("hosts", ["127.0.0.1:{port},[::1]:{port}", "[::1]:{port},[::1]:{port}"])
+async def test_several_that_are_not_there_are_named(hosts: str) -> None:
+    places = hosts.format(port=free_port())
+    asked = await askredis.ask(f"redis+sentinel://user:sec[ret@{places}/calls?password=secret")
+    assert asked.name == f"redis+sentinel://...@{places}/calls"
+    assert "nobody listens there" in (asked.trouble or "")
+
+
 async def test_who_is_in_the_registry(redis_server: RedisServer) -> None:
     other = KeyRing({0: bytes(32)}, 0)
     async with RegistryStore(redis_server.url, KEYS) as store:
