@@ -177,9 +177,9 @@ class _Examination:
 
     def _kernel_path(self) -> Iterator[Finding]:
         """What the XDP dataplane needs, where it may come to forward."""
+        hosts = {*(vip.host for vip in self._settings.vip), *self._settings.upstream}
         if not self._settings.may_use_kernel:
             yield Finding.ok("kernel path", "not used: this relay forwards in userspace")
-            hosts = {*(vip.host for vip in self._settings.vip), *self._settings.upstream}
             for name, mtu in linkfacts.mtus(hosts).items():
                 if (finding := links.narrow(name, mtu)) is not None:
                     yield finding
@@ -187,7 +187,7 @@ class _Examination:
         wanted = self._settings.dataplane is DataplaneChoice.XDP
         trouble = Verdict.FAIL if wanted else Verdict.WARN
         yield from host.kernel(hostfacts.kernel(), trouble)
-        found, absent = linkfacts.interfaces(self._settings.interface)
+        found, absent = linkfacts.interfaces(self._settings.interface, hosts)
         for name in absent:
             fix = "`ip link` lists those of this namespace: correct --interface"
             yield Finding(f"{name} link", trouble, "there is no such interface here", fix)

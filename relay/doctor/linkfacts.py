@@ -4,8 +4,9 @@ import fcntl
 import socket
 import struct
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from relay.dataplane.kernel import ethtool, kinds, offloads, rtnetlink, xdpfeatures
+from relay.dataplane.kernel import ethtool, ingressesabove, kinds, offloads, rtnetlink, xdpfeatures
 from relay.dataplane.kernel.rtnetlink import Link
 from relay.doctor.links import Interface
 
@@ -13,10 +14,16 @@ _SIOCGIFMTU = 0x8921  # linux/sockios.h
 _IFREQ = struct.Struct("=16si20x")  # linux/if.h: a name and a number, of 40 bytes
 
 
-def interfaces(wanted: Collection[str]) -> tuple[list[Interface], list[str]]:
+def interfaces(
+    wanted: Collection[str], hosts: Collection[str] = ()
+) -> tuple[list[Interface], list[str]]:
     """The interfaces of those names; without any, those that could run the program.
 
     The latter are those that have an address, and are of a kind that the program can run on.
+
+    Args:
+        wanted: Their names.
+        hosts: The relay's addresses, canonical text.
 
     Returns:
         The interfaces, and the names of those that are not there.
@@ -30,12 +37,21 @@ def interfaces(wanted: Collection[str]) -> tuple[list[Interface], list[str]]:
         index: next(iter(kinds.unfit(list(found.values()), [index], names)), None)
         for index in names
     }
-    addressed = {each.index for each in rtnetlink.addresses()}
+    assigned = rtnetlink.addresses()
+    addressed = {each.index for each in assigned}
     native = _native()
-    looked = [
-        _interface(found[index], names, refused[index], list(found.values()), native)
+    chosen = [
+        index
         for index, name in names.items()
         if (name in wanted if wanted else index in addressed and refused[index] is None)
+    ]
+    above = ingressesabove.above(list(found.values()), assigned, chosen, hosts, names)
+    looked = [
+        replace(
+            _interface(found[index], names, refused[index], list(found.values()), native),
+            above=tuple(told for below, told in above if below == index),
+        )
+        for index in chosen
     ]
     return looked, [name for name in wanted if name not in names.values()]
 

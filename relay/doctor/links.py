@@ -37,6 +37,8 @@ class Interface:
             driver does not tell.
         merges: Whether hardware joins packets before XDP (LRO); None where it does not tell.
         hidden: What its offloads hide from the program, a sentence each.
+        above: Addresses of the relay on interfaces above it, to which packets are taken for another
+            host's, a sentence each.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Interface:
     queues: tuple[int, int] | None = None
     merges: bool | None = None
     hidden: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
 
 
 def look(link: Interface, mode: Mode, processors: int, trouble: Verdict) -> Iterator[Finding]:
@@ -77,6 +80,8 @@ def look(link: Interface, mode: Mode, processors: int, trouble: Verdict) -> Iter
     yield _queues(link, processors)
     yield _mtu(link, mode)
     yield from _offloads(link)
+    for sentence in link.above:
+        yield Finding.told(f"{link.name} mac", Verdict.WARN, sentence)
 
 
 def _native(link: Interface, trouble: Verdict) -> Finding:

@@ -6,11 +6,13 @@ root (`AsRoot`), or a process beside it that is (`relay.run.helper`).
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from socket import if_nameindex
 from typing import Protocol
 
 from relay.dataplane.kernel import (
     bpfsys,
+    ingressesabove,
     kinds,
     loader,
     loforwarding,
@@ -172,7 +174,8 @@ class AsRoot(Pins):
 
     def load(self, config: LoadConfig) -> LoadReport:
         """See `Privileged.load`."""
-        return loader.load(config)
+        report = loader.load(config)
+        return replace(report, warnings=(*report.warnings, *self._above()))
 
     def unload(self) -> bool:
         """See `Privileged.unload`."""
@@ -226,4 +229,10 @@ class AsRoot(Pins):
     def unseen(self) -> list[str]:
         """See `Privileged.unseen`."""
         attached, names = self.linked().values(), dict(if_nameindex())
-        return [*unseen.look(), *kinds.unfit(rtnetlink.links(), attached, names)]
+        unfit = kinds.unfit(rtnetlink.links(), attached, names)
+        return [*unseen.look(), *unfit, *self._above()]
+
+    def _above(self) -> list[str]:
+        with suppress(DataplaneError, OSError):  # one of an older version, or it goes just now
+            return ingressesabove.look(self)
+        return []

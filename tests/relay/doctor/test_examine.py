@@ -16,6 +16,7 @@ from relay.netns.host import Host
 from relay.wire.keys import KeyRing
 from tests.relay.conftest import RedisServer
 from tests.relay.dataplane.conftest import new_host
+from tests.relay.dataplane.kernel.test_ingressesabove import add_macvlan
 
 pytestmark = pytest.mark.netns
 
@@ -163,3 +164,21 @@ def test_what_the_kernel_path_passes_by(look: Look, host: Host) -> None:
         assert "ip rule 77 (fwmark 0x10)" in found["policy routing"].says
     finally:
         run(host, "ip rule del pref 77")
+
+
+@pytest.mark.kinds
+def test_a_vip_above_a_named_interface_with_a_mac_address_of_its_own(
+    look: Look, host: Host
+) -> None:
+    with host.netlink() as netlink:
+        (below,) = netlink.link_lookup(ifname="a")
+        add_macvlan(netlink, "vrrp.51", below)
+        (index,) = netlink.link_lookup(ifname="vrrp.51")
+        netlink.addr("add", index=index, address="203.0.113.51", prefixlen=32)
+    try:
+        found = look(vip=["203.0.113.51:3478"])
+        assert found["a mac"].verdict is WARN
+        assert found["a mac"].fix.startswith("Give 203.0.113.51 to a (keepalived does without use_")
+        assert "a mac" not in look()
+    finally:
+        run(host, "ip link del vrrp.51")

@@ -7,6 +7,7 @@ import pytest
 from relay.doctor import linkfacts
 from relay.netns.host import Host
 from tests.relay.dataplane.conftest import new_host
+from tests.relay.dataplane.kernel.test_ingressesabove import add_macvlan
 
 pytestmark = pytest.mark.netns
 
@@ -46,3 +47,19 @@ def test_without_names_those_that_have_addresses_are_looked_at(host: Host) -> No
         with host.inside():
             found, _ = linkfacts.interfaces(())
     assert [each.name for each in found] == ["b"]
+
+
+@pytest.mark.kinds
+def test_addresses_on_interfaces_above_with_other_mac_addresses_are_told(host: Host) -> None:
+    """As keepalived makes them with use_vmac."""
+    with host.netlink() as netlink:
+        (below,) = netlink.link_lookup(ifname="a")
+        add_macvlan(netlink, "vrrp.51", below)
+        (index,) = netlink.link_lookup(ifname="vrrp.51")
+        netlink.addr("add", index=index, address="203.0.113.10", prefixlen=32)
+        with host.inside():
+            (a, b), _ = linkfacts.interfaces(("a", "b"), {"203.0.113.10"})
+            (other,), _ = linkfacts.interfaces(("a",), {"203.0.113.11"})
+    (told,) = a.above
+    assert told.startswith("203.0.113.10 is an address of vrrp.51, which lies above a")
+    assert (b.above, other.above) == ((), ())

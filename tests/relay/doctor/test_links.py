@@ -43,6 +43,7 @@ def test_a_good_card_has_nothing() -> None:
         ({"mtu": 1000}, "mtu", WARN, "ip link set eth0 mtu 1500"),
         ({"merges": True}, "offloads", WARN, "ethtool -K eth0 lro off"),
         ({"hidden": ("no tags: ethtool -K eth0 rxvlan off",)}, "offloads", WARN, "rxvlan off"),
+        ({"above": ("v is above. Give v to eth0 (use_vmac).",)}, "mac", WARN, "Give v to eth0"),
     ],
 )
 def test_what_is_amiss_is_named_with_what_mends_it(
