@@ -1,17 +1,19 @@
 """Prometheus metrics over HTTP: numbers of reasons and flows, never an address, an id or a key."""
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from socket import create_server, socket
 from socketserver import ThreadingMixIn
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
 from relay.admin import catalogue
-from relay.admin.health import Health, answering, measure_health
+from relay.admin.health import Application, Health, StartResponse, answering, measure_health
 from relay.config import exposure
 from relay.core.session import SETUPS
 from relay.dataplane.interface import Usage
@@ -23,6 +25,9 @@ from relay.metrics import Measured, alone
 from relay.wire.endpoint import Endpoint
 
 _log = logging.getLogger(__name__)
+
+# A version of a format, as the library compares it: of any other it raises.
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})*")
 
 Numbers = Callable[[], Mapping[str, int]]
 
@@ -120,6 +125,23 @@ def _drops(
             yield (catalogue.USERSPACE, reason), agent.get(reason, 0)
 
 
+def _with_known_versions(others: Application) -> Application:
+    """Leave what is served to another application, which hears only of versions that are some."""
+
+    def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        formats = environ.get("HTTP_ACCEPT", "").split(",")
+        known = ",".join(filter(_has_known_version, formats))
+        return others(environ | {"HTTP_ACCEPT": known}, start_response)
+
+    return answer
+
+
+def _has_known_version(accepted: str) -> bool:
+    parameters = (each.strip().partition("=") for each in accepted.split(";"))
+    versions = [value for name, _, value in parameters if name == "version"]
+    return all(_VERSION.fullmatch(each) for each in versions)
+
+
 class _Handler(WSGIRequestHandler):
     """Logs nothing."""
 
@@ -169,7 +191,7 @@ def serving(listener: socket, collector: RelayCollector, health: Health) -> Iter
     server.socket = listener
     server.server_name, server.server_port = endpoint
     server.setup_environ()
-    server.set_app(answering(health, make_wsgi_app(exposition.registry)))
+    server.set_app(answering(health, _with_known_versions(make_wsgi_app(exposition.registry))))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,5 +1,7 @@
 import socket
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from urllib.request import urlopen
 
 import pytest
@@ -98,6 +100,31 @@ def test_a_scrape_has_every_number(endpoint: Endpoint, line: str) -> None:
 def test_a_scrape_has_the_numbers_of_its_moment(endpoint: Endpoint, numbers: Numbers) -> None:
     numbers.agent["rebound"] = 2
     assert 'icelane_relay_events_total{event="rebound"} 2.0' in scrape(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("text/plain; version=x", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.x, */*", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text; version=", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text; version=latest", "text/plain; version=0.0.4"),
+        ("text/plain; version=x, application/openmetrics-text", "application/openmetrics-text"),
+        ("text/plain; version=1.0.0", "text/plain; version=1.0.0"),
+        ("application/openmetrics-text;version=1.0.0;q=0.5", "application/openmetrics-text"),
+        ("\xff;;=,,version=\xb2", "text/plain; version=0.0.4"),
+        ("", "text/plain; version=0.0.4"),
+    ],
+)
+def test_a_scrape_that_accepts_what_nobody_knows_gets_the_usual_format(
+    endpoint: Endpoint, accept: str, content_type: str
+) -> None:
+    with closing(HTTPConnection(endpoint.host, endpoint.port, timeout=5)) as http:
+        http.request("GET", "/metrics", headers={"Accept": accept})
+        answer = http.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith(content_type)
+        assert b'icelane_relay_flows{state="confirmed"} 2.0' in answer.read()
 
 
 def test_what_a_relay_in_userspace_has_not_is_not_told(
