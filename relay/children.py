@@ -112,10 +112,14 @@ class Child:
                 else:
                     break
 
-    async def stop(self) -> None:
-        """Stop it, by force when it does not stop by itself."""
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop it, by force when it does not stop by itself.
+
+        Args:
+            seconds: How long it may take; None for as long as ever.
+        """
         if self._process is not None:
-            await _end(self._process, self._stop_seconds)
+            await _end(self._process, self._stop_seconds if seconds is None else seconds)
 
     async def _watch(self) -> str:
         """Wait until it has ended, by force if it hangs; what became of it, in words."""

@@ -65,6 +65,8 @@ class Workers:
         self.children: list[Child] = []
         self._command = command
         self._media = media
+        self._supervisor = Supervisor()
+        self._patience: float | None = None  # seconds that each may take to stop, once told before
         self._closing = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -77,10 +79,9 @@ class Workers:
         async with contextlib.AsyncExitStack() as stack:
             self._open(stack)
             stack.push_async_callback(self._stop)
-            supervisor = Supervisor()
-            supervisor.faults.guard(asyncio.get_running_loop())
-            stack.push_async_callback(supervisor.stop)
-            started = (_start(child, supervisor) for child in self.children)
+            self._supervisor.faults.guard(asyncio.get_running_loop())
+            stack.push_async_callback(self._supervisor.stop)
+            started = (self._start(child) for child in self.children)
             for error in await asyncio.gather(*started, return_exceptions=True):
                 if error is not None:
                     raise error
@@ -90,6 +91,17 @@ class Workers:
     async def __aexit__(self, *_: object) -> None:
         """Stop all of them, at once: each ends its calls."""
         await self._closing.aclose()
+
+    async def finish(self) -> None:
+        """Stop all of them: each takes no new calls, and ends when its own have, or after `drain`.
+
+        Whoever does not wait for that stops them a second time, which ends their calls.
+        """
+        self._patience = STOP_SECONDS
+        # One that has ended is not to be started again.
+        kept = [self._supervisor.end(child.name) for child in self.children]
+        await asyncio.gather(*kept, return_exceptions=True)
+        await asyncio.gather(*(child.stop() for child in self.children))
 
     def _open(self, stack: contextlib.AsyncExitStack) -> None:
         media = [stack.enter_context(sock) for sock in self._media] or [
@@ -122,13 +134,12 @@ class Workers:
             )
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(child.stop() for child in self.children))
+        await asyncio.gather(*(child.stop(self._patience) for child in self.children))
 
-
-async def _start(child: Child, supervisor: Supervisor) -> None:
-    """Start one, and keep it from then on: others may wait for their slots much longer."""
-    await child.start()
-    supervisor.start(child.name, child.keep, essential=True)
+    async def _start(self, child: Child) -> None:
+        """Start one, and keep it from then on: others may wait for their slots much longer."""
+        await child.start()
+        self._supervisor.start(child.name, child.keep, essential=True)
 
 
 def _address(sock: socket.socket) -> Endpoint:

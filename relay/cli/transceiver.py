@@ -59,7 +59,13 @@ def run(settings: TransceiverSettings, *, verbose: Verbose = False) -> None:
         workers = Workers(configs, worker_command(verbose=verbose))
         # Each worker that stands in the registry claims a slot of its own, at each start.
         target = "registry" if settings.redis else None
-        asyncio.run(serve(workers, lambda serving: _ready(serving.configs, target)))
+        asyncio.run(
+            serve(
+                workers,
+                lambda serving: _ready(serving.configs, target),
+                finish=Workers.finish,
+            )
+        )
         return
     logging.getLogger("aioice").setLevel(logging.WARNING)
     transceiver = announced(Transceiver(claimed(configs[0])))

@@ -104,14 +104,14 @@ async def serve(
     manager = take_manager()
     raise_open_files(files)
     collect_seldom()
-    stop, task, starts = asyncio.Event(), asyncio.current_task(), True
+    stop, again, task, starts = asyncio.Event(), asyncio.Event(), asyncio.current_task(), True
 
     def end() -> None:
         # What is waited for at the start may be long in coming, such as Redis. Once is enough: what
         # has been opened by then is closed again.
         if starts and not stop.is_set() and task is not None:
             task.cancel()
-        stop.set()
+        (again if stop.is_set() else stop).set()  # also where both come in one turn of the loop
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -139,8 +139,7 @@ async def serve(
         await _first(stop.wait(), *([until(serving)] if until is not None else []))
         manager.tell(STOPPING="1", STATUS="ending" if finish is None else "draining")
         if finish is not None:
-            stop.clear()
-            await _first(finish(serving), stop.wait())
+            await _first(finish(serving), again.wait())
 
 
 async def _first(*ways: Awaitable[object]) -> None:

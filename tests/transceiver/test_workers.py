@@ -53,6 +53,32 @@ async def test_they_are_started_and_stopped_together(keys: KeyRing) -> None:
     assert not any(map(lives, pids))
 
 
+DRAINS = """
+import signal, time
+from relay.children import beat, become_child
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+become_child()
+print("ready", flush=True)
+while len(told) < 2:
+    beat([str(len(told))])
+    time.sleep(0.02)
+"""
+
+
+async def test_whoever_does_not_wait_until_they_have_finished_stops_them(keys: KeyRing) -> None:
+    command = (sys.executable, "-c", DRAINS)
+    async with workers_of(command, SERVES, keys=keys) as workers:
+        first, other = (child.pid for child in workers.children)
+        finishing = asyncio.create_task(workers.finish())
+        await wait_until(lambda: not lives(other))
+        assert lives(first)
+        finishing.cancel()
+    assert not lives(first)
+    assert workers.children[0].pid == first
+    assert workers.counters == {}
+
+
 async def test_one_that_does_not_start_stops_the_others(keys: KeyRing) -> None:
     workers = workers_of(SERVES, FAILS, keys=keys)
     with pytest.raises(WorkerError, match="worker 1 does not start"):

@@ -111,15 +111,16 @@ def asked(url: str, method: str, path: str) -> Any:
         return json.load(http.getresponse())
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("ends", ["hung up", "signal"])
 async def test_with_drain_calls_go_on_after_a_signal_and_no_new_ones_come(
-    run: Run, dial: Callable[..., Any], until: Any, ends: str
+    run: Run, dial: Callable[..., Any], until: Any, ends: str, workers: int
 ) -> None:
-    process = run(drain=300)
+    process = run(drain=300) if workers == 1 else run_two(run, drain=300)
     ready = await asyncio.to_thread(ready_line, process)
-    url = ready["control"]
+    url = ready["control"].split(",")[0]
     client = dial(Endpoint.parse(url.removeprefix("http://")))
-    await client.call(Endpoint.parse(ready["media"]))
+    await client.call(Endpoint.parse(ready["media"].split(",")[0]))
     await until(lambda: client.hears(10))
     process.send_signal(signal.SIGTERM)
     await until(lambda: asked(url, "GET", "/v1/health")["draining"])

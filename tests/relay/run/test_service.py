@@ -90,6 +90,32 @@ def test_a_signal_while_it_starts_ends_it_and_leaves_nothing_half_open(
     ]
 
 
+DRAINS = """
+import asyncio, contextlib, os, signal
+from relay.run.service import serve
+
+@contextlib.asynccontextmanager
+async def service():
+    yield
+
+def ready(_):
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+    return "ready"
+
+async def finish(_):
+    await asyncio.Event().wait()
+
+asyncio.run(serve(service(), ready, finish=finish))
+"""
+
+
+def test_another_signal_cuts_what_it_does_before_it_ends_though_it_comes_at_once() -> None:
+    command = [sys.executable, "-c", DRAINS]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT)
+    assert (done.stdout, done.stderr) == ("ready\n", "")
+
+
 def test_one_that_is_cancelled_while_it_starts_is_no_service_that_was_told_to_end() -> None:
     process = started("asyncio.current_task().cancel(); await asyncio.sleep(0)")
     output, errors = process.communicate(timeout=LIMIT)
