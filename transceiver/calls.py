@@ -34,6 +34,7 @@ from transceiver.steps import Steps
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks at the time-outs of calls
+_TIMEOUTS = "time-outs of sessions"  # the task that looks at them
 # A session may roam to a new flow at any time of its life, so its route outlives any call. What a
 # ufrag can do ends with the session: the mux forgets it.
 ROUTE_LIFETIME = 24 * 3600.0  # seconds
@@ -75,6 +76,7 @@ class Calls:
         ledger: Told of each call that begins, and that has ended; nobody without one.
         call_id: How clients know a call, by its id here.
         tracer: Makes spans of set-ups; None where nobody wants them.
+        supervisor: Whose background tasks are beside theirs; None for one of their own.
 
     Attributes:
         admission: Who has a place.
@@ -84,6 +86,7 @@ class Calls:
         begun: How many there have been.
         ended: How many have ended, by why; see `transceiver.endings`.
         faults: What has raised.
+        supervisor: The same.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Calls:
         ledger: Ledger | None = None,
         call_id: Callable[[str], str] = str,
         tracer: Tracer | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.admission = Admission(capacity, mux.backlog)
         self.clock = Clock(mux.send_many, mux.backlog.note_turn)
@@ -104,7 +108,8 @@ class Calls:
         self.quality = Quality()
         self.begun = 0
         self.ended: Counter[str] = Counter()
-        self.faults = Faults(logger)
+        self.supervisor = supervisor or Supervisor(Faults(logger))
+        self.faults = self.supervisor.faults
         self._mux = mux
         self._keys = keys
         self._target = target
@@ -113,7 +118,6 @@ class Calls:
         self._call_id = call_id
         self._tracer = tracer
         self._calls: dict[str, Call] = {}
-        self._supervisor = Supervisor(self.faults)
         self._renew_identity()
         self._around = Surroundings(
             mux,
@@ -127,9 +131,7 @@ class Calls:
 
     def open(self) -> None:
         """Look after the calls' time-outs from now on, on the running loop."""
-        self._supervisor.start(
-            "time-outs of sessions", self._look, essential=True, every=LOOK_INTERVAL
-        )
+        self.supervisor.start(_TIMEOUTS, self._look, essential=True, every=LOOK_INTERVAL)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -217,7 +219,8 @@ class Calls:
     async def close(self) -> None:
         """Take no new calls, and end all."""
         self.admission.draining = True
-        await self._supervisor.stop()
+        if _TIMEOUTS in self.supervisor.states():
+            await asyncio.gather(self.supervisor.end(_TIMEOUTS), return_exceptions=True)
         for call in self:
             call.end("the transceiver stops", kept=True)
         self.clock.close()

@@ -174,9 +174,12 @@ class ControlApi:
         return web.json_response({"object": "list", "data": models})
 
     async def _health(self, _: web.Request) -> web.Response:
-        """The load, and how many calls and sessions without WebRTC each principal has."""
+        """The load, how many calls and sessions without WebRTC each principal has, what fails."""
         principals = Counter(self._calls.of_principals()) + Counter(self._sockets.of_principals())
-        return web.json_response({**self._calls.load(), "principals": principals})
+        failing = self._calls.supervisor.failing
+        return web.json_response(
+            {**self._calls.load(), "principals": principals, "failing": failing}
+        )
 
     async def _ready(self, _: web.Request) -> web.Response:
         """Whether new calls should come; that it lives `/v1/health` tells."""

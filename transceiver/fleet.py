@@ -59,7 +59,7 @@ async def announced(transceiver: Transceiver) -> AsyncIterator[Transceiver]:
             owner=str(config.listen),
             lost=lost,
         )
-        async with announcer.announcing():
+        async with announcer.announcing(transceiver.supervisor):
             yield transceiver
 
 

@@ -144,6 +144,12 @@ FAULTS = Metric(
     Kind.COUNTER,
     "Exceptions that nobody expected: each is a bug, and the log has where.",
 )
+WORKING = Metric(
+    "icelane_transceiver_task_working",
+    Kind.GAUGE,
+    "1 for a background task that works, 0 for one that fails, or whose file or Redis does.",
+    ("task",),
+)
 SPANS = Metric(
     "icelane_transceiver_spans_total",
     Kind.COUNTER,
@@ -155,7 +161,8 @@ TASKS = Metric("icelane_transceiver_tasks", Kind.GAUGE, "Tasks of the event loop
 METRICS = (
     *(SESSIONS, TAKEN, CAPACITY, DRAINING, BEHIND, BEGUN, ENDED, ERRORS, SETUP, PACKETS, LOST),
     *(RESENT, LATE, CONCEALED, RECOVERED, ROUND_TRIP, JITTER, PLAYOUT, RESPONSE, TURN),
-    *(BACKEND_LOST, LATENESS, WAITS, SKIPPED, REFUSED, EVENTS, FAULTS, SPANS, TASKS),
+    *(BACKEND_LOST, LATENESS, WAITS, SKIPPED, REFUSED, EVENTS, FAULTS, WORKING),
+    *(SPANS, TASKS),
 )
 
 
@@ -197,6 +204,8 @@ def measure(
     every = mux.counters.as_dict().items()
     yield EVENTS, {name: count for name, count in every if name not in refused}
     yield FAULTS, alone(sum(calls.faults.counters.values()))
+    failing = calls.supervisor.failing
+    yield WORKING, {name: float(name not in failing) for name in calls.supervisor.states()}
     yield SPANS, spans
     yield TASKS, alone(len(asyncio.all_tasks()))
 

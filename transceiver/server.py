@@ -12,7 +12,7 @@ from typing import Self
 
 from relay.config import exposure
 from relay.config.keyfile import KeyFile
-from relay.config.watched import INTERVAL
+from relay.config.watched import keep_watching
 from relay.linux import ignore_path_mtu
 from relay.listen import bind_error, serve_http
 from relay.supervision import Faults, Supervisor
@@ -100,6 +100,8 @@ class Transceiver:
     Attributes:
         address: Where media is served, once entered.
         control: Where the control API is served, once entered.
+        supervisor: Its background tasks, also that which announces it; its health and its metrics
+            tell of them. They end with it.
 
     Raises:
         BindError: On entering, when an address cannot be listened on.
@@ -115,6 +117,7 @@ class Transceiver:
         self._given = sock
         self._given_control = control
         self._stack = AsyncExitStack()
+        self.supervisor = Supervisor(Faults(logger))
         self.address = config.listen
         self.control = config.control
         self.calls: Calls
@@ -126,15 +129,12 @@ class Transceiver:
         return replace(self.config, listen=self.address, control=self.control)
 
     async def __aenter__(self) -> Self:
-        faults = Faults(logger)
+        faults = self.supervisor.faults
         faults.guard(asyncio.get_running_loop(), alone=False)
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.supervisor.stop)
             if self.config.key_file is not None:
-                supervisor = Supervisor(faults)
-                supervisor.start(
-                    "key file", self.config.key_file.look, essential=False, every=INTERVAL
-                )
-                stack.push_async_callback(supervisor.stop)
+                keep_watching(self.supervisor, "key file", self.config.key_file)
             sock = stack.enter_context(self._given or bind_media(self.config.listen))
             sock.setblocking(False)
             ignore_path_mtu(sock, sock.family)
@@ -156,6 +156,7 @@ class Transceiver:
                 ledger=ledger,
                 call_id=partial(self.config.call_id, self.config.target),
                 tracer=tracer,
+                supervisor=self.supervisor,
             )
             self.calls.open()
             stack.push_async_callback(self.calls.close)

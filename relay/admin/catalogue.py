@@ -137,7 +137,7 @@ CLOCK = Metric(
 WORKING = Metric(
     "icelane_relay_task_working",
     Kind.GAUGE,
-    "1 for a background task that works, 0 for one that fails, or whose Redis is away.",
+    "1 for a background task that works, 0 for one that fails, or whose file or Redis does.",
     ("task",),
 )
 FAILURES = Metric(

@@ -14,7 +14,7 @@ from relay.clocks import Verdict
 from relay.config.directory import Directory
 from relay.config.keyfile import EdgeKeyFiles, KeyFile
 from relay.config.registry import Relay
-from relay.config.watched import INTERVAL
+from relay.config.watched import INTERVAL, keep_watching
 from relay.run.advertised import told_of
 from relay.run.config import RelayConfig
 from relay.supervision import Supervisor
@@ -105,12 +105,17 @@ class Fleet:
     def follow(self, supervisor: Supervisor) -> None:
         """Keep keys and directory up to date from now on."""
         if self._key_file is not None:
-            supervisor.start("key file", self._key_file.look, essential=False, every=INTERVAL)
+            keep_watching(supervisor, "key file", self._key_file)
         if self._config.edge_keys:
-            look = self._edge_key_files.look
-            supervisor.start("edge key files", look, essential=False, every=INTERVAL)
+            keep_watching(supervisor, "edge key files", self._edge_key_files)
         if self._config.registry is not None:
-            supervisor.start("registry file", self.directory.look, essential=False, every=INTERVAL)
+            supervisor.start(
+                "registry file",
+                self.directory.look,
+                essential=False,
+                every=INTERVAL,
+                trouble=lambda: self.directory.file_trouble,
+            )
         if self._config.redis is None:
             return
         from relay.registry.follower import follow  # noqa: PLC0415  # see Agent._make_mirroring

@@ -298,6 +298,11 @@ TRANSCEIVERS = Dashboard(
                 "requests: {{code}}": _rate(f"{_T}control_errors_total", "code"),
             },
         ),
+        Panel(
+            "Tasks that fail",
+            "short",
+            {"{{task}}": f"1 - {_gauge(f'{_T}task_working', 'task', how='min')}"},
+        ),
         *_process("icelane-transceiver"),
     ],
 )

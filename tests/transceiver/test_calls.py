@@ -177,7 +177,7 @@ async def test_a_session_that_breaks_leaves_nothing_and_harms_nobody(
     (said,) = [
         each
         for each in caplog.records
-        if each.name == "transceiver.calls" and each.levelname == "ERROR"
+        if each.name == "transceiver.server" and each.levelname == "ERROR"
     ]
     assert "a session failed: ZeroDivisionError" in said.getMessage()
 

@@ -225,7 +225,14 @@ async def test_a_full_transceiver_says_when_to_come_again(
         await client.call(ADDRESS)
     assert await calls[0].request("GET", "/v1/health") == (
         200,
-        {"sessions": 3, "capacity": 3, "draining": False, "behind": False, "principals": {}},
+        {
+            "sessions": 3,
+            "capacity": 3,
+            "draining": False,
+            "behind": False,
+            "principals": {},
+            "failing": [],
+        },
     )
     offer = calls[0].pc.localDescription.sdp
     url = f"http://{transceiver.control}/v1/sessions"

@@ -93,3 +93,15 @@ async def test_it_serves_whatever_becomes_of_redis(
         _, writer = await asyncio.open_connection(*transceiver.control)
         writer.close()
         redis_server.signal(signal.SIGCONT)
+
+
+async def test_that_redis_is_away_is_told_among_its_tasks(
+    config: TransceiverConfig, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "BEAT_EVERY", 0.1)
+    config = await asyncio.to_thread(claimed, config)
+    async with announced(Transceiver(config)) as transceiver:
+        assert "announcement 1" in transceiver.supervisor.states()
+        redis_server.stop()
+        failing = ["announcement 1"]
+        await eventually(lambda: transceiver.supervisor.failing == failing, "Redis is away")

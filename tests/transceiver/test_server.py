@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from relay.config.keyfile import KeyFile
+from relay.config.privatefiles import write_private
 from relay.errors import BindError
 from relay.linux import IP_MTU_DISCOVER, PMTUDISC_OMIT
 from relay.wire.endpoint import Endpoint
 from relay.wire.keys import KeyRing
+from relay.wire.keysource import Role
 from relay.wire.route import Target
+from tests.scraping import scrape
 from transceiver.backend import EchoBackend, Wanted
 from transceiver.bridge.table import Service, Table
 from transceiver.server import Transceiver, TransceiverConfig
@@ -120,3 +125,36 @@ async def test_a_backend_is_made_for_each_session(
         for client in clients:
             await client.call(transceiver.address)
         assert made == [client.id for client in clients]
+
+
+async def fails(http: aiohttp.ClientSession, transceiver: Transceiver) -> tuple[set[str], set[str]]:
+    """Which of its background tasks fail: by its health, and by its metrics."""
+    async with http.get(f"http://{transceiver.control}/v1/health") as response:
+        health = await response.json()
+    _, found = await scrape(http, transceiver.control)
+    tasks = found["icelane_transceiver_task_working"]
+    return set(health["failing"]), {name for (name,), works in tasks.items() if not works}
+
+
+async def test_health_and_metrics_tell_of_a_key_file_that_cannot_be_used(
+    config: TransceiverConfig, keys: KeyRing, tmp_path: Path, until: Until
+) -> None:
+    path = tmp_path / "keys.toml"
+    write_private(path, keys.dumps().encode())
+    file = KeyFile(path, Role.TRANSCEIVER, [config.target.cluster])
+    running = Transceiver(replace(config, keys=file.ring, key_file=file))
+    async with aiohttp.ClientSession() as http, running as transceiver:
+        assert await fails(http, transceiver) == (set(), set())
+        write_private(path, b"what is this")
+        await until(lambda: file.trouble)
+        assert await fails(http, transceiver) == ({"key file"}, {"key file"})
+        write_private(path, keys.dumps().encode())
+        await until(lambda: not file.trouble)
+        assert await fails(http, transceiver) == (set(), set())
+
+
+async def test_metrics_count_what_raises_in_any_part_of_it(config: TransceiverConfig) -> None:
+    async with aiohttp.ClientSession() as http, Transceiver(config) as transceiver:
+        transceiver.supervisor.faults.note("a part", ValueError())
+        _, found = await scrape(http, transceiver.control)
+    assert found["icelane_transceiver_faults_total"] == {(): 1}

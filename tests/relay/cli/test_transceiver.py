@@ -83,7 +83,7 @@ def test_it_serves_until_a_signal_and_exits_with_zero(run: Run, number: signal.S
         http.request("GET", "/v1/health")
         health = json.load(http.getresponse())
     states = {"draining": False, "behind": False}
-    assert health == {"sessions": 0, "capacity": 70, "principals": {}, **states}
+    assert health == {"sessions": 0, "capacity": 70, "principals": {}, "failing": [], **states}
     process.send_signal(number)
     output, errors = process.communicate(timeout=LIMIT)
     assert (process.returncode, output) == (0, "")

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,11 +12,16 @@ import pytest
 
 from relay.admin.transport import ask
 from relay.config.directory import Directory
+from relay.config.keyfile import KeyFile
+from relay.config.privatefiles import write_private
 from relay.config.registry import Registry, Relay
 from relay.registry.announcer import Announcer
 from relay.registry.entry import Entry, Heartbeat, RelayEntry, TransceiverEntry
 from relay.registry.store import RegistryStore
+from relay.run.fleet import Fleet
+from relay.supervision import Supervisor
 from relay.wire.endpoint import Endpoint
+from relay.wire.keysource import Role
 from tests.ports import free_port
 from tests.relay.conftest import FIRST, RedisServer, eventually
 from tests.relay.registry.conftest import Watcher, following
@@ -158,6 +164,30 @@ async def test_the_file_is_read_again_when_it_changes(
         path.write_text("what is this")
         await eventually(lambda: "stays in force" in caplog.text, "it is refused")
         await stage4.connect()
+
+
+async def test_files_that_cannot_be_used_as_they_are_now_are_told_of(
+    stage4: Stage, tmp_path: Path
+) -> None:
+    registry, keys, edge = (tmp_path / name for name in ("registry.toml", "keys.toml", "edge.toml"))
+    exported = stage4.scene.keys.exported(7, Role.EDGE)
+    registry.write_text("")
+    for path, ring in ((keys, stage4.scene.keys), (edge, exported)):
+        write_private(path, ring.dumps().encode())
+    config = replace(stage4.config, registry=registry, edge_keys=(edge,))
+    key_file, supervisor = KeyFile(keys, Role.RELAY, [1]), Supervisor()
+    Fleet(config, key_file, Directory.load(registry, [1])).follow(supervisor)
+    good = {path: path.read_bytes() for path in (registry, keys, edge)}
+    names = ["edge key files", "key file", "registry file"]
+    for path in good:
+        write_private(path, b"what is this")
+    await eventually(lambda: sorted(supervisor.failing) == names, "they cannot be used")
+    assert not supervisor.troubles, "clients may come all the same"
+    assert all(supervisor.trouble(name) for name in names)
+    for path, content in good.items():
+        write_private(path, content)
+    await eventually(lambda: not supervisor.failing, "they are as they were")
+    await supervisor.stop()
 
 
 async def test_drain_by_the_admin_socket(stage4: Stage) -> None:
