@@ -227,10 +227,10 @@ class TestHandedUp:
             ("to 203.0.113.2", True),
             ("sport 3478", True),
             ("dport 50000", True),
-            ("ipproto udp", True),
+            ("ipproto 17", True),
             ("uidrange 0-0", True),
             ("sport 3479", False),
-            ("ipproto tcp", False),
+            ("ipproto 6", False),  # in numbers: the names are in a package
             ("iif public", False),  # the relay is the sender, whatever came in there
             ("fwmark 1", False),
         ],
