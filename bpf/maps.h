@@ -62,6 +62,9 @@ BPF_F_TABLE("hash", struct address, struct token_bucket, edges, EDGES, BPF_F_NO_
 
 BPF_TABLE("array", __u32, struct losses, losses, 1);
 
+/* In the slots that the interfaces have in `ingresses`. */
+BPF_TABLE("percpu_array", __u32, struct way_out, ways_out, INGRESSES);
+
 /* The program does not use it: the loader keeps a note here. */
 BPF_TABLE("array", __u32, struct build, build, 1);
 

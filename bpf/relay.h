@@ -380,12 +380,24 @@ struct losses {
 	__u64 redirect_failed;	/* packets that the kernel could not redirect */
 	__u64 transmit_dropped; /* packets that a driver did not take, or had no room for */
 	__u64 from_clients;	/* of all these, those that came in where clients alone do */
+	__u64 lost_at;		/* scheduler's tick when a way out last lost a packet; 0: never */
 	__u32 netns;		/* the inode number of the network namespace that this is about */
 	__u32 ifindex_at;	/* offsets in the running kernel's structures */
 	__u32 net_at;
 	__u32 inum_at;
 };
-_Static_assert(sizeof(struct losses) == 40, "no hidden padding");
+_Static_assert(sizeof(struct losses) == 48, "no hidden padding");
+
+/*
+ * What became of packets that were redirected to an interface that runs the program, whoever's they
+ * were; of XDP_TX nobody tells.
+ */
+struct way_out {
+	__u64 taken;   /* packets that its driver took, within some seconds after a loss */
+	__u64 lost;    /* packets that it did not take, and that could not be redirected to it */
+	__u64 refused; /* of these, those with an error, but for a device that is down */
+};
+_Static_assert(sizeof(struct way_out) == 24, "no hidden padding");
 
 /*
  * A client of whom another relay has a flow, and who may come here when routes change: its first

@@ -146,7 +146,12 @@ class XdpDataplane:
                 if self._kernel.has(losses.MAP)
                 else None
             )
-            self._delivery = DeliveryWatch(self._kernel, self._losses) if self._losses else None
+            self._ways = (
+                self._open.enter_context(closing(losses.WaysOut(self._kernel)))
+                if self._kernel.has(losses.WAYS_OUT)
+                else None
+            )
+            self._delivery = self._watched_delivery()
         self._table = self._kernel.table()
         self.trouble: str | None = None
         self._next_hops: NextHops | None = None
@@ -181,8 +186,7 @@ class XdpDataplane:
         self._kernel.forward(on=True)
         self.forwards = True
         self.trouble = None
-        if self._losses:  # what was wrong may be so no longer
-            self._delivery = DeliveryWatch(self._kernel, self._losses)
+        self._delivery = self._watched_delivery()  # what was wrong may be so no longer
 
     def deactivate(self) -> None:
         """Leave everything to the agent, from the next packet on; what is installed stays."""
@@ -381,7 +385,7 @@ class XdpDataplane:
             return []
         try:
             refusing = self._delivery.refusing()
-            futile = self._delivery.is_futile(self._count())
+            futile = self._delivery.futile()
         except OSError as error:
             raise DataplaneError(
                 f"The kernel does not tell its interfaces: {error.strerror}."
@@ -398,8 +402,8 @@ class XdpDataplane:
         reason = (
             proof.refused(refusing)
             if refusing
-            else "Half of the packets that the program forwards are lost, or more (redirect_failed "
-            "and transmit_dropped count them)."
+            else f"All packets that the program sends through {' and '.join(futile)} are lost "
+            "(redirect_failed and transmit_dropped count them)."
         )
         self.deactivate()
         self.trouble = (
@@ -407,6 +411,11 @@ class XdpDataplane:
             f"{self._kernel.instance}` lets the program try again."
         )
         return [self.trouble]
+
+    def _watched_delivery(self) -> DeliveryWatch | None:
+        if self._losses is None or self._ways is None:
+            return None
+        return DeliveryWatch(self._kernel, self._losses, self._ways)
 
     def _unseen_news(self) -> list[str]:
         found = self._kernel.unseen()

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 
 from relay.dataplane import xdp
-from relay.dataplane.kernel import bpfsys, losses
+from relay.dataplane.kernel import bpfsys, losses, proof
 from relay.dataplane.kernel.config import LoadConfig, Mode
 from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.txports import TxPort, write_tx_ports
@@ -40,6 +40,8 @@ class Relay:
             xdp.load(LoadConfig(network, (PUBLIC, INTERNAL), SETTINGS, 8, Mode.NATIVE))
             self.indexes = {name: socket.if_nametoindex(name) for name in (PUBLIC, INTERNAL)}
         self.dataplane = opened.enter_context(closing(xdp.XdpDataplane(network)))
+        self._ways = opened.enter_context(closing(losses.WaysOut(Pins(network))))
+        self._proof = self._way_out()
         self.client = opened.enter_context(bound(self.hosts[CLIENT], flow().client))
         self.transceiver = opened.enter_context(bound(self.hosts[TRANSCEIVER], flow().transceiver))
         # A frame of XDP takes a page of a socket's room, so the usual one is for 49 of them.
@@ -50,6 +52,36 @@ class Relay:
     def lost(self) -> dict[str, int]:
         counted = self.dataplane.counters()
         return {name: counted[name] for name in NOTHING}
+
+    def towards_transceiver(self) -> losses.WayOut:
+        """What became of packets on their way out there, frames of the loader's not counted."""
+        return losses.WayOut(
+            *(now - then for now, then in zip(self._way_out(), self._proof, strict=True))
+        )
+
+    def _way_out(self) -> losses.WayOut:
+        counted = self._ways.of(self.indexes[INTERNAL])
+        assert counted is not None
+        return counted
+
+    def lose_frames_of_ours(self) -> None:
+        """Let a way out be tried that takes none, for as long as that lasts."""
+        asked = {INTERNAL: self.indexes[INTERNAL]}
+        with self.hosts[TRANSCEIVER].inside():
+            set_offload(INTERNAL, Offload.GRO, on=False)
+        with self.hosts[RELAY].inside():
+            assert proof.find_refusing(Pins(self.instance), asked) == [INTERNAL]
+        with self.hosts[TRANSCEIVER].inside():
+            set_offload(INTERNAL, Offload.GRO, on=True)
+        self._proof = self._way_out()
+
+    def arrived(self) -> list[bytes]:
+        """What has come to the transceiver, when all has or nothing has come for long."""
+        arrived: list[bytes] = []
+        with suppress(TimeoutError):
+            while len(arrived) < PACKETS:
+                arrived.append(self.transceiver.recv(2000))
+        return arrived
 
     def delivered(self) -> int:
         return self.dataplane.counters()["forwarded_to_transceiver"]
@@ -92,10 +124,7 @@ def relays() -> Iterator[tuple[Relay, Relay]]:
 def test_what_arrives_is_not_lost(relays: tuple[Relay, Relay]) -> None:
     relay, _ = relays
     relay.send()
-    arrived: list[bytes] = []
-    with suppress(TimeoutError):
-        while len(arrived) < PACKETS:
-            arrived.append(relay.transceiver.recv(2000))
+    arrived = relay.arrived()
     assert relay.lost() == NOTHING
     assert relay.delivered() == PACKETS
     assert arrived == [payload(number) for number in range(PACKETS)]
@@ -107,7 +136,20 @@ def test_what_a_driver_does_not_take_is_counted(relays: tuple[Relay, Relay]) -> 
     relay.send()
     assert relay.lost() == {"redirect_failed": 0, "transmit_dropped": PACKETS}
     assert relay.delivered() == 0
+    assert relay.towards_transceiver() == (0, PACKETS, PACKETS)
     assert other.lost() == NOTHING
+    assert other.towards_transceiver() == (0, 0, 0)
+
+
+def test_what_is_taken_counts_after_a_loss(relays: tuple[Relay, Relay]) -> None:
+    relay, other = relays
+    for each in relays:
+        each.lose_frames_of_ours()
+    relay.send()
+    assert relay.arrived() == [payload(number) for number in range(PACKETS)]
+    assert relay.towards_transceiver() == (PACKETS, 0, 0)
+    assert other.towards_transceiver() == (0, 0, 0)
+    assert relay.lost() == other.lost() == NOTHING
 
 
 def test_what_an_interface_cannot_take_is_counted(relays: tuple[Relay, Relay]) -> None:
@@ -118,7 +160,9 @@ def test_what_an_interface_cannot_take_is_counted(relays: tuple[Relay, Relay]) -
     relay.send()
     # Newer kernels refuse to redirect to it, older ones find out when they do.
     assert sum(relay.lost().values()) == PACKETS
+    assert relay.towards_transceiver() == (0, PACKETS, PACKETS)
     assert other.lost() == NOTHING
+    assert other.towards_transceiver() == (0, 0, 0)
 
 
 def test_what_cannot_be_redirected_is_counted(relays: tuple[Relay, Relay]) -> None:
@@ -127,6 +171,7 @@ def test_what_cannot_be_redirected_is_counted(relays: tuple[Relay, Relay]) -> No
     write_tx_ports(Pins(relay.instance), [TxPort(internal, 4999)])  # which is not there
     relay.send()
     assert relay.lost() == {"redirect_failed": PACKETS, "transmit_dropped": 0}
+    assert relay.towards_transceiver() == (0, 0, 0)
     assert other.lost() == NOTHING
 
 

@@ -1,31 +1,38 @@
-"""Watches whether what the program forwards is taken by the drivers that are to send it."""
+"""Watches whether what the program forwards is taken by the drivers that are to send it.
 
-from collections.abc import Mapping
+Congestion loses packets, and is no reason to leave the kernel: some get through a way out that is
+too slow, and those of the agent would have to leave by it as well.
+"""
 
-from relay.dataplane.kernel import losses, proof, rtnetlink
+from relay.dataplane.kernel import losses, proof
 from relay.dataplane.kernel.pins import PinnedMap
 from relay.dataplane.kernel.privileged import Privileged
 
-# Of what was forwarded between two looks: less is a link's bad moment, or a queue that was full.
+# Lost while nothing got through, from one look to another. A driver that refuses is found by frames
+# of ours, at once; this finds one that says nothing and sends nothing. There are ten looks a second
+# while packets are lost, and it takes all of it, as a host that is busy may leave a virtual
+# machine's ring full for a while.
 _MANY = 8  # packets
-_OFTEN = 2  # times in a row
+_OFTEN = 10  # times in a row
 
 
 class DeliveryWatch:
-    """Compares what was forwarded with what was lost on the way out.
+    """Compares what each driver took with what was lost on the way out.
 
     Args:
         kernel: The instance.
         lost: Its map of losses.
+        ways: What was taken and lost by interface.
     """
 
-    def __init__(self, kernel: Privileged, lost: PinnedMap) -> None:
+    def __init__(self, kernel: Privileged, lost: PinnedMap, ways: losses.WaysOut) -> None:
         self._kernel = kernel
         self._map = lost
-        self._lost = self._looked = self._count()
-        self._forwarded: int | None = None
+        self._ways = ways
+        self._looked = self._count()
         self._proven: set[int] = set()
-        self._bad_looks = 0
+        self._judged_at: dict[int, losses.WayOut] = {}
+        self._bad_looks: dict[int, int] = {}
 
     def has_lost(self) -> bool:
         """Whether there are losses that the last look has not seen."""
@@ -53,30 +60,30 @@ class DeliveryWatch:
         self._looked = lost
         return refusing
 
-    def is_futile(self, counters: Mapping[str, int]) -> bool:
-        """Whether half of what is forwarded or more is lost, time and again, with all links up.
+    def futile(self) -> list[str]:
+        """The interfaces that have lost all that was to leave by them, time and again.
 
-        Args:
-            counters: What the program has counted.
+        Of those that run the program natively: in generic mode nobody tells what a driver took.
 
         Raises:
             OSError: The kernel does not list interfaces.
         """
-        forwarded, lost = sum(forwarded_of(counters).values()), self._count()
-        before, self._forwarded = self._forwarded, forwarded
-        losing, self._lost = lost - self._lost, lost
-        bad = before is not None and losing >= max(_MANY, (forwarded - before) / 2)
-        self._bad_looks = self._bad_looks + 1 if bad and self._all_up() else 0
-        return self._bad_looks >= _OFTEN
+        asked = proof.askable(self._kernel)
+        counts = {index: way for index in asked.values() if (way := self._ways.of(index))}
+        self._bad_looks = {index: self._judged(index, way) for index, way in counts.items()}
+        return [name for name, index in asked.items() if self._bad_looks.get(index, 0) >= _OFTEN]
 
-    def _all_up(self) -> bool:
-        carriers = {link.index: link.carrier for link in rtnetlink.links()}
-        return all(carriers.get(index) for index in self._kernel.linked().values())
+    def _judged(self, index: int, now: losses.WayOut) -> int:
+        """How many looks in a row were bad, with this one; one at which few were lost waits."""
+        before, bad = self._judged_at.get(index), self._bad_looks.get(index, 0)
+        if before is None or now.taken != before.taken:
+            bad = 0
+        elif now.lost - before.lost >= _MANY:
+            bad += 1
+        else:
+            return bad
+        self._judged_at[index] = now
+        return bad
 
     def _count(self) -> int:
         return sum(losses.read(self._map).values())
-
-
-def forwarded_of(counters: Mapping[str, int]) -> dict[str, int]:
-    """Those of the program's counters that say how much it forwarded."""
-    return {name: count for name, count in counters.items() if name.startswith("forwarded")}

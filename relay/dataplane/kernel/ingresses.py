@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.ownaddresses import CURRENT, UPSTREAMS, OwnTable
-from relay.dataplane.kernel.pins import Instance
+from relay.dataplane.kernel.pins import Instance, PinnedMap
 from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
 from relay.wire.endpoint import Endpoint
 
@@ -192,12 +192,11 @@ def _slots_of(index: int, size: int) -> list[int]:
     return [(index + probe) % size for probe in range(PROBES)]
 
 
-def is_ingress(pins: Instance, index: int) -> bool:
-    """Whether the program knows an interface as one that runs it."""
-    with pins.opened("ingresses") as table:
-        span = table.value.spans["ifindex"]
-        values = (
-            table.lookup(table.key.number(slot)) or b""
-            for slot in _slots_of(index, table.info.max_entries)
-        )
-        return any(int.from_bytes(value[span], sys.byteorder) == index for value in values)
+def slot_of(table: PinnedMap, index: int) -> int | None:
+    """The slot in which the program knows an interface as one that runs it; None: it does not."""
+    span = table.value.spans["ifindex"]
+    for slot in _slots_of(index, table.info.max_entries):
+        value = table.lookup(table.key.number(slot)) or b""
+        if int.from_bytes(value[span], sys.byteorder) == index:
+            return slot
+    return None

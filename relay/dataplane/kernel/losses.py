@@ -3,6 +3,9 @@
 The program has ended, and has counted a packet as forwarded, when the kernel carries its redirect
 out. What fails then, only these tracepoints tell. They cost nothing while nothing fails but a look
 at each batch of packets that leaves.
+
+What was lost says nothing of a driver: an overloaded one loses most of what it is given, and one
+that takes no frames of XDP all of it. So what each takes is counted then, too (`WaysOut`).
 """
 
 import os
@@ -16,12 +19,14 @@ from typing import NamedTuple
 from relay import linux
 from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.bpfobject import BpfObject
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.ingresses import slot_of
+from relay.dataplane.kernel.pins import Instance, PinnedMap, Pins
 
 # The programs, and the tracepoints that they run at.
 TRACEPOINTS = {"count_failed": "xdp_redirect_err", "count_dropped": "xdp_devmap_xmit"}
 COUNTED = ("redirect_failed", "transmit_dropped")  # fields of struct losses in bpf/relay.h
 MAP = "losses"
+WAYS_OUT = "ways_out"
 _FROM_CLIENTS = "from_clients"  # its field of those of them that were on their way to transceivers
 _KEPT = (*COUNTED, _FROM_CLIENTS)
 _TO_TRANSCEIVER, _TO_CLIENT = "forwarded_to_transceiver", "forwarded_to_client"
@@ -44,6 +49,60 @@ class Places(NamedTuple):
     ifindex_at: int
     net_at: int
     inum_at: int
+
+
+class WayOut(NamedTuple):
+    """What became of packets that were redirected to an interface: struct way_out in bpf/relay.h.
+
+    Attributes:
+        taken: Packets that its driver took, within some seconds after a loss on whatever way out:
+            while nothing is lost they are not counted, which would cost each packet something.
+        lost: Packets that it did not take, and that could not be redirected to it.
+        refused: Of these, those that it refused with an error. A full ring is none, nor is a device
+            that is down.
+    """
+
+    taken: int
+    lost: int
+    refused: int
+
+
+class WaysOut:
+    """What became of packets on their way out, by interface.
+
+    Args:
+        pins: The instance.
+
+    Raises:
+        DataplaneError: There is no such map, or it may not be opened.
+    """
+
+    def __init__(self, pins: Instance) -> None:
+        with ExitStack() as opened:
+            self._ways = opened.enter_context(pins.opened(WAYS_OUT))
+            self._ingresses = opened.enter_context(pins.opened("ingresses"))
+            self._open = opened.pop_all()
+
+    def of(self, index: int) -> WayOut | None:
+        """What was counted of an interface; None where the program does not know it.
+
+        The numbers only grow, while it is the same interface.
+        """
+        slot = slot_of(self._ingresses, index)
+        if slot is None:
+            return None
+        value = self._ways.lookup(self._ways.key.number(slot)) or b""
+        by_cpu, spans = self._ways.by_cpu(value), self._ways.value.spans
+        return WayOut(
+            *(
+                sum(int.from_bytes(part[spans[name]], sys.byteorder) for part in by_cpu)
+                for name in WayOut._fields
+            )
+        )
+
+    def close(self) -> None:
+        """Close the maps."""
+        self._open.close()
 
 
 def start(pins: Pins, wanted: BpfObject, maps: Mapping[str, int]) -> None:
@@ -90,9 +149,9 @@ def _is_like(link: Path, program: int) -> bool:
 
 def counting(pins: Pins) -> bool:
     """Whether what is lost of an instance is counted."""
-    return pins.map(MAP).exists() and all(
-        pins.tracepoint(name).exists() for name in TRACEPOINTS.values()
-    )
+    maps = (pins.map(name) for name in (MAP, WAYS_OUT))
+    tracepoints = map(pins.tracepoint, TRACEPOINTS.values())
+    return all(path.exists() for path in (*maps, *tracepoints))
 
 
 def read(table: PinnedMap) -> dict[str, int]:
@@ -121,23 +180,6 @@ def delivered(table: PinnedMap, forwarded: Callable[[], dict[str, int]]) -> dict
         counted[name] -= here
         counted[other] -= min(lost[name] - here, counted[other])
     return counted
-
-
-def take_back(table: PinnedMap, before: Mapping[str, int], sent: int) -> bool:
-    """Count no longer what was lost of frames of our own, if all of them were; says whether.
-
-    Fewer are what was lost of others at the same moment.
-
-    Args:
-        table: The map of losses.
-        before: What `snapshot` gave before they were sent.
-        sent: How many they were.
-    """
-    kept = snapshot(table)
-    ours = {name: kept[name] - sent for name in kept if kept[name] - before[name] >= sent}
-    if ours:
-        _write(table, ours)
-    return any(name in ours for name in COUNTED)
 
 
 def snapshot(table: PinnedMap) -> dict[str, int]:

@@ -37,7 +37,7 @@ FLOW_MAPS = (
 #: All that is pinned of a loaded instance and can be read. What is not of flows may be made anew.
 PINNED = frozenset(
     {
-        *(*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS, EDGES),
+        *(*FLOW_MAPS, FLOW_INDEX, DORMANT_CLIENTS, EDGES, "ways_out"),
         *("build", "counters", "losses", "leases", "hops", "ingresses", "tx_ports"),
         *(
             "own_vlans",

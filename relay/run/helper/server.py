@@ -28,7 +28,7 @@ from relay.wire.endpoint import Endpoint
 #: The maps that an agent works on. The others, such as that of rates, are written by loading.
 MAPS = frozenset(
     {
-        *("flow_records", "flow_routes", "flow_index", "flow_hash", "transceivers"),
+        *("flow_records", "flow_routes", "flow_index", "flow_hash", "transceivers", "ways_out"),
         *("own_vips", "own_upstreams", "counters", "losses", "dormant_clients"),
         *("leases", "hops", "ingresses", "tx_ports", "own_vlans", "route_keys", "edges"),
     }

@@ -9,11 +9,11 @@ import pytest
 from relay.dataplane import xdp
 from relay.dataplane.kernel import losses
 from relay.dataplane.kernel.config import LoadConfig, Mode
-from relay.dataplane.kernel.deliverywatch import DeliveryWatch
 from relay.dataplane.kernel.pins import PinnedMap, Pins
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
+from tests.lab.overload import Redirecting, Tap, slow_way_out
 from tests.relay.dataplane.loading import NewConfig, load
 
 pytestmark = pytest.mark.bpf
@@ -83,17 +83,62 @@ def test_a_driver_that_takes_frames_may_lose_some(host: Host, config: LoadConfig
         assert dataplane.status().interfaces == {"a": "native", "b": "native"}
 
 
-@pytest.mark.parametrize(
-    ("forwarded", "lost", "futile"), [(100, 60, True), (100, 40, False), (6, 6, False)]
-)
-def test_half_of_what_is_forwarded_may_not_be_lost_again_and_again(
-    host: Host, config: LoadConfig, forwarded: int, lost: int, *, futile: bool
+@pytest.fixture
+def slow(host: Host) -> Iterator[Tap]:
+    """An interface of the host whose packets leave as slowly as a test wants."""
+    with slow_way_out(host, "slow") as tap:
+        yield tap
+
+
+@pytest.fixture
+def congested(host: Host, slow: Tap, new_config: NewConfig) -> Iterator[xdp.XdpDataplane]:
+    """A dataplane with the slow interface, which may run in generic mode."""
+    config = new_config("a", slow.name, mode=Mode.NATIVE)
+    load(host, config)
+    try:
+        with opened(host, config, Mode.AUTO) as dataplane:
+            yield dataplane
+    finally:
+        xdp.unload(config.instance)
+
+
+@pytest.fixture
+def frames(congested: xdp.XdpDataplane, slow: Tap) -> Iterator[Redirecting]:
+    """Frames that are to leave by the slow interface, which is full."""
+    asked = AsRoot(congested.status().instance).linked()
+    with closing(Redirecting(asked["a"], asked[slow.name])) as frames:
+        frames.send(1000)
+        yield frames
+
+
+def test_congestion_loses_packets_and_changes_nothing(
+    congested: xdp.XdpDataplane, slow: Tap, frames: Redirecting
 ) -> None:
-    pins = AsRoot(config.instance)
-    with host.inside(), PinnedMap(pins.map(losses.MAP)) as table:
-        watch = DeliveryWatch(pins, table)
-        looks = []
-        for number in range(3):
-            looks.append(watch.is_futile({"forwarded_to_client": number * forwarded, "no": 9}))
-            add(pins, "transmit_dropped", lost)
-    assert looks == [False, False, futile]
+    for _ in range(15):
+        slow.take(32)
+        frames.send(1000)
+        assert congested.reconcile() == []
+    assert congested.counters()["transmit_dropped"] > 15 * 900
+    assert (congested.forwards, congested.trouble) == (True, None)
+    assert congested.status().interfaces == {"a": "native", slow.name: "native"}
+
+
+@pytest.mark.parametrize(("each_time", "looks"), [(100, 10), (4, 20)])
+def test_a_driver_that_sends_nothing_any_more_is_left_in_time(
+    congested: xdp.XdpDataplane, slow: Tap, frames: Redirecting, each_time: int, looks: int
+) -> None:
+    """It says nothing: its ring is full, for ever. For a while that may be a busy host's."""
+
+    def look() -> list[str]:
+        frames.send(each_time)
+        return congested.reconcile()
+
+    congested.reconcile()
+    assert [look() for _ in range(looks - 1)] == [[]] * (looks - 1)
+    slow.take(32)
+    frames.send(1000)
+    assert congested.reconcile() == []
+    assert [look() for _ in range(looks - 1)] == [[]] * (looks - 1)
+    (said,) = look()
+    assert f"All packets that the program sends through {slow.name} are lost" in said
+    assert (congested.forwards, congested.trouble) == (False, said)

@@ -8,9 +8,9 @@ from relay.dataplane.kernel.ingresses import (
     Ingress,
     find_ingresses,
     find_outside,
-    is_ingress,
     outside,
     sides,
+    slot_of,
     slots,
     write_ingresses,
 )
@@ -115,7 +115,8 @@ def test_the_program_knows_them_and_no_former_ones(pins: Pins) -> None:
     assert written() == [(3, 1), (70, 3)]
     write_ingresses(pins, [Ingress(70, MAC), Ingress(6, MAC)])  # both in slot 6 of 64
     assert written() == [(70, 3), (6, 3)]
-    assert [is_ingress(pins, index) for index in (70, 6, 134, 7)] == [True, True, False, False]
+    with PinnedMap(pins.map("ingresses")) as table:
+        assert [slot_of(table, index) for index in (70, 6, 134, 7)] == [6, 7, None, None]
 
 
 def test_interfaces_that_share_a_slot_get_the_next_ones() -> None:
