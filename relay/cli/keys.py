@@ -85,8 +85,9 @@ def add(path: KeyFilePath, *, as_json: AsJson = False) -> None:
         path,
         ring,
         f"slot {added[0]} has a new key, and slot {ring.signing_slot} signs as before. Give the "
-        "file to every relay, transceiver and signaling server, ask each relay with `icelane keys "
-        "check`, and then call `icelane keys rotate`.",
+        "file to every relay, transceiver and signaling server. When each has taken it, as "
+        "`icelane keys check` tells of a relay and the log of the others, call `icelane keys "
+        "rotate`.",
         as_json=as_json,
     )
 

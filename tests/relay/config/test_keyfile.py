@@ -74,7 +74,10 @@ def test_a_change_that_fails_changes_nothing(path: Path) -> None:
     assert load_keys(path).slots == {5}
 
 
-async def test_whoever_holds_its_ring_has_what_the_file_says(path: Path) -> None:
+async def test_whoever_holds_its_ring_has_what_the_file_says(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     file, told = KeyFile(path, Role.RELAY, [1]), list[int]()
     held = file.ring
     file.on_change(lambda: told.append(held.signing_slot))
@@ -84,6 +87,8 @@ async def test_whoever_holds_its_ring_has_what_the_file_says(path: Path) -> None
     await file.look()
     await file.look()
     assert (sorted(held.slots), held.signing_slot, told) == ([2, 6], 6, [6])
+    # As docs/rotation.md has it: only by this does an operator know of a transceiver.
+    assert "key slots 2, 6 verify from now on, and 6 signs" in caplog.messages
     assert held.route_key(1, 6) == OTHER.route_key(1, 6)
 
 
