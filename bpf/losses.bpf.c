@@ -30,17 +30,9 @@ static __always_inline __u32 number_of(const struct losses *kept, __u64 device)
 /* What became of packets on their way out through an interface that runs the program; else NULL. */
 static __always_inline struct way_out *find_way_out(__u32 ifindex)
 {
-#pragma nounroll
-	for (__u32 i = 0; i < INGRESS_PROBES; i++) {
-		__u32 index = (ifindex + i) % INGRESSES;
-		struct ingress *ingress = ingresses.lookup(&index);
+	__u32 slot;
 
-		if (!ingress || !ingress->ifindex)
-			return NULL;
-		if (ingress->ifindex == ifindex)
-			return ways_out.lookup(&index);
-	}
-	return NULL;
+	return find_interface(ifindex, &slot) ? ways_out.lookup(&slot) : NULL;
 }
 
 /* Whether something was lost of late: only then it matters what is taken, which costs something. */
@@ -70,7 +62,8 @@ static __always_inline void count_way_lost(struct losses *kept, struct way_out *
 static __always_inline void count_lost(struct losses *kept, __u64 *counter, __u32 from,
 					__u32 packets)
 {
-	struct ingress *ingress = find_interface(from);
+	__u32 slot;
+	struct ingress *ingress = find_interface(from, &slot);
 
 	if (!from || !ingress)
 		return;

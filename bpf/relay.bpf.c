@@ -21,14 +21,15 @@ static __always_inline bool is_media(__u8 first)
 	return (__u8)(first - 128) < 64 || (__u8)(first - 20) < 44;
 }
 
-/* What is known of an interface; NULL when nothing is. */
-static __always_inline struct ingress *find_interface(__u32 ifindex)
+/* What is known of an interface, and in which slot; NULL when nothing is. */
+static __always_inline struct ingress *find_interface(__u32 ifindex, __u32 *slot)
 {
 #pragma nounroll
 	for (__u32 i = 0; i < INGRESS_PROBES; i++) {
 		__u32 index = (ifindex + i) % INGRESSES;
 		struct ingress *ingress = ingresses.lookup(&index);
 
+		*slot = index;
 		if (!ingress || !ingress->ifindex)
 			return NULL;
 		if (ingress->ifindex == ifindex)
@@ -40,7 +41,9 @@ static __always_inline struct ingress *find_interface(__u32 ifindex)
 /* The same of the interface that a packet came in through. */
 static __always_inline struct ingress *find_ingress(struct xdp_md *ctx)
 {
-	return find_interface(ctx->ingress_ifindex);
+	__u32 slot;
+
+	return find_interface(ctx->ingress_ifindex, &slot);
 }
 
 /* Whether a frame is for this host; on an interface of which nothing is known, it may be. */
@@ -120,10 +123,11 @@ static __always_inline void count_packet(struct flow *flow, enum direction direc
 static __always_inline int send_through(struct xdp_md *ctx, __u32 ifindex)
 {
 	struct ingress *ingress;
+	__u32 slot;
 
 	if (ifindex != ctx->ingress_ifindex)
 		return bpf_redirect(ifindex, 0);
-	ingress = find_interface(ifindex);
+	ingress = find_interface(ifindex, &slot);
 	if (!ingress || !ingress->redirects)
 		return XDP_TX;
 	return bpf_redirect(ifindex, 0);

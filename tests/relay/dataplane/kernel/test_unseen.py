@@ -94,7 +94,7 @@ class TestRealHost:
             "ip rule add fwmark 0x10/0xff lookup 5 pref 77",
             "ip -6 rule add fwmark 3 lookup 5 pref 78",
             "ip rule add not fwmark 2 lookup 5 pref 79",
-            "ip rule add from 192.0.2.1 ipproto udp sport 20000-29999 lookup 5 pref 80",
+            "ip rule add from 192.0.2.1 ipproto 17 sport 20000-29999 lookup 5 pref 80",
             "ip rule add uidrange 1000-1000 lookup 5 pref 81",
         )
         (told,) = self.look(host)
