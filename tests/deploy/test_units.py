@@ -67,12 +67,23 @@ def test_it_would_say_what_it_does_not_understand(installed: Path) -> None:
     assert ["Unknown key" in line for line in complaints(installed)] == [True]
 
 
-@pytest.mark.parametrize("service", EXPOSURE)
-def test_what_fails_is_tried_again_for_ever_but_for_a_wrong_setting(service: str) -> None:
-    """By itself systemd gives up when a service has failed five times in 10 s."""
+def read(path: Path) -> RawConfigParser:
     unit = RawConfigParser(strict=False)  # names may be given several times, and mean all
-    unit.read(UNITS / f"icelane-{service}@.service", "utf-8")
-    assert unit.get("Unit", "StartLimitIntervalSec", fallback=None) == "0"
+    unit.read(path, "utf-8")
+    return unit
+
+
+@pytest.mark.parametrize(
+    "path", sorted(UNITS.parent.rglob("*.service")), ids=lambda path: path.name
+)
+def test_what_fails_is_tried_again_for_ever(path: Path) -> None:
+    """By itself systemd gives up when a service has failed five times in 10 s."""
+    assert read(path).get("Unit", "StartLimitIntervalSec", fallback=None) == "0"
+
+
+@pytest.mark.parametrize("service", EXPOSURE)
+def test_what_fails_is_tried_again_after_a_second_but_for_a_wrong_setting(service: str) -> None:
+    unit = read(UNITS / f"icelane-{service}@.service")
     restart = [f"Restart{what}" for what in ("", "Sec", "PreventExitStatus")]
     assert [unit["Service"][name] for name in restart] == ["on-failure", "1", "2"]
 
