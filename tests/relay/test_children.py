@@ -111,7 +111,7 @@ async def test_one_that_waits_and_then_says_nothing_does_not_start(
     await wait_until(lambda: one.troubles == ["it waits for a file"])
     monkeypatch.setattr(children, "START_SECONDS", 3 * children.BEAT)
     one.troubles.clear()
-    await wait_until(lambda: one.troubles)  # from now on it is waited for so long
+    await wait_until(lambda: bool(one.troubles))  # from now on it is waited for so long
     there.touch()
     with pytest.raises(WorkerError, match="worker 0 does not start"):
         await starting
