@@ -11,9 +11,9 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from relay.children import STOP_SECONDS, Child
 from relay.handover import give
@@ -81,10 +81,7 @@ class Workers:
             stack.push_async_callback(self._stop)
             self._supervisor.faults.guard(asyncio.get_running_loop())
             stack.push_async_callback(self._supervisor.stop)
-            started = (self._start(child) for child in self.children)
-            for error in await asyncio.gather(*started, return_exceptions=True):
-                if error is not None:
-                    raise error
+            await _all_or_none(self._start(child) for child in self.children)
             self._closing = stack.pop_all()
         return self
 
@@ -140,6 +137,17 @@ class Workers:
         """Start one, and keep it from then on: others may wait for their slots much longer."""
         await child.start()
         self._supervisor.start(child.name, child.keep, essential=True)
+
+
+async def _all_or_none(starting: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait for all; the first that fails ends it, and those that wait for something do, too."""
+    tasks = [asyncio.ensure_future(each) for each in starting]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _address(sock: socket.socket) -> Endpoint:

@@ -45,13 +45,15 @@ class Watched(Generic[Content]):
     async def look(self) -> None:
         """Read the files again if they have changed; if they cannot be used, it stays as it was."""
         state = self._state()
-        if state == self._seen:
+        # What cannot be used may be without a change: there was no file free to read it with.
+        if state == self._seen and self.trouble is None:
             return
         try:
             self.content = self._load()
         except ConfigError as error:
+            if str(error) != self.trouble:
+                _log.error("%s: what was there before stays in force", error)
             self.trouble = str(error)
-            _log.error("%s: what was there before stays in force", error)
         except Exception as error:  # a bug, of which whoever looks takes note, and looks again
             self.trouble = f"{self._what} cannot be read: {type(error).__name__}"
             raise

@@ -28,6 +28,7 @@ from relay.wire.keys import KeyRing
 from relay.wire.route import decode, read_ufrag
 from relay.wire.transport import Transport
 
+# A relay writes over what it cannot read. So whoever raises the version changes the prefix, too.
 VERSION = 2
 PREFIX = "icelane:flow:"
 MAC_SIZE = 16  # bytes of HMAC-SHA256 that are kept

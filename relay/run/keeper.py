@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOK_EVERY = 5.0  # seconds
 LOOK_AFTER = 1.0  # seconds between two looks, whatever there is to see
 _AT_ONCE = 64  # flows, before datagrams get their turn
-_OTHER_FILES = 64  # that the agent has open beside flows' sockets
+_OTHER_FILES = 128  # beside flows' sockets: 64 that the agent has, and those it leaves to others
 
 _log = logging.getLogger(__name__)
 

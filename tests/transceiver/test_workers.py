@@ -87,6 +87,25 @@ async def test_one_that_does_not_start_stops_the_others(keys: KeyRing) -> None:
     assert not any(lives(child.pid) for child in workers.children)
 
 
+WAITS = """
+import time
+from relay.children import beat, become_child
+become_child()
+while True:
+    beat(["it waits for Redis"])
+    time.sleep(0.1)
+"""
+
+
+async def test_one_that_does_not_start_is_told_though_others_wait(keys: KeyRing) -> None:
+    workers = workers_of(FAILS, (sys.executable, "-c", WAITS), keys=keys)
+    async with asyncio.timeout(20):
+        with pytest.raises(WorkerError, match="worker 0 does not start"):
+            async with workers:
+                pass
+    assert not any(lives(child.pid) for child in workers.children)
+
+
 async def test_one_that_is_killed_is_started_again_and_the_other_goes_on(keys: KeyRing) -> None:
     async with workers_of(SERVES, SERVES, keys=keys) as workers:
         first, other = (child.pid for child in workers.children)

@@ -9,11 +9,11 @@ from relay.dataplane.kernel.pins import PinnedMap
 from relay.dataplane.kernel.privileged import Privileged
 
 # Lost while nothing got through, from one look to another. A driver that refuses is found by frames
-# of ours, at once; this finds one that says nothing and sends nothing. There are ten looks a second
-# while packets are lost, and it takes all of it, as a host that is busy may leave a virtual
-# machine's ring full for a while.
+# of ours, at once; this finds one that says nothing and sends nothing. There is a look a second
+# while packets are lost, and it takes several, as a host that is busy may leave a virtual machine's
+# ring full for a while.
 _MANY = 8  # packets
-_OFTEN = 10  # times in a row
+_OFTEN = 3  # times in a row
 
 
 class DeliveryWatch:

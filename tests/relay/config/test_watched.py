@@ -1,5 +1,7 @@
+import errno
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -78,6 +80,19 @@ async def test_a_broken_one_changes_nothing_and_is_told_once(
     write(file, "3")
     await number.look()
     assert number.content == 3
+
+
+async def test_what_could_not_be_read_for_a_while_is_read_when_it_can_be(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = watched(file)
+    write(file, "2")
+    with monkeypatch.context() as patched:  # as where no file is free
+        patched.setattr(Path, "read_text", mock.Mock(side_effect=OSError(errno.EMFILE, "Too many")))
+        await number.look()
+    assert (number.content, str(number.trouble)[:4]) == (1, "bad:")
+    await number.look()
+    assert (number.content, number.trouble) == (2, None)
 
 
 @pytest.mark.parametrize("broken", ["", None])
