@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel import bpfload
@@ -32,8 +33,11 @@ def run_former_program(pins: Pins) -> None:
     with ExitStack() as opened:
         with closing(FlowTable(pins)) as table:
             records = list(table.records())
+        with PinnedMap(pins.map("tx_ports")) as ways:
+            ports = list(ways.show())
         maps = Maps(wanted, pins, dict.fromkeys(("flows4", "flows"), _ROOM), opened)
         maps.open()
+        write_former_ports(pins, ports)
         write_former_flows(pins, records)
         for name, spec in wanted.programs.items():
             fd = bpfload.program_load(
@@ -47,6 +51,14 @@ def run_former_program(pins: Pins) -> None:
         path.unlink(missing_ok=True)
     with PinnedMap(pins.map("build")) as build:
         build.update(build.key.number(0), bytes(build.value.size))
+
+
+def write_former_ports(pins: Pins, ports: Iterable[dict[str, Any]]) -> None:
+    """Write the ways out into the list that they were."""
+    with PinnedMap(pins.map("tx_ports")) as table:
+        for number, port in enumerate(ports):
+            row = {"fib_ifindex": port["key"][""], **port["value"]}
+            table.update(table.key.number(number), table.value.pack(row))
 
 
 def write_former_flows(pins: Pins, records: Iterable[FlowRecord]) -> None:
