@@ -18,6 +18,9 @@ from relay.histogram import Histogram
 #: Seconds after which sound is of no use: ITU-T G.114 has it that no network should delay speech
 #: by more, from mouth to ear.
 STALE = 0.4
+#: Seconds that nothing waits: what seems to have is of before the wall clock was set, or that of
+#: this process is not the kernel's.
+_IMPOSSIBLE = 60.0
 #: Seconds of waiting that are too many when they last: up to which G.114 has no objections.
 LATE = 0.15
 #: Seconds by which turns are late that are too many when they last: three frames. With too many
@@ -114,6 +117,16 @@ class Backlog:
         if lasting.judge(late, now):
             self._closed_until = now + CALM
             self._longest = max(self._longest, late)
+
+
+def believed(arrivals: Sequence[float], now: float) -> Sequence[float]:
+    """When datagrams came, if the clock can be believed; else nothing.
+
+    Args:
+        arrivals: When each came, in their order, as the kernel's wall clock has it.
+        now: What this process' wall clock says.
+    """
+    return arrivals if not arrivals or now - arrivals[0] < _IMPOSSIBLE else ()
 
 
 def count_stale(arrivals: Sequence[float], now: float) -> int:

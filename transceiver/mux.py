@@ -29,7 +29,7 @@ from relay.wire.route import Target, decode, read_ufrag
 from relay.wire.stun import MessageClass, header, server_ufrag
 from relay.wire.transport import Transport
 from transceiver.announcements import Announcements
-from transceiver.backlog import Backlog, count_stale
+from transceiver.backlog import Backlog, believed, count_stale
 from transceiver.commands import Command, Embedded, Forgotten, Refused, Selected, Send, Validated
 from transceiver.counters import Counters
 from transceiver.datagrams import BATCH, Datagrams
@@ -226,7 +226,8 @@ class Mux:
             return False
         if not batch:
             return False
-        arrivals, now = self._datagrams.arrivals(len(batch)), self._unix_time()
+        now = self._unix_time()
+        arrivals = believed(self._datagrams.arrivals(len(batch)), now)
         waited = max(0.0, now - arrivals[0]) if arrivals else 0.0
         self.backlog.note(waited, len(batch), self.clock())
         too_old = count_stale(arrivals, now)

@@ -41,6 +41,10 @@ class Clock:
     def unix(self) -> float:
         return self._began + self.now
 
+    def set_by(self, seconds: float) -> None:
+        """Set the wall clock forward, or back."""
+        self._began += seconds
+
 
 @dataclass
 class Recorder:

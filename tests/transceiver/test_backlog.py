@@ -2,7 +2,16 @@
 
 import pytest
 
-from transceiver.backlog import CALM, INTERVAL, LATE, STALE, TURN_LATE, Backlog, count_stale
+from transceiver.backlog import (
+    CALM,
+    INTERVAL,
+    LATE,
+    STALE,
+    TURN_LATE,
+    Backlog,
+    believed,
+    count_stale,
+)
 
 EACH = 0.02  # seconds between two batches
 
@@ -103,3 +112,10 @@ def test_what_came_too_long_ago_is_the_first_of_a_batch() -> None:
     assert count_stale([10.001 - STALE, 10.0], 10.0) == 0
     assert count_stale([1.0, 2.0], 10.0) == 2
     assert count_stale([11.0], 10.0) == 0, "the clock was set back"
+
+
+def test_a_clock_that_is_minutes_off_is_not_believed() -> None:
+    assert believed([], 10.0) == []
+    assert believed([1.0, 9.0], 10.0) == [1.0, 9.0]
+    assert believed([5.0], 1.0) == [5.0], "it was set back"
+    assert not believed([1.0, 9.0], 301.0)

@@ -72,6 +72,20 @@ async def test_sound_that_has_waited_for_too_long_is_dropped_and_nothing_else(
     assert bench.counted("stale") == 2
 
 
+@pytest.mark.parametrize("seconds", [-300, 300, 86_400])
+async def test_a_clock_that_was_set_costs_no_sound(
+    bench: Bench, check: Check, until: Until, seconds: float
+) -> None:
+    one, relay = bench.session(), bench.socket()
+    await exchange(relay, check(credentials=one.agent.credentials), bench.address)
+    bench.clock.set_by(seconds)
+    for _ in range(3):
+        relay.sendto(RTP, bench.address)
+    await until(lambda: one.datagrams == [RTP] * 3)
+    assert bench.counted("stale") == 0
+    assert (bench.mux.backlog.waits.quantile(1.0) or 0) < STALE
+
+
 async def test_sound_that_is_too_old_is_gone_through_in_few_turns(
     bench: Bench, check: Check
 ) -> None:
