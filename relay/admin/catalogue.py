@@ -25,8 +25,7 @@ AGENT_DROPS = (
     *("stun_remote_limited", "not_introduced", "introduction_forged", "introduction_old"),
     *("introduction_of_another", "goodbye_of_another"),
     *("unknown_upstream", "group_mac", "zero_length", "ttl_expired", "wrong_side", "own_source"),
-    *("goodbye_forged",),
-    *("question_limited", "answer_forged", "answer_to_nothing"),
+    *("goodbye_forged", "question_limited", "answer_forged", "answer_to_nothing"),
     *("icmp_malformed", "icmp_unknown_flow", "icmp_limited", "icmp_untranslatable"),
 )
 #: And what the kernel did not send or take, by its error.

@@ -107,7 +107,8 @@ def find_flows(instance: str, admin: Path | None) -> AgentFlows | PinnedFlows:
 
 
 def _require_loaded(instance: str) -> None:
-    from relay.dataplane.kernel.pins import Pins, not_loaded  # noqa: PLC0415
+    from relay.dataplane.kernel.pinnedmap import not_loaded  # noqa: PLC0415
+    from relay.dataplane.kernel.pins import Pins  # noqa: PLC0415
 
     pins = Pins(instance)
     try:

@@ -10,7 +10,7 @@ from relay.cli.output import AsJson, Loaded, print_json, print_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay.dataplane.kernel.pins import Items, PinnedMap
+    from relay.dataplane.kernel.pinnedmap import Items, PinnedMap
 
 app = typer.Typer(help="Look into the maps of a loaded program.", no_args_is_help=True)
 
@@ -27,7 +27,8 @@ def list_maps(*, instance: Loaded = "", as_json: AsJson = False) -> None:
     Examples:
         icelane maps list
     """
-    from relay.dataplane.kernel.pins import PinnedMap, Pins
+    from relay.dataplane.kernel.pinnedmap import PinnedMap
+    from relay.dataplane.kernel.pins import Pins
 
     pins = Pins(instance)
     rows = []
@@ -99,7 +100,8 @@ def _names(instance: str) -> list[str]:
     Raises:
         DataplaneError: It is not loaded.
     """
-    from relay.dataplane.kernel.pins import Pins, not_loaded
+    from relay.dataplane.kernel.pinnedmap import not_loaded
+    from relay.dataplane.kernel.pins import Pins
 
     names = Pins(instance).maps()
     if not names:
@@ -108,7 +110,8 @@ def _names(instance: str) -> list[str]:
 
 
 def _opened(instance: str, name: str) -> "PinnedMap":
-    from relay.dataplane.kernel.pins import PinnedMap, Pins
+    from relay.dataplane.kernel.pinnedmap import PinnedMap
+    from relay.dataplane.kernel.pins import Pins
     from relay.errors import DataplaneError
 
     names = _names(instance)

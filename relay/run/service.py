@@ -129,17 +129,21 @@ async def serve(
         await stack.enter_async_context(manager.watched())
         said = ready(serving)
         print(said, flush=True)
-        for address in ACTIVATION.left():
-            _log.warning(
-                "the service manager holds a socket at %s, where nothing listens here: let "
-                "ListenStream= and the setting be the same address",
-                address,
-            )
+        _tell_of_idle_sockets()
         manager.tell(READY="1", STATUS=said)
         await _first(stop.wait(), *([until(serving)] if until is not None else []))
         manager.tell(STOPPING="1", STATUS="ending" if finish is None else "draining")
         if finish is not None:
             await _first(finish(serving), again.wait())
+
+
+def _tell_of_idle_sockets() -> None:
+    for address in ACTIVATION.left():
+        _log.warning(
+            "the service manager holds a socket at %s, where nothing listens here: let "
+            "ListenStream= and the setting be the same address",
+            address,
+        )
 
 
 async def _first(*ways: Awaitable[object]) -> None:

@@ -40,7 +40,6 @@ AGAIN_AFTER = 1.0  # seconds until flows without sockets are tried again
 _RESERVE = 64  # files that moving flows leave to others, or a quarter of few
 _AT_ONCE = 64  # flows whose sockets are opened before datagrams get their turn
 
-
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +79,7 @@ class AgentSockets:
         self._steered_udp: dict[int, socket] = {}
         self._vips: VipSockets
         self._connections: ClientConnections
-        self._moving = self._loop.call_soon(int)  # nothing so far
+        self._moving: asyncio.TimerHandle | None = None
 
     def open(self, closing: ExitStack) -> Ends:
         """Bind everything; what comes waits until `Ends.listen`.
@@ -185,7 +184,7 @@ class AgentSockets:
 
     def _move_later(self, left: list[Flow], upstreams: UnsteeredUpstreams) -> None:
         """Try those again that have no socket, the first ones now and all in turn."""
-        self._moving.cancel()
+        self._stop_moving()
         if not left:
             return
         now, later = left[:_AT_ONCE], left[_AT_ONCE:]
@@ -193,7 +192,8 @@ class AgentSockets:
         self._moving = self._loop.call_later(AGAIN_AFTER, self._move_later, left, upstreams)
 
     def _stop_moving(self) -> None:
-        self._moving.cancel()
+        if self._moving is not None:
+            self._moving.cancel()
 
     def dropped(self) -> dict[str, int]:
         """What the kernel has dropped before these sockets had it, in datagrams by reason."""

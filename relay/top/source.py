@@ -19,7 +19,8 @@ from relay.admin.busiest import LONGEST, Question
 from relay.admin.catalogue import KERNEL_FORWARDED
 from relay.admin.place import default_path
 from relay.dataplane.interface import DataplaneChoice
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.errors import AdminError, DataplaneError
 from relay.top import model, processors
 from relay.top.model import Look, Processor, Rates, Traffic, Wanted

@@ -22,7 +22,8 @@ from relay.dataplane.kernel import bpfsys
 from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRange
 from relay.dataplane.kernel.ingresses import renew_ingresses, write_ingresses
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.settings import write_rates
 from relay.dataplane.kernel.txports import TxPort, write_tx_ports
 from relay.netns.host import Host

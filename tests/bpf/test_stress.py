@@ -28,7 +28,8 @@ from relay.dataplane.kernel.config import LoadConfig, Mode, Settings, UpstreamRa
 from relay.dataplane.kernel.flowindex import STASH_BUCKETS, FlowIndex
 from relay.dataplane.kernel.flowtable import FlowTable, read_hash
 from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnTable
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload
 from relay.wire.endpoint import Endpoint

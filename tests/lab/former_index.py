@@ -14,7 +14,8 @@ from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.loader import TAIL_PROGRAMS
 from relay.dataplane.kernel.maps import FLOW_INDEX, TAILS, Maps
 from relay.dataplane.kernel.memory import MappedArray
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 
 _TODAYS, _FORMER = b"\0entry\0", b"\0slots\0"  # the name of a bucket's entries
 

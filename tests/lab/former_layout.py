@@ -17,7 +17,8 @@ from relay.dataplane.kernel.attach import update_links
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.flowtable import FlowTable
 from relay.dataplane.kernel.maps import FLOW_MAPS, TAILS, Maps
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 
 OBJECT = Path(__file__).with_name("former.bpf.json")
 _TO_TRANSCEIVER, _TO_CLIENT = 1, 2  # its enum direction

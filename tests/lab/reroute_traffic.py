@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from relay.dataplane.kernel.nexthops import NextHops
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.xdp import XdpDataplane
 from tests.lab.capture import FrameCapture
 from tests.lab.errors import LabError

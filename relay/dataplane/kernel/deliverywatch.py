@@ -5,7 +5,7 @@ too slow, and those of the agent would have to leave by it as well.
 """
 
 from relay.dataplane.kernel import losses, proof
-from relay.dataplane.kernel.pins import PinnedMap
+from relay.dataplane.kernel.pinnedmap import PinnedMap
 from relay.dataplane.kernel.privileged import Privileged
 
 # Lost while nothing got through, from one look to another. A driver that refuses is found by frames

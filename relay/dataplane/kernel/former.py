@@ -11,7 +11,8 @@ from contextlib import closing
 from relay.core.flowtuple import FlowTuple
 from relay.dataplane.flowrecord import Activity, FlowRecord
 from relay.dataplane.kernel.flowtable import FlowTable
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 from relay.wire.endpoint import V4_MAPPED
 

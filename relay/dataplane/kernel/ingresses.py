@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from relay.dataplane.kernel.ownaddresses import CURRENT, UPSTREAMS, OwnTable
-from relay.dataplane.kernel.pins import Instance, PinnedMap
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Instance
 from relay.dataplane.kernel.rtnetlink import Address, Link, addresses, links, parts_of_bonds
 from relay.wire.endpoint import Endpoint
 

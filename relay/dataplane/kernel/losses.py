@@ -20,7 +20,8 @@ from relay import linux
 from relay.dataplane.kernel import bpfload, bpfsys
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.ingresses import slot_of
-from relay.dataplane.kernel.pins import Instance, PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Instance, Pins
 
 # The programs, and the tracepoints that they run at.
 TRACEPOINTS = {"count_failed": "xdp_redirect_err", "count_dropped": "xdp_devmap_xmit"}

@@ -10,7 +10,7 @@ import mmap
 import os
 from threading import Lock
 
-from relay.dataplane.kernel.pins import PinnedMap
+from relay.dataplane.kernel.pinnedmap import PinnedMap
 
 _lock = Lock()
 _ORDERED = os.uname().machine == "x86_64"  # as everybody sees stores in their order there

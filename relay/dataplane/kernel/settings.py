@@ -9,7 +9,8 @@ from relay.core.rates import RateLimit, Rates
 from relay.dataplane.kernel.config import Settings
 from relay.dataplane.kernel.flowrecords import FlowRecords
 from relay.dataplane.kernel.ownaddresses import UPSTREAMS, VIPS, OwnAddresses
-from relay.dataplane.kernel.pins import Instance, PinnedMap
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Instance
 from relay.wire.endpoint import Endpoint
 from relay.wire.siphash import KEY_SIZE
 

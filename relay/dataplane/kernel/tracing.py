@@ -18,7 +18,8 @@ from relay.core.rates import RateLimit
 from relay.dataplane.kernel import bpfload, bpfsys, objects, traces
 from relay.dataplane.kernel.bpfobject import BpfObject
 from relay.dataplane.kernel.maps import TRACE_MAPS, TRACE_TAILS, make
-from relay.dataplane.kernel.pins import HeldMap, PinnedMap, Pins, table_id
+from relay.dataplane.kernel.pinnedmap import HeldMap, PinnedMap
+from relay.dataplane.kernel.pins import Pins, table_id
 from relay.dataplane.kernel.sources import current_key
 from relay.dataplane.kernel.tracerecords import VERDICTS, RecordReader, TraceRecord, reasons
 from relay.errors import DataplaneError

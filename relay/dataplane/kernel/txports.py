@@ -1,10 +1,10 @@
 """Through which interfaces and VLANs the program may send packets."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from relay.dataplane.kernel.pins import Instance, PinnedMap
+from relay.dataplane.kernel.pins import Instance
 from relay.dataplane.kernel.rtnetlink import Link, links, parts_of_bonds
 from relay.errors import DataplaneError
 
@@ -84,19 +84,10 @@ def write_tx_ports(pins: Instance, ports: Sequence[TxPort]) -> None:
             for index, vlan in sorted(tags)
         }
         for pinned, wanted in ((table, out), (vlans, tagged)):
-            _write(pinned, dict(islice(wanted.items(), pinned.info.max_entries)))
+            pinned.sync(dict(islice(wanted.items(), pinned.info.max_entries)))
         room = table.info.max_entries
     if max(len(out), len(tagged)) > room:
         raise DataplaneError(
             f"There are {len(out)} interfaces and VLANs above them, and {len(tagged)} ways in for "
             f"VLANs; the program has room for {room}: remove VLANs that this host does not need."
         )
-
-
-def _write(table: PinnedMap, wanted: Mapping[bytes, bytes]) -> None:
-    before = dict(table.items())
-    for key in before.keys() - wanted.keys():
-        table.delete(key)
-    for key, value in wanted.items():
-        if before.get(key) != value:
-            table.update(key, value)

@@ -13,7 +13,7 @@ from typing import Any
 from relay.dataplane.kernel import bpfsys, loforwarding
 from relay.dataplane.kernel.config import LoadConfig, LoadReport, Mode, Outcome
 from relay.dataplane.kernel.grace import GracePeriod
-from relay.dataplane.kernel.pins import HeldMap, PinnedMap
+from relay.dataplane.kernel.pinnedmap import HeldMap, PinnedMap
 from relay.dataplane.kernel.privileged import UNTOLD
 from relay.dataplane.kernel.ticks import Ticks
 from relay.errors import BindError, DataplaneError

@@ -15,7 +15,7 @@ from typing import Any
 from relay.dataplane.kernel import bpfsys, owner
 from relay.dataplane.kernel.config import Mode
 from relay.dataplane.kernel.ingresses import find_outside
-from relay.dataplane.kernel.pins import missing_map
+from relay.dataplane.kernel.pinnedmap import missing_map
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.dataplane.kernel.socketfilter import FilterPrograms
 from relay.errors import BindError, DataplaneError, IcelaneError

@@ -12,7 +12,8 @@ from relay.config.registry import Registry
 from relay.core.flow import CloseUpstream, Command, Flow, Forget, Instant, Remove
 from relay.dataplane import xdp
 from relay.dataplane.interface import DataplaneChoice
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.userspace import UserspaceDataplane
 from relay.dataplane.xdp import XdpDataplane
 from relay.netns.host import Host

@@ -196,6 +196,7 @@ class TestUnsteer:
         with bind_udp(flows[0].addresses.upstream):
             assert await opened.unsteer(flows) == 1
             closing.close()
+        assert opened._moving is not None
         assert opened._moving.cancelled()
 
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay.dataplane.kernel.flowindex import FILL
-from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins, instances
 from relay.errors import DataplaneError
 
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -9,7 +9,8 @@ import pytest
 from relay.dataplane import xdp
 from relay.dataplane.kernel import losses
 from relay.dataplane.kernel.config import LoadConfig, Mode
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.netns.host import Host
 from relay.netns.offload import Offload, set_offload

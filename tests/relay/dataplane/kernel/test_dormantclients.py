@@ -8,7 +8,8 @@ import pytest
 from relay.core.flowtuple import Source
 from relay.dataplane.kernel.dormantclients import DormantClients
 from relay.dataplane.kernel.maps import DORMANT_CLIENTS
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.wire.endpoint import Endpoint
 from tests.relay.dataplane.loading import MAX_FLOWS, VIP
 

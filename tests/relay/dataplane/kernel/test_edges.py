@@ -8,7 +8,8 @@ import pytest
 
 from relay.dataplane.kernel.edges import Edges
 from relay.dataplane.kernel.maps import EDGES
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.wire.endpoint import Endpoint
 
 pytestmark = pytest.mark.bpf

@@ -14,7 +14,8 @@ from relay.dataplane.kernel.ingresses import (
     slots,
     write_ingresses,
 )
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.rtnetlink import Address, Link
 from relay.netns.host import Host
 

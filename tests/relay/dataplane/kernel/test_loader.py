@@ -21,7 +21,8 @@ from relay.dataplane.kernel.attach import attached_mode
 from relay.dataplane.kernel.config import LoadConfig, Outcome
 from relay.dataplane.kernel.maps import FLOW_MAPS
 from relay.dataplane.kernel.ownaddresses import VIPS, OwnTable
-from relay.dataplane.kernel.pins import PinnedMap, Pins, instances
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins, instances
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from relay.wire.endpoint import Endpoint

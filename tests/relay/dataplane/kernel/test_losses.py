@@ -7,7 +7,8 @@ import pytest
 
 from relay import linux
 from relay.dataplane.kernel import losses
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 
 KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
 

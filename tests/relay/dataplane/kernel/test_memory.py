@@ -5,7 +5,8 @@ from contextlib import closing
 import pytest
 
 from relay.dataplane.kernel.memory import MappedArray, fence
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 
 pytestmark = pytest.mark.bpf

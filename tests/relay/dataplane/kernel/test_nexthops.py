@@ -13,7 +13,8 @@ from relay.dataplane.kernel.nexthops import (
     lease_fields,
     write_leases,
 )
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 
 
 @pytest.mark.parametrize("rate", [100, 250, 300, 1000])

@@ -8,7 +8,8 @@ import pytest
 
 from relay.dataplane import xdp
 from relay.dataplane.kernel.config import LoadConfig, Mode
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.errors import DataplaneError
 from relay.netns.host import Host
 from tests.lab.xdp_pass import attach_xdp_pass

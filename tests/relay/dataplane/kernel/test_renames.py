@@ -11,7 +11,8 @@ from relay.dataplane import xdp
 from relay.dataplane.kernel import bpfsys, renames, rtnetlink
 from relay.dataplane.kernel.config import LoadConfig, Mode, Outcome
 from relay.dataplane.kernel.ingresses import renew_ingresses
-from relay.dataplane.kernel.pins import PinnedMap, Pins, locked
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins, locked
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.dataplane.kernel.reattach import reattach
 from relay.dataplane.kernel.txports import renew_tx_ports

@@ -16,7 +16,8 @@ from relay.dataplane.kernel.ownaddresses import (
     VIPS,
     OwnTable,
 )
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.settings import write_rates, write_settings
 from relay.dataplane.xdp import XdpDataplane
 from relay.wire.endpoint import Endpoint

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from scapy.layers.inet import UDP
@@ -98,7 +98,9 @@ def own_mac(host: Host) -> str:
     return str(link.get("address"))
 
 
-def test_nobody_else_has_an_address_of_this_host(host: Host, own_mac: str) -> None:
+@contextmanager
+def cabled(host: Host) -> Iterator[tuple[Wire, socket.socket, SocketFilters]]:
+    """A cable to a host, a socket at its address, and filters."""
     with (
         host.inside(),
         closing(Wire(host, "b-far")) as cable,
@@ -107,6 +109,11 @@ def test_nobody_else_has_an_address_of_this_host(host: Host, own_mac: str) -> No
     ):
         udp.settimeout(5)
         udp.bind(OWN)
+        yield cable, udp, filters
+
+
+def test_nobody_else_has_an_address_of_this_host(host: Host, own_mac: str) -> None:
+    with cabled(host) as (cable, udp, filters):
         filters.attach(udp, to_transceivers=False)
         ether = Ether(src=cable.mac, dst=own_mac)
         for sender in (OWN.host, "2001:db8::7"):
@@ -118,14 +125,7 @@ def test_nobody_else_has_an_address_of_this_host(host: Host, own_mac: str) -> No
 def test_what_linux_takes_and_no_host_should_is_dropped(host: Host, own_mac: str) -> None:
     """A unicast datagram in a frame to many, and a length of 0."""
     source = Endpoint("2001:db8::7", 5000)
-    with (
-        host.inside(),
-        closing(Wire(host, "b-far")) as cable,
-        closing(filtered(())) as filters,
-        closing(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as udp,
-    ):
-        udp.settimeout(5)
-        udp.bind(OWN)
+    with cabled(host) as (cable, udp, filters):
         plain = datagram_frame(Ether(src=cable.mac, dst=own_mac), source, OWN, b"plain")
         many = (b"\xff" * 6, bytes.fromhex("333300000001"))
         lengthless = Ether(plain)

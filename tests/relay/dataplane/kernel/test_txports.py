@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.rtnetlink import Link
 from relay.dataplane.kernel.txports import (
     TxPort,

@@ -13,7 +13,8 @@ from relay import linux
 from relay.dataplane.kernel import loforwarding
 from relay.dataplane.kernel.networkchanges import Change
 from relay.dataplane.kernel.nexthops import WATCH_LEASE, NextHops
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.dataplane.kernel.privileged import AsRoot
 from relay.dataplane.kernel.settings import write_settings
 from relay.dataplane.kernel.txports import renew_tx_ports, write_tx_ports

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from relay.dataplane.kernel.pins import PinnedMap, Pins
+from relay.dataplane.kernel.pinnedmap import PinnedMap
+from relay.dataplane.kernel.pins import Pins
 from relay.linux import sysctl
 from relay.run.config import RelayConfig
 from relay.run.helper.server import MAPS, Server
