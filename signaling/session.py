@@ -4,11 +4,11 @@ What its fields mean is the back end's matter, which also takes fields that no s
 is only made sure that it is an object that can be passed on, and of a kind that there is.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from relay.jsontext import as_json, length
 from signaling.errors import ApiError
 from signaling.resume import Tokens, name_of
 
@@ -81,11 +81,9 @@ def check_session(value: Any, *, typed: bool = False) -> dict[str, Any] | None:
             "invalid_session", f"The session has more than {MAX_DEPTH} levels.", "session"
         )
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = length(as_json(value, strict=True))
     except ValueError:
         raise _invalid("invalid_session", "The session has numbers that JSON lacks.") from None
-    # Half a character of UTF-16, which JSON can have and UTF-8 cannot, is passed on as an escape.
-    size = len(text.encode("utf-8", "backslashreplace"))
     if size > MAX_SESSION:
         raise ApiError(
             413,

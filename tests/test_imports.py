@@ -176,7 +176,13 @@ def test_services_know_of_the_relay_its_wire_configuration_and_listening() -> No
         *("relay.errors", "relay.linux", "relay.wire", "relay.config", "relay.listen"),
         *("relay.supervision", "relay.children", "relay.handover", "relay.forwarding.mmsg"),
         *("relay.files", "relay.httpedge", "relay.registry", "relay.clocks", "relay.core.throttle"),
-        *("relay.histogram", "relay.metrics", "relay.exposition", "relay.tracing"),
+        *(
+            "relay.histogram",
+            "relay.metrics",
+            "relay.exposition",
+            "relay.tracing",
+            "relay.jsontext",
+        ),
     )
     assert not [
         (name, target)
@@ -186,7 +192,10 @@ def test_services_know_of_the_relay_its_wire_configuration_and_listening() -> No
 
 
 def test_the_protocol_engine_knows_nobody_who_runs_it() -> None:
-    known = ("transceiver.realtime", "transceiver.media", "transceiver.plan", "relay.errors")
+    known = (
+        *("transceiver.realtime", "transceiver.media", "transceiver.plan"),
+        *("relay.errors", "relay.jsontext"),
+    )
     assert not [
         (name, target)
         for name, target in imports_of("relay", "transceiver", "signaling")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from relay.jsontext import as_json, length
 from transceiver.media.events import KeyPress
-from transceiver.realtime.jsontext import as_json, length
 
 EVENTS_LABEL = "oai-events"  # the channel of OpenAI's Realtime API over WebRTC
 MAX_SESSION = 1 << 16  # bytes of JSON that updates may make of a session

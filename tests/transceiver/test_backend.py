@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from relay.jsontext import length
 from transceiver.backend import EVENTS_LABEL, MAX_SESSION, EchoBackend
-from transceiver.realtime.jsontext import length
 
 
 class Channel:

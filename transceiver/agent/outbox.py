@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from transceiver.realtime.jsontext import as_json
+from relay.jsontext import as_json
 
 #: Characters that may wait before whoever makes them has to: 4 s of speech.
 ENOUGH = 1 << 18

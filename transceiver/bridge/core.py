@@ -8,6 +8,7 @@ When the client begins to speak, what it has not heard is dropped here, and cut 
 from collections import Counter
 from typing import Any, NamedTuple
 
+from relay.jsontext import as_json
 from transceiver.bridge import events
 from transceiver.bridge.blame import KINDS, Blame
 from transceiver.bridge.events import Event, NewId
@@ -16,7 +17,6 @@ from transceiver.bridge.latency import Latencies, TurnClock
 from transceiver.bridge.playout import Cut, Playout
 from transceiver.bridge.responses import Responses
 from transceiver.bridge.settings import SessionSettings
-from transceiver.realtime.jsontext import as_json
 
 _SPEECH_STARTED = "input_audio_buffer.speech_started"
 _SPEECH_STOPPED = "input_audio_buffer.speech_stopped"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from transceiver.realtime.jsontext import as_json, length
+from relay.jsontext import as_json, length
 
 AUDIO_DELTAS = ("response.output_audio.delta", "response.audio.delta")
 AUDIO_DONE = ("response.output_audio.done", "response.audio.done")

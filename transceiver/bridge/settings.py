@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from relay.jsontext import as_json, length
 from transceiver.bridge.events import Fault
-from transceiver.realtime.jsontext import as_json, length
 
 MAX_SIZE = 256 << 10  # bytes of JSON that are remembered of a session
 _MAX_ASKED = 16  # updates that wait for their answer

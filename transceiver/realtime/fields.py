@@ -7,8 +7,8 @@ A check takes a value and where it stands, and gives the value that is meant. It
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from relay.jsontext import as_json, length
 from transceiver.realtime.errors import EventError
-from transceiver.realtime.jsontext import as_json, length
 
 Check = Callable[[Any, str], Any]
 

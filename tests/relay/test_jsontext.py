@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transceiver.realtime.jsontext import as_json, length
+from relay.jsontext import as_json, length
 
 HALF = st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)
 TEXT = st.text(st.characters() | HALF | st.sampled_from('"\\\n\0ä\u2028'))
