@@ -87,7 +87,7 @@ async def test_one_that_does_not_start_stops_the_others(keys: KeyRing) -> None:
     assert not any(lives(child.pid) for child in workers.children)
 
 
-WAITS = """
+BEATS_ON = """
 import time
 from relay.children import beat, become_child
 become_child()
@@ -98,7 +98,7 @@ while True:
 
 
 async def test_one_that_does_not_start_is_told_though_others_wait(keys: KeyRing) -> None:
-    workers = workers_of(FAILS, (sys.executable, "-c", WAITS), keys=keys)
+    workers = workers_of(FAILS, (sys.executable, "-c", BEATS_ON), keys=keys)
     async with asyncio.timeout(20):
         with pytest.raises(WorkerError, match="worker 0 does not start"):
             async with workers:
