@@ -98,9 +98,9 @@ while True:
 
 
 async def test_one_that_does_not_start_is_told_though_others_wait(keys: KeyRing) -> None:
-    workers = workers_of(FAILS, (sys.executable, "-c", BEATS_ON), keys=keys)
+    workers = workers_of((sys.executable, "-c", BEATS_ON), FAILS, keys=keys)
     async with asyncio.timeout(20):
-        with pytest.raises(WorkerError, match="worker 0 does not start"):
+        with pytest.raises(WorkerError, match="worker 1 does not start"):
             async with workers:
                 pass
     assert not any(lives(child.pid) for child in workers.children)
