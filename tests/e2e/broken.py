@@ -1,6 +1,7 @@
 """A host of a test's own on which something is broken, and what an operator is told there."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,21 @@ ip link set public up
 ip link set far up
 # Waits for a command to succeed, for 20 s.
 until_so() {{ for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; return 1; }}
+# Runs a command that does not give up until it has said something in $D/said, for 60 s.
+until_said() {{
+    "${{@:2}}" >>$D/said 2>&1 &
+    local command=$!
+    for _ in $(seq 1200); do
+        kill -0 $command 2>/dev/null || break
+        if grep -qF -- "$1" $D/said; then break; fi
+        sleep 0.05
+    done
+    kill $command 2>/dev/null
+    wait $command
+    local code=$?
+    cat $D/said
+    return $code
+}}
 redis() {{
     redis-server --port 6390 --bind 127.0.0.1 --save "" --dir "$D" "$@" >$D/redis.log 2>&1 &
     until_so grep -q "Ready to accept" $D/redis.log
@@ -95,14 +111,18 @@ class Host:
         asked = ("doctor", "--config", config, "--json", *options)
         return Seen.of(self.run(state, *asked, wrapper=wrapper))
 
-    def relay(self, state: str, *options: str, wrapper: str = "timeout 60") -> Ended:
-        """Run the relay until it gives up, which a busy machine may let it do late."""
+    def relay(self, state: str, *options: str, until: str | None = None) -> Ended:
+        """Run the relay until it gives up, which a busy machine may let it do late.
+
+        Args:
+            state: As of `run`.
+            options: Its options.
+            until: What it is told to end after, if it does not give up: its words, or those that
+                the state writes into $D/said.
+        """
         config = str(self.directory / "icelane.toml")
+        wrapper = "timeout 60" if until is None else f"until_said {shlex.quote(until)}"
         return self.run(state, "relay", "run", "--config", config, *options, wrapper=wrapper)
-
-
-# For a relay that does not give up: until it has said what it has to say.
-FOR_A_WHILE = "timeout 10"
 
 
 @dataclass(frozen=True, slots=True)
