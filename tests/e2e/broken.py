@@ -23,8 +23,12 @@ ip address add {VIP}/24 dev public
 ip address add {UPSTREAM}/24 dev public
 ip link set public up
 ip link set far up
-# Waits for a command to succeed, for 20 s.
-until_so() {{ for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; return 1; }}
+# Waits for a command to succeed, for 20 s, without which a state is not what it is to be.
+until_so() {{
+    for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done
+    echo "nothing came of: $*" >&2
+    exit 1
+}}
 # Runs a command that does not give up until it has said something in $D/said, for 60 s.
 until_said() {{
     "${{@:2}}" >>$D/said 2>&1 &

@@ -248,7 +248,6 @@ ip netns exec beyond sysctl -qw net.ipv4.ip_forward=1
 ip -n beyond route add 192.0.2.0/24 via 203.0.113.10
 ip route add 10.1.0.0/24 via 203.0.113.1
 sed -i 's/192.0.2.1:5000/10.1.0.2:5000/; /^control/d' $D/registry.toml
-until_so ping -c 1 -W 1 10.1.0.2
 """
 
 
