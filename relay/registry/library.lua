@@ -1,13 +1,20 @@
-#!lua name=icelane
+#!lua name=icelane_registry2
 -- What the registry needs to be atomic. A cluster's keys share a hash tag, so that Redis Cluster
 -- has them in one place. Values are written with Redis's own time in front: its clock alone decides
--- who has been silent for how long.
+-- who has been silent for how long. Whoever changes what a function does gives it and the library
+-- other names: while a release is rolled out, members of two share a server.
 
 local SWEEP_MS = 60000
 
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- How long ago a value was written. One of a time to come was written before Redis's clock was put
+-- back, or another server took over, or by nobody who knows the time: whoever lives writes it anew.
+local function age_of(ms, now)
+  return math.abs(now - ms)
 end
 
 -- A claim is written as "MS GENERATION OWNER".
@@ -38,7 +45,7 @@ local function claim(keys, args)
   for _ = 1, 4096 do
     local held = claim_of(key, slot)
     local patience = exact and silent_ms or free_ms
-    if not held or held.owner == owner or now - held.ms >= patience then
+    if not held or held.owner == owner or age_of(held.ms, now) >= patience then
       local generation = held and (held.generation + 1) % 256 or first
       hold(key, slot, generation, owner)
       return {slot, generation}
@@ -53,12 +60,12 @@ end
 local function sweep(key, longest_ms)
   local now = now_ms()
   local last = tonumber(redis.call('HGET', key, 'swept') or '') or 0
-  if now - last < SWEEP_MS then return end
+  if age_of(last, now) < SWEEP_MS then return end
   redis.call('HSET', key, 'swept', now)
   local all = redis.call('HGETALL', key)
   for i = 1, #all, 2 do
     local ms = tonumber(string.match(all[i + 1], '^(%d+) ') or '')
-    if ms and now - ms >= longest_ms then
+    if ms and age_of(ms, now) >= longest_ms then
       redis.call('HDEL', key, all[i])
       local owner = string.match(all[i + 1], '^%d+ %d+ (.+)$')
       if owner and string.sub(all[i], 1, 5) == 'slot:' then redis.call('HDEL', key, 'owner:' .. owner) end
@@ -102,7 +109,7 @@ local function register(name, callback, flag)
   redis.register_function{function_name = name, callback = callback, flags = {flag}}
 end
 
-register('icelane_claim', claim, 'allow-oom')
-register('icelane_announce', announce, 'allow-oom')
-register('icelane_withdraw', withdraw, 'allow-oom')
-register('icelane_read', read, 'no-writes')
+register('icelane_registry2_claim', claim, 'allow-oom')
+register('icelane_registry2_announce', announce, 'allow-oom')
+register('icelane_registry2_withdraw', withdraw, 'allow-oom')
+register('icelane_registry2_read', read, 'no-writes')

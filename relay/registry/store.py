@@ -84,7 +84,7 @@ class RegistryStore:
         """
         wanted = (owner, slot, "exact" if exact else "any", first)
         patience = (_ms(TTL), _ms(KEEP_SLOT))
-        told = await self._call("icelane_claim", [_claims(cluster)], *wanted, *patience)
+        told = await self._call("icelane_registry2_claim", [_claims(cluster)], *wanted, *patience)
         if len(told) > 2:
             other = told[2].decode(errors="replace")
             raise SlotTakenError(
@@ -111,26 +111,27 @@ class RegistryStore:
         entry = heartbeat.entry
         keys, told = [_entries(entry.cluster)], (*self._written(heartbeat), _ms(TTL))
         if owner is None:
-            return bool(await self._call("icelane_announce", keys, *told))
+            return bool(await self._call("icelane_registry2_announce", keys, *told))
         _, slot, generation = entry.target  # type: ignore[union-attr]  # who owns one has a slot
         keys.append(_claims(entry.cluster))
         claim = (slot, generation, owner, _ms(KEEP_SLOT))
-        return bool(await self._call("icelane_announce", keys, *told, *claim))
+        return bool(await self._call("icelane_registry2_announce", keys, *told, *claim))
 
     async def withdraw(self, heartbeat: Heartbeat) -> None:
         """Remove an entry, and tell all who listen that it has gone."""
         keys = [_entries(heartbeat.entry.cluster)]
-        await self._call("icelane_withdraw", keys, *self._written(heartbeat))
+        await self._call("icelane_registry2_withdraw", keys, *self._written(heartbeat))
 
     async def read(self, cluster: int) -> list[tuple[bytes, float]]:
-        """All entries of a cluster, each with its age in seconds."""
-        told = await self._call("icelane_read", [_entries(cluster)])
+        """All entries of a cluster, each with its age in seconds, by Redis's clock alone."""
+        told = await self._call("icelane_registry2_read", [_entries(cluster)])
         now, found = int(told[0]), []
         for field, value in zip(told[1::2], told[2::2], strict=True):
             written, space, line = cast("bytes", value).partition(b" ")
             # One that is odd costs only itself: longer ones are no times, and float takes not all.
             if field != b"swept" and space and written.isdigit() and len(written) <= _TIME_DIGITS:
-                found.append((line, max(0.0, (now - int(written)) / 1000)))
+                # A time to come is that of a clock that was put back, as in library.lua.
+                found.append((line, abs(now - int(written)) / 1000))
         return found
 
     @contextlib.asynccontextmanager

@@ -91,11 +91,28 @@ class TestClaim:
             third = await mine.claim(1, "10.0.0.4:5000", slot=7, exact=False, first=1)
             assert str(third) == "1/7.2"
 
+    @pytest.mark.parametrize("ahead", [25 * 3600, 10**9])
+    async def test_a_clock_that_was_put_back_keeps_no_slot_from_others(
+        self, redis_server: RedisServer, ahead: int
+    ) -> None:
+        async with store(redis_server) as mine:
+            await mine.claim(1, OWNER, slot=7, exact=False, first=1)
+            age_claim(redis_server, 7, -ahead)
+            assert str(await mine.claim(1, OTHER, slot=7, exact=False, first=1)) == "1/7.2"
+
+    async def test_a_slot_of_a_time_without_end_is_had(self, redis_server: RedisServer) -> None:
+        redis_server.client().hset(CLAIMS, "slot:7", b"9" * 400 + b" 5 " + OTHER.encode())
+        async with store(redis_server) as mine:
+            assert str(await mine.claim(1, OWNER, slot=7, exact=True, first=3)) == "1/7.6"
+
     async def test_an_owner_that_is_no_text_is_told_as_far_as_it_is(
         self, redis_server: RedisServer
     ) -> None:
-        redis_server.client().hset(CLAIMS, "slot:7", b"99999999999999 5 \xff:5000")
+        client = redis_server.client()
         async with store(redis_server) as mine:
+            await mine.claim(1, OTHER, slot=7, exact=True, first=5)
+            claimed = text_of(redis_server, CLAIMS, "slot:7").encode()
+            client.hset(CLAIMS, "slot:7", claimed.replace(OTHER.encode(), b"\xff:5000"))
             with pytest.raises(SlotTakenError, match="is that of \ufffd:5000, which is alive"):
                 await mine.claim(1, OWNER, slot=7, exact=True, first=1)
 
@@ -169,23 +186,48 @@ class TestAnnounce:
             ((line, _),) = await mine.read(1)
         assert Heartbeat.parse(line, 1, KEYS).entry == relay()
 
+    async def test_functions_of_the_release_before_stay_beside_them(
+        self, redis_server: RedisServer
+    ) -> None:
+        """Its members share the server while the next one is rolled out."""
+        client = redis_server.client()
+        before = "redis.register_function('icelane_read', function() return 'as before' end)"
+        client.function_load(f"#!lua name=icelane\n{before}")
+        async with store(redis_server) as mine:
+            await mine.announce(Heartbeat(relay(), 1))
+            assert len(await mine.read(1)) == 1
+        assert client.fcall("icelane_read", 0) == b"as before"
+
+    @pytest.mark.parametrize("ahead", [600, -600])
+    async def test_an_entry_is_as_old_as_its_time_is_far(
+        self, redis_server: RedisServer, ahead: int
+    ) -> None:
+        async with store(redis_server) as mine:
+            await mine.announce(Heartbeat(relay(), 1))
+            ms, _, line = text_of(redis_server, ENTRIES, "relay:fra-1").partition(" ")
+            redis_server.client().hset(ENTRIES, "relay:fra-1", f"{int(ms) + ahead * 1000} {line}")
+            ((_, age),) = await mine.read(1)
+        assert 540 < age < 660
+
     async def test_what_was_withdrawn_is_gone(self, redis_server: RedisServer) -> None:
         async with store(redis_server) as mine:
             await mine.announce(Heartbeat(relay(), 1))
             await mine.withdraw(Heartbeat(relay(), 2, gone=True))
             assert await mine.read(1) == []
 
+    @pytest.mark.parametrize("swept", [0, 9_999_999_999_999])
+    @pytest.mark.parametrize("old", [1, 9_999_999_999_999])
     async def test_the_silent_are_swept_out_and_their_slots_after_a_day(
-        self, redis_server: RedisServer
+        self, redis_server: RedisServer, old: int, swept: int
     ) -> None:
         client = redis_server.client()
         async with store(redis_server) as mine:
             await mine.claim(1, OTHER, slot=8, exact=True, first=1)
             age_claim(redis_server, 8, 25 * 3600)
             await mine.announce(Heartbeat(relay("old"), 1))
-            client.hset(ENTRIES, "relay:old", "1 long ago")
+            client.hset(ENTRIES, "relay:old", f"{old} at no time of this clock")
             for name in (CLAIMS, ENTRIES):
-                client.hset(name, "swept", 0)
+                client.hset(name, "swept", swept)
             await mine.announce(Heartbeat(transceiver(), 1), OWNER)
         assert set(client.hkeys(ENTRIES)) == {b"transceiver:7", b"swept"}
         assert {b"slot:7", b"swept"} < set(client.hkeys(CLAIMS))
