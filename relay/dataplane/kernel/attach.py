@@ -139,11 +139,10 @@ class Attacher:
         """Replace the program of an interface's link; False when it has none that works."""
         path = self._pins.link(interface)
         index = interface_index(interface)
-        if not path.exists():
+        # If not, its interface has gone or moved away, and this is another of the same name.
+        if self._pins.linked().get(interface) != index:
             return False
         with bpfsys.pinned(path) as fd:
-            if bpfsys.link_info(fd).ifindex != index:
-                return False  # its interface has gone, and this is another of the same name
             bpfsys.link_update(fd, self._program_fd)
         undo.callback(self._restore, interface)
         return True

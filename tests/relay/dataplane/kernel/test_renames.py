@@ -146,6 +146,21 @@ def test_one_that_was_moved_away_takes_no_other_ones_place(
     rename(host, lan=stays)
 
 
+@pytest.mark.parametrize("reload", [False, True])
+def test_another_of_its_name_and_number_is_attached_anew(
+    host: Host, config: LoadConfig, away: Host, *, reload: bool
+) -> None:
+    move(host, "d", away)
+    with host.netlink() as netlink:
+        netlink.link("add", ifname="d", kind="veth", peer="d-other", index=NUMBER)
+    report = load(host, replace(config, reload=reload))
+    assert report.interfaces == {"d": "native", "e": "native"}
+    assert running_program(host, "d") == running_program(host, "e")
+    assert running_program(away, "d")[0] is None
+    with host.netlink() as netlink:
+        netlink.link("del", index=NUMBER)
+
+
 def test_an_interface_whose_program_is_replaced_meanwhile_is_here(
     host: Host, config: LoadConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
