@@ -1,5 +1,6 @@
 """Fixtures of all tests: labs that are always taken down; and skips where a test cannot run."""
 
+import gc
 import importlib.util
 import itertools
 import os
@@ -50,6 +51,18 @@ def pytest_runtest_teardown() -> Generator[None, None, None]:
     for each in left:
         signal.signal(each, _handlers[each])
     assert not left, f"the test leaves a handler of {', '.join(each.name for each in left)} behind"
+
+
+@pytest.fixture
+def open_files() -> Iterator[Callable[[], int]]:
+    """Counts the files that this process has open.
+
+    Meanwhile no garbage is collected: that of other tests has open files, too.
+    """
+    gc.collect()
+    gc.disable()
+    yield lambda: len(list(Path("/proc/self/fd").iterdir()))
+    gc.enable()
 
 
 @cache

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import json
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -277,15 +277,13 @@ async def test_unread_answers_are_the_kernels_to_give_up(monkeypatch: pytest.Mon
         assert reader
 
 
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def test_a_flood_leaves_neither_descriptors_nor_memory() -> None:
+async def test_a_flood_leaves_neither_descriptors_nor_memory(
+    open_files: Callable[[], int],
+) -> None:
     async with serving() as address:
         await ask(address, GET)
         gc.collect()
-        before, memory = descriptors(), _resident()
+        before, memory = open_files(), _resident()
         for _ in range(20):
             opened = [await asyncio.open_connection(*address) for _ in range(50)]
             for number, (_, writer) in enumerate(opened):
@@ -295,7 +293,7 @@ async def test_a_flood_leaves_neither_descriptors_nor_memory() -> None:
             for _, writer in opened:
                 writer.transport.abort()
         async with asyncio.timeout(5):
-            while descriptors() > before:  # noqa: ASYNC110
+            while open_files() > before:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()
         assert _resident() < memory + (16 << 20)

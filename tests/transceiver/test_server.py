@@ -41,11 +41,6 @@ def bound(kind: socket.SocketKind) -> tuple[socket.socket, Endpoint]:
     return sock, Endpoint.of(sock.getsockname())
 
 
-def open_files() -> set[str]:
-    # The directory that is read here has a number, too, and loses it at once.
-    return {each.name for each in Path("/proc/self/fd").iterdir() if each.exists()}
-
-
 async def test_it_names_the_ports_that_it_took(config: TransceiverConfig) -> None:
     async with Transceiver(config) as transceiver:
         assert transceiver.address.port != 0
@@ -98,7 +93,7 @@ async def test_a_media_port_in_use_is_named_with_a_remedy(config: TransceiverCon
 
 
 async def test_a_control_port_in_use_is_named_and_the_media_socket_given_back(
-    config: TransceiverConfig,
+    config: TransceiverConfig, open_files: Callable[[], int]
 ) -> None:
     before = asyncio.all_tasks()
     descriptors = open_files()

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,10 +29,6 @@ from transceiver.workers import Workers
 SERVES = (sys.executable, "-c", BEATING % "()")
 FAILS = (sys.executable, "-c", "raise SystemExit(1)")
 ANYWHERE = Endpoint("127.0.0.1", 0)
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def workers_of(*commands: Sequence[str], keys: KeyRing, listen: Endpoint = ANYWHERE) -> Workers:
@@ -130,7 +126,9 @@ async def test_one_that_hangs_is_found_and_replaced_and_the_other_goes_on(
         assert workers.counters == {"workers_hung": 1, "workers_restarted": 1}
 
 
-async def test_an_address_that_is_taken_is_named_and_nothing_is_left_open(keys: KeyRing) -> None:
+async def test_an_address_that_is_taken_is_named_and_nothing_is_left_open(
+    keys: KeyRing, open_files: Callable[[], int]
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(ANYWHERE)
         before = open_files()

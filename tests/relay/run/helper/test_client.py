@@ -3,8 +3,8 @@
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +20,6 @@ from relay.run.helper.server import Server
 from tests.relay.run.helper.conftest import no_free_file
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
-FDS = Path("/proc/self/fd")
 
 
 def test_a_dataplane_works_by_it(helper: Helper, config: RelayConfig) -> None:
@@ -125,26 +124,30 @@ def test_an_answer_that_is_too_long_costs_itself_alone(
     assert helper.is_loaded()
 
 
-def test_an_answer_with_more_descriptors_than_belong_to_it_is_none() -> None:
+def test_an_answer_with_more_descriptors_than_belong_to_it_is_none(
+    open_files: Callable[[], int],
+) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = len(list(FDS.iterdir()))
+    before = open_files()
     with closing(Helper(ours, "default")) as helper, theirs:
         wire.send(theirs, {"value": None}, [0, 0])
         with pytest.raises(DataplaneError, match="helper has ended"):
             helper.open_steer_sockets()
-    assert len(list(FDS.iterdir())) == before - 2
+    assert open_files() == before - 2
 
 
 @pytest.mark.parametrize("answer", [b"", b"no JSON", b'{"value": [1]}'])
-def test_an_end_in_the_middle_of_an_answer_is_one(answer: bytes) -> None:
+def test_an_end_in_the_middle_of_an_answer_is_one(
+    open_files: Callable[[], int], answer: bytes
+) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = len(list(FDS.iterdir()))
+    before = open_files()
     with closing(Helper(ours, "default")) as helper, theirs:
         assert helper.trouble() is None
         theirs.send(answer) if answer else theirs.shutdown(socket.SHUT_RDWR)
         with pytest.raises(DataplaneError, match="helper has ended"):
             helper.open_steer_sockets()
-    assert len(list(FDS.iterdir())) == before - 2
+    assert open_files() == before - 2
 
 
 def test_one_that_closes_before_it_is_gone_is_reaped_later() -> None:
@@ -164,16 +167,18 @@ def test_one_that_closes_before_it_is_gone_is_reaped_later() -> None:
             os.waitpid(child.pid, 0)
 
 
-def test_it_leaves_no_descriptor(helper: Helper, config: RelayConfig) -> None:
-    before = len(list(FDS.iterdir()))
+def test_it_leaves_no_descriptor(
+    helper: Helper, config: RelayConfig, open_files: Callable[[], int]
+) -> None:
+    before = open_files()
     with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
         dataplane.reconcile()
-    held = len(list(FDS.iterdir()))
+    held = open_files()
     with closing(XdpDataplane(config.instance, kernel=helper)) as dataplane:
         dataplane.reconcile()
-    assert len(list(FDS.iterdir())) == held
+    assert open_files() == held
     helper.close()
-    assert len(list(FDS.iterdir())) <= before
+    assert open_files() <= before
 
 
 def test_an_interface_in_another_mode_is_none_of_its_business(helper: Helper) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from relay.run.helper.server import MAPS, Server
 
 pytestmark = [pytest.mark.netns, pytest.mark.bpf]
 KEY = "00" * 16
-FDS = Path("/proc/self/fd")
 
 
 def answered(server: Server, do: str, **request: Any) -> tuple[dict[str, Any], Sequence[int]]:
@@ -72,12 +70,14 @@ def answered(server: Server, do: str, **request: Any) -> tuple[dict[str, Any], S
     ],
     ids=str,
 )
-def test_what_was_not_configured_is_refused(server: Server, request_: dict[str, Any]) -> None:
-    before = len(list(FDS.iterdir()))
+def test_what_was_not_configured_is_refused(
+    server: Server, open_files: Callable[[], int], request_: dict[str, Any]
+) -> None:
+    before = open_files()
     answer, files = server.answer(request_)
     assert (set(answer), list(files)) == ({"error"}, [])
     assert answer["error"].startswith("The privileged helper refuses")
-    assert len(list(FDS.iterdir())) == before
+    assert open_files() == before
 
 
 def test_what_a_request_says_beside_is_not_heard(server: Server, config: RelayConfig) -> None:
