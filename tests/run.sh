@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs all tests: `tests/run.sh PYTEST [ARGUMENT...]`. As root each of several processes has
 # namespaces of its own (tests/isolation.py), and then there are three parts, of which the first two
-# have three processes for two processors: with one each, two fifths of the time nobody computes.
+# have three processes for two processors: with one each, processors idle while tests wait.
 #
 # Those that only compute, or talk to themselves, come first. Those that have to do with media and
 # networks in real time (tests/conftest.py) are kept from their clocks by nobody but their like. What

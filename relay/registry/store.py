@@ -26,6 +26,7 @@ _TIME_DIGITS = 15  # of milliseconds since 1970, for 30,000 years
 _GENERATIONS = 1 << 8
 _PREFIX = "icelane:registry:"
 _LIBRARY = "library.lua"
+_FUNCTIONS = "icelane_registry2_"  # what the names of its functions begin with
 _UNKNOWN = ("function not found",)
 
 
@@ -84,7 +85,7 @@ class RegistryStore:
         """
         wanted = (owner, slot, "exact" if exact else "any", first)
         patience = (_ms(TTL), _ms(KEEP_SLOT))
-        told = await self._call("icelane_registry2_claim", [_claims(cluster)], *wanted, *patience)
+        told = await self._call("claim", [_claims(cluster)], *wanted, *patience)
         if len(told) > 2:
             other = told[2].decode(errors="replace")
             raise SlotTakenError(
@@ -111,20 +112,20 @@ class RegistryStore:
         entry = heartbeat.entry
         keys, told = [_entries(entry.cluster)], (*self._written(heartbeat), _ms(TTL))
         if owner is None:
-            return bool(await self._call("icelane_registry2_announce", keys, *told))
+            return bool(await self._call("announce", keys, *told))
         _, slot, generation = entry.target  # type: ignore[union-attr]  # who owns one has a slot
         keys.append(_claims(entry.cluster))
         claim = (slot, generation, owner, _ms(KEEP_SLOT))
-        return bool(await self._call("icelane_registry2_announce", keys, *told, *claim))
+        return bool(await self._call("announce", keys, *told, *claim))
 
     async def withdraw(self, heartbeat: Heartbeat) -> None:
         """Remove an entry, and tell all who listen that it has gone."""
         keys = [_entries(heartbeat.entry.cluster)]
-        await self._call("icelane_registry2_withdraw", keys, *self._written(heartbeat))
+        await self._call("withdraw", keys, *self._written(heartbeat))
 
     async def read(self, cluster: int) -> list[tuple[bytes, float]]:
         """All entries of a cluster, each with its age in seconds, by Redis's clock alone."""
-        told = await self._call("icelane_registry2_read", [_entries(cluster)])
+        told = await self._call("read", [_entries(cluster)])
         now, found = int(told[0]), []
         for field, value in zip(told[1::2], told[2::2], strict=True):
             written, space, line = cast("bytes", value).partition(b" ")
@@ -177,7 +178,7 @@ class RegistryStore:
     def _fcall(
         self, function: str, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> Awaitable[Any]:
-        return self._redis.fcall(function, len(keys), *keys, *arguments)
+        return self._redis.fcall(_FUNCTIONS + function, len(keys), *keys, *arguments)
 
 
 async def _heard(pubsub: Any, by_channel: Mapping[bytes, int]) -> AsyncIterator[tuple[int, bytes]]:
